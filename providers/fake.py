@@ -1,0 +1,159 @@
+"""A cloud in memory: finite stock, slow starts, reclaims, and failures on demand."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from providers.base import LaunchOrder, Sighting
+from providers.errors import ProviderError, QuotaError, ShortageError, UnreachableError
+from state.clock import Clock
+from state.model.catalog import Offer, OfferKey, Quota
+from state.model.ids import InstanceId, ProviderName, RegionId
+from state.model.inventory import CloudInstance, CloudState, Role
+
+
+@dataclass(slots=True)
+class _Machine:
+    seen: CloudInstance
+    role: Role
+    owner: str
+    started_at: datetime
+
+
+class FakeCloud:
+    """Rents machines that exist only here; `launched` is the truth that tests compare with."""
+
+    def __init__(self, name: str, offers: Iterable[Offer], clock: Clock, boot: timedelta = timedelta()) -> None:
+        """Sell *offers*, with the stock that each states (none stated: plenty)."""
+        self.name = ProviderName(name)
+        self.boot = boot
+        self.catalogue = tuple(offers)
+        self.stock: dict[OfferKey, int] = {o.key: o.stock for o in self.catalogue if o.stock is not None}
+        self.limits: tuple[Quota, ...] = ()
+        self.silent: set[RegionId] = set()
+        """Regions whose API does not answer."""
+        self.fail_next: list[ProviderError] = []
+        """Raised by the next launches, which then do not happen."""
+        self.lose_answers = 0
+        """So many of the next launches happen, but their answers are lost."""
+        self.launched: list[InstanceId] = []
+        """Every machine that was really started, in order."""
+        self._clock = clock
+        self._machines: dict[InstanceId, _Machine] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def regions(self) -> tuple[RegionId, ...]:
+        """Return the regions it sells in."""
+        return tuple(sorted({offer.key.region for offer in self.catalogue}))
+
+    def offers(self) -> Sighting[Offer]:
+        """Return the catalogue, without saying what is left, as real clouds do not."""
+        seen = tuple(replace(o, stock=None) for o in self.catalogue if o.key.region not in self.silent)
+        return Sighting(seen, self._blind())
+
+    def quotas(self) -> Sighting[Quota]:
+        """Return the limits with their use."""
+        with self._lock:
+            told = (replace(q, used=self._used(q)) for q in self.limits if q.region not in self.silent)
+            return Sighting(tuple(told), self._blind())
+
+    def instances(self, owner: str) -> Sighting[CloudInstance]:
+        """Return the machines of *owner*."""
+        with self._lock:
+            seen = (self._look(m) for m in self._machines.values() if m.owner == owner)
+            return Sighting(tuple(s for s in seen if s.key.region not in self.silent), self._blind())
+
+    def launch(self, order: LaunchOrder) -> CloudInstance:
+        """Start a machine, or say why not."""
+        with self._lock:
+            if order.key.region in self.silent:
+                raise UnreachableError(self.name, "launch", "timeout")
+            if order.instance_id in self._machines:
+                return self._look(self._machines[order.instance_id])
+            if self.fail_next:
+                raise self.fail_next.pop(0)
+            self._take(order)
+            machine = _Machine(
+                CloudInstance(
+                    cloud_id=f"c-{order.instance_id}",
+                    instance_id=order.instance_id,
+                    key=order.key,
+                    state=CloudState.PENDING,
+                    address=order.private_address or f"10.0.0.{len(self.launched) + 1}",
+                    launched_at=self._clock.now(),
+                ),
+                order.role,
+                order.owner,
+                self._clock.now(),
+            )
+            self._machines[order.instance_id] = machine
+            self.launched.append(order.instance_id)
+            if self.lose_answers:
+                self.lose_answers -= 1
+                raise UnreachableError(self.name, "launch", "timeout")
+            return self._look(machine)
+
+    def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
+        """End a machine; an unknown one is gone already."""
+        del cloud_id
+        with self._lock:
+            if key.region in self.silent:
+                raise UnreachableError(self.name, "terminate", "timeout")
+            self.end(instance_id, "user")
+
+    def end(self, instance_id: InstanceId, reason: str) -> None:
+        """Let a machine end, as a reclaim does."""
+        with self._lock:
+            machine = self._machines.get(instance_id)
+            if machine is None or machine.seen.state is CloudState.TERMINATED:
+                return
+            machine.seen = replace(machine.seen, state=CloudState.TERMINATED, reason=reason)
+            if machine.seen.key in self.stock:
+                self.stock[machine.seen.key] += 1
+
+    def lose_region(self, region: RegionId) -> None:
+        """Let every machine of a region die and its API fall silent, for good."""
+        with self._lock:
+            for machine in list(self._machines.values()):
+                if machine.seen.key.region == region:
+                    self.end(machine.seen.instance_id, "region lost")
+            self.silent.add(region)
+
+    def alive(self) -> tuple[tuple[CloudInstance, Role], ...]:
+        """Return the machines that exist now, whoever can see them."""
+        with self._lock:
+            looks = ((self._look(m), m.role) for m in self._machines.values())
+            return tuple((seen, role) for seen, role in looks if seen.state is not CloudState.TERMINATED)
+
+    def _look(self, machine: _Machine) -> CloudInstance:
+        booted = self._clock.now() >= machine.started_at + self.boot
+        if machine.seen.state is CloudState.PENDING and booted:
+            machine.seen = replace(machine.seen, state=CloudState.RUNNING)
+        return machine.seen
+
+    def _take(self, order: LaunchOrder) -> None:
+        offer = next((o for o in self.catalogue if o.key == order.key), None)
+        if offer is None or self.stock.get(order.key, 1) < 1:
+            raise ShortageError(self.name, "launch", "OutOfStock")
+        for quota in self.limits:
+            counts = quota.family == offer.machine.family and quota.market == order.key.market
+            size = offer.machine.gpus if quota.unit == "gpus" else offer.machine.vcpus
+            if counts and quota.region == order.key.region and self._used(quota) + size > quota.limit:
+                raise QuotaError(self.name, "launch", "QuotaExceeded")
+        if order.key in self.stock:
+            self.stock[order.key] -= 1
+
+    def _used(self, quota: Quota) -> int:
+        machine_of = {offer.key: offer.machine for offer in self.catalogue}
+        used = 0
+        for machine in self._machines.values():
+            key, facts = machine.seen.key, machine_of[machine.seen.key]
+            matches = (key.region, key.market, facts.family) == (quota.region, quota.market, quota.family)
+            if matches and machine.seen.state is not CloudState.TERMINATED:
+                used += facts.gpus if quota.unit == "gpus" else facts.vcpus
+        return used
+
+    def _blind(self) -> dict[RegionId, str]:
+        return {region: "no answer" for region in self.regions if region in self.silent}

@@ -1,0 +1,77 @@
+"""Canonical GPU names and memory, and each cloud's spelling of them."""
+
+import re
+from typing import Final
+
+MEMORY_GIB: Final[dict[str, float]] = {
+    "A10": 24,
+    "A10G": 24,
+    "A100-40GB": 40,
+    "A100-80GB": 80,
+    "B200": 180,
+    "B300": 288,
+    "H100": 80,
+    "H100-NVL": 94,
+    "H200": 141,
+    "L4": 24,
+    "L40S": 48,
+    "MI300X": 192,
+    "P100": 16,
+    "RTXPRO6000": 96,
+    "T4": 16,
+    "T4G": 16,
+    "V100": 16,
+    "V100-32GB": 32,
+}
+"""Per GPU. Source: the vendors' data sheets."""
+
+GCP_ACCELERATORS: Final[dict[str, str]] = {
+    "nvidia-a100-80gb": "A100-80GB",
+    "nvidia-b200": "B200",
+    "nvidia-h100-80gb": "H100",
+    "nvidia-h100-mega-80gb": "H100",
+    "nvidia-h200-141gb": "H200",
+    "nvidia-l4": "L4",
+    "nvidia-rtx-pro-6000": "RTXPRO6000",
+    "nvidia-tesla-a100": "A100-40GB",
+    "nvidia-tesla-p100": "P100",
+    "nvidia-tesla-t4": "T4",
+    "nvidia-tesla-v100": "V100",
+}
+"""Source: Compute Engine documentation, "GPU machine types"."""
+
+_AZURE: Final = (
+    (re.compile(r"ND_?\d*.*MI300X"), "MI300X"),
+    (re.compile(r"NC.*_H100_v5|NCC.*_H100"), "H100-NVL"),
+    (re.compile(r"ND.*_H100_v5"), "H100"),
+    (re.compile(r"ND.*_H200_v5"), "H200"),
+    (re.compile(r"ND.*am.*_A100_v4|NC.*_A100_v4"), "A100-80GB"),
+    (re.compile(r"ND96a.*_v4"), "A100-40GB"),
+    (re.compile(r"NV.*_A10_v5"), "A10"),
+    (re.compile(r"NC.*_T4_v3"), "T4"),
+    (re.compile(r"NC.*s_v3|ND40rs_v2"), "V100"),
+)
+
+
+def aws_gpu(name: str, memory_mib: int) -> str:
+    """Return the canonical name of a GPU as `DescribeInstanceTypes` spells it, told apart by memory where needed."""
+    short = name.upper().replace(" ", "")
+    if short == "A100":
+        return "A100-80GB" if memory_mib > 60_000 else "A100-40GB"  # noqa: PLR2004  between the two sizes
+    if short == "V100" and memory_mib > 20_000:  # noqa: PLR2004  between the two sizes
+        return "V100-32GB"
+    if short.startswith("RTXPROSERVER6000"):
+        return "RTXPRO6000"
+    return short
+
+
+def azure_gpu(size: str) -> str | None:
+    """Return the canonical name of the GPU of a VM size, or None for an unknown one. Azure states it nowhere else."""
+    short = size.removeprefix("Standard_")
+    return next((gpu for pattern, gpu in _AZURE if pattern.match(short)), None)
+
+
+def same_gpu(wanted: str, offered: str) -> bool:
+    """Return whether an offered GPU is of the wanted model: `A100` means either memory size, `H100` any variant."""
+    wanted, offered = wanted.upper(), offered.upper()
+    return offered == wanted or offered.startswith(f"{wanted}-")

@@ -1,0 +1,67 @@
+"""List prices through gpuhunt, each with its source and age, believed only within sanity bands.
+
+In production gpuhunt loads its published catalogue; elsewhere it reads a directory in the same format.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from state.model.catalog import Market, Price
+from state.model.units import Usd
+
+GPU_HOUR_USD: Final = (0.02, 60.0)
+"""A price per GPU and hour outside this is not believed. Source: the cheapest and dearest list prices, with a margin."""
+CPU_HOUR_USD: Final = (0.001, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """Prices by provider, location, instance type and market."""
+
+    prices: dict[tuple[str, str, str, Market], Price]
+
+    def price(self, provider: str, locations: tuple[str, ...], instance_type: str, market: Market) -> Price | None:
+        """Return the price at the first of *locations* that has one, or None.
+
+        Catalogues price by zone for some clouds and by region for others, so callers name both.
+        """
+        found = (self.prices.get((provider, location, instance_type, market)) for location in locations)
+        return next((price for price in found if price is not None), None)
+
+
+def is_believable(usd_per_hour: float, gpus: int) -> bool:
+    """Return whether a price lies within the bands."""
+    low, high = GPU_HOUR_USD if gpus else CPU_HOUR_USD
+    return low <= usd_per_hour / max(gpus, 1) <= high
+
+
+def load_prices(providers: tuple[str, ...], catalog_dir: Path | None, now: datetime) -> PriceList:
+    """Return all prices of *providers*.
+
+    Args:
+        providers: Names as gpuhunt has them.
+        catalog_dir: A folder of `PROVIDER.csv` files; None: gpuhunt's published catalogue, downloaded.
+        now: The age of prices of the published catalogue, which states none.
+    """
+    import gpuhunt  # noqa: PLC0415  slow to import, and only commands that need prices pay for it
+
+    catalog = gpuhunt.Catalog(auto_reload=catalog_dir is None)
+    if catalog_dir is not None:
+        # The one way gpuhunt has of naming a folder; it reads it at each query.
+        os.environ["GPUHUNT_CATALOG_DIR"] = str(catalog_dir)
+    prices: dict[tuple[str, str, str, Market], Price] = {}
+    for item in catalog.query(provider=list(providers)):
+        if not is_believable(item.price, item.gpu_count):
+            continue
+        market = Market.SPOT if item.spot else Market.ON_DEMAND
+        as_of = item.provider_data.get("as_of")
+        price = Price(
+            per_hour=Usd.of(item.price),
+            source=str(item.provider_data.get("source", "gpuhunt catalogue")),
+            as_of=datetime.fromisoformat(str(as_of)).replace(tzinfo=UTC) if as_of else now,
+        )
+        prices[item.provider, item.location, item.instance_name, market] = price
+    return PriceList(prices)

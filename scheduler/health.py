@@ -1,0 +1,109 @@
+"""Signals to region health, with hysteresis. Pure.
+
+A region fails when its cell's head does not answer, or half of the replicas that were ready are not.
+A silent cloud API alone is no failure: its replicas serve, and nothing is concluded from absence.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from state.model.health import HEALTH_STEPS, HealthKnobs, HealthState, RegionHealth, RegionSignals
+
+_H = HealthState
+
+ISOLATED: Final = "every region looks down at once: it is rather us, so nothing is concluded"
+
+
+def assess(
+    known: tuple[RegionHealth, ...], signals: tuple[RegionSignals, ...], now: datetime, knobs: HealthKnobs
+) -> tuple[RegionHealth, ...]:
+    """Return the health of every region that we hold something of, in order.
+
+    If every established region fails at once, the outlier is us: nothing is concluded.
+    """
+    before = {health.region: health for health in known}
+    failing = {s.region: why for s in signals if (why := _failure(before.get(s.region), s, knobs))}
+    established = {health.region for health in known if health.established and health.state is not _H.DOWN}
+    if len(established) > 1 and established <= set(failing):
+        return tuple(sorted((_frozen(health) for health in known), key=lambda h: h.region))
+    after = [_next(before.get(s.region), s, failing.get(s.region), now, knobs) for s in signals]
+    return tuple(sorted((health for health in after if health is not None), key=lambda h: h.region))
+
+
+
+
+def _frozen(health: RegionHealth) -> RegionHealth:
+    return replace(health, reason=ISOLATED)
+
+
+def _failure(health: RegionHealth | None, signals: RegionSignals, knobs: HealthKnobs) -> str | None:
+    """Return why a region fails, or None."""
+    if health is None or not health.established:
+        return None
+    if signals.head_answered is False:
+        return "the cell's head does not answer"
+    expected = min(signals.replicas_wanted, health.replicas_served)
+    if expected and signals.replicas_ready < expected * (1 - knobs.bad_share) + 1e-9 and signals.replicas_ready < expected:
+        return f"{signals.replicas_ready} of {expected} replicas are ready"
+    if health.state is _H.DOWN and not signals.api_answered:
+        return "its cloud does not answer"
+    return None
+
+
+def _next(
+    health: RegionHealth | None, signals: RegionSignals, failure: str | None, now: datetime, knobs: HealthKnobs
+) -> RegionHealth | None:
+    serves = signals.head_answered is True and signals.replicas_ready > 0
+    if health is None:
+        return RegionHealth(signals.region, _H.HEALTHY, now, established=serves) if serves else None
+    if failure is not None:
+        return _failed(health, failure, now, knobs)
+    if health.state is _H.HEALTHY and signals.head_answered is None:
+        return None  # the cell was given up on purpose
+    return _clean(replace(health, established=health.established or serves), signals, now, knobs)
+
+
+def _failed(health: RegionHealth, failure: str, now: datetime, knobs: HealthKnobs) -> RegionHealth:
+    since = health.failing_since or now
+    health = replace(health, failing_since=since, clean_since=None)
+    if health.state is _H.RECOVERING:
+        return _moved(health, _H.DOWN, failure, now)
+    if health.state is _H.SUSPECT and now - since >= knobs.down_after:
+        return _moved(health, _H.DOWN, failure, now)
+    if health.state is _H.HEALTHY and now - since >= knobs.suspect_after:
+        return _moved(health, _H.SUSPECT, failure, now)
+    return health
+
+
+def _clean(health: RegionHealth, signals: RegionSignals, now: datetime, knobs: HealthKnobs) -> RegionHealth:
+    since = health.clean_since or now
+    served = min(signals.replicas_wanted, max(signals.replicas_ready, 0))
+    health = replace(health, failing_since=None, clean_since=since, replicas_served=served)
+    if health.state is _H.SUSPECT:
+        return _moved(health, _H.HEALTHY, "answers again", now)
+    if health.state is _H.DOWN and now - since >= knobs.recover_after:
+        return replace(_moved(health, _H.RECOVERING, "clean again", now), step=0)
+    if health.state is _H.RECOVERING and now - health.since >= knobs.recover_after:
+        last = health.step + 1 >= len(knobs.steps_percent)
+        if last:
+            return _moved(health, _H.HEALTHY, "stayed clean", now)
+        return replace(health, step=health.step + 1, since=now)
+    return health
+
+
+def _moved(health: RegionHealth, state: HealthState, reason: str, now: datetime) -> RegionHealth:
+    if state not in HEALTH_STEPS[health.state]:
+        msg = f"{health.region} may not go from {health.state} to {state}"
+        raise AssertionError(msg)
+    return replace(health, state=state, since=now, reason=reason)
+
+
+def traffic_percent(health: RegionHealth | None, knobs: HealthKnobs) -> int:
+    """Return what share of its traffic a region may get, in percent."""
+    if health is None or health.state is _H.HEALTHY:
+        return 100
+    if health.state is _H.RECOVERING:
+        return knobs.steps_percent[health.step]
+    return 0
+

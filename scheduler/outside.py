@@ -1,0 +1,26 @@
+"""Everything outside that a tick looks at or acts on, in one value that wiring fills."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inference.base import CellFactory, Gateway
+from providers.base import Provider
+from state.clock import Clock
+from state.model.health import HealthKnobs
+from state.model.ids import ProviderName
+from state.model.plan import CellSettings, Limits
+from state.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The store, the clouds, the cells, the gateway and the clock, with the knobs for looking at them."""
+
+    store: Store
+    providers: Mapping[ProviderName, Provider]
+    cell: CellFactory
+    gateway: Gateway
+    clock: Clock
+    cell_settings: tuple[CellSettings, ...]
+    knobs: HealthKnobs = HealthKnobs()
+    limits: Limits = Limits()

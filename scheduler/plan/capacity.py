@@ -1,0 +1,274 @@
+"""The placement's machines against those that stand: what to launch, to drain and to end. Pure.
+
+Make before break: a machine ends only when what is ready without it carries the demand.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from scheduler.plan.ready import Readiness
+from scheduler.solve.feasible import is_excluded, untouchable
+from state.model.catalog import OfferKey
+from state.model.health import HealthState
+from state.model.ids import InstanceId, PlanId, RegionId, derive_id
+from state.model.inventory import CloudInstance, Instance, Role, advanced
+from state.model.lifecycle import InstanceStatus
+from state.model.plan import Drain, Launch, MachineCount, Placement, Snapshot, Terminate
+from state.model.serving import NodeStatus
+from state.model.units import Usd, total
+
+STRAY_AFTER: Final = timedelta(minutes=10)
+"""How old a machine with our tag and no record must be before it is ended: a launch may still be in flight."""
+JOIN_MAX: Final = timedelta(minutes=15)
+"""How long a machine may run without joining its cell before it is replaced."""
+
+_S = InstanceStatus
+
+
+@dataclass(slots=True)
+class CapacityChanges:
+    """What is to be done about machines."""
+
+    launches: list[Launch] = field(default_factory=list)
+    drains: list[Drain] = field(default_factory=list)
+    terminations: list[Terminate] = field(default_factory=list)
+    instances: list[Instance] = field(default_factory=list)
+    """Requested and terminating ones, to be recorded."""
+    waiting: list[str] = field(default_factory=list)
+
+
+def capacity_changes(placement: Placement, snapshot: Snapshot, ready: Readiness, plan_id: PlanId) -> CapacityChanges:
+    """Return the changes that may be made now; later ticks make the rest."""
+    changes = CapacityChanges()
+    _launch_missing(placement, snapshot, plan_id, changes)
+    _repeat_unknown(snapshot, placement, changes)
+    for instance in _surplus(placement, snapshot):
+        _retire(instance, snapshot, ready, changes)
+    _end_again(snapshot, changes)
+    _end_strays(snapshot, changes)
+    return changes
+
+
+def _targets(placement: Placement) -> Counter[tuple[OfferKey, Role]]:
+    targets: Counter[tuple[OfferKey, Role]] = Counter()
+    for machine in placement.machines:
+        targets[machine.offer.key, machine.role] += machine.count
+    return targets
+
+
+def _standing(snapshot: Snapshot) -> Counter[tuple[OfferKey, Role]]:
+    return Counter(
+        (i.key, i.role) for i in snapshot.instances if i.is_standing and not is_excluded(snapshot, i.region)
+    )
+
+
+def _launch_missing(placement: Placement, snapshot: Snapshot, plan_id: PlanId, changes: CapacityChanges) -> None:
+    if snapshot.wanted is None:
+        return
+    standing = _standing(snapshot)
+    in_flight = sum(i.status is _S.REQUESTED and i.role is Role.WORKER for i in snapshot.instances)
+    surge = sum(a.disruption.max_surge for _, a in snapshot.wanted.spec.named()) - in_flight
+    spent = total([i.price_per_hour for i in snapshot.instances])
+    fleet = snapshot.wanted.spec.fleet
+    heads_first = sorted(placement.machines, key=lambda m: (m.role is not Role.HEAD, m.offer.key))
+    for machine in heads_first:
+        key, role = machine.offer.key, machine.role
+        for number in range(machine.count - standing[key, role]):
+            why_not = _why_not_now(machine, snapshot, changes, spent, surge)
+            if why_not:
+                changes.waiting.append(f"{key}: {why_not}")
+                break
+            spent += machine.offer.price.per_hour
+            surge -= role is Role.WORKER
+            launch = _launch(machine, snapshot, InstanceId(derive_id("sk", fleet, plan_id, str(key), role, str(number))))
+            changes.launches.append(launch)
+            changes.instances.append(_requested(launch, snapshot, plan_id))
+
+
+def _why_not_now(
+    machine: MachineCount, snapshot: Snapshot, changes: CapacityChanges, spent: Usd, surge: int
+) -> str | None:
+    region = machine.offer.key.region
+    if untouchable(snapshot, region):
+        return "its region must not be touched now"
+    if len(changes.launches) >= snapshot.limits.launches_per_plan:
+        return "as many launches as one plan may have"
+    if machine.role is Role.WORKER and surge <= 0:
+        return "as many machines starting as max_surge allows"
+    if machine.role is Role.HEAD and any(
+        i.region == region and i.role is Role.HEAD and i.is_live for i in snapshot.instances
+    ):
+        return "the old head is not gone yet, and the new one needs its address"
+    budget = snapshot.wanted.spec.max_per_hour if snapshot.wanted else Usd()
+    if spent + machine.offer.price.per_hour > budget:
+        return "no room in the budget until something else has ended"
+    return None
+
+
+def _launch(machine: MachineCount, snapshot: Snapshot, instance_id: InstanceId) -> Launch:
+    cell = snapshot.settings_of(machine.offer.key.region)
+    if cell is None:
+        msg = f"{machine.offer.key.region} is not set up, so nothing may be placed there"
+        raise AssertionError(msg)
+    return Launch(
+        instance_id=instance_id,
+        key=machine.offer.key,
+        machine=machine.offer.machine,
+        role=machine.role,
+        price_per_hour=machine.offer.price.per_hour,
+        cell=cell,
+        reason=machine.reason,
+    )
+
+
+def _requested(launch: Launch, snapshot: Snapshot, plan_id: PlanId) -> Instance:
+    return Instance(
+        id=launch.instance_id,
+        key=launch.key,
+        machine=launch.machine,
+        role=launch.role,
+        status=_S.REQUESTED,
+        price_per_hour=launch.price_per_hour,
+        plan_id=plan_id,
+        requested_at=snapshot.taken_at,
+        address=launch.cell.head_address if launch.role is Role.HEAD else None,
+        reason=launch.reason,
+    )
+
+
+def _repeat_unknown(snapshot: Snapshot, placement: Placement, changes: CapacityChanges) -> None:
+    """Ask again, under the same id, for machines whose launch has no known outcome: the cloud starts each once."""
+    wanted = _targets(placement)
+    for instance in snapshot.instances:
+        is_unknown = instance.status is _S.REQUESTED and instance.cloud_id is None
+        if not is_unknown or untouchable(snapshot, instance.region) or is_excluded(snapshot, instance.region):
+            continue
+        cell = snapshot.settings_of(instance.region)
+        if wanted[instance.key, instance.role] and cell is not None:
+            changes.launches.append(
+                Launch(
+                    instance.id,
+                    instance.key,
+                    instance.machine,
+                    instance.role,
+                    instance.price_per_hour,
+                    cell,
+                    "asked for before, with no known outcome",
+                    is_repeat=True,
+                )
+            )
+
+
+def _surplus(placement: Placement, snapshot: Snapshot) -> Iterator[Instance]:
+    """Yield the machines that are not to stand: first those that nobody will miss."""
+    targets = _targets(placement)
+    by_offer: dict[tuple[OfferKey, Role], list[Instance]] = {}
+    for instance in snapshot.instances:
+        if instance.is_standing and _may_be_ended(snapshot, instance.region):
+            by_offer.setdefault((instance.key, instance.role), []).append(instance)
+    for offer, instances in sorted(by_offer.items()):
+        is_lost = is_excluded(snapshot, offer[0].region)
+        count = len(instances) - (0 if is_lost else targets[offer])
+        missed = sorted(instances, key=lambda i: (i.status is not _S.REQUESTED, _replicas_on(snapshot, i), i.id))
+        yield from missed[: max(0, count)]
+    for instance in snapshot.instances:
+        if _never_joined(instance, snapshot):
+            yield instance
+
+
+def _may_be_ended(snapshot: Snapshot, region: RegionId) -> bool:
+    """Return whether machines in a region may be ended: not while it is silent, suspect or coming back."""
+    health = snapshot.health_of(region)
+    is_recovering = health is not None and health.state is HealthState.RECOVERING
+    return not untouchable(snapshot, region) and not is_recovering
+
+
+def _node(snapshot: Snapshot, instance: Instance) -> NodeStatus | None:
+    cell = snapshot.cell(instance.region)
+    if cell is None or instance.address is None:
+        return None
+    return next((node for node in cell.nodes if node.address == instance.address), None)
+
+
+def _replicas_on(snapshot: Snapshot, instance: Instance) -> int:
+    node = _node(snapshot, instance)
+    return node.replicas if node is not None else 0
+
+
+def _never_joined(instance: Instance, snapshot: Snapshot) -> bool:
+    cell = snapshot.cell(instance.region)
+    if instance.status is not _S.RUNNING or instance.running_at is None or untouchable(snapshot, instance.region):
+        return False
+    is_late = snapshot.taken_at - instance.running_at > JOIN_MAX
+    if instance.role is Role.HEAD:
+        health = snapshot.health_of(instance.region)
+        return is_late and cell is not None and not cell.answered and health is None
+    return is_late and cell is not None and cell.answered and _node(snapshot, instance) is None
+
+
+def _retire(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> None:
+    """End a machine, or take the step before, or say what it waits for."""
+    why_not = None if snapshot.wanted is None else _why_not_yet(instance, snapshot, ready, changes)
+    if why_not is not None:
+        changes.waiting.append(f"{instance.id} ({instance.key}) stays: {why_not}")
+        return
+    node = _node(snapshot, instance)
+    cell = snapshot.cell(instance.region)
+    if snapshot.wanted is not None and node is not None and node.replicas and cell is not None and cell.answered:
+        changes.drains.append(Drain(instance.id, instance.region, node.node_id, "its machine is no longer wanted"))
+        return
+    reason = "nothing is wanted any more" if snapshot.wanted is None else "not in the placement"
+    if _never_joined(instance, snapshot):
+        reason = "never joined its cell"
+    changes.terminations.append(Terminate(instance.id, instance.key, instance.cloud_id, reason))
+    changes.instances.append(advanced(instance, _S.TERMINATING, reason))
+
+
+def _why_not_yet(
+    instance: Instance, snapshot: Snapshot, ready: Readiness, changes: CapacityChanges
+) -> str | None:
+    region = instance.region
+    if instance.role is Role.HEAD:
+        ending = {t.instance_id for t in changes.terminations}
+        workers = [
+            i for i in snapshot.instances if i.region == region and i.role is Role.WORKER and i.is_standing
+        ]
+        return "its cell still has workers" if any(w.id not in ending for w in workers) else None
+    if is_excluded(snapshot, region):
+        applications = sorted(ready.floor)
+        short = [a for a in applications if ready.capacity_without(a, region, lasting=True) < ready.floor[a]]
+        return f"{short[0]} is not carried elsewhere yet" if short else None
+    if _replicas_on(snapshot, instance) == 0:
+        return None
+    for (application, cell), count in sorted(ready.ready.items()):
+        if cell == region and not ready.may_lower(application, cell, ready.wanted.get((application, cell), 0)):
+            return f"{application} is not carried elsewhere yet"
+        if cell == region and count > ready.wanted.get((application, cell), 0):
+            return f"{application} still has {count} replicas in its cell"
+    return None
+
+
+def _end_again(snapshot: Snapshot, changes: CapacityChanges) -> None:
+    """Repeat each end until the cloud says that it came; it is never assumed."""
+    for instance in snapshot.instances:
+        if instance.status is _S.TERMINATING and instance.region not in snapshot.blind:
+            changes.terminations.append(
+                Terminate(instance.id, instance.key, instance.cloud_id, instance.reason or "ending")
+            )
+
+
+def _end_strays(snapshot: Snapshot, changes: CapacityChanges) -> None:
+    for stray in snapshot.strays:
+        if stray.key.region in snapshot.blind:
+            continue
+        if stray.launched_at is not None and snapshot.taken_at - stray.launched_at > STRAY_AFTER:
+            changes.terminations.append(_end_stray(stray))
+        else:
+            changes.waiting.append(f"stray {stray.cloud_id} in {stray.key.region}: watched before it is ended")
+
+
+def _end_stray(stray: CloudInstance) -> Terminate:
+    return Terminate(stray.instance_id, stray.key, stray.cloud_id, "carries our tag, but nobody asked for it")

@@ -1,0 +1,77 @@
+"""How much of each application is ready, and what must stay so while things change. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from state.model.health import HealthState
+from state.model.ids import ApplicationName, RegionId
+from state.model.plan import Placement, Snapshot, Wanted
+from state.model.units import MILLI
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Ready replicas against wanted ones, and the capacity they stand for."""
+
+    wanted: dict[tuple[ApplicationName, RegionId], int]
+    """Replicas by the placement."""
+    ready: dict[tuple[ApplicationName, RegionId], int]
+    """Replicas that serve now, in cells that answered and count."""
+    milli_each: dict[tuple[ApplicationName, RegionId], int]
+    floor: dict[ApplicationName, int]
+    """Capacity that a change may not go below, in thousandths."""
+
+    def capacity_without(self, application: ApplicationName, region: RegionId, *, lasting: bool) -> int:
+        """Return what the other cells carry now, in thousandths.
+
+        Args:
+            application: Whose.
+            region: The cell left out.
+            lasting: Count in each cell only what the placement keeps there.
+        """
+        return sum(
+            (min(count, self.wanted.get(key, 0)) if lasting else count) * self.milli_each.get(key, MILLI)
+            for key, count in self.ready.items()
+            if key[0] == application and key[1] != region
+        )
+
+    def may_lower(self, application: ApplicationName, region: RegionId, replicas: int) -> bool:
+        """Return whether a cell may go down to *replicas* without leaving too little ready."""
+        if application not in self.floor:
+            return True  # no longer wanted at all
+        own = min(replicas, self.ready.get((application, region), 0))
+        own_milli = own * self.milli_each.get((application, region), MILLI)
+        rest = self.capacity_without(application, region, lasting=True)
+        now = self.capacity_without(application, region, lasting=False)
+        now += self.ready.get((application, region), 0) * self.milli_each.get((application, region), MILLI)
+        return rest + own_milli >= min(self.floor[application], now)
+
+
+def readiness(snapshot: Snapshot, placement: Placement) -> Readiness:
+    """Return how ready what is wanted is."""
+    wanted: Counter[tuple[ApplicationName, RegionId]] = Counter()
+    milli_each: dict[tuple[ApplicationName, RegionId], int] = {}
+    for replicas in placement.replicas:
+        wanted[replicas.application, replicas.region] += replicas.count
+        milli_each[replicas.application, replicas.region] = replicas.milli_each
+    ready = {
+        (application.name, cell.region): application.replicas_ready
+        for cell in snapshot.cells
+        if cell.answered and serves(snapshot, cell.region)
+        for application in cell.applications
+    }
+    floor = {} if snapshot.wanted is None else _floors(snapshot.wanted)
+    return Readiness(dict(wanted), ready, milli_each, floor)
+
+
+def serves(snapshot: Snapshot, region: RegionId) -> bool:
+    """Return whether a region's replicas count as serving."""
+    health = snapshot.health_of(region)
+    return health is None or health.state in {HealthState.HEALTHY, HealthState.RECOVERING}
+
+
+def _floors(wanted: Wanted) -> dict[ApplicationName, int]:
+    return {
+        name: round(application.demand.milli * (1 - application.disruption.max_unavailable))
+        for name, application in wanted.spec.named()
+    }

@@ -1,0 +1,122 @@
+"""The placement's replicas against what each cell serves: which configurations to send. Pure.
+
+A cell's count goes down only while the others carry the demand, and an application leaves a cell only
+when the gateway sends it nothing there any more.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from inference.config import CellShare, application_config, cell_config, is_deployed
+from scheduler.plan.ready import Readiness
+from scheduler.solve.feasible import is_excluded, untouchable
+from state.model.ids import ApplicationName, RegionId
+from state.model.inventory import Role
+from state.model.plan import CellSettings, Placement, Serve, Snapshot, Wanted
+from state.model.serving import ApplicationStatus, CellStatus
+
+
+@dataclass(slots=True)
+class ServingChanges:
+    """What cells are to be told."""
+
+    serves: list[Serve] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+
+
+def serving_changes(placement: Placement, snapshot: Snapshot, ready: Readiness) -> ServingChanges:
+    """Return the configurations to send now, and what is not ready yet."""
+    changes = ServingChanges()
+    if snapshot.wanted is None:
+        return changes
+    shares = cell_shares(placement, snapshot.wanted)
+    heads = {m.offer.key.region for m in placement.machines if m.role is Role.HEAD}
+    regions = heads | {cell.region for cell in snapshot.cells if cell.answered and cell.applications}
+    for region in sorted(regions):
+        if is_excluded(snapshot, region) or untouchable(snapshot, region):
+            if region in heads:
+                changes.waiting.append(f"{region}: left alone until it answers")
+            continue
+        cell, settings = snapshot.cell(region), snapshot.settings_of(region)
+        if cell is None or not cell.answered or settings is None:
+            changes.waiting.append(f"{region}: its cell does not answer yet")
+            continue
+        _serve_cell(settings, cell, shares.get(region, []), snapshot, ready, changes)
+    return changes
+
+
+def cell_shares(placement: Placement, wanted: Wanted) -> dict[RegionId, list[CellShare]]:
+    """Return what each cell is to run."""
+    counts: Counter[tuple[RegionId, ApplicationName, int]] = Counter()
+    for replicas in placement.replicas:
+        counts[replicas.region, replicas.application, replicas.shape] += replicas.count
+    shares: dict[RegionId, list[CellShare]] = {}
+    for (region, name, shape), count in sorted(counts.items()):
+        application = wanted.spec.applications[name]
+        share = CellShare(name, application, wanted.serve_application(name), application.shapes[shape], count)
+        shares.setdefault(region, []).append(share)
+    return shares
+
+
+def _serve_cell(  # noqa: PLR0913  one cell against one snapshot
+    settings: CellSettings,
+    cell: CellStatus,
+    shares: list[CellShare],
+    snapshot: Snapshot,
+    ready: Readiness,
+    changes: ServingChanges,
+) -> None:
+    configs: list[dict[str, Any]] = []
+    reasons: list[str] = []
+    for share in shares:
+        name = ApplicationName(share.name)
+        config = application_config(share)
+        deployed = cell.application(name)
+        if deployed is not None and _loses_replicas(config, share, deployed):
+            if not ready.may_lower(name, cell.region, share.replicas if _same_shape(config, deployed) else 0):
+                changes.waiting.append(f"{cell.region}: {name} keeps its replicas until others carry the demand")
+                config = json.loads(deployed.config)
+        if deployed is None or not is_deployed(config, json.loads(deployed.config)):
+            reasons.append(f"{name} x {share.replicas}")
+        elif deployed.replicas_ready < share.replicas or deployed.status != "RUNNING":
+            detail = f": {deployed.message}" if deployed.message else ""
+            changes.waiting.append(
+                f"{cell.region}: {name} {deployed.status}, {deployed.replicas_ready} of {share.replicas} ready{detail}"
+            )
+        configs.append(config)
+    for deployed in cell.applications:
+        if deployed.name in {share.name for share in shares}:
+            continue
+        if _is_routed(snapshot, deployed.name, cell.region) or not ready.may_lower(deployed.name, cell.region, 0):
+            changes.waiting.append(f"{cell.region}: {deployed.name} leaves once its requests go elsewhere")
+            configs.append(json.loads(deployed.config))
+        else:
+            reasons.append(f"{deployed.name} leaves")
+    if reasons:
+        changes.serves.append(Serve(cell.region, cell_config(settings, configs), ", ".join(reasons)))
+
+
+def _loses_replicas(config: dict[str, Any], share: CellShare, deployed: ApplicationStatus) -> bool:
+    target = deployed.replicas_target if deployed.replicas_target is not None else deployed.replicas_ready
+    return share.replicas < target or not _same_shape(config, deployed)
+
+
+def _same_shape(config: dict[str, Any], deployed: ApplicationStatus) -> bool:
+    """Return whether going to *config* restarts no replica: all but counts is the same."""
+    wanted, running = json.loads(json.dumps(config)), json.loads(deployed.config)
+    for document in (wanted, running):
+        for deployment in document.get("deployments", []):
+            deployment.pop("num_replicas", None)
+    return is_deployed(wanted, running)
+
+
+def _is_routed(snapshot: Snapshot, application: ApplicationName, region: RegionId) -> bool:
+    table = snapshot.routing
+    return table is not None and any(
+        backend.region == region
+        for route in table.routes
+        if route.application == application
+        for backend in route.backends
+    )

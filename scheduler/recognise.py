@@ -1,0 +1,88 @@
+"""What a look at the clouds says of the machines we hold. Pure.
+
+Silence is not absence: a region that did not answer changes nothing. Absence is a fact only with time.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from state.model.ids import InstanceId, RegionId
+from state.model.inventory import CloudInstance, CloudState, Instance, advanced
+from state.model.lifecycle import InstanceStatus
+
+REQUESTED_MAX: Final = timedelta(minutes=10)
+"""How long a machine may stay unseen after we asked for it before it counts as gone."""
+ABSENT_MAX: Final = timedelta(minutes=2)
+"""How long a running machine may be missing from its region's list before it counts as gone: lists lag."""
+ENDED_ABSENT_MAX: Final = timedelta(seconds=1)
+"""The same for one that we ended: the second look without it says so."""
+
+_S = InstanceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """Our machines as they are now, and what was learned."""
+
+    live: tuple[Instance, ...]
+    learned: tuple[Instance, ...]
+    strays: tuple[CloudInstance, ...]
+
+
+def recognise(
+    held: tuple[Instance, ...], seen: tuple[CloudInstance, ...], blind: frozenset[RegionId], now: datetime
+) -> Recognised:
+    """Return *held*, brought up to date by *seen*.
+
+    Args:
+        held: Live instances from the store.
+        seen: Machines with our tag, from regions that answered.
+        blind: Regions that did not.
+        now: When the look was taken.
+    """
+    by_id: dict[InstanceId, CloudInstance] = {}
+    for sight in sorted(seen, key=lambda s: s.state is not CloudState.TERMINATED):
+        by_id[sight.instance_id] = sight
+    current = [_updated(instance, by_id.get(instance.id), instance.region in blind, now) for instance in held]
+    known = {instance.id for instance in held}
+    strays = tuple(s for s in by_id.values() if s.instance_id not in known and s.state is not CloudState.TERMINATED)
+    return Recognised(
+        live=tuple(instance for instance in current if instance.is_live),
+        learned=tuple(new for new, old in zip(current, held, strict=True) if new != old),
+        strays=tuple(sorted(strays, key=lambda s: s.instance_id)),
+    )
+
+
+def _updated(instance: Instance, seen: CloudInstance | None, is_blind: bool, now: datetime) -> Instance:  # noqa: FBT001
+    if seen is not None:
+        return _updated_by_sight(instance, seen, now)
+    if is_blind:
+        return instance
+    return _updated_by_absence(instance, now)
+
+
+def _updated_by_sight(instance: Instance, seen: CloudInstance, now: datetime) -> Instance:
+    facts = {"cloud_id": seen.cloud_id, "address": seen.address or instance.address, "missing_since": None}
+    if seen.state is CloudState.TERMINATED:
+        return advanced(instance, _S.GONE, seen.reason or instance.reason or "ended", ended_at=now)
+    if seen.state is CloudState.STOPPING and instance.status is not _S.TERMINATING:
+        return advanced(instance, _S.TERMINATING, seen.reason or "its cloud is ending it", **facts)
+    if seen.state is CloudState.RUNNING and instance.status is _S.REQUESTED:
+        return advanced(instance, _S.RUNNING, running_at=now, **facts)
+    updated = replace(instance, **facts)  # type: ignore[arg-type]
+    return instance if updated == instance else replace(updated, version=instance.version + 1)
+
+
+def _updated_by_absence(instance: Instance, now: datetime) -> Instance:
+    if instance.cloud_id is None:
+        # Asked for and not seen yet: it may still appear, until it is too late to.
+        if now - instance.requested_at > REQUESTED_MAX:
+            return advanced(instance, _S.GONE, "never seen", ended_at=now)
+        return instance
+    if instance.missing_since is None:
+        return replace(instance, missing_since=now, version=instance.version + 1)
+    patience = ENDED_ABSENT_MAX if instance.status is _S.TERMINATING else ABSENT_MAX
+    if now - instance.missing_since > patience:
+        return advanced(instance, _S.GONE, instance.reason or "not listed any more", ended_at=now)
+    return instance

@@ -1,0 +1,259 @@
+"""Which offers may carry which application, and how many were refused for which cause.
+
+Zones of a region that sell the same instance type in the same market at the same price are one *group*:
+the solver counts machines per group, and `zones` spreads them afterwards. Equal columns would only
+multiply equal solutions.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from providers.gpus import same_gpu
+from providers.regions import KNOWN, round_trip_ms
+from state.model.catalog import Machine, Market, Offer, OfferKey, Price
+from state.model.health import HealthState
+from state.model.ids import ApplicationName, RegionId
+from state.model.inventory import Instance, Role
+from state.model.plan import Snapshot
+from state.model.spec import Application, CapacitySpec, Client, Shape, Spot
+from state.model.units import Usd
+
+HEAD_VCPUS: Final = 2
+HEAD_MEMORY_GIB: Final = 7.0
+"""Least size of a cell's head: Ray's head with Serve's controller holds about 1 GiB, and grows with replicas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Offers that differ in nothing but their zone."""
+
+    region: RegionId
+    instance_type: str
+    market: Market
+    machine: Machine
+    price: Usd
+    offers: tuple[Offer, ...]
+    standing: int
+    """Machines of ours that count."""
+    low: int
+    high: int
+    """Bounds on machines; equal where the region must not be touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A shape of an application on a group of offers."""
+
+    application: ApplicationName
+    shape: int
+    group: int
+    """Index into the groups."""
+    per_machine: int
+    """Most replicas that fit into one machine, alone."""
+    milli_each: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What the solver chooses among."""
+
+    groups: tuple[Group, ...]
+    heads: dict[RegionId, Offer]
+    """The machine for a cell's head, per region that can have one."""
+    pairs: tuple[Pair, ...]
+    refusals: tuple[tuple[ApplicationName, str, int], ...]
+
+
+def untouchable(snapshot: Snapshot, region: RegionId) -> bool:
+    """Return whether a region must be left as it is: it does not answer, or we hold it suspect."""
+    health = snapshot.health_of(region)
+    return region in snapshot.blind or (health is not None and health.state is HealthState.SUSPECT)
+
+
+def is_excluded(snapshot: Snapshot, region: RegionId) -> bool:
+    """Return whether a region does not count: down, or not yet back."""
+    health = snapshot.health_of(region)
+    return health is not None and health.state in {HealthState.DOWN, HealthState.RECOVERING}
+
+
+def candidates(snapshot: Snapshot, spec: CapacitySpec) -> Candidates:
+    """Return everything the solver may choose, and counts of what it may not."""
+    heads = _heads(snapshot)
+    usable, refused = _screened(snapshot, spec, heads)
+    groups = _grouped(snapshot, usable)
+    pairs: list[Pair] = []
+    refusals: list[tuple[ApplicationName, str, int]] = []
+    for name, application in spec.named():
+        causes = Counter(refused)
+        for index, group in enumerate(groups):
+            fits, cause = _pairs_of(name, application, index, group)
+            pairs += fits
+            if not fits:
+                causes[cause] += len(group.offers)
+        refusals += [(name, cause, count) for cause, count in sorted(causes.items())]
+    return Candidates(groups, heads, tuple(pairs), tuple(refusals))
+
+
+def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
+    """Return per region the offer that its head stands on, or else the cheapest it could."""
+    standing = {i.region: i for i in snapshot.instances if i.role is Role.HEAD and i.is_standing}
+    fit: dict[RegionId, list[Offer]] = {}
+    for offer in snapshot.offers:
+        machine = offer.machine
+        if machine.gpus or offer.key.market is not Market.ON_DEMAND:
+            continue
+        if machine.vcpus < HEAD_VCPUS or machine.memory_gib < HEAD_MEMORY_GIB:
+            continue
+        ours = standing.get(offer.key.region)
+        if ours is not None and ours.key == offer.key:
+            fit[offer.key.region] = [offer]
+        elif ours is None and not any(shortage_covers(snapshot, offer)):
+            fit.setdefault(offer.key.region, []).append(offer)
+    chosen = {region: min(offers, key=lambda o: (o.price.per_hour, o.key)) for region, offers in fit.items()}
+    # A head whose offer left the catalogue, or whose region does not answer, still stands.
+    for region, instance in standing.items():
+        chosen[region] = standing_offer(instance)
+    return chosen
+
+
+def standing_offer(instance: Instance) -> Offer:
+    """Return the offer that an instance was bought at."""
+    price = Price(instance.price_per_hour, "as launched", instance.requested_at)
+    return Offer(instance.key, instance.machine, price)
+
+
+def shortage_covers(snapshot: Snapshot, offer: Offer) -> Iterable[bool]:
+    """Yield True for each shortage in force that covers *offer*."""
+    return (True for s in snapshot.shortages if s.until > snapshot.taken_at and s.covers(offer))
+
+
+def _screened(
+    snapshot: Snapshot, spec: CapacitySpec, heads: dict[RegionId, Offer]
+) -> tuple[list[Offer], Counter[str]]:
+    """Return the GPU offers that any application may use, and counts of the others by cause."""
+    set_up = {cell.region for cell in snapshot.cell_settings}
+    ours = {(i.key): i for i in snapshot.instances if i.is_standing and i.role is Role.WORKER}
+    sold = {offer.key: offer for offer in snapshot.offers if offer.machine.gpus}
+    # What we hold but nobody lists (a region that does not answer) is still there.
+    sold |= {key: standing_offer(i) for key, i in ours.items() if key not in sold}
+    usable: list[Offer] = []
+    refused: Counter[str] = Counter()
+    for key in sorted(sold)[: snapshot.limits.offers_per_solve]:
+        offer = sold[key]
+        cause = _screen(snapshot, spec, key, set_up, heads)
+        if cause is None and key not in ours and any(shortage_covers(snapshot, offer)):
+            cause = "out of stock or over quota lately"
+        if cause is None:
+            usable.append(offer)
+        else:
+            refused[cause] += 1
+    return usable, refused
+
+
+def _screen(
+    snapshot: Snapshot, spec: CapacitySpec, key: OfferKey, set_up: set[RegionId], heads: dict[RegionId, Offer]
+) -> str | None:
+    if not spec.providers.admits(key.provider):
+        return "provider not allowed"
+    if not spec.regions.admits(key.region):
+        return "region not allowed"
+    if key.region not in set_up:
+        return "region not set up"
+    if is_excluded(snapshot, key.region):
+        return "region down or recovering"
+    if key.region not in heads:
+        return "no machine for the cell's head"
+    return None
+
+
+def _grouped(snapshot: Snapshot, offers: list[Offer]) -> tuple[Group, ...]:
+    standing: Counter[OfferKey] = Counter(
+        i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER
+    )
+    by_kind: dict[tuple[RegionId, str, Market, Usd], list[Offer]] = {}
+    for offer in offers:
+        kind = (offer.key.region, offer.key.instance_type, offer.key.market, offer.price.per_hour)
+        by_kind.setdefault(kind, []).append(offer)
+    groups = []
+    for (region, instance_type, market, price), members in sorted(by_kind.items()):
+        count = sum(standing[o.key] for o in members)
+        is_fixed = untouchable(snapshot, region)
+        room = 0 if is_fixed else sum(_room(snapshot, o) for o in members)
+        low = count if is_fixed else 0
+        groups.append(
+            Group(region, instance_type, market, members[0].machine, price, tuple(members), count, low, count + room)
+        )
+    return tuple(groups)
+
+
+def _room(snapshot: Snapshot, offer: Offer) -> int:
+    """Return how many more machines of an offer we believe can be had."""
+    if any(shortage_covers(snapshot, offer)):
+        return 0
+    limit = snapshot.limits.machines_per_offer
+    return limit if offer.stock is None else min(offer.stock, limit)
+
+
+def _pairs_of(
+    name: ApplicationName, application: Application, index: int, group: Group
+) -> tuple[list[Pair], str]:
+    """Return the shapes that fit a group; where none does, the cause."""
+    cause = _refusal(application, group)
+    if cause is not None:
+        return [], cause
+    pairs = []
+    for number, shape in enumerate(application.shapes):
+        count = _per_machine(shape, group.machine)
+        if count:
+            pairs.append(Pair(name, number, index, count, application.replica_milli(shape)))
+    return pairs, "no shape fits the machine"
+
+
+def _refusal(application: Application, group: Group) -> str | None:
+    region = KNOWN.get(group.region)
+    laws = application.regions.jurisdictions
+    if laws and (region is None or region.jurisdiction not in laws):
+        return "jurisdiction"
+    if group.market is Market.SPOT and application.market.spot is Spot.NEVER:
+        return "spot not allowed"
+    latency = expected_latency_ms(application, group.region)
+    if application.latency is not None and (latency is None or latency > application.latency.max_ms):
+        return "latency above max_ms"
+    return None
+
+
+def expected_latency_ms(application: Application, region: RegionId) -> float | None:
+    """Return the weighted round trip between an application's clients and a region; None where it is not known."""
+    here = KNOWN.get(region)
+    if application.latency is None or here is None:
+        return None
+    total_weight = sum(client.weight for client in application.latency.clients)
+    latency = 0.0
+    for client in application.latency.clients:
+        point = _point(client)
+        if point is None:
+            return None
+        latency += client.weight * round_trip_ms(point, (here.latitude, here.longitude))
+    return latency / total_weight
+
+
+def _point(client: Client) -> tuple[float, float] | None:
+    if client.near is not None:
+        region = KNOWN.get(RegionId(client.near))
+        return None if region is None else (region.latitude, region.longitude)
+    return (client.latitude or 0.0, client.longitude or 0.0)
+
+
+def _per_machine(shape: Shape, machine: Machine) -> int:
+    """Return how many replicas of a shape one machine holds, by GPUs, vCPUs and memory."""
+    if machine.gpu is None or not same_gpu(shape.gpu, machine.gpu) or machine.gpu_memory_gib < shape.gpu_memory_gib:
+        return 0
+    room = machine.gpus // shape.count
+    if shape.cpus > 0:
+        room = min(room, int(machine.vcpus / shape.cpus))
+    if shape.memory_gib > 0:
+        room = min(room, int(machine.memory_gib / shape.memory_gib))
+    return room
+

@@ -1,0 +1,91 @@
+"""A mixed-integer program as rows and columns, and HiGHS to solve it.
+
+HiGHS runs on one thread with a fixed seed, so that equal programs give equal answers.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import highspy
+import numpy as np
+
+INFINITY: Final = highspy.kHighsInf
+TIME_LIMIT_S: Final = 20.0
+"""A tick must not wait longer: past this the best plan found is used, with its gap."""
+GAP: Final = 1e-4
+
+
+@dataclass(slots=True)
+class Program:
+    """Columns with bounds and costs, and rows over them."""
+
+    lower: list[float] = field(default_factory=list)
+    upper: list[float] = field(default_factory=list)
+    cost: list[float] = field(default_factory=list)
+    integer: list[bool] = field(default_factory=list)
+    rows: list[tuple[float, float, tuple[int, ...], tuple[float, ...]]] = field(default_factory=list)
+
+    def column(self, upper: float, cost: float = 0.0, *, lower: float = 0.0, integer: bool = False) -> int:
+        """Add a column and return its index."""
+        self.lower.append(lower)
+        self.upper.append(upper)
+        self.cost.append(cost)
+        self.integer.append(integer)
+        return len(self.lower) - 1
+
+    def row(self, terms: dict[int, float], *, at_least: float = -INFINITY, at_most: float = INFINITY) -> None:
+        """Add a row: *at_least* ≤ Σ coefficient · column ≤ *at_most*."""
+        self.rows.append((at_least, at_most, tuple(terms), tuple(float(value) for value in terms.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A point that keeps every row, and how far from the optimum it can be at most."""
+
+    values: tuple[float, ...]
+    objective: float
+    gap: float
+
+    def count(self, column: int) -> int:
+        """Return the value of an integer column, exactly."""
+        return round(self.values[column])
+
+
+def minimise(program: Program, cost: list[float] | None = None) -> Answer | None:
+    """Return the best point found, or None where there is none.
+
+    Args:
+        program: The program.
+        cost: Costs to use instead of the program's own, one per column.
+    """
+    model = highspy.Highs()
+    model.silent()  # it would print on standard output, which belongs to the commands
+    for name, value in (("threads", 1), ("random_seed", 1), ("time_limit", TIME_LIMIT_S), ("mip_rel_gap", GAP)):
+        model.setOptionValue(name, value)
+    count = len(program.lower)
+    model.addVars(count, np.array(program.lower), np.array(program.upper))
+    costs = np.array(program.cost if cost is None else cost, dtype=float)
+    model.changeColsCost(count, np.arange(count, dtype=np.int32), costs)
+    kinds = [highspy.HighsVarType.kInteger if whole else highspy.HighsVarType.kContinuous for whole in program.integer]
+    model.changeColsIntegrality(count, np.arange(count, dtype=np.int32), np.array(kinds))
+    starts, indices, values = [0], [], []
+    for _, _, columns, coefficients in program.rows:
+        indices += columns
+        values += coefficients
+        starts.append(len(indices))
+    model.addRows(
+        len(program.rows),
+        np.array([row[0] for row in program.rows]),
+        np.array([row[1] for row in program.rows]),
+        len(indices),
+        np.array(starts[:-1], dtype=np.int32),
+        np.array(indices, dtype=np.int32),
+        np.array(values, dtype=float),
+    )
+    model.run()
+    info = model.getInfo()
+    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        return None
+    solution = tuple(model.getSolution().col_value)
+    gap = info.mip_gap if any(program.integer) and np.isfinite(info.mip_gap) else 0.0
+    return Answer(solution, info.objective_function_value, max(0.0, gap))

@@ -1,0 +1,1 @@
+"""What is wanted, seen and decided, and where it is kept."""

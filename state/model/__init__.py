@@ -1,0 +1,1 @@
+"""The vocabulary: frozen values, pure, importing only one another."""

@@ -1,0 +1,234 @@
+"""The capacity spec: what people want, as they write it.
+
+Each model refuses unknown fields and is frozen. Units stand in the names: requests per second, GiB,
+milliseconds, US dollars per hour. `providers`, `regions` and `jurisdictions` left empty mean "any".
+"""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from state.model.ids import ApplicationName
+from state.model.units import Usd, milli
+
+NAME: Final = r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$"
+REGION: Final = r"^[a-z][a-z0-9]*/[a-z0-9-]+$"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+RegionPattern = Annotated[str, Field(pattern=REGION)]
+Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Spot(StrEnum):
+    """Whether spot machines may carry an application."""
+
+    NEVER = "never"
+    ALLOWED = "allowed"
+    PREFERRED = "preferred"
+
+
+class FateDomain(StrEnum):
+    """What fails together, and must not take an application down."""
+
+    NONE = "none"
+    REGION = "region"
+    PROVIDER = "provider"
+
+
+class Budget(_Model):
+    """What the whole fleet may cost."""
+
+    max_usd_per_hour: Annotated[float, Field(gt=0, le=1_000_000)] = Field(
+        description="Upper bound on the sum of hourly prices of all machines, heads included."
+    )
+
+
+class Choice(_Model):
+    """Names that are allowed, or denied; an empty `allow` allows all."""
+
+    allow: tuple[str, ...] = Field(default=(), description="Only these; empty means all.")
+    deny: tuple[str, ...] = Field(default=(), description="Never these.")
+
+    def admits(self, name: str) -> bool:
+        """Return whether *name* is allowed and not denied."""
+        return name not in self.deny and (not self.allow or name in self.allow)
+
+
+class ServeReference(_Model):
+    """The unmodified Ray Serve config, and which of its deployments is placed."""
+
+    config: str = Field(min_length=1, description="Path of the Ray Serve config file, relative to the spec.")
+    application: str = Field(min_length=1, description="Name of the application in that file.")
+    deployment: str = Field(min_length=1, description="The deployment whose replicas are placed on GPUs.")
+
+
+class Demand(_Model):
+    """How much is to be served: exactly one of the two."""
+
+    replicas: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="A fixed number of replicas."
+    )
+    requests_per_second: Rate | None = Field(default=None, description="Peak requests per second to carry.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.replicas is None) == (self.requests_per_second is None):
+            msg = "give exactly one of replicas and requests_per_second"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def milli(self) -> int:
+        """The demand in thousandths of its unit (requests per second, or replicas)."""
+        return milli(self.requests_per_second if self.requests_per_second is not None else self.replicas or 0)
+
+
+class Shape(_Model):
+    """One way to run a replica, and the throughput that was measured for it."""
+
+    gpu: str = Field(min_length=1, description="GPU model, such as H100, A100-80GB, L40S, L4, T4.")
+    count: Annotated[int, Field(ge=1, le=16)] = Field(default=1, description="GPUs per replica.")
+    requests_per_second: Rate | None = Field(
+        default=None, description="Measured throughput of one replica; needed where demand is in requests per second."
+    )
+    cpus: Annotated[float, Field(ge=0, le=1024)] = Field(default=1.0, description="vCPUs per replica.")
+    memory_gib: Annotated[float, Field(ge=0, le=16384)] = Field(default=0.0, description="Memory per replica, GiB.")
+    gpu_memory_gib: Annotated[float, Field(ge=0, le=1024)] = Field(
+        default=0.0, description="Least memory a GPU must have, GiB."
+    )
+
+
+class MarketRules(_Model):
+    """Which markets to buy in."""
+
+    spot: Spot = Field(
+        default=Spot.NEVER,
+        description="never; allowed: where it is cheaper even with its interruptions priced in; preferred: wherever it is cheaper.",
+    )
+    on_demand_floor: Share = Field(default=0.0, description="Share of the demand that on-demand machines must carry.")
+
+
+class RegionRules(_Model):
+    """Where an application may and must stand."""
+
+    jurisdictions: tuple[str, ...] = Field(default=(), description="Only regions under these laws, such as EU, US, UK.")
+    min: Annotated[int, Field(ge=1, le=50)] = Field(default=1, description="Least number of regions in use.")
+    max_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="Largest share of the capacity in one region, give or take one replica."
+    )
+    floors: dict[str, Rate] = Field(
+        default_factory=dict,
+        description="Least capacity per jurisdiction or region (a name with `/`), in the unit of the demand.",
+    )
+
+
+class Survive(_Model):
+    """What may be lost without the demand being left unserved."""
+
+    any: FateDomain = Field(default=FateDomain.REGION, description="The loss of any one of these must be survived.")
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="Share of the demand that the rest must still carry."
+    )
+
+
+class Client(_Model):
+    """Where requests come from."""
+
+    near: RegionPattern | None = Field(default=None, description="A region they are close to, such as aws/eu-central-1.")
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    weight: Annotated[float, Field(gt=0)] = Field(default=1.0, description="Relative share of the requests.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        has_point = self.latitude is not None and self.longitude is not None
+        if (self.near is not None) == has_point or (self.latitude is None) != (self.longitude is None):
+            msg = "give either near, or both latitude and longitude"
+            raise ValueError(msg)
+        return self
+
+
+class Latency(_Model):
+    """How far from its clients an application may stand."""
+
+    max_ms: Annotated[float, Field(gt=0, le=10_000)] = Field(
+        description="Largest weighted round trip between clients and a region, in milliseconds."
+    )
+    clients: tuple[Client, ...] = Field(min_length=1)
+
+
+class Disruption(_Model):
+    """How fast a change may go."""
+
+    max_surge: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=8, description="Most machines to start at once, beyond those that stand."
+    )
+    max_unavailable: Share = Field(default=0.0, description="Share of the demand that a change may leave unserved.")
+
+
+class Application(_Model):
+    """One Ray Serve application to place."""
+
+    serve: ServeReference
+    priority: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=100, description="Where not all can be placed, higher ones come first."
+    )
+    demand: Demand
+    shapes: tuple[Shape, ...] = Field(min_length=1, max_length=16)
+    market: MarketRules = MarketRules()
+    regions: RegionRules = RegionRules()
+    survive: Survive = Survive()
+    latency: Latency | None = None
+    disruption: Disruption = Disruption()
+
+    @model_validator(mode="after")
+    def _throughput_given(self) -> Self:
+        if self.demand.requests_per_second is not None:
+            lacking = [n for n, shape in enumerate(self.shapes) if shape.requests_per_second is None]
+            if lacking:
+                msg = f"demand is in requests_per_second, so shape {lacking[0]} needs its measured requests_per_second"
+                raise ValueError(msg)
+        return self
+
+    def replica_milli(self, shape: Shape) -> int:
+        """Return what one replica of *shape* carries, in thousandths of the demand's unit."""
+        if self.demand.requests_per_second is None:
+            return milli(1)
+        return milli(shape.requests_per_second or 0)
+
+
+class CapacitySpec(_Model):
+    """The document: one fleet of applications."""
+
+    apiVersion: Literal["skerry/v1"]  # noqa: N815  the name that infrastructure documents use
+    fleet: Annotated[str, Field(pattern=NAME)] = Field(description="Name of the fleet.")
+    budget: Budget
+    providers: Choice = Field(default=Choice(), description="Providers to use: aws, gcp, azure.")
+    regions: Choice = Field(default=Choice(), description="Regions to use, as provider/region.")
+    applications: dict[str, Application] = Field(min_length=1, max_length=10_000)
+
+    @field_validator("applications")
+    @classmethod
+    def _names(cls, applications: dict[str, Application]) -> dict[str, Application]:
+
+
+        for name in applications:
+            if not re.match(NAME, name):
+                msg = f"application name {name!r} must be lower-case letters, digits and dashes, 40 at most"
+                raise ValueError(msg)
+        return applications
+
+    @property
+    def max_per_hour(self) -> Usd:
+        """The budget."""
+        return Usd.of(self.budget.max_usd_per_hour)
+
+    def named(self) -> tuple[tuple[ApplicationName, Application], ...]:
+        """Return the applications by name, in order."""
+        return tuple((ApplicationName(name), self.applications[name]) for name in sorted(self.applications))

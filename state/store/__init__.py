@@ -1,0 +1,118 @@
+"""Where state is kept: the protocol. Every method is one transaction, and none calls a cloud."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from state.model.catalog import Shortage
+from state.model.health import RegionHealth
+from state.model.history import Drill, Event, Outcome
+from state.model.inventory import Instance
+from state.model.plan import Plan, Wanted
+
+
+class StoreError(Exception):
+    """The store refused, and nothing was written."""
+
+
+class StaleLeaseError(StoreError):
+    """Somebody else may tick by now; drop what was decided and look again."""
+
+
+class ConflictError(StoreError):
+    """A row changed since it was read; drop what was decided and look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a tick starts from, read in one transaction."""
+
+    wanted: Wanted | None
+    instances: tuple[Instance, ...]
+    """Live ones only."""
+    shortages: tuple[Shortage, ...]
+    """All remembered ones, those that have ended too: a repeat makes the next one longer."""
+    health: tuple[RegionHealth, ...]
+    drills: tuple[Drill, ...]
+    """Running ones."""
+
+
+class Store(Protocol):
+    """What is wanted, seen and decided."""
+
+    def installation(self) -> str:
+        """Return the id of this installation, the same for as long as the store lives."""
+
+    def want(self, wanted: Wanted, actor: str, now: datetime) -> int:
+        """Make *wanted* the newest version, whatever version it names, and return its number."""
+
+    def withdraw(self, actor: str, now: datetime) -> int:
+        """Record that nothing is wanted any more, and return the version that says so."""
+
+    def wanted(self) -> Wanted | None:
+        """Return the newest version, or None where nothing is wanted."""
+
+    def load(self) -> Known:
+        """Return what a tick starts from."""
+
+    def instances(self) -> tuple[Instance, ...]:
+        """Return every instance ever held, newest first, 10,000 at most."""
+
+    def commit(self, plan: Plan, fence: int, now: datetime) -> None:
+        """Record a plan before anything of it is executed: instances, health and events.
+
+        Raises:
+            StaleLeaseError: *fence* no longer holds the lease at *now*.
+            ConflictError: An instance was changed by somebody else.
+        """
+
+    def record(self, outcome: Outcome, now: datetime) -> None:
+        """Record what came of an action, on the instance too, and remember its shortage.
+
+        Recording the same outcome twice is the same as recording it once.
+        """
+
+    def plan(self, plan_id: str) -> Plan | None:
+        """Return a committed plan, or None."""
+
+    def last_plan(self) -> Plan | None:
+        """Return the newest committed plan that acted, or None."""
+
+    def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
+        """Return what came of a plan, in the order of its actions."""
+
+    def note(self, event: Event) -> None:
+        """Append to the event log."""
+
+    def events(self, after: int = 0, limit: int = 1000) -> tuple[Event, ...]:
+        """Return events numbered above *after*, oldest first."""
+
+    def last_event_number(self) -> int:
+        """Return the number of the newest event, 0 where there is none."""
+
+    def put_drill(self, drill: Drill, actor: str, now: datetime) -> None:
+        """Insert a drill or replace it by its id."""
+
+    def drills(self, limit: int = 100) -> tuple[Drill, ...]:
+        """Return drills, newest first."""
+
+    def acquire_lease(self, holder: str, ttl: timedelta, now: datetime) -> int | None:
+        """Take or renew the right to tick, and return its fencing number; None while another holds it.
+
+        The number grows whenever the holder changes.
+        """
+
+    def release_lease(self, holder: str) -> None:
+        """Give the right to tick back, where *holder* has it."""
+
+    def lease_holder(self, now: datetime) -> str | None:
+        """Return who may tick at *now*, or None."""
+
+    def nudge(self) -> None:
+        """Ask whoever ticks to do so soon. It carries no data."""
+
+    def nudges(self) -> int:
+        """Return how often anybody asked; a change means that somebody did."""
+
+    def close(self) -> None:
+        """Let go of connections."""

@@ -1,0 +1,188 @@
+"""The store in memory: for simulation and tests, under the same contract as the one on SQL."""
+
+import threading
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from state.model.catalog import Shortage
+from state.model.health import RegionHealth
+from state.model.history import DRILL_CHANGED, SPEC_APPLIED, SPEC_WITHDRAWN, Drill, DrillState, Event, Outcome
+from state.model.inventory import Instance
+from state.model.plan import Plan, Wanted
+from state.store import ConflictError, Known, StaleLeaseError
+from state.store.rules import after_outcome, event_of_outcome, events_of_commit, remembered
+
+
+class MemoryStore:
+    """Keeps everything in dictionaries behind one lock."""
+
+    def __init__(self, installation: str = "sk-memory") -> None:
+        """Start empty."""
+        self._lock = threading.RLock()
+        self._installation = installation
+        self._versions: list[Wanted | None] = []
+        self._instances: dict[str, Instance] = {}
+        self._shortages: dict[str, Shortage] = {}
+        self._health: dict[str, RegionHealth] = {}
+        self._plans: dict[str, Plan] = {}
+        self._outcomes: dict[tuple[str, int], Outcome] = {}
+        self._events: list[Event] = []
+        self._drills: dict[str, Drill] = {}
+        self._lease: tuple[str, int, datetime] | None = None
+        self._fence = 0
+        self._nudges = 0
+
+    def installation(self) -> str:
+        """Return the id given at the start."""
+        return self._installation
+
+    def want(self, wanted: Wanted, actor: str, now: datetime) -> int:
+        """Append a version."""
+        with self._lock:
+            version = len(self._versions) + 1
+            self._versions.append(replace(wanted, version=version))
+            self.note(Event(now, actor, SPEC_APPLIED, wanted.spec.fleet, f"version {version}"))
+            self._nudges += 1
+            return version
+
+    def withdraw(self, actor: str, now: datetime) -> int:
+        """Append a version that wants nothing."""
+        with self._lock:
+            self._versions.append(None)
+            self.note(Event(now, actor, SPEC_WITHDRAWN, "fleet", f"version {len(self._versions)}"))
+            self._nudges += 1
+            return len(self._versions)
+
+    def wanted(self) -> Wanted | None:
+        """Return the newest version."""
+        with self._lock:
+            return self._versions[-1] if self._versions else None
+
+    def load(self) -> Known:
+        """Return what a tick starts from."""
+        with self._lock:
+            return Known(
+                wanted=self.wanted(),
+                instances=tuple(i for _, i in sorted(self._instances.items()) if i.is_live),
+                shortages=tuple(s for _, s in sorted(self._shortages.items())),
+                health=tuple(h for _, h in sorted(self._health.items())),
+                drills=tuple(d for _, d in sorted(self._drills.items()) if d.state is DrillState.RUNNING),
+            )
+
+    def instances(self) -> tuple[Instance, ...]:
+        """Return every instance, newest first."""
+        with self._lock:
+            return tuple(sorted(self._instances.values(), key=lambda i: (i.requested_at, i.id), reverse=True)[:10_000])
+
+    def commit(self, plan: Plan, fence: int, now: datetime) -> None:
+        """Record a plan."""
+        with self._lock:
+            if self._lease is None or self._lease[1] != fence or self._lease[2] <= now:
+                msg = "the lease was lost"
+                raise StaleLeaseError(msg)
+            for instance in plan.instances:
+                known = self._instances.get(instance.id)
+                if (known.version if known else -1) >= instance.version:
+                    msg = f"{instance.id} was changed by somebody else"
+                    raise ConflictError(msg)
+            old = {i.id: str(i.status) for i in self._instances.values()}
+            old |= {region: str(health.state) for region, health in self._health.items()}
+            self._events_append(events_of_commit(plan, old, self._lease[0], now))
+            self._instances |= {i.id: i for i in plan.instances}
+            self._health = {h.region: h for h in plan.health}
+            if plan.actions:
+                self._plans[plan.id] = plan
+
+    def record(self, outcome: Outcome, now: datetime) -> None:
+        """Record what came of an action."""
+        with self._lock:
+            if (outcome.plan_id, outcome.number) in self._outcomes:
+                return
+            self._outcomes[outcome.plan_id, outcome.number] = outcome
+            instance = self._instances.get(outcome.instance_id or "")
+            if instance is not None:
+                self._instances[instance.id] = after_outcome(instance, outcome)
+            if outcome.shortage is not None:
+                scope = outcome.shortage.scope
+                self._shortages[scope] = remembered(self._shortages.get(scope), outcome.shortage)
+            self._events_append([event_of_outcome(outcome, self.lease_holder(now) or "")])
+
+    def plan(self, plan_id: str) -> Plan | None:
+        """Return a committed plan."""
+        with self._lock:
+            return self._plans.get(plan_id)
+
+    def last_plan(self) -> Plan | None:
+        """Return the newest committed plan."""
+        with self._lock:
+            return next(reversed(self._plans.values()), None)
+
+    def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
+        """Return what came of a plan."""
+        with self._lock:
+            return tuple(o for key, o in sorted(self._outcomes.items()) if key[0] == plan_id)
+
+    def note(self, event: Event) -> None:
+        """Append an event."""
+        with self._lock:
+            self._events_append([event])
+
+    def _events_append(self, events: list[Event]) -> None:
+        for event in events:
+            self._events.append(replace(event, number=len(self._events) + 1))
+
+    def events(self, after: int = 0, limit: int = 1000) -> tuple[Event, ...]:
+        """Return events after a number."""
+        with self._lock:
+            return tuple(self._events[after : after + limit])
+
+    def last_event_number(self) -> int:
+        """Return the number of the newest event."""
+        with self._lock:
+            return len(self._events)
+
+    def put_drill(self, drill: Drill, actor: str, now: datetime) -> None:
+        """Insert or replace a drill."""
+        with self._lock:
+            self._drills[drill.id] = drill
+            self._nudges += 1
+            self._events_append([Event(now, actor, DRILL_CHANGED, drill.region, f"{drill.id} {drill.mode} {drill.state}")])
+
+    def drills(self, limit: int = 100) -> tuple[Drill, ...]:
+        """Return drills, newest first."""
+        with self._lock:
+            return tuple(sorted(self._drills.values(), key=lambda d: (d.started_at, d.id), reverse=True)[:limit])
+
+    def acquire_lease(self, holder: str, ttl: timedelta, now: datetime) -> int | None:
+        """Take or renew the lease."""
+        with self._lock:
+            if self._lease is not None and self._lease[0] != holder and self._lease[2] > now:
+                return None
+            if self._lease is None or self._lease[0] != holder:
+                self._fence += 1
+            self._lease = (holder, self._fence, now + ttl)
+            return self._fence
+
+    def release_lease(self, holder: str) -> None:
+        """Give the lease back."""
+        with self._lock:
+            if self._lease is not None and self._lease[0] == holder:
+                self._lease = None
+
+    def lease_holder(self, now: datetime) -> str | None:
+        """Return who holds the lease."""
+        with self._lock:
+            return self._lease[0] if self._lease is not None and self._lease[2] > now else None
+
+    def nudge(self) -> None:
+        """Count a wake-up."""
+        with self._lock:
+            self._nudges += 1
+
+    def nudges(self) -> int:
+        """Return the count of wake-ups."""
+        with self._lock:
+            return self._nudges
+
+    def close(self) -> None:
+        """Keep everything: there is nothing to let go of."""

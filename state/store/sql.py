@@ -1,0 +1,293 @@
+"""The store on SQL: SQLite in WAL mode by default, PostgreSQL by changing one URL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, cast
+
+from sqlalchemy import Engine, create_engine, event, func
+from sqlmodel import Session, col, select
+
+from state.clock import draw_installation_id
+from state.model.history import DRILL_CHANGED, SPEC_APPLIED, SPEC_WITHDRAWN, Drill, DrillState, Event, Outcome
+from state.model.inventory import Instance
+from state.model.lifecycle import LIVE
+from state.model.plan import Plan, Wanted
+from state.store import ConflictError, Known, StaleLeaseError
+from state.store import rows as r
+from state.store.migrations import migrate
+from state.store.rules import after_outcome, event_of_outcome, events_of_commit, remembered
+from state.store.tables import (
+    DrillRow,
+    EventRow,
+    HealthRow,
+    InstanceRow,
+    LeaseRow,
+    OutcomeRow,
+    PlanRow,
+    SettingRow,
+    ShortageRow,
+    SpecRow,
+)
+
+BUSY_TIMEOUT_S: Final = 15
+LEASE: Final = "tick"
+
+
+def connect(url: str) -> Engine:
+    """Return an engine; on SQLite one that writes durably and waits for other writers."""
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    path = url.removeprefix("sqlite:///")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own class
+        # The driver would open transactions too late for BEGIN IMMEDIATE, so it must not open any.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:  # noqa: ANN401  the driver's own class
+        is_write = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+    return engine
+
+
+class SqlStore:
+    """Keeps everything in one database; migrations run when it is opened."""
+
+    def __init__(self, url: str) -> None:
+        """Open, and bring the schema up to date."""
+        self._engine = connect(url)
+        migrate(self._engine)
+        with self._writing() as session:
+            if session.get(SettingRow, "installation") is None:
+                session.add(SettingRow(name="installation", value=draw_installation_id()))
+                session.add(SettingRow(name="nudges", value="0"))
+        if url.startswith("sqlite:///"):
+            Path(url.removeprefix("sqlite:///")).chmod(0o600)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        with self._engine.connect().execution_options(writes=True) as connection, Session(connection) as session:
+            yield session
+            session.commit()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        with Session(self._engine) as session:
+            yield session
+
+    def installation(self) -> str:
+        """Return the id drawn when the store was made."""
+        with self._reading() as session:
+            return session.get_one(SettingRow, "installation").value
+
+    def want(self, wanted: Wanted, actor: str, now: datetime) -> int:
+        """Append a version."""
+        return self._append_version(wanted, actor, now)
+
+    def withdraw(self, actor: str, now: datetime) -> int:
+        """Append a version that wants nothing."""
+        return self._append_version(None, actor, now)
+
+    def _append_version(self, wanted: Wanted | None, actor: str, now: datetime) -> int:
+        with self._writing() as session:
+            version = (session.exec(select(func.max(SpecRow.version))).one() or 0) + 1
+            body = None if wanted is None else r.text(r.WANTED, replace(wanted, version=version))
+            session.add(SpecRow(version=version, applied_at=r.stamp(now), actor=actor, body=body))
+            kind, subject = (SPEC_WITHDRAWN, "fleet") if wanted is None else (SPEC_APPLIED, wanted.spec.fleet)
+            session.add(r.event_row(Event(now, actor, kind, subject, f"version {version}")))
+            self._count_nudge(session)
+            return version
+
+    def wanted(self) -> Wanted | None:
+        """Return the newest version."""
+        with self._reading() as session:
+            return _wanted(session)
+
+    def load(self) -> Known:
+        """Return what a tick starts from."""
+        with self._reading() as session:
+            live = select(InstanceRow).where(col(InstanceRow.status).in_(LIVE)).order_by(InstanceRow.id)
+            running = select(DrillRow).where(DrillRow.state == DrillState.RUNNING).order_by(DrillRow.id)
+            return Known(
+                wanted=_wanted(session),
+                instances=tuple(r.INSTANCE.validate_json(row.body) for row in session.exec(live)),
+                shortages=tuple(
+                    r.SHORTAGE.validate_json(row.body)
+                    for row in session.exec(select(ShortageRow).order_by(ShortageRow.scope))
+                ),
+                health=tuple(
+                    r.HEALTH.validate_json(row.body)
+                    for row in session.exec(select(HealthRow).order_by(HealthRow.region))
+                ),
+                drills=tuple(r.DRILL.validate_json(row.body) for row in session.exec(running)),
+            )
+
+    def instances(self) -> tuple[Instance, ...]:
+        """Return every instance, newest first."""
+        newest = select(InstanceRow).order_by(col(InstanceRow.requested_at).desc(), col(InstanceRow.id).desc())
+        with self._reading() as session:
+            return tuple(r.INSTANCE.validate_json(row.body) for row in session.exec(newest.limit(10_000)))
+
+    def commit(self, plan: Plan, fence: int, now: datetime) -> None:
+        """Record a plan, under the lease."""
+        with self._writing() as session:
+            lease = session.get(LeaseRow, LEASE)
+            if lease is None or lease.fence != fence or lease.expires_at <= r.stamp(now):
+                msg = "the lease was lost"
+                raise StaleLeaseError(msg)
+            old: dict[str, str] = {row.region: row.state for row in session.exec(select(HealthRow))}
+            for instance in plan.instances:
+                old |= _put_instance(session, instance)
+            for health in plan.health:
+                session.merge(r.health_row(health))
+            for region in set(old) & {row.region for row in session.exec(select(HealthRow))}:
+                if region not in {health.region for health in plan.health}:
+                    session.delete(session.get_one(HealthRow, region))
+            session.add_all(r.event_row(e) for e in events_of_commit(plan, old, lease.holder, now))
+            if plan.actions and session.exec(select(PlanRow).where(PlanRow.id == plan.id)).first() is None:
+                session.add(r.plan_row(plan))
+
+    def record(self, outcome: Outcome, now: datetime) -> None:
+        """Record what came of an action."""
+        with self._writing() as session:
+            if session.get(OutcomeRow, (outcome.plan_id, outcome.number)) is not None:
+                return
+            session.add(r.outcome_row(outcome))
+            row = session.get(InstanceRow, outcome.instance_id or "")
+            if row is not None:
+                instance = r.INSTANCE.validate_json(row.body)
+                changed = after_outcome(instance, outcome)
+                if changed is not instance:
+                    _put_instance(session, changed)
+            if outcome.shortage is not None:
+                known = session.get(ShortageRow, outcome.shortage.scope)
+                old = None if known is None else r.SHORTAGE.validate_json(known.body)
+                session.merge(r.shortage_row(remembered(old, outcome.shortage)))
+            lease = session.get(LeaseRow, LEASE)
+            session.add(r.event_row(event_of_outcome(outcome, lease.holder if lease else "")))
+
+    def plan(self, plan_id: str) -> Plan | None:
+        """Return a committed plan."""
+        with self._reading() as session:
+            row = session.exec(select(PlanRow).where(PlanRow.id == plan_id)).first()
+            return None if row is None else r.PLAN.validate_json(row.body)
+
+    def last_plan(self) -> Plan | None:
+        """Return the newest committed plan."""
+        with self._reading() as session:
+            row = session.exec(select(PlanRow).order_by(col(PlanRow.number).desc())).first()
+            return None if row is None else r.PLAN.validate_json(row.body)
+
+    def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
+        """Return what came of a plan."""
+        with self._reading() as session:
+            found = session.exec(select(OutcomeRow).where(OutcomeRow.plan_id == plan_id).order_by(col(OutcomeRow.number)))
+            return tuple(r.OUTCOME.validate_json(row.body) for row in found)
+
+    def note(self, event: Event) -> None:
+        """Append an event."""
+        with self._writing() as session:
+            session.add(r.event_row(event))
+
+    def events(self, after: int = 0, limit: int = 1000) -> tuple[Event, ...]:
+        """Return events after a number."""
+        with self._reading() as session:
+            number = col(EventRow.number)
+            found = session.exec(select(EventRow).where(number > after).order_by(number).limit(limit))
+            return tuple(r.event_value(row) for row in found)
+
+    def last_event_number(self) -> int:
+        """Return the number of the newest event."""
+        with self._reading() as session:
+            return session.exec(select(func.max(EventRow.number))).one() or 0
+
+    def put_drill(self, drill: Drill, actor: str, now: datetime) -> None:
+        """Insert or replace a drill."""
+        with self._writing() as session:
+            session.merge(r.drill_row(drill))
+            detail = f"{drill.id} {drill.mode} {drill.state}"
+            session.add(r.event_row(Event(now, actor, DRILL_CHANGED, drill.region, detail)))
+            self._count_nudge(session)
+
+    def drills(self, limit: int = 100) -> tuple[Drill, ...]:
+        """Return drills, newest first."""
+        newest = select(DrillRow).order_by(col(DrillRow.started_at).desc(), col(DrillRow.id).desc()).limit(limit)
+        with self._reading() as session:
+            return tuple(r.DRILL.validate_json(row.body) for row in session.exec(newest))
+
+    def acquire_lease(self, holder: str, ttl: timedelta, now: datetime) -> int | None:
+        """Take or renew the lease."""
+        with self._writing() as session:
+            lease = session.get(LeaseRow, LEASE)
+            if lease is None:
+                lease = LeaseRow(name=LEASE, holder=holder, fence=1, expires_at=r.stamp(now + ttl))
+            elif lease.holder != holder:
+                if lease.holder and lease.expires_at > r.stamp(now):
+                    return None
+                lease.holder, lease.fence = holder, lease.fence + 1
+            lease.expires_at = r.stamp(now + ttl)
+            session.add(lease)
+            return lease.fence
+
+    def release_lease(self, holder: str) -> None:
+        """Give the lease back; the fence stays, so that it never repeats."""
+        with self._writing() as session:
+            lease = session.get(LeaseRow, LEASE)
+            if lease is not None and lease.holder == holder:
+                lease.holder = ""
+                session.add(lease)
+
+    def lease_holder(self, now: datetime) -> str | None:
+        """Return who holds the lease."""
+        with self._reading() as session:
+            lease = session.get(LeaseRow, LEASE)
+            if lease is None or lease.expires_at <= r.stamp(now):
+                return None
+            return lease.holder or None
+
+    def nudge(self) -> None:
+        """Count a wake-up."""
+        with self._writing() as session:
+            self._count_nudge(session)
+
+    def _count_nudge(self, session: Session) -> None:
+        row = session.get_one(SettingRow, "nudges")
+        row.value = str(int(row.value) + 1)
+        session.add(row)
+
+    def nudges(self) -> int:
+        """Return the count of wake-ups."""
+        with self._reading() as session:
+            return int(session.get_one(SettingRow, "nudges").value)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+
+def _wanted(session: Session) -> Wanted | None:
+    row = session.exec(select(SpecRow).order_by(col(SpecRow.version).desc())).first()
+    return None if row is None or row.body is None else r.WANTED.validate_json(row.body)
+
+
+def _put_instance(session: Session, instance: Instance) -> dict[str, str]:
+    """Write *instance* over an older version of it, and return the status it had."""
+    known = session.get(InstanceRow, instance.id)
+    if known is None:
+        session.add(r.instance_row(instance))
+        return {}
+    if known.version >= instance.version:
+        msg = f"{instance.id} was changed by somebody else"
+        raise ConflictError(msg)
+    status = known.status
+    session.merge(r.instance_row(instance))
+    return {cast("str", instance.id): status}

@@ -1,0 +1,111 @@
+"""Values with plain defaults, so that a test names only what it is about."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from state.model.catalog import Machine, Market, Offer, OfferKey, Price
+from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId
+from state.model.inventory import Instance, Role
+from state.model.lifecycle import InstanceStatus
+from state.model.plan import CellSettings, Wanted
+from state.model.spec import CapacitySpec
+from state.model.units import Usd
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+REGIONS = ("aws/us-east-1", "gcp/us-central1", "azure/eastus")
+
+
+def a_region(name: str = "aws/us-east-1") -> RegionId:
+    return RegionId(name)
+
+
+def a_key(
+    region: str = "aws/us-east-1", zone: str = "a", instance_type: str = "gpu.1", market: Market = Market.ON_DEMAND
+) -> OfferKey:
+    return OfferKey(RegionId(region), zone, instance_type, market)
+
+
+def a_machine(gpu: str | None = "L4", gpus: int = 1, vcpus: int = 8, memory_gib: float = 32) -> Machine:
+    return Machine(gpu, gpus, 24, vcpus, memory_gib, "gpu" if gpu else "cpu")
+
+
+def an_offer(
+    region: str = "aws/us-east-1",
+    price: str = "1",
+    *,
+    gpu: str = "L4",
+    gpus: int = 1,
+    zone: str = "a",
+    market: Market = Market.ON_DEMAND,
+    stock: int | None = None,
+) -> Offer:
+    key = a_key(region, zone, f"{gpu.lower()}.{gpus}", market)
+    return Offer(key, a_machine(gpu, gpus, 8 * gpus, 32 * gpus), Price(Usd.of(price), "test", NOON), stock)
+
+
+def a_head_offer(region: str = "aws/us-east-1", price: str = "0.1", *, zone: str = "a") -> Offer:
+    key = a_key(region, zone, "cpu.4")
+    return Offer(key, a_machine(None, 0, 4, 16), Price(Usd.of(price), "test", NOON))
+
+
+def with_heads(*offers: Offer) -> tuple[Offer, ...]:
+    regions = sorted({offer.key.region for offer in offers})
+    return (*offers, *(a_head_offer(region) for region in regions))
+
+
+def cells(*regions: str) -> tuple[CellSettings, ...]:
+    return tuple(CellSettings(RegionId(r), f"10.{n}.0.1") for n, r in enumerate(sorted(regions)))
+
+
+def application(**changes: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
+        "serve": {"config": "serve.yaml", "application": "chat", "deployment": "Chat"},
+        "demand": {"replicas": 2},
+        "shapes": [{"gpu": "L4"}],
+        "survive": {"any": "none"},
+    }
+    return base | changes
+
+
+def a_spec(budget: float = 1000, **applications: dict[str, Any]) -> CapacitySpec:
+    return CapacitySpec.model_validate({
+        "apiVersion": "skerry/v1",
+        "fleet": "test",
+        "budget": {"max_usd_per_hour": budget},
+        "applications": applications or {"chat": application()},
+    })
+
+
+def wanted(spec: CapacitySpec, version: int = 1) -> Wanted:
+    entry = {"route_prefix": "/chat", "import_path": "chat:app", "deployments": [{"name": "Chat"}]}
+    entries = tuple(
+        (name, json.dumps(entry | {"name": name, "route_prefix": f"/{name}"}, sort_keys=True))
+        for name, _ in spec.named()
+    )
+    return Wanted(version, spec, tuple((ApplicationName(name), text) for name, text in entries))
+
+
+def an_instance(
+    name: str = "sk-1",
+    *,
+    key: OfferKey | None = None,
+    role: Role = Role.WORKER,
+    status: InstanceStatus = InstanceStatus.RUNNING,
+    requested: datetime = NOON - timedelta(minutes=5),
+    cloud_id: str | None = "c-1",
+    version: int = 1,
+) -> Instance:
+    return Instance(
+        id=InstanceId(name),
+        key=key or a_key(),
+        machine=a_machine(),
+        role=role,
+        status=status,
+        price_per_hour=Usd.of(1),
+        plan_id=PlanId("plan-0"),
+        requested_at=requested,
+        cloud_id=cloud_id,
+        version=version,
+    )
