@@ -59,8 +59,12 @@ class FakeCell:
             status = "RUNNING" if ready == deployment["num_replicas"] else "DEPLOYING"
             config = json.dumps(application, sort_keys=True)
             applications.append(ApplicationStatus(name, status, deployment["num_replicas"], ready, config))
-        nodes = [NodeStatus(address, f"node-{address}", is_head=False, replicas=n) for address, n in used.items()]
-        heads = [NodeStatus(h.address or "", f"node-{h.address}", is_head=True, replicas=0) for h in self._running(Role.HEAD)]
+        ids = {w.address or "": w.instance_id for w in workers}
+        nodes = [NodeStatus(ids[a], a, f"node-{a}", is_head=False, replicas=n) for a, n in used.items()]
+        heads = [
+            NodeStatus(h.instance_id, h.address or "", f"node-{h.address}", is_head=True, replicas=0)
+            for h in self._running(Role.HEAD)
+        ]
         proxies = tuple(f"{node.address}:8000" for node in (*heads, *nodes))
         return CellStatus(self.region, True, tuple(applications), (*heads, *nodes), proxies)  # noqa: FBT003
 

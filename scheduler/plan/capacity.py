@@ -188,9 +188,9 @@ def _may_be_ended(snapshot: Snapshot, region: RegionId) -> bool:
 
 def _node(snapshot: Snapshot, instance: Instance) -> NodeStatus | None:
     cell = snapshot.cell(instance.region)
-    if cell is None or instance.address is None:
+    if cell is None:
         return None
-    return next((node for node in cell.nodes if node.address == instance.address), None)
+    return next((node for node in cell.nodes if node.instance_id == instance.id), None)
 
 
 def _replicas_on(snapshot: Snapshot, instance: Instance) -> int:

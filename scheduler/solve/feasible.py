@@ -104,7 +104,7 @@ def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
         machine = offer.machine
         if machine.gpus or offer.key.market is not Market.ON_DEMAND:
             continue
-        if machine.vcpus < HEAD_VCPUS or machine.memory_gib < HEAD_MEMORY_GIB:
+        if machine.vcpus < HEAD_VCPUS or machine.memory_gib < HEAD_MEMORY_GIB or not _is_head_zone(snapshot, offer):
             continue
         ours = standing.get(offer.key.region)
         if ours is not None and ours.key == offer.key:
@@ -116,6 +116,11 @@ def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
     for region, instance in standing.items():
         chosen[region] = standing_offer(instance)
     return chosen
+
+
+def _is_head_zone(snapshot: Snapshot, offer: Offer) -> bool:
+    settings = snapshot.settings_of(offer.key.region)
+    return settings is not None and settings.head_zone in {None, offer.key.zone}
 
 
 def standing_offer(instance: Instance) -> Offer:

@@ -25,6 +25,8 @@ class CellSettings:
     """What the Serve proxies bind to."""
     serve_address: str | None = None
     """`host:port` of the region's own load balancer; None: the gateway reaches every proxy itself."""
+    head_zone: str | None = None
+    """Zone of the subnet that *head_address* lies in; None: any zone can have it."""
 
 
 @dataclass(frozen=True, slots=True)

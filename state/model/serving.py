@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from state.model.ids import ApplicationName, RegionId
+from state.model.ids import ApplicationName, InstanceId, RegionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,10 @@ class ApplicationStatus:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """One Ray node, by the address of its machine."""
+    """One Ray node and the machine it runs on."""
 
+    instance_id: InstanceId
+    """From the label that the start-up script gives the node."""
     address: str
     node_id: str
     is_head: bool

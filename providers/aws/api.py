@@ -1,0 +1,69 @@
+"""The few calls of AWS that we use, typed, per region.
+
+SDK retries are off for launches (EC2 says "out of stock" with HTTP 500, which boto3 would ask again five
+times) and few for reads.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+
+from providers.settings import AwsSettings
+
+POOL: Final = 16
+
+
+class AwsApi:
+    """One region's EC2 and Service Quotas."""
+
+    def __init__(self, settings: AwsSettings, region: str) -> None:
+        """Make clients; nothing is called yet."""
+        timeouts: dict[str, Any] = {
+            "connect_timeout": min(3.0, settings.timeout_seconds),
+            "read_timeout": settings.timeout_seconds,
+            "max_pool_connections": POOL,
+        }
+        once: Config = Config(retries={"total_max_attempts": 1, "mode": "standard"}, **timeouts)
+        session = boto3.session.Session(region_name=region)
+        common: dict[str, Any] = {"endpoint_url": settings.endpoint_url, "config": once}
+        self._ec2: Any = session.client("ec2", **common)
+        self._quotas: Any = session.client("service-quotas", **common)
+
+    def instance_types(self, names: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield the descriptions of instance types, a hundred at most a call."""
+        for start in range(0, len(names), 100):
+            page = self._ec2.describe_instance_types(InstanceTypes=names[start : start + 100])
+            yield from page["InstanceTypes"]
+
+    def offerings(self) -> Iterator[tuple[str, str]]:
+        """Yield (instance type, zone) of everything that the region sells."""
+        pages = self._ec2.get_paginator("describe_instance_type_offerings").paginate(LocationType="availability-zone")
+        for page in pages:
+            for item in page["InstanceTypeOfferings"]:
+                yield item["InstanceType"], item["Location"]
+
+    def instances(self, tag: str, value: str) -> Iterator[dict[str, Any]]:
+        """Yield the instances with a tag, ended ones too while EC2 lists them."""
+        pages = self._ec2.get_paginator("describe_instances").paginate(
+            Filters=[{"Name": f"tag:{tag}", "Values": [value]}], PaginationConfig={"PageSize": 1000}
+        )
+        for page in pages:
+            for reservation in page["Reservations"]:
+                yield from reservation["Instances"]
+
+    def quotas(self) -> Iterator[tuple[str, float]]:
+        """Yield (name, limit) of EC2's quotas."""
+        for page in self._quotas.get_paginator("list_service_quotas").paginate(ServiceCode="ec2"):
+            for item in page["Quotas"]:
+                yield item["QuotaName"], item["Value"]
+
+    def run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Start one instance, and return its description."""
+        instance: dict[str, Any] = self._ec2.run_instances(**request, MinCount=1, MaxCount=1)["Instances"][0]
+        return instance
+
+    def terminate(self, cloud_id: str) -> None:
+        """Ask for the end of an instance."""
+        self._ec2.terminate_instances(InstanceIds=[cloud_id])

@@ -1,0 +1,177 @@
+"""AWS as a provider."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from providers.aws.api import AwsApi
+from providers.aws.catalog import machine_of, offers_of, quotas_of
+from providers.aws.errors import GONE, code_of, translated
+from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
+from providers.prices import PriceList
+from providers.settings import AwsSettings
+from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.inventory import CloudInstance, CloudState
+
+STATES: Final = {
+    "pending": CloudState.PENDING,
+    "running": CloudState.RUNNING,
+    "shutting-down": CloudState.STOPPING,
+    "stopping": CloudState.STOPPING,
+    "stopped": CloudState.STOPPING,
+    "terminated": CloudState.TERMINATED,
+}
+"""A stopped machine still costs its disk, so it counts as one to be ended."""
+
+Item = TypeVar("Item")
+
+
+class Aws:
+    """EC2 in the regions of the settings."""
+
+    name = ProviderName("aws")
+
+    def __init__(self, settings: AwsSettings, prices: Callable[[], PriceList], owner: Callable[[], str]) -> None:
+        """Make clients; nothing is called yet."""
+        self._settings = settings
+        self._prices = prices
+        self._owner = owner
+        self._apis = {region_id("aws", name): AwsApi(settings, name) for name in settings.regions}
+        self._machines: dict[RegionId, dict[str, Machine]] = {}
+
+    @property
+    def regions(self) -> tuple[RegionId, ...]:
+        """Return the regions of the settings."""
+        return tuple(self._apis)
+
+    def offers(self) -> Sighting[Offer]:
+        """Return the GPU types, and those for heads, of every region."""
+        return self._everywhere(self._offers_in)
+
+    def quotas(self) -> Sighting[Quota]:
+        """Return the vCPU quotas of every region."""
+        return self._everywhere(self._quotas_in)
+
+    def instances(self, owner: str) -> Sighting[CloudInstance]:
+        """Return the machines of *owner* in every region."""
+        return self._everywhere(lambda region: self._instances_in(region, owner))
+
+    def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
+        items: list[Item] = []
+        blind: dict[RegionId, str] = {}
+        with ThreadPoolExecutor(len(self._apis)) as pool:
+            for region, future in [(r, pool.submit(look, r)) for r in self._apis]:
+                try:
+                    items += future.result()
+                except (ClientError, BotoCoreError) as error:
+                    blind[region] = str(translated(error, "look"))
+        return Sighting(tuple(items), blind)
+
+    def _offers_in(self, region: RegionId) -> list[Offer]:
+        offerings = list(self._apis[region].offerings())
+        prices = self._prices()
+        priced = sorted({t for t, _ in offerings if self._is_of_use(t) and self._has_price(prices, region, t)})
+        described = self._apis[region].instance_types(priced)
+        machines = {d["InstanceType"]: machine for d in described if (machine := machine_of(d)) is not None}
+        fit = {t: m for t, m in machines.items() if m.gpus or t in self._settings.head_types}
+        self._machines[region] = fit
+        return offers_of(region, fit, offerings, prices)
+
+    def _is_of_use(self, instance_type: str) -> bool:
+        return instance_type[0] in "gp" or instance_type in self._settings.head_types
+
+    def _has_price(self, prices: PriceList, region: RegionId, instance_type: str) -> bool:
+        return any(prices.price("aws", (region_name(region),), instance_type, market) for market in Market)
+
+    def _quotas_in(self, region: RegionId) -> list[Quota]:
+        limits = list(self._apis[region].quotas())
+        sizes = self._machines.get(region, {})
+        ours = self._instances_in(region, self._owner())
+        running = [
+            (seen, sizes[seen.key.instance_type].vcpus)
+            for seen in ours
+            if seen.state is not CloudState.TERMINATED and seen.key.instance_type in sizes
+        ]
+        return quotas_of(region, limits, running)
+
+    def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
+        return [_seen(region, described) for described in self._apis[region].instances(OWNER_TAG, owner)]
+
+    def launch(self, order: LaunchOrder) -> CloudInstance:
+        """Start one machine, under its id as client token."""
+        region = order.key.region
+        try:
+            return _seen(region, self._apis[region].run(self._request(order)))
+        except (ClientError, BotoCoreError) as error:
+            raise translated(error, "launch") from error
+
+    def _request(self, order: LaunchOrder) -> dict[str, Any]:
+        settings, key = self._settings, order.key
+        tags = {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: order.role, "Name": order.instance_id}
+        tag_list = [{"Key": name, "Value": value} for name, value in tags.items()]
+        request: dict[str, Any] = {
+            "ClientToken": order.instance_id,
+            "ImageId": settings.images[region_name(key.region)],
+            "InstanceType": key.instance_type,
+            "Placement": {"AvailabilityZone": key.zone},
+            "UserData": order.startup_script,
+            "TagSpecifications": [
+                {"ResourceType": "instance", "Tags": tag_list},
+                {"ResourceType": "volume", "Tags": tag_list},
+            ],
+            "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
+            "InstanceInitiatedShutdownBehavior": "terminate",
+            "BlockDeviceMappings": [
+                {
+                    "DeviceName": "/dev/sda1",
+                    "Ebs": {
+                        "VolumeSize": settings.disk_gib,
+                        "VolumeType": "gp3",
+                        "Encrypted": True,
+                        "DeleteOnTermination": True,
+                    },
+                }
+            ],
+        }
+        if order.private_address is not None:
+            request["PrivateIpAddress"] = order.private_address
+        if key.zone in settings.subnets:
+            request["SubnetId"] = settings.subnets[key.zone]
+        if groups := settings.security_groups.get(region_name(key.region)):
+            request["SecurityGroupIds"] = list(groups)
+        if settings.instance_profile is not None:
+            request["IamInstanceProfile"] = {"Name": settings.instance_profile}
+        if key.market is Market.SPOT:
+            # One-time, ended when interrupted: a stopped machine would come back unasked.
+            spot = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
+            request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": spot}
+        return request
+
+    def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
+        """Ask for the end of one machine, found by its tag where its launch never told its id."""
+        api = self._apis[key.region]
+        try:
+            known = [cloud_id] if cloud_id else [d["InstanceId"] for d in api.instances(INSTANCE_TAG, instance_id)]
+            for found in known:
+                api.terminate(found)
+        except (ClientError, BotoCoreError) as error:
+            if code_of(error) not in GONE:
+                raise translated(error, "terminate") from error
+
+
+def _seen(region: RegionId, described: dict[str, Any]) -> CloudInstance:
+    tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+    market = Market.SPOT if described.get("InstanceLifecycle") == "spot" else Market.ON_DEMAND
+    key = OfferKey(region, described["Placement"]["AvailabilityZone"], described["InstanceType"], market)
+    return CloudInstance(
+        cloud_id=described["InstanceId"],
+        instance_id=InstanceId(tags.get(INSTANCE_TAG, described["InstanceId"])),
+        key=key,
+        state=STATES.get(described["State"]["Name"], CloudState.PENDING),
+        address=described.get("PrivateIpAddress"),
+        launched_at=described.get("LaunchTime"),
+        reason=described.get("StateReason", {}).get("Message", ""),
+    )

@@ -1,0 +1,1 @@
+"""Azure, through azure-mgmt-compute."""

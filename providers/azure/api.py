@@ -1,0 +1,68 @@
+"""The few calls of Azure's Resource Manager that we use, typed.
+
+SDK retries are off: they would hide throttling, and repeat PUT and DELETE. The polling interval is a second,
+not the default thirty.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.identity import DefaultAzureCredential
+from azure.mgmt.compute import ComputeManagementClient
+
+from providers.settings import AzureSettings
+
+
+class AzureApi:
+    """One subscription's compute, in one resource group."""
+
+    def __init__(self, settings: AzureSettings) -> None:
+        """Make the client; nothing is called yet."""
+        common: dict[str, Any] = {"connection_timeout": min(3.0, settings.timeout_seconds), "retry_total": 0}
+        common["read_timeout"] = settings.timeout_seconds
+        credential_options: dict[str, Any] = {}
+        if settings.endpoint is not None:
+            common |= {"base_url": settings.endpoint, "credential_scopes": [f"{settings.endpoint}/.default"]}
+            credential_options = {"authority": settings.endpoint, "disable_instance_discovery": True}
+        if settings.ca_file is not None:
+            common["connection_verify"] = credential_options["connection_verify"] = settings.ca_file
+        credential = DefaultAzureCredential(**credential_options)
+        self._client: Any = ComputeManagementClient(credential, settings.subscription_id, polling_interval=1, **common)
+        self._group = settings.resource_group
+        self._patience = settings.timeout_seconds
+
+    def skus(self, location: str) -> Iterator[Any]:
+        """Yield the VM sizes of a location."""
+        for sku in self._client.resource_skus.list(filter=f"location eq '{location}'"):
+            if sku.resource_type == "virtualMachines":
+                yield sku
+
+    def usages(self, location: str) -> Iterator[tuple[str, int, int]]:
+        """Yield (quota, limit, used) of a location."""
+        for usage in self._client.usage.list(location):
+            yield usage.name.value, usage.limit, usage.current_value
+
+    def machines(self, location: str) -> Iterator[Any]:
+        """Yield the VMs of a location, in every resource group."""
+        yield from self._client.virtual_machines.list_by_location(location)
+
+    def create(self, name: str, body: dict[str, Any]) -> Any:  # noqa: ANN401  the SDK's model
+        """Create a VM that must not exist yet; wait for the outcome as long as a call may take.
+
+        Returns:
+            The VM, or None where its creation still runs.
+        """
+        poller = self._client.virtual_machines.begin_create_or_update(
+            self._group, name, body, etag="*", match_condition=MatchConditions.IfMissing
+        )
+        poller.wait(self._patience)
+        return poller.result() if poller.done() else None
+
+    def get(self, name: str) -> Any:  # noqa: ANN401  the SDK's model
+        """Return one VM."""
+        return self._client.virtual_machines.get(self._group, name)
+
+    def delete(self, name: str) -> None:
+        """Ask for the end of a VM, and of the disk and network interface that were made with it."""
+        self._client.virtual_machines.begin_delete(self._group, name, polling=False)

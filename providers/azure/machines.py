@@ -1,0 +1,191 @@
+"""Azure as a provider."""
+
+import base64
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from azure.core.exceptions import AzureError
+
+from providers.azure.api import AzureApi
+from providers.azure.catalog import machine_of, offers_of, quotas_of
+from providers.azure.errors import ALREADY_EXISTS, LEFT_BEHIND, NOT_FOUND, code_of, translated
+from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
+from providers.errors import InvalidError
+from providers.prices import PriceList
+from providers.settings import AzureSettings
+from state.model.catalog import Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.inventory import CloudInstance, CloudState, Role
+
+STATES: Final = {
+    "Creating": CloudState.PENDING,
+    "Updating": CloudState.RUNNING,
+    "Succeeded": CloudState.RUNNING,
+    "Deleting": CloudState.STOPPING,
+    "Failed": CloudState.STOPPING,
+}
+"""A VM whose creation failed is still a resource, so it counts as one to be ended."""
+NETWORK_API: Final = "2022-11-01"
+"""The only version but one that an inline network interface may name."""
+ADMIN: Final = "skerry"
+
+Item = TypeVar("Item")
+
+
+class Azure:
+    """Virtual machines in the regions of the settings."""
+
+    name = ProviderName("azure")
+
+    def __init__(self, settings: AzureSettings, prices: Callable[[], PriceList]) -> None:
+        """Make the client; nothing is called yet."""
+        self._settings = settings
+        self._prices = prices
+        self._api = AzureApi(settings)
+        self._regions = tuple(region_id("azure", name) for name in settings.regions)
+        self._families: dict[RegionId, set[str]] = {}
+
+    @property
+    def regions(self) -> tuple[RegionId, ...]:
+        """Return the regions of the settings."""
+        return self._regions
+
+    def offers(self) -> Sighting[Offer]:
+        """Return the GPU sizes, and those for heads, of every region."""
+        return self._everywhere(self._offers_in)
+
+    def quotas(self) -> Sighting[Quota]:
+        """Return the quotas of the families that are offered."""
+        return self._everywhere(self._quotas_in)
+
+    def instances(self, owner: str) -> Sighting[CloudInstance]:
+        """Return the machines of *owner* in every region."""
+        return self._everywhere(lambda region: self._instances_in(region, owner))
+
+    def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
+        items: list[Item] = []
+        blind: dict[RegionId, str] = {}
+        with ThreadPoolExecutor(len(self._regions)) as pool:
+            for region, future in [(r, pool.submit(look, r)) for r in self._regions]:
+                try:
+                    items += future.result()
+                except AzureError as error:
+                    blind[region] = str(translated(error, "look"))
+        return Sighting(tuple(items), blind)
+
+    def _offers_in(self, region: RegionId) -> list[Offer]:
+        prices, offers = self._prices(), []
+        for sku in self._api.skus(region_name(region)):
+            machine = machine_of(sku)
+            if machine is not None and (machine.gpus or sku.name in self._settings.head_types):
+                offers += offers_of(region, sku, machine, prices)
+        self._families[region] = {offer.machine.family for offer in offers}
+        return offers
+
+    def _quotas_in(self, region: RegionId) -> list[Quota]:
+        return quotas_of(region, list(self._api.usages(region_name(region))), self._families.get(region, set()))
+
+    def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
+        found = self._api.machines(region_name(region))
+        return [_seen(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner]
+
+    def launch(self, order: LaunchOrder) -> CloudInstance:
+        """Start one machine, under its id as name; a name that exists is adopted if it is ours."""
+        try:
+            vm = self._api.create(order.instance_id, self._body(order))
+        except AzureError as error:
+            if code_of(error) in ALREADY_EXISTS:
+                return self._adopted(order)
+            ours = translated(error, "launch")
+            if isinstance(ours, LEFT_BEHIND):
+                self._clean_up(order.instance_id)
+            raise ours from error
+        if vm is not None:
+            return _seen(order.key.region, vm)
+        state = CloudState.PENDING
+        return CloudInstance(order.instance_id, order.instance_id, order.key, state, order.private_address, None)
+
+    def _adopted(self, order: LaunchOrder) -> CloudInstance:
+        try:
+            vm = self._api.get(order.instance_id)
+        except AzureError as error:
+            raise translated(error, "launch") from error
+        if (vm.tags or {}).get(OWNER_TAG) != order.owner:
+            raise InvalidError("azure", "launch", "Exists", f"{order.instance_id} belongs to somebody else")
+        return _seen(order.key.region, vm)
+
+    def _clean_up(self, name: str) -> None:
+        """Delete what a failed creation left; where that fails too, it is seen as a stray and ended later."""
+        try:
+            self._api.delete(name)
+        except AzureError as error:
+            if code_of(error) not in NOT_FOUND:
+                return
+
+    def _body(self, order: LaunchOrder) -> dict[str, Any]:
+        settings, key = self._settings, order.key
+        disk = {
+            "createOption": "FromImage",
+            "deleteOption": "Delete",
+            "diskSizeGB": settings.disk_gib,
+            "managedDisk": {"storageAccountType": "Premium_LRS"},
+        }
+        ssh = {"publicKeys": [{"path": f"/home/{ADMIN}/.ssh/authorized_keys", "keyData": settings.ssh_public_key}]}
+        properties: dict[str, Any] = {
+            "hardwareProfile": {"vmSize": key.instance_type},
+            "storageProfile": {"imageReference": {"id": settings.image}, "osDisk": disk},
+            "osProfile": {
+                "computerName": order.instance_id,
+                "adminUsername": ADMIN,
+                "customData": base64.b64encode(order.startup_script.encode()).decode(),
+                "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": ssh},
+            },
+            "networkProfile": self._network(order),
+        }
+        if key.market is Market.SPOT:
+            properties |= {"priority": "Spot", "evictionPolicy": "Delete", "billingProfile": {"maxPrice": -1}}
+        body: dict[str, Any] = {
+            "location": region_name(key.region),
+            "zones": [key.zone],
+            "tags": {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: str(order.role)},
+            "properties": properties,
+        }
+        if settings.identity is not None:
+            body["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {settings.identity: {}}}
+        return body
+
+    def _network(self, order: LaunchOrder) -> dict[str, Any]:
+        """Return the head's own interface, which has its address, or one made and deleted with the VM."""
+        region = region_name(order.key.region)
+        if order.role is Role.HEAD and region in self._settings.head_interfaces:
+            interface = {"id": self._settings.head_interfaces[region], "properties": {"primary": True}}
+            return {"networkInterfaces": [interface]}
+        address = {"name": "ip", "properties": {"primary": True, "subnet": {"id": self._settings.subnets[region]}}}
+        made = {"primary": True, "deleteOption": "Delete", "ipConfigurations": [address]}
+        return {
+            "networkApiVersion": NETWORK_API,
+            "networkInterfaceConfigurations": [{"name": "nic", "properties": made}],
+        }
+
+    def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
+        """Ask for the end of one machine; its name is its id."""
+        del key, cloud_id
+        try:
+            self._api.delete(instance_id)
+        except AzureError as error:
+            if code_of(error) not in NOT_FOUND:
+                raise translated(error, "terminate") from error
+
+
+def _seen(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  the SDK's model
+    market = Market.SPOT if str(vm.priority or "") == "Spot" else Market.ON_DEMAND
+    key = OfferKey(region, (vm.zones or [""])[0], str(vm.hardware_profile.vm_size), market)
+    return CloudInstance(
+        cloud_id=vm.name,
+        instance_id=InstanceId((vm.tags or {}).get(INSTANCE_TAG, vm.name)),
+        key=key,
+        state=STATES.get(vm.provisioning_state or "", CloudState.PENDING),
+        address=None,
+        launched_at=vm.time_created,
+    )

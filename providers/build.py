@@ -1,0 +1,58 @@
+"""Settings to providers; the only module that names the clouds. Each SDK is imported only if it is used."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from providers.base import Provider
+from providers.cached import CachedProvider
+from providers.prices import PriceList, load_prices
+from providers.recorded import RecordedProvider
+from providers.settings import ProvidersSettings
+from state.clock import Clock
+from state.model.ids import ProviderName
+
+PRICES_MAX_AGE: Final = timedelta(hours=6)
+
+
+def build_providers(
+    settings: ProvidersSettings, catalog_dir: Path | None, owner: Callable[[], str], clock: Clock
+) -> dict[ProviderName, Provider]:
+    """Return the providers that the settings name, wrapped."""
+    names = tuple(name for name in ("aws", "gcp", "azure") if getattr(settings, name) is not None)
+    prices = _Prices(names, catalog_dir, clock)
+    built: list[Provider] = []
+    if settings.aws is not None:
+        from providers.aws.machines import Aws  # noqa: PLC0415  slow SDK
+
+        built.append(Aws(settings.aws, prices, owner))
+    if settings.gcp is not None:
+        from providers.gcp.machines import Gcp  # noqa: PLC0415  slow SDK
+
+        built.append(Gcp(settings.gcp, prices))
+    if settings.azure is not None:
+        from providers.azure.machines import Azure  # noqa: PLC0415  slow SDK
+
+        built.append(Azure(settings.azure, prices))
+    return {provider.name: CachedProvider(RecordedProvider(provider, clock), clock) for provider in built}
+
+
+class _Prices:
+    """The price list, loaded when it is first asked for, and again when it is old."""
+
+    def __init__(self, names: tuple[str, ...], catalog_dir: Path | None, clock: Clock) -> None:
+        self._names = names
+        self._catalog_dir = catalog_dir
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._list: PriceList | None = None
+        self._loaded_at = clock.now()
+
+    def __call__(self) -> PriceList:
+        with self._lock:
+            now = self._clock.now()
+            if self._list is None or now - self._loaded_at > PRICES_MAX_AGE:
+                self._list, self._loaded_at = load_prices(self._names, self._catalog_dir, now), now
+            return self._list

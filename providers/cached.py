@@ -1,0 +1,86 @@
+"""A wrapper that keeps offers and quotas for a while; machines are always looked at afresh."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Generic, TypeVar
+
+from providers.base import LaunchOrder, Provider, Sighting
+from state.clock import Clock
+from state.model.catalog import Offer, OfferKey, Quota
+from state.model.ids import InstanceId, ProviderName, RegionId
+from state.model.inventory import CloudInstance
+
+OFFERS_MAX_AGE: Final = timedelta(minutes=5)
+QUOTAS_MAX_AGE: Final = timedelta(minutes=5)
+BLIND_MAX_AGE: Final = timedelta(seconds=30)
+"""A look that some region did not answer is repeated sooner; till then its last answer stands."""
+
+Item = TypeVar("Item", Offer, Quota)
+
+
+@dataclass(slots=True)
+class _Kept(Generic[Item]):
+    sighting: Sighting[Item] | None = None
+    taken_at: datetime | None = None
+    by_region: dict[RegionId, tuple[Item, ...]] = field(default_factory=dict)
+
+
+class CachedProvider:
+    """Any provider, asked less often."""
+
+    def __init__(self, inner: Provider, clock: Clock) -> None:
+        """Keep nothing yet."""
+        self._inner = inner
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._offers: _Kept[Offer] = _Kept()
+        self._quotas: _Kept[Quota] = _Kept()
+        self.name: ProviderName = inner.name
+
+    @property
+    def regions(self) -> tuple[RegionId, ...]:
+        """Return the regions of the settings."""
+        return self._inner.regions
+
+    def offers(self) -> Sighting[Offer]:
+        """Return offers at most five minutes old; those of a region that falls silent stay what they were."""
+        return self._fresh(self._offers, self._inner.offers, OFFERS_MAX_AGE, lambda offer: offer.key.region)
+
+    def quotas(self) -> Sighting[Quota]:
+        """Return quotas at most five minutes old."""
+        return self._fresh(self._quotas, self._inner.quotas, QUOTAS_MAX_AGE, lambda quota: quota.region)
+
+    def _fresh(
+        self,
+        kept: _Kept[Item],
+        look: Callable[[], Sighting[Item]],
+        max_age: timedelta,
+        region_of: Callable[[Item], RegionId],
+    ) -> Sighting[Item]:
+        with self._lock:
+            now = self._clock.now()
+            age = BLIND_MAX_AGE if kept.sighting is not None and kept.sighting.blind else max_age
+            if kept.sighting is not None and kept.taken_at is not None and now - kept.taken_at < age:
+                return kept.sighting
+            seen = look()
+            found: dict[RegionId, list[Item]] = {}
+            for item in seen.items:
+                found.setdefault(region_of(item), []).append(item)
+            kept.by_region |= {region: tuple(items) for region, items in found.items()}
+            old = tuple(item for region in sorted(seen.blind) for item in kept.by_region.get(region, ()))
+            kept.sighting, kept.taken_at = Sighting(seen.items + old, seen.blind), self._clock.now()
+            return kept.sighting
+
+    def instances(self, owner: str) -> Sighting[CloudInstance]:
+        """Look afresh."""
+        return self._inner.instances(owner)
+
+    def launch(self, order: LaunchOrder) -> CloudInstance:
+        """Start one machine."""
+        return self._inner.launch(order)
+
+    def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
+        """End one machine."""
+        self._inner.terminate(key, instance_id, cloud_id)

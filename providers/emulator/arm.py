@@ -1,0 +1,261 @@
+"""Azure Resource Manager, as far as Skerry and common clients use it, and Entra's token endpoint.
+
+Source of URLs and shapes: azure-mgmt-compute's models, and the Azure REST reference.
+"""
+
+import base64
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from flask import Flask, Response, jsonify, request
+
+from providers.emulator.middleware import Environ
+from providers.emulator.scene import SceneRegion, Size
+from providers.emulator.world import CloudWorld, OutOfStockError, Rented
+from state.model.ids import RegionId, region_id
+
+COMPUTE: Final = "/subscriptions/<subscription>/providers/Microsoft.Compute"
+VM: Final = "/subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.Compute/virtualMachines/<name>"
+LOCATION: Final = re.compile(r"/locations/([a-z0-9]+)")
+VM_PATH: Final = re.compile(r"/virtualMachines/([^/?]+)$", re.IGNORECASE)
+HEAD_NIC: Final = "skerry-head-"
+"""Name of the network interface that Terraform makes for a region's head."""
+FAMILIES: Final = {
+    "Standard_D2s_v5": "standardDSv5Family",
+    "Standard_NC24ads_A100_v4": "StandardNCADSA100v4Family",
+    "Standard_NC40ads_H100_v5": "StandardNCadsH100v5Family",
+    "Standard_NC4as_T4_v3": "standardNCASv3_T4Family",
+    "Standard_NV36ads_A10_v5": "StandardNVADSA10v5Family",
+}
+
+
+@dataclass(slots=True)
+class _State:
+    world: CloudWorld
+    bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Machines whose creation failed: they are listed until they are deleted."""
+    operations: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def is_listed(self, name: str) -> bool:
+        """Return whether a VM resource exists."""
+        if name in self.failed:
+            return True
+        machine = self.world.rented.get(name)
+        if machine is None or name not in self.bodies:
+            return False
+        return not (self.bodies[name].get("deleted") and self.world.host.has_ended(name))
+
+
+class Arm:
+    """Azure, on one world."""
+
+    def __init__(self, world: CloudWorld) -> None:
+        """Start without machines."""
+        self.state = _State(world)
+        self.app = _create(self.state)
+
+    def region_of(self, environ: Environ) -> RegionId | None:
+        """Return the location that a request concerns: named in it, or the VM's own."""
+        found = LOCATION.search(environ["PATH_INFO"])
+        if found:
+            return region_id("azure", found.group(1))
+        vm = VM_PATH.search(environ["PATH_INFO"])
+        body = self.state.bodies.get(vm.group(1)) if vm else None
+        return region_id("azure", body["location"]) if body else None
+
+
+def _create(state: _State) -> Flask:
+    app, world = Flask("arm"), state.world
+
+    @app.post("/<tenant>/oauth2/v2.0/token")
+    def token(tenant: str) -> Response:  # noqa: ARG001  the route's name
+        return jsonify(token_type="Bearer", expires_in=3599, ext_expires_in=3599, access_token="embedded")
+
+    @app.get("/<tenant>/v2.0/.well-known/openid-configuration")
+    def openid(tenant: str) -> Response:
+        root = f"{request.url_root}{tenant}"
+        return jsonify(
+            token_endpoint=f"{root}/oauth2/v2.0/token",
+            authorization_endpoint=f"{root}/oauth2/v2.0/authorize",
+            issuer=f"{root}/v2.0",
+        )
+
+    @app.get(f"{COMPUTE}/skus")
+    def skus(subscription: str) -> Response:  # noqa: ARG001
+        location = re.search(r"location eq '(\w+)'", request.args.get("$filter", ""))
+        regions = [r for r in _scene(world) if location is None or r.name == location.group(1)]
+        return jsonify(value=[_sku(world.sizes["azure"][n], r) for r in regions for n, spot in r.stock if not spot])
+
+    @app.get(f"{COMPUTE}/locations/<location>/usages")
+    def usages(subscription: str, location: str) -> Response:  # noqa: ARG001
+        region = world.region("azure", location)
+        return jsonify(value=[] if region is None else _usages(world, region))
+
+    @app.get(f"{COMPUTE}/locations/<location>/virtualMachines")
+    def by_location(subscription: str, location: str) -> Response:
+        names = [n for n in sorted(state.bodies) if state.is_listed(n) and state.bodies[n]["location"] == location]
+        return jsonify(value=[_vm(state, subscription, name) for name in names])
+
+    @app.get(f"{COMPUTE}/locations/<location>/operations/<operation>")
+    def operation(subscription: str, location: str, operation: str) -> Response:  # noqa: ARG001
+        return jsonify(state.operations.get(operation, {"name": operation, "status": "Succeeded"}))
+
+    @app.route(VM, methods=["PUT"])
+    def put(subscription: str, group: str, name: str) -> Any:  # noqa: ANN401  a response with status and headers
+        return _put(state, subscription, group, name)
+
+    @app.get(VM)
+    def get(subscription: str, group: str, name: str) -> Any:  # noqa: ANN401, ARG001
+        if not state.is_listed(name):
+            return _error(404, "ResourceNotFound", f"The Resource '{name}' was not found.")
+        return jsonify(_vm(state, subscription, name))
+
+    @app.delete(VM)
+    def delete(subscription: str, group: str, name: str) -> Any:  # noqa: ANN401, ARG001
+        if not state.is_listed(name):
+            return "", 204
+        state.bodies[name]["deleted"] = True
+        state.failed.pop(name, None)
+        world.end(name)
+        location = state.bodies[name]["location"]
+        return _accepted(state, subscription, location, {}, 202)
+
+    return app
+
+
+def _scene(world: CloudWorld) -> list[SceneRegion]:
+    return [region for region in world.scene.values() if region.provider == "azure"]
+
+
+def _sku(size: Size, region: SceneRegion) -> dict[str, Any]:
+    capabilities = {
+        "vCPUs": size.vcpus,
+        "MemoryGB": f"{size.memory_gib:g}",
+        "GPUs": size.gpus,
+        "LowPriorityCapable": (size.name, True) in region.stock,
+    }
+    return {
+        "resourceType": "virtualMachines",
+        "name": size.name,
+        "tier": "Standard",
+        "size": size.name.removeprefix("Standard_"),
+        "family": FAMILIES[size.name],
+        "locations": [region.name],
+        "locationInfo": [{"location": region.name, "zones": list(region.zones), "zoneDetails": []}],
+        "capabilities": [{"name": name, "value": str(value)} for name, value in capabilities.items()],
+        "restrictions": [],
+    }
+
+
+def _usages(world: CloudWorld, region: SceneRegion) -> list[dict[str, Any]]:
+    return [
+        {
+            "unit": "Count",
+            "currentValue": _used_vcpus(world, region, family),
+            "limit": limit,
+            "name": {"value": family, "localizedValue": family},
+        }
+        for family, limit in region.quotas.items()
+    ]
+
+
+def _used_vcpus(world: CloudWorld, region: SceneRegion, family: str) -> int:
+    sizes = {name for name, known in FAMILIES.items() if known == family}
+    return sum(s.vcpus for s in world.used(region.id, sizes, is_spot=False))
+
+
+def _put(state: _State, subscription: str, group: str, name: str) -> Any:  # noqa: ANN401
+    body, world = request.get_json(), state.world
+    properties = body["properties"]
+    with world.lock:
+        if state.is_listed(name):
+            if request.headers.get("If-None-Match") == "*":
+                return _error(412, "PreconditionFailed", f"The resource '{name}' already exists.")
+            return jsonify(_vm(state, subscription, name))
+        region = world.region("azure", body["location"])
+        if region is None:
+            return _error(400, "LocationNotAvailableForResourceType", f"'{body['location']}' is not available.")
+        size, zone = properties["hardwareProfile"]["vmSize"], body["zones"][0]
+        is_spot = properties.get("priority") == "Spot"
+        refused = _refusal(world, region, size, is_spot=is_spot)
+        if refused is not None:
+            return _error(409, *refused)
+        state.bodies[name] = body | {"group": group}
+        try:
+            world.rent(name, region.id, zone, size, is_spot=is_spot, address=_address(properties, region))
+        except OutOfStockError:
+            message = f"Allocation failed. There is not enough capacity for {size} in zone {zone}."
+            state.failed[name] = {"code": "ZonalAllocationFailed", "message": message}
+            return _accepted(state, subscription, region.name, _vm(state, subscription, name), 201, state.failed[name])
+    script = base64.b64decode(properties["osProfile"].get("customData", "")).decode()
+    world.boot(name, script)
+    return _accepted(state, subscription, region.name, _vm(state, subscription, name), 201)
+
+
+def _refusal(world: CloudWorld, region: SceneRegion, size: str, *, is_spot: bool) -> tuple[str, str] | None:
+    if (size, is_spot) not in region.stock:
+        message = f"The requested VM size '{size}' is currently not available in location '{region.name}'."
+        return "SkuNotAvailable", message
+    family = FAMILIES[size]
+    used, needed = _used_vcpus(world, region, family), world.sizes["azure"][size].vcpus
+    if not is_spot and used + needed > region.quotas.get(family, 0):
+        message = f"Operation could not be completed as it results in exceeding approved {family} Cores quota."
+        return "OperationNotAllowed", message
+    return None
+
+
+def _address(properties: dict[str, Any], region: SceneRegion) -> str | None:
+    """Return the address of the network interface that the VM is given, where that is the head's."""
+    for interface in properties["networkProfile"].get("networkInterfaces", []):
+        if interface["id"].rpartition("/")[2].startswith(HEAD_NIC):
+            return region.head_address
+    return None
+
+
+def _accepted(  # noqa: PLR0913  the parts of one answer
+    state: _State,
+    subscription: str,
+    location: str,
+    body: dict[str, Any],
+    status: int,
+    fault: dict[str, str] | None = None,
+) -> Any:  # noqa: ANN401
+    number = f"op-{len(state.operations) + 1}"
+    state.operations[number] = {"name": number, "status": "Failed" if fault else "Succeeded"}
+    if fault:
+        state.operations[number]["error"] = fault
+    base = f"{request.url_root}subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}"
+    headers = {"Azure-AsyncOperation": f"{base}/operations/{number}?api-version=2026-04-01", "Retry-After": "1"}
+    return jsonify(body), status, headers
+
+
+def _vm(state: _State, subscription: str, name: str) -> dict[str, Any]:
+    sent = state.bodies[name]
+    machine: Rented | None = state.world.rented.get(name)
+    if name in state.failed:
+        provisioning = "Failed"
+    elif machine is not None and machine.has_ended:
+        provisioning = "Deleting" if sent.get("deleted") else "Failed"
+    else:
+        provisioning = "Succeeded"
+    path = f"/subscriptions/{subscription}/resourceGroups/{sent['group']}/providers/Microsoft.Compute/virtualMachines/"
+    # What the API never gives back: passwords, keys' private parts, and custom data.
+    properties = {k: v for k, v in sent["properties"].items() if k != "osProfile"}
+    properties |= {"provisioningState": provisioning, "vmId": name}
+    if machine is not None:
+        properties["timeCreated"] = machine.started_at.isoformat()
+    return {
+        "id": path + name,
+        "name": name,
+        "type": "Microsoft.Compute/virtualMachines",
+        "location": sent["location"],
+        "zones": sent.get("zones", []),
+        "tags": sent.get("tags", {}),
+        "properties": properties,
+    }
+
+
+def _error(status: int, code: str, message: str) -> tuple[Response, int]:
+    return jsonify(error={"code": code, "message": message}), status

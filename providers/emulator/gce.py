@@ -1,0 +1,251 @@
+"""GCE's REST API, as far as Skerry and common clients use it: machine types, instances, operations, regions.
+
+Source of URLs and shapes: the Compute Engine v1 discovery document.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any, Final
+
+from flask import Flask, Response, jsonify, request
+
+from providers.emulator.middleware import Environ
+from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
+from providers.emulator.world import CloudWorld, OutOfStockError, Rented
+from state.model.ids import RegionId, derive_id, region_id
+
+BASE: Final = "/compute/v1/projects/<project>"
+ZONE: Final = re.compile(r"/zones/([a-z]+-[a-z]+\d+)-[a-z]/")
+PAGE: Final = 500
+METRICS: Final = {"NVIDIA_L4_GPUS": ("L4", False), "NVIDIA_A100_80GB_GPUS": ("A100", False), "PREEMPTIBLE_NVIDIA_L4_GPUS": ("L4", True)}
+
+
+@dataclass(slots=True)
+class _State:
+    world: CloudWorld
+    bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What was sent to create each machine."""
+    operations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    by_request: dict[str, str] = field(default_factory=dict)
+    """Operation by requestId: the same request is done once."""
+
+
+def region_of(environ: Environ) -> RegionId | None:
+    """Return the region of a request to one zone."""
+    found = ZONE.search(environ["PATH_INFO"] + "/")
+    return region_id("gcp", found.group(1)) if found else None
+
+
+def create_gce(world: CloudWorld) -> Flask:
+    """Return the application."""
+    app, state = Flask("gce"), _State(world)
+
+    @app.get(f"{BASE}/regions")
+    def regions(project: str) -> Response:
+        items = [_region(state, project, r) for r in _scene(world) if r.id not in world.silent]
+        return jsonify(kind="compute#regionList", id="regions", items=items)
+
+    @app.get(f"{BASE}/aggregated/machineTypes")
+    def machine_types(project: str) -> Response:
+        return _aggregated(world, "machineTypes", lambda r, z: [_machine_type(project, z, s) for s in _sizes(world, r)])
+
+    @app.get(f"{BASE}/aggregated/instances")
+    def instances(project: str) -> Response:
+        wanted = dict(re.findall(r'labels\.([\w-]+)\s*=\s*"?([\w.-]+)"?', request.args.get("filter", "")))
+        everything = [m for m in world.rented.values() if m.name in state.bodies and not _is_deleted(state, m)]
+        start, size = int(request.args.get("pageToken") or 0), int(request.args.get("maxResults") or PAGE)
+        found = [
+            m
+            for m in sorted(everything, key=lambda m: m.name)
+            if all(state.bodies[m.name].get("labels", {}).get(k) == v for k, v in wanted.items())
+        ]
+        page = found[start : start + size]
+        more = {"nextPageToken": str(start + size)} if start + size < len(found) else {}
+        return _aggregated(
+            world, "instances", lambda _, z: [_instance(state, project, m) for m in page if m.zone == z], more
+        )
+
+    @app.post(f"{BASE}/zones/<zone>/instances")
+    def insert(project: str, zone: str) -> Any:  # noqa: ANN401  a response, or one with a status
+        return _insert(state, project, zone)
+
+    @app.get(f"{BASE}/zones/<zone>/instances/<name>")
+    def get(project: str, zone: str, name: str) -> Any:  # noqa: ANN401
+        machine = world.rented.get(name)
+        if machine is None or machine.zone != zone or _is_deleted(state, machine):
+            return _error(404, "notFound", f"The resource '{name}' was not found")
+        return jsonify(_instance(state, project, machine))
+
+    @app.delete(f"{BASE}/zones/<zone>/instances/<name>")
+    def delete(project: str, zone: str, name: str) -> Any:  # noqa: ANN401
+        machine = world.rented.get(name)
+        if machine is None or machine.zone != zone or _is_deleted(state, machine):
+            return _error(404, "notFound", f"The resource '{name}' was not found")
+        world.end(name)
+        state.bodies[name]["deleted"] = True
+        return jsonify(_operation(state, project, zone, "delete", name, None))
+
+    @app.get(f"{BASE}/zones/<zone>/operations/<name>")
+    @app.post(f"{BASE}/zones/<zone>/operations/<name>/wait")
+    def operation(project: str, zone: str, name: str) -> Any:  # noqa: ANN401, ARG001  the route's names
+        if name not in state.operations:
+            return _error(404, "notFound", f"The resource '{name}' was not found")
+        return jsonify(state.operations[name])
+
+    return app
+
+
+def _scene(world: CloudWorld) -> list[SceneRegion]:
+    return [region for region in world.scene.values() if region.provider == "gcp"]
+
+
+def _sizes(world: CloudWorld, region: SceneRegion) -> list[Size]:
+    return [world.sizes["gcp"][name] for name, is_spot in region.stock if not is_spot]
+
+
+def _is_deleted(state: _State, machine: Rented) -> bool:
+    """Return whether a machine is listed no more: it was deleted, and nothing of it runs."""
+    return bool(state.bodies[machine.name].get("deleted")) and state.world.host.has_ended(machine.name)
+
+
+def _aggregated(world: CloudWorld, kind: str, items: Any, more: dict[str, str] | None = None) -> Response:  # noqa: ANN401
+    """Return a list by zone; zones of silent regions are named as unreachable, as GCE does."""
+    scopes: dict[str, Any] = {}
+    silent: list[str] = []
+    for region in _scene(world):
+        for zone in region.zones:
+            found = [] if region.id in world.silent else items(region, zone)
+            if region.id in world.silent:
+                silent.append(f"zones/{zone}")
+                scopes[f"zones/{zone}"] = {"warning": {"code": "UNREACHABLE", "message": "did not answer"}}
+            elif found:
+                scopes[f"zones/{zone}"] = {kind: found}
+            else:
+                scopes[f"zones/{zone}"] = {"warning": {"code": "NO_RESULTS_ON_PAGE", "message": "no results"}}
+    body = {"kind": f"compute#{kind}AggregatedList", "id": kind, "items": scopes, **(more or {})}
+    if silent:
+        body["unreachables"] = silent
+    return jsonify(body)
+
+
+def _region(state: _State, project: str, region: SceneRegion) -> dict[str, Any]:
+    quotas = []
+    for metric, limit in region.quotas.items():
+        gpu, is_spot = METRICS[metric]
+        sizes = {s.name for s in state.world.sizes["gcp"].values() if s.gpu == gpu}
+        used = sum(s.gpus for s in state.world.used(region.id, sizes, is_spot=is_spot))
+        quotas.append({"metric": metric, "limit": float(limit), "usage": float(used)})
+    link = f"{request.url_root}compute/v1/projects/{project}/regions/{region.name}"
+    return {"kind": "compute#region", "name": region.name, "selfLink": link, "status": "UP", "quotas": quotas}
+
+
+def _machine_type(project: str, zone: str, size: Size) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "kind": "compute#machineType",
+        "name": size.name,
+        "zone": zone,
+        "guestCpus": size.vcpus,
+        "memoryMb": int(size.memory_gib * 1024),
+        "selfLink": f"{request.url_root}compute/v1/projects/{project}/zones/{zone}/machineTypes/{size.name}",
+    }
+    if size.gpus:
+        kind = gcp_accelerator(size.gpu, size.gpu_memory_gib)
+        body["accelerators"] = [{"guestAcceleratorType": kind, "guestAcceleratorCount": size.gpus}]
+    return body
+
+
+def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
+    sent = state.bodies[machine.name]
+    url = f"{request.url_root}compute/v1/projects/{project}/zones/{machine.zone}"
+    status = "RUNNING"
+    if machine.has_ended:
+        status = "TERMINATED" if state.world.host.has_ended(machine.name) else "STOPPING"
+    return {
+        "kind": "compute#instance",
+        "id": str(int(derive_id("n", machine.name)[2:14], 16)),
+        "name": machine.name,
+        "zone": url,
+        "machineType": f"{url}/machineTypes/{machine.size.name}",
+        "status": status,
+        "labels": sent.get("labels", {}),
+        "scheduling": sent.get("scheduling", {}),
+        "creationTimestamp": machine.started_at.astimezone(UTC).isoformat(timespec="milliseconds"),
+        "networkInterfaces": [{"name": "nic0", "networkIP": machine.address}],
+        "selfLink": f"{url}/instances/{machine.name}",
+    }
+
+
+def _insert(state: _State, project: str, zone: str) -> Any:  # noqa: ANN401  a response, or one with a status
+    body, world = request.get_json(), state.world
+    name, asked = body["name"], request.args.get("requestId")
+    region = next((r for r in _scene(world) if zone in r.zones), None)
+    if region is None:
+        return _error(404, "notFound", f"The resource '{zone}' was not found")
+    with world.lock:
+        if asked and asked in state.by_request:
+            return jsonify(state.operations[state.by_request[asked]])
+        if name in world.rented:
+            return _error(409, "alreadyExists", f"The resource '{name}' already exists")
+        is_spot = body.get("scheduling", {}).get("provisioningModel") == "SPOT"
+        size = body["machineType"].rpartition("/")[2]
+        address = body["networkInterfaces"][0].get("networkIP")
+        fault = _over_quota(state, region, size, is_spot=is_spot)
+        if fault is None:
+            try:
+                world.rent(name, region.id, zone, size, is_spot=is_spot, address=address)
+            except OutOfStockError:
+                message = f"The zone '{zone}' does not have enough resources available to fulfill the request."
+                fault = ("ZONE_RESOURCE_POOL_EXHAUSTED", message, 503)
+        operation = _operation(state, project, zone, "insert", name, fault)
+        if asked:
+            state.by_request[asked] = operation["name"]
+        if fault is not None:
+            return jsonify(operation)
+        state.bodies[name] = body
+    metadata = {item["key"]: item["value"] for item in body.get("metadata", {}).get("items", [])}
+    world.boot(name, metadata.get("startup-script", ""))
+    return jsonify(operation)
+
+
+def _over_quota(state: _State, region: SceneRegion, size: str, *, is_spot: bool) -> tuple[str, str, int] | None:
+    sizes = state.world.sizes["gcp"]
+    for metric, limit in region.quotas.items():
+        gpu, for_spot = METRICS[metric]
+        if size not in sizes or sizes[size].gpu != gpu or for_spot != is_spot:
+            continue
+        counted = {s.name for s in sizes.values() if s.gpu == gpu}
+        used = sum(s.gpus for s in state.world.used(region.id, counted, is_spot=is_spot))
+        if used + sizes[size].gpus > limit:
+            return ("QUOTA_EXCEEDED", f"Quota '{metric}' exceeded.  Limit: {limit}.0 in region {region.name}.", 403)
+    return None
+
+
+def _operation(  # noqa: PLR0913  the fields of one operation
+    state: _State, project: str, zone: str, kind: str, name: str, fault: tuple[str, str, int] | None
+) -> dict[str, Any]:
+    number = f"operation-{len(state.operations) + 1}"
+    url = f"{request.url_root}compute/v1/projects/{project}/zones/{zone}"
+    operation: dict[str, Any] = {
+        "kind": "compute#operation",
+        "id": str(len(state.operations) + 1),
+        "name": number,
+        "zone": url,
+        "operationType": kind,
+        "targetLink": f"{url}/instances/{name}",
+        "status": "DONE",
+        "progress": 100,
+        "selfLink": f"{url}/operations/{number}",
+    }
+    if fault is not None:
+        code, message, status = fault
+        operation["error"] = {"errors": [{"code": code, "message": message}]}
+        operation["httpErrorStatusCode"] = status
+    state.operations[number] = operation
+    return operation
+
+
+def _error(status: int, reason: str, message: str) -> tuple[Response, int]:
+    errors: Iterable[dict[str, str]] = [{"domain": "global", "reason": reason, "message": message}]
+    return jsonify(error={"code": status, "message": message, "errors": errors}), status

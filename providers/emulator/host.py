@@ -1,0 +1,172 @@
+"""The host of the embedded clouds: boots an instance by running its start-up script as local processes.
+
+What a real machine takes from its image, its metadata service and its secret store (the `ray` command, the
+address, the GPUs, the token's file), the host gives in the environment; the script is the same.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from providers.emulator.processes import SessionLog, end_session, kill_session, start_session
+from state.clock import Clock
+from state.model.ids import RegionId
+
+GRACE: Final = timedelta(seconds=6)
+"""How long a machine that is ended has to move its replicas; real clouds give more."""
+LEAN: Final = {
+    "RAY_enable_worker_prestart": "0",
+    "RAY_event_stats": "0",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "3",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_initial_delay_ms": "3000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_metrics_report_interval_ms": "10000",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_raylet_report_resources_period_milliseconds": "500",
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
+    "RAY_START_HOOK": "providers.emulator.rayhook.without_client_server",
+    "RAY_task_events_report_interval_ms": "0",
+}
+"""Many Ray nodes share two cores here; each setting spares some work. Defaults elsewhere."""
+OBJECT_STORE_BYTES: Final = 80_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """A machine to boot."""
+
+    name: str
+    region: RegionId
+    script: str
+    address: str
+    vcpus: int
+    gpus: int
+    memory_gib: float
+
+
+@dataclass(slots=True)
+class _Running:
+    boot: Boot
+    process: subprocess.Popen[bytes] | None
+    is_ending: bool = False
+    has_ended: bool = False
+
+
+class Host:
+    """Runs machines as process sessions; `dry` ones only pretend, for tests without Ray."""
+
+    def __init__(self, folder: Path, apps: tuple[Path, ...], token_file: Path, clock: Clock, *, dry: bool = False) -> None:
+        """Keep logs and Ray's files under *folder*, which must have a short path."""
+        self._folder = folder
+        self._apps = apps
+        self._token_file = token_file
+        self._clock = clock
+        self._dry = dry
+        self._log = SessionLog(folder / "sessions.jsonl")
+        self._machines: dict[str, _Running] = {}
+        self._lock = threading.RLock()
+
+    def boot(self, boot: Boot) -> None:
+        """Run a machine's start-up script; a name that ran before is not run again."""
+        with self._lock:
+            if boot.name in self._machines:
+                return
+            process = None if self._dry else self._start(boot)
+            self._machines[boot.name] = _Running(boot, process)
+
+    def _start(self, boot: Boot) -> subprocess.Popen[bytes]:
+        folder = self._folder / boot.name[-8:]
+        folder.mkdir(parents=True, exist_ok=True)
+        script = folder / "start.sh"
+        script.write_text(boot.script)
+        environment = self._environment(boot, folder)
+        process = start_session(["/bin/bash", str(script)], environment, folder / "log")
+        self._log.add(process.pid)
+        threading.Thread(target=process.wait, daemon=True).start()  # no zombies
+        return process
+
+    def _environment(self, boot: Boot, folder: Path) -> dict[str, str]:
+        ray = Path(sys.executable).parent / "ray"
+        arguments = [
+            f"--temp-dir={folder}/r",
+            f"--num-cpus={boot.vcpus}",
+            f"--memory={int(boot.memory_gib * 1024**3)}",
+            f"--object-store-memory={OBJECT_STORE_BYTES}",
+            "--dashboard-agent-listen-port=0",
+            "--metrics-export-port=0",
+            "--min-worker-port=0",
+            "--max-worker-port=0",
+            "--include-log-monitor=false",
+        ]
+        arguments += [f"--num-gpus={boot.gpus}"] if boot.gpus else ["--no-monitor"]
+        project = Path(__file__).resolve().parents[2]
+        network = int(boot.address.split(".")[1])
+        return {
+            # Ray's heads each serve their own metrics, on a port of the whole computer.
+            "AUTOSCALER_METRIC_PORT": str(28_000 + network),
+            "DASHBOARD_METRIC_PORT": str(27_000 + network),
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "PATH": f"{ray.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+            "PYTHONPATH": ":".join(map(str, (*self._apps, project))),
+            "RAY_AUTH_TOKEN_PATH": str(self._token_file),
+            "SKERRY_NODE_ADDRESS": boot.address,
+            "SKERRY_RAY": str(ray),
+            "SKERRY_RAY_ARGS": " ".join(arguments),
+            "TMPDIR": str(folder),
+            **LEAN,
+        }
+
+    def end(self, name: str) -> None:
+        """End a machine as its cloud would: politely, then by force, without waiting for it."""
+        with self._lock:
+            machine = self._machines.get(name)
+            if machine is None or machine.is_ending:
+                return
+            machine.is_ending = True
+            if machine.process is None:
+                machine.has_ended = True
+                return
+        threading.Thread(target=self._end, args=(machine, machine.process.pid), daemon=True).start()
+
+    def _end(self, machine: _Running, sid: int) -> None:
+        machine.has_ended = end_session(sid, GRACE, self._clock)
+
+    def has_ended(self, name: str) -> bool:
+        """Return whether nothing runs of a machine; one never booted has ended."""
+        with self._lock:
+            machine = self._machines.get(name)
+            return machine is None or machine.has_ended
+
+    def kill_region(self, region: RegionId) -> tuple[str, ...]:
+        """Kill every machine of a region at once, and return their names."""
+        with self._lock:
+            lost = [m for m in self._machines.values() if m.boot.region == region and not m.has_ended]
+            for machine in lost:
+                machine.is_ending = True
+        threads = [threading.Thread(target=self._kill, args=(machine,)) for machine in lost]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return tuple(machine.boot.name for machine in lost)
+
+    def _kill(self, machine: _Running) -> None:
+        if machine.process is not None:
+            kill_session(machine.process.pid, self._clock)
+        machine.has_ended = True
+
+    def close(self) -> None:
+        """Kill whatever still runs."""
+        with self._lock:
+            machines = [m for m in self._machines.values() if not m.has_ended]
+        for machine in machines:
+            self._kill(machine)

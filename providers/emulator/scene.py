@@ -1,0 +1,94 @@
+"""The embedded clouds' regions, zones, finite stock and quotas, and the machines' sizes.
+
+Stock is per zone. Sizes come from the price catalogue beside this file.
+"""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from providers.gpus import GCP_ACCELERATORS
+from state.model.ids import RegionId, region_id
+
+HERE: Final = Path(__file__).parent
+CATALOG: Final = HERE / "catalog"
+FIRST_NETWORK: Final = 10
+LAST_NETWORK: Final = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """An instance type of the catalogue."""
+
+    name: str
+    vcpus: int
+    memory_gib: float
+    gpus: int
+    gpu: str
+    gpu_memory_gib: float
+
+
+@dataclass(frozen=True, slots=True)
+class SceneRegion:
+    """One region of the scene."""
+
+    id: RegionId
+    provider: str
+    name: str
+    zones: tuple[str, ...]
+    stock: dict[tuple[str, bool], int]
+    """Machines per zone, by instance type and whether spot."""
+    quotas: dict[str, int]
+    network: int
+    """Its machines have addresses 127.NETWORK.0.x."""
+
+    @property
+    def head_address(self) -> str:
+        """The address that the region's head gets."""
+        return f"127.{self.network}.0.1"
+
+
+def load_scene(first_network: int = FIRST_NETWORK) -> tuple[SceneRegion, ...]:
+    """Return the regions, each with its own loopback network from *first_network* on."""
+    raw: dict[str, dict[str, dict[str, object]]] = json.loads((HERE / "scene.json").read_text())
+    regions: list[SceneRegion] = []
+    for provider, named in raw.items():
+        for name, facts in named.items():
+            stock = {(t, False): n for t, n in facts["stock"].items()}  # type: ignore[attr-defined]
+            stock |= {(t, True): n for t, n in facts["spot_stock"].items()}  # type: ignore[attr-defined]
+            regions.append(
+                SceneRegion(
+                    id=region_id(provider, name),
+                    provider=provider,
+                    name=name,
+                    zones=tuple(facts["zones"]),  # type: ignore[arg-type]
+                    stock=stock,
+                    quotas=dict(facts["quotas"]),  # type: ignore[call-overload]
+                    network=first_network + len(regions),
+                )
+            )
+    return tuple(regions)
+
+
+def load_sizes(provider: str) -> dict[str, Size]:
+    """Return the instance types of a provider's catalogue."""
+    with (CATALOG / f"{provider}.csv").open() as lines:
+        return {
+            row["instance_name"]: Size(
+                name=row["instance_name"],
+                vcpus=int(row["cpu"]),
+                memory_gib=float(row["memory"]),
+                gpus=int(row["gpu_count"]),
+                gpu=row["gpu_name"],
+                gpu_memory_gib=float(row["gpu_memory"] or 0),
+            )
+            for row in csv.DictReader(lines)
+        }
+
+
+def gcp_accelerator(gpu: str, memory_gib: float) -> str:
+    """Return GCE's name of a GPU of the catalogue."""
+    canonical = f"A100-{memory_gib:.0f}GB" if gpu == "A100" else gpu
+    return next(name for name, known in GCP_ACCELERATORS.items() if known == canonical)

@@ -1,0 +1,1 @@
+"""GCP, through google-cloud-compute."""

@@ -1,0 +1,65 @@
+"""GCE's machine types and region quotas to offers and quotas. Pure."""
+
+from typing import Any, Final
+
+from providers.gpus import GCP_ACCELERATORS, MEMORY_GIB
+from providers.prices import PriceList
+from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
+from state.model.ids import RegionId, region_id
+
+METRICS: Final[dict[str, str]] = {
+    "NVIDIA_A100_80GB_GPUS": "A100-80GB",
+    "NVIDIA_A100_GPUS": "A100-40GB",
+    "NVIDIA_H100_GPUS": "H100",
+    "NVIDIA_L4_GPUS": "L4",
+    "NVIDIA_P100_GPUS": "P100",
+    "NVIDIA_T4_GPUS": "T4",
+    "NVIDIA_V100_GPUS": "V100",
+}
+"""Region quota metrics of on-demand GPUs; those of spot begin with PREEMPTIBLE_. Newer models have none here,
+and what has no metric has no known limit. Source: Compute Engine documentation, "Allocation quotas"."""
+
+
+def region_of_zone(zone: str) -> RegionId:
+    """Return the region of a zone: `us-central1` of `us-central1-a`."""
+    return region_id("gcp", zone.rpartition("-")[0])
+
+
+def machine_of(described: Any) -> Machine | None:  # noqa: ANN401  the SDK's message
+    """Return what a machine type consists of; None for GPUs that we do not know."""
+    accelerators = list(described.accelerators)
+    gpu, count = None, 0
+    if accelerators:
+        gpu = GCP_ACCELERATORS.get(accelerators[0].guest_accelerator_type)
+        count = accelerators[0].guest_accelerator_count
+        if gpu is None or count == 0:
+            return None
+    return Machine(
+        gpu=gpu,
+        gpus=count,
+        gpu_memory_gib=MEMORY_GIB[gpu] if gpu else 0,
+        vcpus=described.guest_cpus,
+        memory_gib=described.memory_mb / 1024,
+        family=gpu or "cpus",
+    )
+
+
+def offers_of(zone: str, instance_type: str, machine: Machine, prices: PriceList) -> list[Offer]:
+    """Return the offers of a machine type in a zone: in each market with a price."""
+    region = region_of_zone(zone)
+    found = []
+    for market in Market:
+        price = prices.price("gcp", (zone, zone.rpartition("-")[0]), instance_type, market)
+        if price is not None and (machine.gpus or market is Market.ON_DEMAND):
+            found.append(Offer(OfferKey(region, zone, instance_type, market), machine, price))
+    return found
+
+
+def quota_of(region: str, metric: str, limit: float, usage: float) -> Quota | None:
+    """Return a GPU quota; None for any other metric."""
+    is_spot = metric.startswith("PREEMPTIBLE_")
+    gpu = METRICS.get(metric.removeprefix("PREEMPTIBLE_"))
+    if gpu is None:
+        return None
+    market = Market.SPOT if is_spot else Market.ON_DEMAND
+    return Quota(region_id("gcp", region), gpu, market, int(limit), int(usage), "gpus")

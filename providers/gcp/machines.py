@@ -1,0 +1,186 @@
+"""GCP as a provider."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
+from providers.errors import InvalidError
+from providers.gcp.api import GcpApi
+from providers.gcp.catalog import machine_of, offers_of, quota_of, region_of_zone
+from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, code_of, refusal, translated
+from providers.prices import PriceList
+from providers.settings import GcpSettings
+from state.model.catalog import Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.inventory import CloudInstance, CloudState
+
+STATES: Final = {
+    "PROVISIONING": CloudState.PENDING,
+    "STAGING": CloudState.PENDING,
+    "PENDING": CloudState.PENDING,
+    "RUNNING": CloudState.RUNNING,
+    "REPAIRING": CloudState.RUNNING,
+    "STOPPING": CloudState.STOPPING,
+    "PENDING_STOP": CloudState.STOPPING,
+    "SUSPENDING": CloudState.STOPPING,
+    "SUSPENDED": CloudState.STOPPING,
+    "STOPPED": CloudState.STOPPING,
+    "TERMINATED": CloudState.STOPPING,
+    "DEPROVISIONING": CloudState.STOPPING,
+}
+"""GCE's TERMINATED means stopped: the machine is still there and its disk costs, so it counts as one to be ended."""
+
+
+class Gcp:
+    """Compute Engine in the regions of the settings."""
+
+    name = ProviderName("gcp")
+
+    def __init__(self, settings: GcpSettings, prices: Callable[[], PriceList]) -> None:
+        """Make clients; nothing is called yet."""
+        self._settings = settings
+        self._prices = prices
+        self._api = GcpApi(settings)
+        self._regions = tuple(region_id("gcp", name) for name in settings.regions)
+
+    @property
+    def regions(self) -> tuple[RegionId, ...]:
+        """Return the regions of the settings."""
+        return self._regions
+
+    def offers(self) -> Sighting[Offer]:
+        """Return the GPU types, and those for heads, of every zone."""
+        offers: list[Offer] = []
+        blind: dict[RegionId, str] = {}
+        try:
+            prices = self._prices()
+            for zone, types, answered in self._api.machine_types():
+                if self._note_silence(zone, answered, blind):
+                    continue
+                for described in types:
+                    machine = machine_of(described)
+                    if machine is not None and (machine.gpus or described.name in self._settings.head_types):
+                        offers += offers_of(zone, described.name, machine, prices)
+        except FAMILIES as error:
+            return self._all_blind(error)
+        return Sighting(tuple(o for o in offers if o.key.region not in blind), blind)
+
+    def quotas(self) -> Sighting[Quota]:
+        """Return the GPU quotas of every region."""
+        try:
+            told = [quota_of(*quota) for quota in self._api.region_quotas()]
+        except FAMILIES as error:
+            return self._all_blind(error)
+        return Sighting(tuple(quota for quota in told if quota is not None and quota.region in self._regions))
+
+    def instances(self, owner: str) -> Sighting[CloudInstance]:
+        """Return the machines of *owner* in every zone."""
+        seen: list[CloudInstance] = []
+        blind: dict[RegionId, str] = {}
+        try:
+            for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
+                if not self._note_silence(zone, answered, blind):
+                    seen += [_seen(zone, described) for described in instances]
+        except FAMILIES as error:
+            return self._all_blind(error)
+        return Sighting(tuple(s for s in seen if s.key.region not in blind), blind)
+
+    def _note_silence(self, zone: str, answered: bool, blind: dict[RegionId, str]) -> bool:  # noqa: FBT001
+        """Return whether to pass over a zone: it is not ours to use, or its region did not answer whole."""
+        region = region_of_zone(zone)
+        if region not in self._regions:
+            return True
+        if not answered:
+            blind[region] = f"{zone} did not answer"
+        return not answered
+
+    def _all_blind(self, error: Exception) -> Sighting[Any]:
+        reason = str(translated(error, "look"))
+        return Sighting((), dict.fromkeys(self._regions, reason))
+
+    def launch(self, order: LaunchOrder) -> CloudInstance:
+        """Start one machine, under its id as name and request id."""
+        key = order.key
+        try:
+            fault = self._api.insert(key.zone, self._body(order))
+        except FAMILIES as error:
+            if code_of(error) == ALREADY_EXISTS:
+                return self._adopted(order)
+            raise translated(error, "launch") from error
+        if fault is not None:
+            raise refusal(*fault, "launch")
+        return CloudInstance(
+            order.instance_id, order.instance_id, key, CloudState.PENDING, order.private_address, None
+        )
+
+    def _adopted(self, order: LaunchOrder) -> CloudInstance:
+        """Return the machine that has our name already, if it is ours."""
+        try:
+            found = self._api.get(order.key.zone, order.instance_id)
+        except FAMILIES as error:
+            raise translated(error, "launch") from error
+        if dict(found.labels).get(OWNER_TAG) != order.owner:
+            raise InvalidError("gcp", "launch", ALREADY_EXISTS, f"{order.instance_id} belongs to somebody else")
+        return _seen(order.key.zone, found)
+
+    def _body(self, order: LaunchOrder) -> dict[str, Any]:
+        settings, key = self._settings, order.key
+        is_spot = key.market is Market.SPOT
+        scheduling: dict[str, Any] = {
+            "provisioning_model": "SPOT" if is_spot else "STANDARD",
+            "on_host_maintenance": "TERMINATE",  # machines with GPUs cannot be moved
+            "automatic_restart": not is_spot,
+        }
+        if is_spot:
+            scheduling["instance_termination_action"] = "DELETE"
+        interface: dict[str, Any] = {"network": settings.network}
+        if subnetwork := settings.subnetworks.get(region_name(key.region)):
+            interface["subnetwork"] = subnetwork
+        if order.private_address is not None:
+            interface["network_i_p"] = order.private_address
+        disk = {
+            "boot": True,
+            "auto_delete": True,
+            "initialize_params": {"source_image": settings.image, "disk_size_gb": settings.disk_gib},
+        }
+        body: dict[str, Any] = {
+            "name": order.instance_id,
+            "machine_type": f"zones/{key.zone}/machineTypes/{key.instance_type}",
+            "scheduling": scheduling,
+            "labels": {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: order.role},
+            "metadata": {"items": [{"key": "startup-script", "value": order.startup_script}]},
+            "network_interfaces": [interface],
+            "disks": [disk],
+        }
+        if settings.service_account is not None:
+            scopes = ["https://www.googleapis.com/auth/cloud-platform"]
+            body["service_accounts"] = [{"email": settings.service_account, "scopes": scopes}]
+        return body
+
+    def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
+        """Ask for the end of one machine; its name is its id."""
+        del cloud_id
+        try:
+            self._api.delete(key.zone, instance_id)
+        except FAMILIES as error:
+            if code_of(error) != NOT_FOUND:
+                raise translated(error, "terminate") from error
+
+
+def _seen(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  the SDK's message
+    labels = dict(described.labels)
+    is_spot = described.scheduling.provisioning_model == "SPOT"
+    market = Market.SPOT if is_spot else Market.ON_DEMAND
+    instance_type = described.machine_type.rpartition("/")[2]
+    interfaces = list(described.network_interfaces)
+    created = described.creation_timestamp
+    return CloudInstance(
+        cloud_id=described.name,
+        instance_id=InstanceId(labels.get(INSTANCE_TAG, described.name)),
+        key=OfferKey(region_of_zone(zone), zone, instance_type, market),
+        state=STATES.get(described.status, CloudState.PENDING),
+        address=interfaces[0].network_i_p if interfaces else None,
+        launched_at=datetime.fromisoformat(created) if created else None,
+        reason=described.status_message,
+    )

@@ -1,0 +1,75 @@
+"""A wrapper that writes one log line for each call that changes something, or that was not answered whole."""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import structlog
+
+from providers.base import LaunchOrder, Provider, Sighting
+from providers.errors import ProviderError
+from state.clock import Clock
+from state.model.catalog import Offer, OfferKey, Quota
+from state.model.ids import InstanceId, ProviderName, RegionId
+from state.model.inventory import CloudInstance
+
+PROVIDER_CALL: Final = "provider_call"
+PROVIDER_BLIND: Final = "provider_blind"
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+class RecordedProvider:
+    """Any provider, with its calls in the log."""
+
+    def __init__(self, inner: Provider, clock: Clock) -> None:
+        """Wrap *inner*."""
+        self._inner = inner
+        self._clock = clock
+        self._log = structlog.get_logger().bind(provider=inner.name)
+        self.name: ProviderName = inner.name
+
+    @property
+    def regions(self) -> tuple[RegionId, ...]:
+        """Return the regions of the settings."""
+        return self._inner.regions
+
+    def offers(self) -> Sighting[Offer]:
+        """Return the offers."""
+        return self._look("offers", self._inner.offers)
+
+    def quotas(self) -> Sighting[Quota]:
+        """Return the quotas."""
+        return self._look("quotas", self._inner.quotas)
+
+    def instances(self, owner: str) -> Sighting[CloudInstance]:
+        """Return the machines of *owner*."""
+        return self._look("instances", lambda: self._inner.instances(owner))
+
+    def _look(self, operation: str, call: Callable[[], Sighting[Item]]) -> Sighting[Item]:
+        start = self._clock.elapsed()
+        sighting = call()
+        for region, reason in sorted(sighting.blind.items()):
+            seconds = round(self._clock.elapsed() - start, 3)
+            self._log.warning(PROVIDER_BLIND, operation=operation, region=region, reason=reason, seconds=seconds)
+        return sighting
+
+    def launch(self, order: LaunchOrder) -> CloudInstance:
+        """Start one machine."""
+        return self._act("launch", order.key, order.instance_id, lambda: self._inner.launch(order))
+
+    def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
+        """End one machine."""
+        self._act("terminate", key, instance_id, lambda: self._inner.terminate(key, instance_id, cloud_id))
+
+    def _act(self, operation: str, key: OfferKey, instance_id: InstanceId, call: Callable[[], Result]) -> Result:
+        log = self._log.bind(operation=operation, offer=str(key), instance=instance_id)
+        start = self._clock.elapsed()
+        try:
+            result = call()
+        except ProviderError as error:
+            seconds = round(self._clock.elapsed() - start, 3)
+            log.warning(PROVIDER_CALL, outcome=type(error).__name__, code=error.code, seconds=seconds)
+            raise
+        log.info(PROVIDER_CALL, outcome="ok", seconds=round(self._clock.elapsed() - start, 3))
+        return result

@@ -1,0 +1,66 @@
+"""What the adapters need to know that no cloud can tell: frozen, written by people or by Terraform."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AwsSettings(_Model):
+    """How machines are made on AWS. Credentials come from the SDK's default chain alone."""
+
+    regions: tuple[str, ...] = Field(min_length=1, description="Regions to use, such as us-east-1.")
+    images: dict[str, str] = Field(description="AMI per region.")
+    subnets: dict[str, str] = Field(default_factory=dict, description="Subnet per zone; none: the default VPC's.")
+    security_groups: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Security groups per region.")
+    instance_profile: str | None = Field(default=None, description="Instance profile that may read the Ray token.")
+    head_types: tuple[str, ...] = Field(default=("m6i.large", "m7i.large"), description="Types fit for a cell's head.")
+    disk_gib: int = 200
+    endpoint_url: str | None = Field(default=None, description="Another endpoint for every AWS API.")
+    timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+
+
+class GcpSettings(_Model):
+    """How machines are made on GCP. Credentials are the application default ones."""
+
+    project: str
+    regions: tuple[str, ...] = Field(min_length=1)
+    image: str = Field(description="Source image, such as projects/P/global/images/family/skerry.")
+    network: str = "global/networks/default"
+    subnetworks: dict[str, str] = Field(default_factory=dict, description="Subnetwork per region.")
+    service_account: str | None = Field(default=None, description="Service account that may read the Ray token.")
+    head_types: tuple[str, ...] = ("e2-standard-2", "n2-standard-2")
+    disk_gib: int = 200
+    endpoint: str | None = Field(default=None, description="Another endpoint; it is spoken to without credentials.")
+    timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+
+
+class AzureSettings(_Model):
+    """How machines are made on Azure. Credentials come from azure-identity's default chain."""
+
+    subscription_id: str
+    resource_group: str
+    regions: tuple[str, ...] = Field(min_length=1)
+    image: str = Field(description="Id of an image or of a gallery image version.")
+    subnets: dict[str, str] = Field(description="Subnet id per region.")
+    head_interfaces: dict[str, str] = Field(
+        default_factory=dict, description="Id of the network interface with the head's address, per region."
+    )
+    identity: str | None = Field(default=None, description="Managed identity that may read the Ray token.")
+    ssh_public_key: str = Field(description="Azure makes no Linux machine without a key.")
+    head_types: tuple[str, ...] = ("Standard_D2s_v5", "Standard_D4s_v5")
+    disk_gib: int = 200
+    endpoint: str | None = Field(default=None, description="Another endpoint of the Resource Manager.")
+    ca_file: str | None = Field(default=None, description="Certificate authority of that endpoint.")
+    timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+
+
+class ProvidersSettings(_Model):
+    """Which clouds are used; one that is left out is not."""
+
+    aws: AwsSettings | None = None
+    gcp: GcpSettings | None = None
+    azure: AzureSettings | None = None

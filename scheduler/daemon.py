@@ -1,0 +1,105 @@
+"""The daemon: a tick every few seconds, sooner when somebody asks, until it is told to stop.
+
+APScheduler is only the timer. One tick runs at a time, and one that was missed is made up for once. After
+kill -9 the next start takes up from the store, where every machine was on record before it was asked for.
+"""
+
+import os
+import signal
+import threading
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from structlog.contextvars import bound_contextvars
+
+from scheduler.check import UnsafePlanError
+from scheduler.logs import DAEMON_STARTED, DAEMON_STOPPED, LEASE_HELD, PLAN_REFUSED, TICK, TICK_FAILED
+from scheduler.outside import Outside
+from scheduler.tick import tick
+from state.model.history import PLAN_REFUSED as PLAN_REFUSED_EVENT
+from state.model.history import Event
+from state.model.plan import Plan
+from state.store import StoreError
+
+LEASE_TTL: Final = timedelta(seconds=60)
+"""Longer than any tick: cloud calls time out well before. Another daemon waits so long after a crash."""
+WATCH_EVERY_S: Final = 1.0
+"""Wake-ups are looked for, and so batched, this often."""
+
+
+class Daemon:
+    """Ticks in the background; `run` blocks until it is told to stop."""
+
+    def __init__(self, outside: Outside, every: timedelta, holder: str | None = None) -> None:
+        """Prepare; nothing runs yet."""
+        self._outside = outside
+        self._every = every
+        self.holder = holder or f"daemon-{os.getpid()}"
+        self._stop = threading.Event()
+        self._log = structlog.get_logger()
+        self.last_plan: Plan | None = None
+
+    def tick_once(self) -> Plan | None:
+        """Tick, unless another holds the lease; no error of one tick ends the daemon."""
+        outside = self._outside
+        start = outside.clock.elapsed()
+        try:
+            fence = outside.store.acquire_lease(self.holder, LEASE_TTL, outside.clock.now())
+            if fence is None:
+                self._log.info(LEASE_HELD, holder=outside.store.lease_holder(outside.clock.now()))
+                return None
+            plan = tick(outside, fence)
+        except UnsafePlanError as error:
+            self._log.error(PLAN_REFUSED, findings=[str(finding) for finding in error.findings])
+            event = Event(outside.clock.now(), self.holder, PLAN_REFUSED_EVENT, "plan", str(error))
+            outside.store.note(event)
+            return None
+        except StoreError as error:
+            self._log.warning(TICK_FAILED, reason=str(error))
+            return None
+        except Exception:
+            self._log.exception(TICK_FAILED)
+            return None
+        self.last_plan = plan
+        with bound_contextvars(plan=plan.id):
+            self._log.info(
+                TICK,
+                seconds=round(outside.clock.elapsed() - start, 3),
+                actions=[type(action).__name__ for action in plan.actions],
+                waiting=len(plan.waiting),
+                usd_per_hour=plan.placement.per_hour.dollars,
+                settled=plan.is_settled,
+            )
+        return plan
+
+    def run(self) -> None:
+        """Tick until SIGTERM or SIGINT; the tick in progress is finished first."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        scheduler = BackgroundScheduler(timezone="UTC")
+        job = scheduler.add_job(
+            self.tick_once,
+            "interval",
+            seconds=self._every.total_seconds(),
+            next_run_time=self._outside.clock.now(),
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+        scheduler.start()
+        self._log.info(DAEMON_STARTED, holder=self.holder, every_seconds=self._every.total_seconds())
+        heard = self._outside.store.nudges()
+        while not self._stop.wait(WATCH_EVERY_S):
+            asked = self._outside.store.nudges()
+            if asked != heard:
+                heard = asked
+                job.modify(next_run_time=self._outside.clock.now())
+        scheduler.shutdown(wait=True)
+        self._outside.store.release_lease(self.holder)
+        self._log.info(DAEMON_STOPPED, holder=self.holder)
+
+    def stop(self) -> None:
+        """Let `run` come to its end."""
+        self._stop.set()

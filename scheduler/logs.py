@@ -1,0 +1,44 @@
+"""Logs: one line a tick, one a call that changes something; JSON unless a person reads along. No secrets."""
+
+import logging
+import sys
+from typing import Any, Final
+
+import structlog
+
+SECRETS: Final = frozenset({"authorization", "password", "secret", "token", "startup_script", "user_data"})
+
+TICK: Final = "tick"
+TICK_FAILED: Final = "tick_failed"
+PLAN_REFUSED: Final = "plan_refused"
+LEASE_HELD: Final = "lease_held_by_another"
+DAEMON_STARTED: Final = "daemon_started"
+DAEMON_STOPPED: Final = "daemon_stopped"
+
+
+def _without_secrets(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {key: "(secret)" if key.lower() in SECRETS else value for key, value in event.items()}
+
+
+def configure_logs(*, quiet: bool = False) -> None:
+    """Send logs to standard error.
+
+    Args:
+        quiet: Only warnings and worse: for commands that show people what they do themselves.
+    """
+    level = logging.ERROR if quiet else logging.INFO
+    is_terminal = sys.stderr.isatty()
+    renderer: Any = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _without_secrets,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,71 @@
+"""The embedded clouds for conformance tests: real HTTP, machines that only pretend to run."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from providers.aws.machines import Aws
+from providers.azure.machines import Azure
+from providers.base import Provider
+from providers.emulator.clouds import EmbeddedClouds
+from providers.emulator.scene import CATALOG
+from providers.gcp.machines import Gcp
+from providers.prices import load_prices
+from providers.settings import AwsSettings, AzureSettings, GcpSettings
+from tests.builders import NOON
+
+
+@dataclass
+class Clouds:
+    embedded: EmbeddedClouds
+    providers: dict[str, Provider]
+
+
+@contextmanager
+def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "embedded",
+        "AWS_SECRET_ACCESS_KEY": "embedded",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AZURE_TENANT_ID": "00000000-0000-0000-0000-000000000001",
+        "AZURE_CLIENT_ID": "00000000-0000-0000-0000-000000000002",
+        "AZURE_CLIENT_SECRET": "embedded",
+    }
+    clouds = EmbeddedClouds(folder, host_folder=folder / "h", ray_token_file=folder / "token", dry=True)
+    at = clouds.start()
+    prices = load_prices(("aws", "gcp", "azure"), CATALOG, NOON)
+    timeout = 3.0
+    aws = AwsSettings(
+        regions=("us-east-1", "eu-central-1"),
+        images=dict.fromkeys(("us-east-1", "eu-central-1"), "ami-12c6146b"),
+        endpoint_url=at.aws,
+        timeout_seconds=timeout,
+    )
+    gcp = GcpSettings(
+        project="p", regions=("us-central1", "europe-west4"), image="i", endpoint=at.gcp, timeout_seconds=timeout
+    )
+    azure = AzureSettings(
+        subscription_id="s",
+        resource_group="skerry",
+        regions=("eastus", "westeurope"),
+        image="/i",
+        subnets={"eastus": "/subnets/a", "westeurope": "/subnets/b"},
+        head_interfaces={r: f"/networkInterfaces/skerry-head-{r}" for r in ("eastus", "westeurope")},
+        ssh_public_key="ssh-ed25519 AAAA",
+        endpoint=at.azure,
+        ca_file=at.ca_file,
+        timeout_seconds=timeout,
+    )
+    try:
+        yield Clouds(
+            clouds,
+            {
+                "aws": Aws(aws, lambda: prices, lambda: owner),
+                "gcp": Gcp(gcp, lambda: prices),
+                "azure": Azure(azure, lambda: prices),
+            },
+        )
+    finally:
+        clouds.stop()
