@@ -130,14 +130,13 @@ class Ec2:
                 raise EC2ClientError(code, f"You have requested more vCPU capacity than your limit of {limit} allows.")
 
     def offerings(self, response: Any) -> Any:  # noqa: ANN401  moto's own class
-        """Return what is sold where, in the scene's zones alone: moto knows all that AWS has."""
+        """Return what is sold where in the scene: moto knows all that AWS has."""
         scene = self._world.scene.get(region_id("aws", response.region))
         result = self._offerings(response)
         if scene is not None:
             listed = result.result["InstanceTypeOfferings"]
-            result.result["InstanceTypeOfferings"] = [
-                o for o in listed if (o["Location"] if isinstance(o, dict) else o.location) in scene.zones
-            ]
+            sold = {(size, zone) for size, _ in scene.stock for zone in scene.zones}
+            result.result["InstanceTypeOfferings"] = [o for o in listed if (o["InstanceType"], o["Location"]) in sold]
         return result
 
     def terminate_instances(self, response: Any) -> Any:  # noqa: ANN401  moto's own class

@@ -1,0 +1,66 @@
+"""demo."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from scheduler.cli.exits import Exit, Output, answer_json, fail, say
+from scheduler.cli.fleet_commands import print_plan
+from scheduler.demo import Demo, DemoFailedError, DemoReport
+from scheduler.drill import DrillRefusedError
+from scheduler.local import Local, LocalError
+from scheduler.logs import configure_logs
+from scheduler.solve.resilience import ResiliencePrice
+from state.model.plan import Plan, Snapshot
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "chat" / "capacity.yaml"
+
+
+def run(spec: Path | None, *, keep: bool, output: Output) -> None:
+    """Run the demo, and end everything whatever happens."""
+    configure_logs(quiet=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    story = Demo(spec or EXAMPLE, Local(), say)
+
+    def show_plan(plan: Plan, resilience: tuple[ResiliencePrice, ...], _snapshot: Snapshot) -> None:
+        if output is Output.TEXT:
+            print_plan(plan, resilience)
+
+    try:
+        report = story.run(show_plan, keep=keep)
+    except (LocalError, DemoFailedError, DrillRefusedError) as error:
+        if output is Output.JSON:
+            answer_json(story.report.as_json())
+        raise fail(Exit.FAILED, str(error)) from error
+    if output is Output.JSON:
+        answer_json(report.as_json())
+    else:
+        sys.stdout.write("\n".join(_lines(report)) + "\n")
+    if keep:
+        say("everything is left running: try `skerry status`, `skerry explain chat`, `skerry events`;")
+        say("`skerry destroy --yes` ends the fleet and `skerry local down` the clouds")
+    if not (report.is_success or (keep and report.recovered)):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _interrupt(_number: int, _frame: Any) -> None:  # noqa: ANN401  the signal module's own
+    raise KeyboardInterrupt
+
+
+def _lines(report: DemoReport) -> list[str]:
+    seconds = ", ".join(f"{n.replace('_', ' ')} {v:.1f}" for n, v in report.seconds.items() if v is not None)
+    return [
+        "",
+        f"Drill report: {'recovered' if report.recovered else 'NOT recovered'}",
+        f"  seconds: {seconds}",
+        "  requests: " + ", ".join(f"{n.replace('_', ' ')} {v}" for n, v in report.requests.items()),
+        "  cost: " + ", ".join(f"{n} ${v:.2f}/h" for n, v in report.usd_per_hour.items()),
+        *(f"  regions {when}: {', '.join(regions)}" for when, regions in report.regions.items()),
+        f"  leaked: {report.instances_leaked} instances, {report.processes_leaked} processes",
+        f"  peak memory: {report.peak_memory_mib} MiB",
+    ]
+
+

@@ -1,0 +1,73 @@
+"""Exit codes, and how errors become them.
+
+    0  done
+    1  failed
+    2  bad input: the spec, the settings or the arguments are wrong
+    3  not possible now: no capacity, no daemon, another process at work
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import typer
+
+
+class Exit(IntEnum):
+    """What a command's exit code says."""
+
+    DONE = 0
+    FAILED = 1
+    BAD_INPUT = 2
+    NOT_NOW = 3
+
+
+class Output(StrEnum):
+    """How a command answers on standard output."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def say(text: str) -> None:
+    """Tell a person something, on standard error, which never mixes with a command's answer."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def answer_json(value: Any) -> None:  # noqa: ANN401  whatever JSON can hold
+    """Answer with one JSON document."""
+    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
+
+
+def fail(code: Exit, message: str) -> typer.Exit:
+    """Say what is wrong, and return what to raise."""
+    say(f"skerry: {message}")
+    return typer.Exit(code)
+
+
+@contextmanager
+def errors_as_exits() -> Iterator[None]:
+    """Turn the errors that a command may meet into messages and exit codes."""
+    from inference.errors import InferenceError  # noqa: PLC0415  start-up time
+    from scheduler.check import UnsafePlanError  # noqa: PLC0415  start-up time
+    from scheduler.documents import DocumentError  # noqa: PLC0415  start-up time
+    from state.store import StoreError  # noqa: PLC0415  start-up time
+
+    try:
+        yield
+    except DocumentError as error:
+        for problem in error.problems:
+            say(str(problem))
+        raise typer.Exit(Exit.BAD_INPUT) from error
+    except UnsafePlanError as error:
+        raise fail(Exit.FAILED, f"the plan breaks a rule, so nothing was done: {error}") from error
+    except StoreError as error:
+        raise fail(Exit.NOT_NOW, f"{error}; try again") from error
+    except InferenceError as error:
+        raise fail(Exit.FAILED, str(error)) from error
+    except KeyboardInterrupt as error:
+        raise fail(Exit.FAILED, "interrupted") from error

@@ -1,0 +1,271 @@
+"""offers, plan, apply, status, explain, events, destroy."""
+
+import sys
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from scheduler.cli import show
+from scheduler.cli.exits import Exit, Output, answer_json, fail, say
+from scheduler.cli.session import confirm, console, opened, working
+from scheduler.converge import TickedElsewhereError, await_settled, converge
+from scheduler.drill import count_leaked
+from scheduler.observe import observe
+from scheduler.outside import Outside
+from scheduler.settings import load_settings
+from scheduler.solve.resilience import ResiliencePrice, price_of_resilience
+from scheduler.spec_file import load_wanted
+from scheduler.tick import decide
+from scheduler.wiring import open_store
+from state.model.catalog import Market, Offer
+from state.model.plan import Plan, Snapshot, Wanted
+
+WATCH_EVERY: Final = timedelta(seconds=3)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferFilter:
+    """Which offers to list, and how."""
+
+    gpu: str | None
+    region: str | None
+    market: str | None
+    max_price: float | None
+    sort: str
+    limit: int
+
+    def admits(self, offer: Offer) -> bool:
+        """Return whether an offer is asked for."""
+        key = offer.key
+        return (
+            (self.gpu is None or (offer.machine.gpu or "").upper().startswith(self.gpu.upper()))
+            and (self.region is None or self.region in {key.region, key.provider})
+            and (self.market is None or key.market == self.market)
+            and (self.max_price is None or offer.price.per_hour.dollars <= self.max_price)
+        )
+
+
+SORTS: Final[dict[str, Any]] = {
+    "price": lambda o: (o.price.per_hour, o.key),
+    "price-per-gpu": lambda o: (o.price.per_hour.micros / max(o.machine.gpus, 1), o.key),
+    "gpu": lambda o: (o.machine.gpu or "", o.price.per_hour, o.key),
+    "region": lambda o: (o.key, o.price.per_hour),
+}
+
+
+def offers(wanted: OfferFilter, output: Output) -> None:
+    """List offers."""
+    if wanted.sort not in SORTS:
+        raise fail(Exit.BAD_INPUT, f"--sort {wanted.sort}: use one of {', '.join(SORTS)}")
+    if wanted.market is not None and wanted.market not in list(Market):
+        raise fail(Exit.BAD_INPUT, f"--market {wanted.market}: use one of {', '.join(Market)}")
+    _, outside = opened()
+    with working("asking the clouds"):
+        sightings = [provider.offers() for provider in outside.providers.values()]
+    for sighting in sightings:
+        for region, reason in sorted(sighting.blind.items()):
+            say(f"{region} did not answer: {reason}")
+    found = sorted((o for s in sightings for o in s.items if wanted.admits(o)), key=SORTS[wanted.sort])
+    now = outside.clock.now()
+    if output is Output.JSON:
+        answer_json([show.offer_json(offer, now) for offer in found[: wanted.limit]])
+        return
+    console().print(show.offers_table(found[: wanted.limit], now))
+    if len(found) > wanted.limit:
+        say(f"{len(found) - wanted.limit} more; raise --limit")
+
+
+def plan(path: Path, output: Output) -> None:
+    """Show the plan for a spec."""
+    wanted = load_wanted(path)
+    _, outside = opened()
+    with working("looking at the clouds and solving"):
+        snapshot = _as_if(outside, wanted)
+        made = decide(snapshot, outside)
+        resilience = price_of_resilience(snapshot)
+    if output is Output.JSON:
+        answer_json(show.plan_json(made, resilience))
+    else:
+        print_plan(made, resilience)
+    if made.placement.unplaced or made.placement.breaches:
+        raise typer.Exit(Exit.NOT_NOW)
+
+
+def _as_if(outside: Outside, wanted: Wanted) -> Snapshot:
+    """Return a look at everything, as if *wanted* were wanted."""
+    snapshot = observe(outside)
+    version = snapshot.wanted.version if snapshot.wanted else 0
+    return replace(snapshot, wanted=replace(wanted, version=version))
+
+
+def print_plan(made: Plan, resilience: tuple[ResiliencePrice, ...]) -> None:
+    """Print a plan for people."""
+    screen = console()
+    screen.print(show.machines_table(made.placement))
+    screen.print()
+    if made.placement.certificate:
+        screen.print(show.certificate_table(made.placement))
+        screen.print()
+    for line in show.problems_lines(made.placement):
+        screen.print(line, style="bold red")
+    screen.print(show.resilience_line(resilience))
+    screen.print()
+    if made.actions:
+        screen.print(show.actions_table(made))
+    else:
+        screen.print("No changes." if made.is_settled else "Nothing can be done at the moment.")
+    for line in made.waiting:
+        screen.print(f"waiting: {line}")
+
+
+def apply(path: Path, *, yes: bool, minutes: float, output: Output) -> None:
+    """Make a spec so."""
+    wanted = load_wanted(path)
+    _, outside = opened()
+    with working("looking at the clouds and solving"):
+        snapshot = _as_if(outside, wanted)
+        made = decide(snapshot, outside)
+        resilience = price_of_resilience(snapshot)
+    current = outside.store.wanted()
+    is_same = current is not None and replace(current, version=0) == wanted
+    if is_same and made.is_settled:
+        if output is Output.JSON:
+            answer_json({"changed": False, "spec_version": current.version if current else None, "settled": True})
+        else:
+            sys.stdout.write("No changes: everything is as the spec says.\n")
+        return
+    if output is Output.TEXT:
+        print_plan(made, resilience)
+    if made.placement.unplaced:
+        raise fail(Exit.NOT_NOW, "; ".join(show.problems_lines(made.placement)))
+    confirm("Make it so?", yes=yes)
+    version = current.version if is_same and current is not None else outside.store.want(wanted, "apply", outside.clock.now())
+    settled = _make_so(outside, timedelta(minutes=minutes))
+    if output is Output.JSON:
+        cost = settled.placement.per_hour.dollars if settled else None
+        answer_json({"changed": True, "spec_version": version, "settled": settled is not None, "usd_per_hour": cost})
+    if settled is None:
+        raise fail(Exit.FAILED, f"not there after {minutes:g} minutes; `skerry status` says what is waited for")
+    if output is Output.TEXT:
+        sys.stdout.write(f"Version {version} serves, at {settled.placement.per_hour}/h.\n")
+
+
+def _make_so(outside: Outside, most: timedelta) -> Plan | None:
+    """Let the daemon do it, or do it here, with progress on standard error."""
+    with working("starting") as status:
+
+        def progress(made: Plan) -> None:
+            doing = [type(action).__name__.lower() for action in made.actions]
+            text = ", ".join(doing[:4]) or (made.waiting[0] if made.waiting else "ready")
+            status.update(text)
+
+        if outside.store.lease_holder(outside.clock.now()) is not None:
+            return await_settled(outside, most, progress)
+        try:
+            return converge(outside, most, progress)
+        except TickedElsewhereError:
+            return await_settled(outside, most, progress)
+
+
+def status(*, watch: bool, output: Output) -> None:
+    """Show the state of the fleet."""
+    _, outside = opened()
+    while True:
+        with working("looking"):
+            snapshot = observe(outside)
+            made = decide(snapshot, outside)
+        facts = show.status_json(snapshot, made, outside.store.lease_holder(outside.clock.now()))
+        if output is Output.JSON:
+            answer_json(facts)
+        else:
+            _print_status(facts, clear=watch)
+        if not watch:
+            return
+        outside.clock.sleep(WATCH_EVERY)
+
+
+def _print_status(facts: dict[str, Any], *, clear: bool) -> None:
+    screen = console()
+    if clear:
+        screen.clear()
+    screen.print(f"fleet {facts['fleet'] or '(nothing wanted)'}, daemon {facts['daemon'] or 'not running'}")
+    for shown in show.status_tables(facts):
+        screen.print(shown)
+        screen.print()
+    for region in facts["blind"]:
+        screen.print(f"{region}: its cloud does not answer")
+    for line in facts["waiting"]:
+        screen.print(f"waiting: {line}")
+
+
+def explain(application: str, output: Output) -> None:
+    """Say why an application stands where it stands."""
+    _, outside = opened()
+    current = outside.store.wanted()
+    if current is None:
+        raise fail(Exit.NOT_NOW, "nothing is wanted; `skerry apply` first")
+    if application not in current.spec.applications:
+        raise fail(Exit.BAD_INPUT, f"no application {application}; there are {', '.join(current.spec.applications)}")
+    with working("looking at the clouds and solving"):
+        snapshot = observe(outside)
+        made = decide(snapshot, outside)
+        resilience = price_of_resilience(snapshot)
+    facts = show.placement_json(made.placement)
+    mine = {
+        "application": application,
+        "replicas": [r for r in facts["replicas"] if r["application"] == application],
+        "machines": facts["machines"],
+        "certificate": [line for line in facts["certificate"] if line["application"] == application],
+        "refused_offers": {cause: n for app, cause, n in made.placement.refusals if app == application},
+        "unplaced": [u for u in facts["unplaced"] if u["application"] == application],
+        "breaches": [text for text in facts["breaches"] if text.startswith(f"{application}:")],
+        "resilience_usd_per_hour": show.resilience_json(resilience),
+    }
+    if output is Output.JSON:
+        answer_json(mine)
+        return
+    screen = console()
+    for r in mine["replicas"]:
+        market = "spot" if r["spot"] else "on demand"
+        screen.print(f"{r['count']} x {r['capacity_each']:g} in {r['region']} on {r['instance_type']}, {market}")
+    screen.print()
+    screen.print(show.machines_table(made.placement))
+    screen.print()
+    screen.print(show.certificate_table(made.placement))
+    screen.print(show.resilience_line(resilience))
+    for cause, count in mine["refused_offers"].items():
+        screen.print(f"not considered: {count} offers, {cause}")
+    for line in show.problems_lines(made.placement):
+        screen.print(line, style="bold red")
+
+
+def events(after: int, limit: int, output: Output) -> None:
+    """Show the event log."""
+    store = open_store(load_settings())
+    first = max(after, store.last_event_number() - limit)
+    found = store.events(first, limit)
+    if output is Output.JSON:
+        answer_json([show.event_json(event) for event in found])
+        return
+    for event in found:
+        sys.stdout.write(f"{event.number:6} {event.at:%H:%M:%S} {event.kind:17} {event.subject}  {event.detail}\n")
+
+
+def destroy(*, yes: bool, minutes: float, output: Output) -> None:
+    """End the fleet."""
+    _, outside = opened()
+    live = outside.store.load().instances
+    confirm(f"End {len(live)} machines and want nothing any more?", yes=yes)
+    outside.store.withdraw("destroy", outside.clock.now())
+    settled = _make_so(outside, timedelta(minutes=minutes))
+    left = len(outside.store.load().instances)
+    leaked = count_leaked(outside)
+    if output is Output.JSON:
+        answer_json({"ended": len(live), "left": left, "leaked": leaked})
+    else:
+        sys.stdout.write(f"{len(live)} machines ended; {left} left, {leaked} leaked.\n")
+    if settled is None or left or leaked:
+        raise fail(Exit.FAILED, "not everything is gone; `skerry status` says what is left")

@@ -1,0 +1,233 @@
+"""The `skerry` command. Each command imports what it needs when it runs, so that `--help` is quick."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scheduler.cli.exits import Exit, Output, errors_as_exits, say
+
+app = typer.Typer(
+    name="skerry",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Buy GPU capacity where it is cheap, in stock and healthy, serve Ray Serve applications on it, "
+    "and survive the loss of a region.\n\n"
+    "Exit codes: 0 done, 1 failed, 2 bad input, 3 not possible now.",
+)
+local = typer.Typer(no_args_is_help=True, help="The embedded clouds on this computer.")
+drill = typer.Typer(no_args_is_help=True, help="Rehearse the loss of a region.")
+app.add_typer(local, name="local")
+app.add_typer(drill, name="drill")
+
+SpecFile = Annotated[Path, typer.Argument(help="The capacity spec, a YAML file.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Answer as text or as one JSON document.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Minutes = Annotated[float, typer.Option("--timeout", min=0.1, help="Minutes to wait at most.")]
+
+
+@app.command()
+def demo(
+    spec: Annotated[Path | None, typer.Argument(help="A capacity spec; the chat example if none is given.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show the whole product on this computer: a fleet on three clouds, and a region lost under load."""
+    from scheduler.cli import demo_command  # noqa: PLC0415
+
+    with errors_as_exits():
+        demo_command.run(spec, keep=keep, output=output)
+
+
+@app.command()
+def validate(spec: SpecFile, output: OutputOption = Output.TEXT) -> None:
+    """Check a capacity spec and the Serve configs that it refers to, without any cloud."""
+    from scheduler.cli import spec_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        spec_commands.validate(spec, output)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the capacity spec."""
+    from scheduler.cli import spec_commands  # noqa: PLC0415
+
+    spec_commands.schema()
+
+
+@app.command()
+def offers(  # noqa: PLR0913, PLR0917  one parameter an option
+    gpu: Annotated[str | None, typer.Option(help="Only this GPU model.")] = None,
+    region: Annotated[str | None, typer.Option(help="Only this region, or all of a provider.")] = None,
+    market: Annotated[str | None, typer.Option(help="on_demand or spot.")] = None,
+    max_price: Annotated[float | None, typer.Option(help="At most so many US dollars per hour.")] = None,
+    sort: Annotated[str, typer.Option(help="price, price-per-gpu, gpu or region.")] = "price",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """List what the clouds sell, with prices, their source and age."""
+    from scheduler.cli import fleet_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        wanted = fleet_commands.OfferFilter(gpu, region, market, max_price, sort, limit)
+        fleet_commands.offers(wanted, output)
+
+
+@app.command()
+def plan(spec: SpecFile, output: OutputOption = Output.TEXT) -> None:
+    """Show what would be bought and why, what it costs, and what it survives. Nothing is changed."""
+    from scheduler.cli import fleet_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        fleet_commands.plan(spec, output)
+
+
+@app.command()
+def apply(spec: SpecFile, yes: Yes = False, timeout: Minutes = 30, output: OutputOption = Output.TEXT) -> None:
+    """Make a spec so: show the plan, ask, and wait until everything serves.
+
+    A running daemon does the work; without one, this command does it itself.
+    """
+    from scheduler.cli import fleet_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        fleet_commands.apply(spec, yes=yes, minutes=timeout, output=output)
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every few seconds.")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show what stands, what serves, how healthy it is and what it costs."""
+    from scheduler.cli import fleet_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        fleet_commands.status(watch=watch, output=output)
+
+
+@app.command()
+def explain(
+    application: Annotated[str, typer.Argument(help="An application of the fleet.")], output: OutputOption = Output.TEXT
+) -> None:
+    """Say why an application stands where it stands, what was refused, and what it survives."""
+    from scheduler.cli import fleet_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        fleet_commands.explain(application, output)
+
+
+@app.command()
+def daemon() -> None:
+    """Keep the fleet as it is wanted, until told to stop. Logs go to standard error."""
+    from scheduler.cli import daemon_command  # noqa: PLC0415
+
+    with errors_as_exits():
+        daemon_command.run()
+
+
+@app.command()
+def events(
+    after: Annotated[int, typer.Option(min=0, help="Only events numbered above this.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest ones.")] = 50,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show what happened: one line an event, oldest first."""
+    from scheduler.cli import fleet_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        fleet_commands.events(after, limit, output)
+
+
+@app.command()
+def destroy(yes: Yes = False, timeout: Minutes = 30, output: OutputOption = Output.TEXT) -> None:
+    """End every machine of the fleet, and prove that none is left."""
+    from scheduler.cli import fleet_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        fleet_commands.destroy(yes=yes, minutes=timeout, output=output)
+
+
+@local.command("up")
+def local_up(
+    apps: Annotated[
+        list[Path] | None, typer.Option("--apps", help="Folder with Serve applications, for the machines' Python.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Start AWS, GCP and Azure on loopback, and a gateway; the other commands then work against them."""
+    from scheduler.cli import local_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        local_commands.up(tuple(apps or ()), output)
+
+
+@local.command("down")
+def local_down(output: OutputOption = Output.TEXT) -> None:
+    """End the embedded clouds and everything that runs on them, also what a crash left."""
+    from scheduler.cli import local_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        local_commands.down(output)
+
+
+@local.command("status")
+def local_status(output: OutputOption = Output.TEXT) -> None:
+    """Show whether the embedded clouds run, and their machines."""
+    from scheduler.cli import local_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        local_commands.status(output)
+
+
+@drill.command("region")
+def drill_region(
+    region: Annotated[str, typer.Argument(help="The region to lose, as provider/region.")],
+    mode: Annotated[str, typer.Option(help="simulate: computed; live: really done.")] = "simulate",
+    timeout: Minutes = 10,
+    rps: Annotated[float, typer.Option(min=0, help="Requests per second to send meanwhile (live).")] = 0.0,
+    yes: Yes = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Rehearse the loss of a region, and report how the fleet took it."""
+    from scheduler.cli import drill_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        asked = drill_commands.DrillRequest(region, mode, timeout, rps)
+        drill_commands.region(asked, yes=yes, output=output)
+
+
+@drill.command("list")
+def drill_list(output: OutputOption = Output.TEXT) -> None:
+    """List drills, newest first."""
+    from scheduler.cli import drill_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        drill_commands.list_drills(output)
+
+
+@drill.command("show")
+def drill_show(
+    drill_id: Annotated[str, typer.Argument(metavar="DRILL", help="Its id.")], output: OutputOption = Output.TEXT
+) -> None:
+    """Show a drill's report."""
+    from scheduler.cli import drill_commands  # noqa: PLC0415
+
+    with errors_as_exits():
+        drill_commands.show_drill(drill_id, output)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        say("skerry: interrupted")
+        raise SystemExit(Exit.FAILED) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What commands that look at the fleet share: settings, everything outside, a console."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.status import Status
+
+from scheduler.cli.exits import Exit, fail
+from scheduler.logs import configure_logs
+from scheduler.outside import Outside
+from scheduler.settings import Settings, load_settings, settings_file
+from scheduler.wiring import open_outside
+
+
+def console() -> Console:
+    """Return a console on standard output; wide where that is no terminal, so that lines stay whole."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 180, highlight=False)
+
+
+@contextmanager
+def working(text: str) -> Iterator[Status]:
+    """Show on standard error that something takes a while."""
+    with Console(stderr=True).status(text) as status:
+        yield status
+
+
+def opened() -> tuple[Settings, Outside]:
+    """Return the settings and everything outside.
+
+    Raises:
+        typer.Exit: No cloud is set up.
+    """
+    configure_logs(quiet=True)
+    settings = load_settings()
+    if not settings.cells:
+        message = f"no cloud is set up in {settings_file()}; `skerry local up` starts embedded ones"
+        raise fail(Exit.BAD_INPUT, message)
+    return settings, open_outside(settings)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless told not to.
+
+    Raises:
+        typer.Exit: The answer is no, or there is nobody to ask.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise fail(Exit.BAD_INPUT, "there is nobody to ask; say --yes")
+    if not typer.confirm(question, err=True):
+        raise fail(Exit.FAILED, "nothing was changed")

@@ -1,0 +1,54 @@
+"""Ticks in this process until nothing is left to do: for commands without a daemon."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from scheduler.outside import Outside
+from scheduler.tick import decide, tick
+from scheduler.observe import observe
+from state.model.plan import Plan
+
+PAUSE: Final = timedelta(seconds=2)
+LEASE_TTL: Final = timedelta(seconds=60)
+
+
+class TickedElsewhereError(Exception):
+    """Another process holds the right to tick."""
+
+
+def converge(outside: Outside, most: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
+    """Tick until the plan is settled, and return the last one; None where it was not in time.
+
+    Raises:
+        TickedElsewhereError: Another process holds the lease.
+        UnsafePlanError, StoreError: As a tick does.
+    """
+    holder = f"command-{os.getpid()}"
+    deadline = outside.clock.now() + most
+    try:
+        while outside.clock.now() < deadline:
+            fence = outside.store.acquire_lease(holder, LEASE_TTL, outside.clock.now())
+            if fence is None:
+                raise TickedElsewhereError(outside.store.lease_holder(outside.clock.now()))
+            plan = tick(outside, fence)
+            progress(plan)
+            if plan.is_settled:
+                return plan
+            outside.clock.sleep(PAUSE)
+    finally:
+        outside.store.release_lease(holder)
+    return None
+
+
+def await_settled(outside: Outside, most: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
+    """Wait until a look of our own finds nothing to do, while a daemon does it; None where it was not in time."""
+    deadline = outside.clock.now() + most
+    while outside.clock.now() < deadline:
+        plan = decide(observe(outside), outside)
+        progress(plan)
+        if plan.is_settled:
+            return plan
+        outside.clock.sleep(PAUSE)
+    return None
