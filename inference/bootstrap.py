@@ -65,7 +65,14 @@ def startup_script(launch: Launch) -> str:
         )
     else:
         role = f"--address {shlex.quote(f'{cell.head_address}:{cell.gcs_port}')}"
-    labels = f"instance={launch.instance_id},region={launch.key.region.replace('/', '.')},market={launch.key.market},role={launch.role}"
+    labels = ",".join(
+        (
+            f"instance={launch.instance_id}",
+            f"region={launch.key.region.replace('/', '.')}",
+            f"market={launch.key.market}",
+            f"role={launch.role}",
+        )
+    )
     return SCRIPT.format(
         region=shlex.quote(launch.key.region),
         instance=shlex.quote(launch.instance_id),

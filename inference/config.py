@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from state.model.ids import RegionId
 from state.model.plan import CellSettings
 from state.model.spec import Application, Shape
 
@@ -22,6 +23,7 @@ class CellShare:
     """What one cell runs of one application."""
 
     name: str
+    region: RegionId
     application: Application
     serve_application: str
     """The user's Serve entry, as canonical JSON."""
@@ -44,30 +46,33 @@ def application_config(share: CellShare) -> dict[str, Any]:
     config: dict[str, Any] = json.loads(share.serve_application)
     config["name"] = share.name
     reference = share.application.serve
-    deployments = config.setdefault("deployments", [])
+    deployments: list[dict[str, Any]] = config.setdefault("deployments", [])
     placed = next((d for d in deployments if d["name"] == reference.deployment), None)
     if placed is None:
         placed = {"name": reference.deployment}
         deployments.append(placed)
     placed.pop("autoscaling_config", None)
     placed["num_replicas"] = share.replicas
-    options = dict(placed.get("ray_actor_options") or {})
+    options: dict[str, Any] = dict(placed.get("ray_actor_options") or {})
     options["num_gpus"] = share.shape.count
     options["num_cpus"] = share.shape.cpus
     if share.shape.memory_gib:
         options["memory"] = int(share.shape.memory_gib * GIB)
-    options["resources"] = {**options.get("resources", {}), gpu_resource(share.shape.gpu): GPU_RESOURCE_SHARE}
+    resources: dict[str, float] = options.get("resources") or {}
+    options["resources"] = {**resources, gpu_resource(share.shape.gpu): GPU_RESOURCE_SHARE}
     placed["ray_actor_options"] = options
     return config
 
 
 def cell_config(settings: CellSettings, applications: Iterable[dict[str, Any]]) -> str:
     """Return the whole configuration of a cell, canonical JSON."""
-    return canonical({
-        "proxy_location": "EveryNode",
-        "http_options": {"host": settings.serve_host, "port": settings.serve_port},
-        "applications": sorted(applications, key=lambda application: str(application["name"])),
-    })
+    return canonical(
+        {
+            "proxy_location": "EveryNode",
+            "http_options": {"host": settings.serve_host, "port": settings.serve_port},
+            "applications": sorted(applications, key=lambda application: str(application["name"])),
+        }
+    )
 
 
 def is_deployed(wanted: dict[str, Any], deployed: dict[str, Any]) -> bool:

@@ -50,7 +50,7 @@ class FakeCell:
             deployment = next(d for d in application["deployments"] if d["name"] == names.get(application["name"]))
             need = deployment["ray_actor_options"]["num_gpus"]
             ready = 0
-            for address in free:
+            for address in tuple(free):
                 while ready < deployment["num_replicas"] and free[address] >= need:
                     free[address] -= need
                     used[address] += 1
@@ -66,7 +66,7 @@ class FakeCell:
             for h in self._running(Role.HEAD)
         ]
         proxies = tuple(f"{node.address}:8000" for node in (*heads, *nodes))
-        return CellStatus(self.region, True, tuple(applications), (*heads, *nodes), proxies)  # noqa: FBT003
+        return CellStatus(self.region, True, tuple(applications), (*heads, *nodes), proxies)
 
     def apply(self, config: str) -> None:
         """Take the configuration."""

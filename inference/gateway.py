@@ -136,7 +136,7 @@ class HaproxyGateway:
     def _check(self, config: str) -> None:
         new = self._folder / "haproxy.cfg.new"
         new.write_text(config)
-        result = subprocess.run(  # noqa: S603  the command is ours
+        result = subprocess.run(
             [haproxy_binary(), "-c", "-q", "-f", str(new)], capture_output=True, text=True, check=False
         )
         if result.returncode != 0:
@@ -169,7 +169,7 @@ class HaproxyGateway:
     def _start(self) -> None:
         self._master.unlink(missing_ok=True)
         with (self._folder / "haproxy.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603  the command is ours
+            process = subprocess.Popen(
                 [haproxy_binary(), "-W", "-S", f"{self._master},mode,600", "-f", str(self._config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -118,9 +118,7 @@ def read_status(
     )
 
 
-def _application(
-    name: str, facts: dict[str, Any], deployment: str | None, on_node: Counter[str]
-) -> ApplicationStatus:
+def _application(name: str, facts: dict[str, Any], deployment: str | None, on_node: Counter[str]) -> ApplicationStatus:
     listed: dict[str, Any] = facts.get("deployments", {})
     if deployment is None:
         # An application that is wanted no more: the deployment that has GPUs is the one that was placed.

@@ -13,7 +13,7 @@ from state.model.catalog import Market, Price
 from state.model.units import Usd
 
 GPU_HOUR_USD: Final = (0.02, 60.0)
-"""A price per GPU and hour outside this is not believed. Source: the cheapest and dearest list prices, with a margin."""
+"""A price per GPU and hour outside this is not believed: the cheapest and dearest list prices, with a margin."""
 CPU_HOUR_USD: Final = (0.001, 30.0)
 
 

@@ -206,4 +206,3 @@ def _routes(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
         if isinstance(action, Route):
             for name in sorted(had - {route.application for route in action.table.routes}):
                 yield Finding("routes", f"{name} would have none")
-

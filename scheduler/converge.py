@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from scheduler.observe import observe
 from scheduler.outside import Outside
 from scheduler.tick import decide, tick
-from scheduler.observe import observe
 from state.model.plan import Plan
 
 PAUSE: Final = timedelta(seconds=2)

@@ -59,7 +59,7 @@ class Daemon:
         except StoreError as error:
             self._log.warning(TICK_FAILED, reason=str(error))
             return None
-        except Exception:
+        except Exception:  # noqa: BLE001  the one place: no error of a tick ends the daemon, and the log has it whole
             self._log.exception(TICK_FAILED)
             return None
         self.last_plan = plan

@@ -125,7 +125,9 @@ class Demo:
         self._start = self._clock.elapsed()
         self._daemon: int | None = None
 
-    def run(self, show_plan: Callable[[Plan, tuple[ResiliencePrice, ...], Snapshot], None], *, keep: bool) -> DemoReport:
+    def run(
+        self, show_plan: Callable[[Plan, tuple[ResiliencePrice, ...], Snapshot], None], *, keep: bool
+    ) -> DemoReport:
         """Tell the story, and return its figures; whatever happens, everything is ended, unless it is kept.
 
         Raises:

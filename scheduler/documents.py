@@ -108,15 +108,22 @@ def parse_document(text: str, name: str) -> Document:
     return document
 
 
+def _refusal(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+    mark: Any = event.start_mark
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+
 def _compose(text: str) -> yaml.Node | None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed: write it out", problem_mark=event.start_mark)
+            problem = "aliases are not allowed: write it out"
+            raise _refusal(problem, event)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH_MAX:
-            raise yaml.MarkedYAMLError(problem=f"nested over {DEPTH_MAX} deep", problem_mark=event.start_mark)
-    return yaml.compose(text, Loader=yaml.SafeLoader)  # type: ignore[no-any-return]
+            problem = f"nested over {DEPTH_MAX} deep"
+            raise _refusal(problem, event)
+    return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _value(node: yaml.Node, location: Location, document: Document, problems: list[Problem]) -> Any:  # noqa: ANN401
@@ -240,7 +247,9 @@ def _siblings(model: type[BaseModel], location: Location) -> list[str]:
     for part in location:
         here = _resolved(here, schema)
         properties = here.get("properties", {})
-        following = here.get("items") if isinstance(part, int) else properties.get(part, here.get("additionalProperties"))
+        following = (
+            here.get("items") if isinstance(part, int) else properties.get(part, here.get("additionalProperties"))
+        )
         if not isinstance(following, dict):
             return []
         here = following

@@ -75,13 +75,17 @@ def simulate(snapshot: Snapshot, region: RegionId) -> DrillReport:
         raise DrillRefusedError(msg)
     lost = RegionHealth(region, HealthState.DOWN, snapshot.taken_at, "drill")
     health = (*(h for h in snapshot.health if h.region != region), lost)
-    after = solve(replace(snapshot, health=tuple(sorted(health, key=lambda h: h.region)), blind=snapshot.blind | {region}))
+    after = solve(
+        replace(snapshot, health=tuple(sorted(health, key=lambda h: h.region)), blind=snapshot.blind | {region})
+    )
     report = DrillReport(region, "simulate")
     report.survivors_carry = _carried(snapshot, before, region)
     report.usd_per_hour = {"before": before.per_hour.dollars, "after": after.per_hour.dollars}
     report.regions = {"before": _regions(before), "after": _regions(after)}
     report.instances_launched = _launched(before, after, region)
-    report.notes = list(after.breaches) + [f"{u.application}: no place for {u.missing_milli / 1000:g}" for u in after.unplaced]
+    report.notes = list(after.breaches) + [
+        f"{u.application}: no place for {u.missing_milli / 1000:g}" for u in after.unplaced
+    ]
     report.recovered = not after.unplaced
     return report
 

@@ -75,7 +75,7 @@ def _attempt(number: int, action: Action, plan: Plan, outside: Outside, owner: s
         cloud_id=cloud_id,
         shortage=shortage,
     )
-    outside.store.record(outcome, outcome.at)
+    outside.store.record(outcome)
     return outcome
 
 

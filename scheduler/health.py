@@ -31,8 +31,6 @@ def assess(
     return tuple(sorted((health for health in after if health is not None), key=lambda h: h.region))
 
 
-
-
 def _frozen(health: RegionHealth) -> RegionHealth:
     return replace(health, reason=ISOLATED)
 
@@ -44,7 +42,11 @@ def _failure(health: RegionHealth | None, signals: RegionSignals, knobs: HealthK
     if signals.head_answered is False:
         return "the cell's head does not answer"
     expected = min(signals.replicas_wanted, health.replicas_served)
-    if expected and signals.replicas_ready < expected * (1 - knobs.bad_share) + 1e-9 and signals.replicas_ready < expected:
+    if (
+        expected
+        and signals.replicas_ready < expected * (1 - knobs.bad_share) + 1e-9
+        and signals.replicas_ready < expected
+    ):
         return f"{signals.replicas_ready} of {expected} replicas are ready"
     if health.state is _H.DOWN and not signals.api_answered:
         return "its cloud does not answer"
@@ -106,4 +108,3 @@ def traffic_percent(health: RegionHealth | None, knobs: HealthKnobs) -> int:
     if health.state is _H.RECOVERING:
         return knobs.steps_percent[health.step]
     return 0
-

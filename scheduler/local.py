@@ -262,4 +262,3 @@ def _free_port(wanted: int) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-

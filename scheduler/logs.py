@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
 import structlog
@@ -16,7 +17,7 @@ DAEMON_STARTED: Final = "daemon_started"
 DAEMON_STOPPED: Final = "daemon_stopped"
 
 
-def _without_secrets(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:  # noqa: ANN401
     return {key: "(secret)" if key.lower() in SECRETS else value for key, value in event.items()}
 
 

@@ -122,7 +122,10 @@ def _signals(
 
 
 def _signals_of(
-    region: RegionId, live: tuple[Instance, ...], cell: CellStatus | None, api_answered: bool  # noqa: FBT001
+    region: RegionId,
+    live: tuple[Instance, ...],
+    cell: CellStatus | None,
+    api_answered: bool,  # noqa: FBT001
 ) -> RegionSignals:
     standing = [instance for instance in live if instance.region == region and instance.is_standing]
     if not standing:
@@ -132,5 +135,4 @@ def _signals_of(
         return RegionSignals(region, api_answered, head_answered=None if is_starting else False)
     targets = sum(a.replicas_target or a.replicas_ready for a in cell.applications)
     ready = sum(a.replicas_ready for a in cell.applications)
-    return RegionSignals(region, api_answered, True, targets, ready)  # noqa: FBT003
-
+    return RegionSignals(region, api_answered, True, targets, ready)

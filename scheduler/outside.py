@@ -22,5 +22,5 @@ class Outside:
     gateway: Gateway
     clock: Clock
     cell_settings: tuple[CellSettings, ...]
-    knobs: HealthKnobs = HealthKnobs()
-    limits: Limits = Limits()
+    knobs: HealthKnobs
+    limits: Limits

@@ -63,15 +63,15 @@ def _updated(instance: Instance, seen: CloudInstance | None, is_blind: bool, now
 
 
 def _updated_by_sight(instance: Instance, seen: CloudInstance, now: datetime) -> Instance:
-    facts = {"cloud_id": seen.cloud_id, "address": seen.address or instance.address, "missing_since": None}
     if seen.state is CloudState.TERMINATED:
         return advanced(instance, _S.GONE, seen.reason or instance.reason or "ended", ended_at=now)
+    address = seen.address or instance.address
+    known = replace(instance, cloud_id=seen.cloud_id, address=address, missing_since=None)
     if seen.state is CloudState.STOPPING and instance.status is not _S.TERMINATING:
-        return advanced(instance, _S.TERMINATING, seen.reason or "its cloud is ending it", **facts)
+        return advanced(known, _S.TERMINATING, seen.reason or "its cloud is ending it")
     if seen.state is CloudState.RUNNING and instance.status is _S.REQUESTED:
-        return advanced(instance, _S.RUNNING, running_at=now, **facts)
-    updated = replace(instance, **facts)  # type: ignore[arg-type]
-    return instance if updated == instance else replace(updated, version=instance.version + 1)
+        return advanced(known, _S.RUNNING, instance.reason, running_at=now)
+    return instance if known == instance else replace(known, version=instance.version + 1)
 
 
 def _updated_by_absence(instance: Instance, now: datetime) -> Instance:

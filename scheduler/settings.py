@@ -1,8 +1,8 @@
 """Where this installation keeps things and what it uses: one YAML file, and a few environment variables.
 
-    SKERRY_HOME           folder for state; `.skerry` in the current folder
-    SKERRY_SETTINGS       the settings file; `settings.yaml` in SKERRY_HOME
-    SKERRY_DATABASE_URL   the database; `sqlite:///SKERRY_HOME/skerry.db`
+SKERRY_HOME           folder for state; `.skerry` in the current folder
+SKERRY_SETTINGS       the settings file; `settings.yaml` in SKERRY_HOME
+SKERRY_DATABASE_URL   the database; `sqlite:///SKERRY_HOME/skerry.db`
 """
 
 import os

@@ -78,4 +78,4 @@ def silence_solver() -> None:
     import highspy  # noqa: PLC0415  slow, and only commands that solve pay for it
 
     with _standard_output_closed():
-        highspy.Highs()
+        highspy.Highs()  # type: ignore[no-untyped-call]

@@ -70,12 +70,14 @@ def application(**changes: Any) -> dict[str, Any]:
 
 
 def a_spec(budget: float = 1000, **applications: dict[str, Any]) -> CapacitySpec:
-    return CapacitySpec.model_validate({
-        "apiVersion": "skerry/v1",
-        "fleet": "test",
-        "budget": {"max_usd_per_hour": budget},
-        "applications": applications or {"chat": application()},
-    })
+    return CapacitySpec.model_validate(
+        {
+            "apiVersion": "skerry/v1",
+            "fleet": "test",
+            "budget": {"max_usd_per_hour": budget},
+            "applications": applications or {"chat": application()},
+        }
+    )
 
 
 def wanted(spec: CapacitySpec, version: int = 1) -> Wanted:

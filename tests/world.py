@@ -12,8 +12,8 @@ from state.clock import ManualClock
 from state.model.catalog import Offer
 from state.model.health import HealthKnobs
 from state.model.ids import ProviderName, RegionId
-from state.model.inventory import Role
-from state.model.plan import CellSettings, Plan
+from state.model.inventory import CloudInstance, Role
+from state.model.plan import CellSettings, Limits, Plan
 from state.model.spec import CapacitySpec
 from state.store import Store
 from state.store.memory import MemoryStore
@@ -44,13 +44,14 @@ class World:
             clock=self.clock,
             cell_settings=self.settings,
             knobs=HealthKnobs(),
+            limits=Limits(),
         )
 
     def _cell(self, settings: CellSettings) -> FakeCell:
         return self.cells[settings.region]
 
-    def _alive(self) -> list[tuple[object, Role]]:  # type: ignore[type-arg]
-        return [pair for cloud in self.clouds.values() for pair in cloud.alive()]  # type: ignore[misc]
+    def _alive(self) -> list[tuple[CloudInstance, Role]]:
+        return [pair for cloud in self.clouds.values() for pair in cloud.alive()]
 
     def cloud(self, name: str) -> FakeCloud:
         return self.clouds[ProviderName(name)]

@@ -84,7 +84,7 @@ def quotas_of(
 
 
 def _quota_kind(name: str) -> tuple[str, Market] | None:
-    """Return what a quota counts, by its name: `Running On-Demand P instances`, `All G and VT Spot Instance Requests`."""
+    """Return what a quota counts, by its name, such as `Running On-Demand P instances`."""
     for family, _ in FAMILIES:
         if name.startswith((f"Running On-Demand {family} instances", f"Running On-Demand {family} (")):
             return family, Market.ON_DEMAND

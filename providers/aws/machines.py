@@ -110,7 +110,12 @@ class Aws:
 
     def _request(self, order: LaunchOrder) -> dict[str, Any]:
         settings, key = self._settings, order.key
-        tags = {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: order.role, "Name": order.instance_id}
+        tags = {
+            OWNER_TAG: order.owner,
+            INSTANCE_TAG: order.instance_id,
+            ROLE_TAG: order.role,
+            "Name": order.instance_id,
+        }
         tag_list = [{"Key": name, "Value": value} for name, value in tags.items()]
         request: dict[str, Any] = {
             "ClientToken": order.instance_id,

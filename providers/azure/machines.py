@@ -112,7 +112,8 @@ class Azure:
         except AzureError as error:
             raise translated(error, "launch") from error
         if (vm.tags or {}).get(OWNER_TAG) != order.owner:
-            raise InvalidError("azure", "launch", "Exists", f"{order.instance_id} belongs to somebody else")
+            detail = f"{order.instance_id} belongs to somebody else"
+            raise InvalidError(self.name, "launch", "Exists", detail)
         return _seen(order.key.region, vm)
 
     def _clean_up(self, name: str) -> None:

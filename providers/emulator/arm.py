@@ -67,11 +67,18 @@ class Arm:
 
 
 def _create(state: _State) -> Flask:
-    app, world = Flask("arm"), state.world
+    app = Flask("arm")
 
+    _add_tokens(app)
+    _add_reads(app, state)
+    _add_machines(app, state)
+    return app
+
+
+def _add_tokens(app: Flask) -> None:
     @app.post("/<tenant>/oauth2/v2.0/token")
     def token(tenant: str) -> Response:  # noqa: ARG001  the route's name
-        return jsonify(token_type="Bearer", expires_in=3599, ext_expires_in=3599, access_token="embedded")
+        return jsonify({"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": "embedded"})
 
     @app.get("/<tenant>/v2.0/.well-known/openid-configuration")
     def openid(tenant: str) -> Response:
@@ -81,6 +88,10 @@ def _create(state: _State) -> Flask:
             authorization_endpoint=f"{root}/oauth2/v2.0/authorize",
             issuer=f"{root}/v2.0",
         )
+
+
+def _add_reads(app: Flask, state: _State) -> None:
+    world = state.world
 
     @app.get(f"{COMPUTE}/skus")
     def skus(subscription: str) -> Response:  # noqa: ARG001
@@ -102,18 +113,22 @@ def _create(state: _State) -> Flask:
     def operation(subscription: str, location: str, operation: str) -> Response:  # noqa: ARG001
         return jsonify(state.operations.get(operation, {"name": operation, "status": "Succeeded"}))
 
+
+def _add_machines(app: Flask, state: _State) -> None:
+    world = state.world
+
     @app.route(VM, methods=["PUT"])
-    def put(subscription: str, group: str, name: str) -> Any:  # noqa: ANN401  a response with status and headers
+    def put(subscription: str, group: str, name: str) -> Any:
         return _put(state, subscription, group, name)
 
     @app.get(VM)
-    def get(subscription: str, group: str, name: str) -> Any:  # noqa: ANN401, ARG001
+    def get(subscription: str, group: str, name: str) -> Any:  # noqa: ARG001
         if not state.is_listed(name):
             return _error(404, "ResourceNotFound", f"The Resource '{name}' was not found.")
         return jsonify(_vm(state, subscription, name))
 
     @app.delete(VM)
-    def delete(subscription: str, group: str, name: str) -> Any:  # noqa: ANN401, ARG001
+    def delete(subscription: str, group: str, name: str) -> Any:  # noqa: ARG001
         if not state.is_listed(name):
             return "", 204
         state.bodies[name]["deleted"] = True
@@ -121,8 +136,6 @@ def _create(state: _State) -> Flask:
         world.end(name)
         location = state.bodies[name]["location"]
         return _accepted(state, subscription, location, {}, 202)
-
-    return app
 
 
 def _scene(world: CloudWorld) -> list[SceneRegion]:
@@ -166,7 +179,7 @@ def _used_vcpus(world: CloudWorld, region: SceneRegion, family: str) -> int:
     return sum(s.vcpus for s in world.used(region.id, sizes, is_spot=False))
 
 
-def _put(state: _State, subscription: str, group: str, name: str) -> Any:  # noqa: ANN401
+def _put(state: _State, subscription: str, group: str, name: str) -> Any:
     body, world = request.get_json(), state.world
     properties = body["properties"]
     with world.lock:
@@ -214,14 +227,14 @@ def _address(properties: dict[str, Any], region: SceneRegion) -> str | None:
     return None
 
 
-def _accepted(  # noqa: PLR0913  the parts of one answer
+def _accepted(
     state: _State,
     subscription: str,
     location: str,
     body: dict[str, Any],
     status: int,
     fault: dict[str, str] | None = None,
-) -> Any:  # noqa: ANN401
+) -> Any:
     number = f"op-{len(state.operations) + 1}"
     state.operations[number] = {"name": number, "status": "Failed" if fault else "Succeeded"}
     if fault:

@@ -110,9 +110,7 @@ class EmbeddedClouds:
         )
 
     def _serve(self, application: Application | Flask, context: ssl.SSLContext | None = None) -> str:
-        server = make_server(
-            LOOPBACK, 0, application, threaded=True, request_handler=QuietHandler, ssl_context=context
-        )
+        server = make_server(LOOPBACK, 0, application, threaded=True, request_handler=QuietHandler, ssl_context=context)
         server.daemon_threads = True  # type: ignore[attr-defined]
         self._servers.append(server)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -137,7 +135,7 @@ class EmbeddedClouds:
         app = Flask("control")
 
         @app.before_request
-        def authorised() -> Any:  # noqa: ANN401  nothing, or a refusal
+        def authorised() -> Any:
             if request.headers.get("Authorization") != f"Bearer {secret}":
                 return jsonify(error="the control API asks for its token"), 401
             return None

@@ -7,7 +7,7 @@ that it dispatches to are extended here, so that all else is moto's own.
 import base64
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from providers.emulator.middleware import Application, Environ, StartResponse
@@ -34,7 +34,7 @@ QUOTA_CODES: Final = {
 """Quota name to its code, the instance families it counts, and whether it is for spot."""
 
 
-class NoCapacityError(EC2ClientError):
+class NoCapacityError(EC2ClientError):  # type: ignore[misc]
     """EC2 says this with HTTP 500."""
 
     code = 500
@@ -58,9 +58,9 @@ class Ec2:
         self._moto: Application = DomainDispatcherApplication(create_backend_app)
         self._run, self._terminate = EC2Response.run_instances, EC2Response.terminate_instances
         self._offerings = EC2Response.describe_instance_type_offerings
-        EC2Response.describe_instance_type_offerings = lambda response: self.offerings(response)
-        EC2Response.run_instances = lambda response: self.run_instances(response)
-        EC2Response.terminate_instances = lambda response: self.terminate_instances(response)
+        EC2Response.describe_instance_type_offerings = _as_method(self.offerings)
+        EC2Response.run_instances = _as_method(self.run_instances)
+        EC2Response.terminate_instances = _as_method(self.terminate_instances)
 
     def close(self) -> None:
         """Give moto its own methods back."""
@@ -83,13 +83,13 @@ class Ec2:
             for name, value in self._world.scene[region].quotas.items()
         ]
 
-    def run_instances(self, response: Any) -> Any:  # noqa: ANN401  moto's own class
+    def run_instances(self, response: Any) -> Any:
         """Start one machine: once per token, while stock and quota last."""
         world = self._world
-        size, zone = response._get_param("InstanceType"), response._get_param("Placement.AvailabilityZone")  # noqa: SLF001
-        is_spot = response._get_param("InstanceMarketOptions.MarketType") == "spot"  # noqa: SLF001
-        token = response._get_param("ClientToken") or ""  # noqa: SLF001
-        asked = (size, zone, is_spot, response._get_param("ImageId"))  # noqa: SLF001
+        size, zone = response._get_param("InstanceType"), response._get_param("Placement.AvailabilityZone")
+        is_spot = response._get_param("InstanceMarketOptions.MarketType") == "spot"
+        token = response._get_param("ClientToken") or ""
+        asked = (size, zone, is_spot, response._get_param("ImageId"))
         region = region_id("aws", response.region)
         with world.lock:
             if (response.region, token) in self._tokens:
@@ -101,7 +101,7 @@ class Ec2:
             if region not in world.scene:
                 raise NoCapacityError(size, zone)
             self._check_quota(region, size, is_spot=is_spot)
-            address = response._get_param("PrivateIpAddress")  # noqa: SLF001
+            address = response._get_param("PrivateIpAddress")
             try:
                 machine = world.rent(token, region, zone, size, is_spot=is_spot, address=address)
             except OutOfStockError:
@@ -112,7 +112,7 @@ class Ec2:
             instance.nics[0].private_ip_address = machine.address
             self._tokens[response.region, token] = (asked, reservation)
             self._names[instance.id] = token
-        script = base64.b64decode(response._get_param("UserData") or "").decode()  # noqa: SLF001
+        script = base64.b64decode(response._get_param("UserData") or "").decode()
         world.boot(token, script)
         return result
 
@@ -129,7 +129,7 @@ class Ec2:
                 code = "MaxSpotInstanceCountExceeded" if is_spot else "VcpuLimitExceeded"
                 raise EC2ClientError(code, f"You have requested more vCPU capacity than your limit of {limit} allows.")
 
-    def offerings(self, response: Any) -> Any:  # noqa: ANN401  moto's own class
+    def offerings(self, response: Any) -> Any:
         """Return what is sold where in the scene: moto knows all that AWS has."""
         scene = self._world.scene.get(region_id("aws", response.region))
         result = self._offerings(response)
@@ -139,10 +139,10 @@ class Ec2:
             result.result["InstanceTypeOfferings"] = [o for o in listed if (o["InstanceType"], o["Location"]) in sold]
         return result
 
-    def terminate_instances(self, response: Any) -> Any:  # noqa: ANN401  moto's own class
+    def terminate_instances(self, response: Any) -> Any:
         """End machines, on the host too."""
         result = self._terminate(response)
-        for cloud_id in response._get_param("InstanceIds", []):  # noqa: SLF001
+        for cloud_id in response._get_param("InstanceIds", []):
             self._world.end(self._names.get(cloud_id, ""))
         return result
 
@@ -153,6 +153,15 @@ class Ec2:
             machine = self._world.rented.get(self._names.get(instance.id, ""))
             if machine is not None and machine.has_ended and instance.state != "terminated":
                 instance.terminate()
+
+
+def _as_method(bound: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function that a class can hold as a method: a bound method would not be given the instance."""
+
+    def method(response: Any) -> Any:
+        return bound(response)
+
+    return method
 
 
 def region_of(environ: Environ) -> RegionId | None:

@@ -4,7 +4,6 @@ Source of URLs and shapes: the Compute Engine v1 discovery document.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, Final
@@ -19,7 +18,11 @@ from state.model.ids import RegionId, derive_id, region_id
 BASE: Final = "/compute/v1/projects/<project>"
 ZONE: Final = re.compile(r"/zones/([a-z]+-[a-z]+\d+)-[a-z]/")
 PAGE: Final = 500
-METRICS: Final = {"NVIDIA_L4_GPUS": ("L4", False), "NVIDIA_A100_80GB_GPUS": ("A100", False), "PREEMPTIBLE_NVIDIA_L4_GPUS": ("L4", True)}
+METRICS: Final = {
+    "NVIDIA_L4_GPUS": ("L4", False),
+    "NVIDIA_A100_80GB_GPUS": ("A100", False),
+    "PREEMPTIBLE_NVIDIA_L4_GPUS": ("L4", True),
+}
 
 
 @dataclass(slots=True)
@@ -67,19 +70,26 @@ def create_gce(world: CloudWorld) -> Flask:
             world, "instances", lambda _, z: [_instance(state, project, m) for m in page if m.zone == z], more
         )
 
+    _add_machines(app, state)
+    return app
+
+
+def _add_machines(app: Flask, state: _State) -> None:
+    world = state.world
+
     @app.post(f"{BASE}/zones/<zone>/instances")
-    def insert(project: str, zone: str) -> Any:  # noqa: ANN401  a response, or one with a status
+    def insert(project: str, zone: str) -> Any:
         return _insert(state, project, zone)
 
     @app.get(f"{BASE}/zones/<zone>/instances/<name>")
-    def get(project: str, zone: str, name: str) -> Any:  # noqa: ANN401
+    def get(project: str, zone: str, name: str) -> Any:
         machine = world.rented.get(name)
         if machine is None or machine.zone != zone or _is_deleted(state, machine):
             return _error(404, "notFound", f"The resource '{name}' was not found")
         return jsonify(_instance(state, project, machine))
 
     @app.delete(f"{BASE}/zones/<zone>/instances/<name>")
-    def delete(project: str, zone: str, name: str) -> Any:  # noqa: ANN401
+    def delete(project: str, zone: str, name: str) -> Any:
         machine = world.rented.get(name)
         if machine is None or machine.zone != zone or _is_deleted(state, machine):
             return _error(404, "notFound", f"The resource '{name}' was not found")
@@ -89,12 +99,10 @@ def create_gce(world: CloudWorld) -> Flask:
 
     @app.get(f"{BASE}/zones/<zone>/operations/<name>")
     @app.post(f"{BASE}/zones/<zone>/operations/<name>/wait")
-    def operation(project: str, zone: str, name: str) -> Any:  # noqa: ANN401, ARG001  the route's names
+    def operation(project: str, zone: str, name: str) -> Any:  # noqa: ARG001  the route's names
         if name not in state.operations:
             return _error(404, "notFound", f"The resource '{name}' was not found")
         return jsonify(state.operations[name])
-
-    return app
 
 
 def _scene(world: CloudWorld) -> list[SceneRegion]:
@@ -110,7 +118,7 @@ def _is_deleted(state: _State, machine: Rented) -> bool:
     return bool(state.bodies[machine.name].get("deleted")) and state.world.host.has_ended(machine.name)
 
 
-def _aggregated(world: CloudWorld, kind: str, items: Any, more: dict[str, str] | None = None) -> Response:  # noqa: ANN401
+def _aggregated(world: CloudWorld, kind: str, items: Any, more: dict[str, str] | None = None) -> Response:
     """Return a list by zone; zones of silent regions are named as unreachable, as GCE does."""
     scopes: dict[str, Any] = {}
     silent: list[str] = []
@@ -177,7 +185,7 @@ def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
     }
 
 
-def _insert(state: _State, project: str, zone: str) -> Any:  # noqa: ANN401  a response, or one with a status
+def _insert(state: _State, project: str, zone: str) -> Any:
     body, world = request.get_json(), state.world
     name, asked = body["name"], request.args.get("requestId")
     region = next((r for r in _scene(world) if zone in r.zones), None)
@@ -222,7 +230,7 @@ def _over_quota(state: _State, region: SceneRegion, size: str, *, is_spot: bool)
     return None
 
 
-def _operation(  # noqa: PLR0913  the fields of one operation
+def _operation(
     state: _State, project: str, zone: str, kind: str, name: str, fault: tuple[str, str, int] | None
 ) -> dict[str, Any]:
     number = f"operation-{len(state.operations) + 1}"
@@ -247,5 +255,5 @@ def _operation(  # noqa: PLR0913  the fields of one operation
 
 
 def _error(status: int, reason: str, message: str) -> tuple[Response, int]:
-    errors: Iterable[dict[str, str]] = [{"domain": "global", "reason": reason, "message": message}]
+    errors = [{"domain": "global", "reason": reason, "message": message}]
     return jsonify(error={"code": status, "message": message, "errors": errors}), status

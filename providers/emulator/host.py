@@ -63,7 +63,9 @@ class _Running:
 class Host:
     """Runs machines as process sessions; `dry` ones only pretend, for tests without Ray."""
 
-    def __init__(self, folder: Path, apps: tuple[Path, ...], token_file: Path, clock: Clock, *, dry: bool = False) -> None:
+    def __init__(
+        self, folder: Path, apps: tuple[Path, ...], token_file: Path, clock: Clock, *, dry: bool = False
+    ) -> None:
         """Keep logs and Ray's files under *folder*, which must have a short path."""
         self._folder = folder
         self._apps = apps

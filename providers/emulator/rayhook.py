@@ -7,6 +7,6 @@ Skerry uses Ray's REST API alone. Zero is refused as a port, so the parameter it
 from typing import Any
 
 
-def without_client_server(ray_params: Any, _is_head: bool) -> None:  # noqa: ANN401, FBT001  Ray's own signature
+def without_client_server(ray_params: Any, _is_head: bool) -> None:  # noqa: FBT001  Ray's own signature
     """Take the Ray Client server out of what is started."""
     ray_params.ray_client_server_port = None

@@ -94,9 +94,7 @@ class CloudWorld:
         """Run a rented machine's start-up script."""
         machine = self.rented[name]
         size = machine.size
-        self.host.boot(
-            Boot(name, machine.region, script, machine.address, size.vcpus, size.gpus, size.memory_gib)
-        )
+        self.host.boot(Boot(name, machine.region, script, machine.address, size.vcpus, size.gpus, size.memory_gib))
 
     def end(self, name: str) -> None:
         """End a machine; its stock comes back. Unknown names are gone already."""

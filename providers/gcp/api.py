@@ -25,8 +25,8 @@ class GcpApi:
         """Make clients; nothing is called yet."""
         options: dict[str, Any] = {}
         if settings.endpoint is not None:
-            anonymous: Any = AnonymousCredentials()  # type: ignore[no-untyped-call]
-            options = {"client_options": ClientOptions(api_endpoint=settings.endpoint), "credentials": anonymous}  # type: ignore[no-untyped-call]
+            anonymous: Any = AnonymousCredentials()
+            options = {"client_options": ClientOptions(api_endpoint=settings.endpoint), "credentials": anonymous}
         self._project = settings.project
         self._call: dict[str, Any] = {"retry": None, "timeout": settings.timeout_seconds}
         self._instances = compute_v1.InstancesClient(**options)
@@ -68,9 +68,7 @@ class GcpApi:
         )
         operation = self._instances.insert_unary(request=request, **self._call)
         if operation.status != compute_v1.Operation.Status.DONE:
-            operation = self._operations.wait(
-                project=self._project, zone=zone, operation=operation.name, **self._call
-            )
+            operation = self._operations.wait(project=self._project, zone=zone, operation=operation.name, **self._call)
         errors = list(operation.error.errors)
         return (errors[0].code, errors[0].message) if errors else None
 

@@ -110,9 +110,7 @@ class Gcp:
             raise translated(error, "launch") from error
         if fault is not None:
             raise refusal(*fault, "launch")
-        return CloudInstance(
-            order.instance_id, order.instance_id, key, CloudState.PENDING, order.private_address, None
-        )
+        return CloudInstance(order.instance_id, order.instance_id, key, CloudState.PENDING, order.private_address, None)
 
     def _adopted(self, order: LaunchOrder) -> CloudInstance:
         """Return the machine that has our name already, if it is ours."""
@@ -121,7 +119,8 @@ class Gcp:
         except FAMILIES as error:
             raise translated(error, "launch") from error
         if dict(found.labels).get(OWNER_TAG) != order.owner:
-            raise InvalidError("gcp", "launch", ALREADY_EXISTS, f"{order.instance_id} belongs to somebody else")
+            detail = f"{order.instance_id} belongs to somebody else"
+            raise InvalidError(self.name, "launch", ALREADY_EXISTS, detail)
         return _seen(order.key.zone, found)
 
     def _body(self, order: LaunchOrder) -> dict[str, Any]:

@@ -62,5 +62,3 @@ def _lines(report: DemoReport) -> list[str]:
         f"  leaked: {report.instances_leaked} instances, {report.processes_leaked} processes",
         f"  peak memory: {report.peak_memory_mib} MiB",
     ]
-
-

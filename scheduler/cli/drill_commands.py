@@ -98,7 +98,9 @@ def list_drills(output: Output) -> None:
         answer_json([show.drill_json(drill, json.loads(drill.report)) for drill in drills])
         return
     for drill in drills:
-        sys.stdout.write(f"{drill.id}  {drill.started_at:%Y-%m-%d %H:%M}  {drill.region}  {drill.mode}  {drill.state}\n")
+        sys.stdout.write(
+            f"{drill.id}  {drill.started_at:%Y-%m-%d %H:%M}  {drill.region}  {drill.mode}  {drill.state}\n"
+        )
 
 
 def show_drill(drill_id: str, output: Output) -> None:

@@ -1,9 +1,9 @@
 """Exit codes, and how errors become them.
 
-    0  done
-    1  failed
-    2  bad input: the spec, the settings or the arguments are wrong
-    3  not possible now: no capacity, no daemon, another process at work
+0  done
+1  failed
+2  bad input: the spec, the settings or the arguments are wrong
+3  not possible now: no capacity, no daemon, another process at work
 """
 
 import json
@@ -52,10 +52,10 @@ def fail(code: Exit, message: str) -> typer.Exit:
 @contextmanager
 def errors_as_exits() -> Iterator[None]:
     """Turn the errors that a command may meet into messages and exit codes."""
-    from inference.errors import InferenceError  # noqa: PLC0415  start-up time
-    from scheduler.check import UnsafePlanError  # noqa: PLC0415  start-up time
-    from scheduler.documents import DocumentError  # noqa: PLC0415  start-up time
-    from state.store import StoreError  # noqa: PLC0415  start-up time
+    from inference.errors import InferenceError
+    from scheduler.check import UnsafePlanError
+    from scheduler.documents import DocumentError
+    from state.store import StoreError
 
     try:
         yield

@@ -142,7 +142,9 @@ def apply(path: Path, *, yes: bool, minutes: float, output: Output) -> None:
     if made.placement.unplaced:
         raise fail(Exit.NOT_NOW, "; ".join(show.problems_lines(made.placement)))
     confirm("Make it so?", yes=yes)
-    version = current.version if is_same and current is not None else outside.store.want(wanted, "apply", outside.clock.now())
+    version = (
+        current.version if is_same and current is not None else outside.store.want(wanted, "apply", outside.clock.now())
+    )
     settled = _make_so(outside, timedelta(minutes=minutes))
     if output is Output.JSON:
         cost = settled.placement.per_hour.dollars if settled else None

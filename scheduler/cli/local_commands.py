@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.local import Control, Local, LocalError
@@ -40,7 +41,7 @@ def status(output: Output) -> None:
     local = Local()
     settings = load_settings()
     running = bool(local.log.sessions()) and settings.embedded is not None
-    facts = {"running": running, "processes": local.processes(), "machines": [], "silent": []}
+    facts: dict[str, Any] = {"running": running, "processes": local.processes(), "machines": [], "silent": []}
     if running and settings.embedded is not None:
         facts |= Control(settings.embedded).status()
     if output is Output.JSON:

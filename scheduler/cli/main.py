@@ -35,7 +35,7 @@ def demo(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show the whole product on this computer: a fleet on three clouds, and a region lost under load."""
-    from scheduler.cli import demo_command  # noqa: PLC0415
+    from scheduler.cli import demo_command
 
     with errors_as_exits():
         demo_command.run(spec, keep=keep, output=output)
@@ -44,7 +44,7 @@ def demo(
 @app.command()
 def validate(spec: SpecFile, output: OutputOption = Output.TEXT) -> None:
     """Check a capacity spec and the Serve configs that it refers to, without any cloud."""
-    from scheduler.cli import spec_commands  # noqa: PLC0415
+    from scheduler.cli import spec_commands
 
     with errors_as_exits():
         spec_commands.validate(spec, output)
@@ -53,7 +53,7 @@ def validate(spec: SpecFile, output: OutputOption = Output.TEXT) -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the capacity spec."""
-    from scheduler.cli import spec_commands  # noqa: PLC0415
+    from scheduler.cli import spec_commands
 
     spec_commands.schema()
 
@@ -69,7 +69,7 @@ def offers(  # noqa: PLR0913, PLR0917  one parameter an option
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List what the clouds sell, with prices, their source and age."""
-    from scheduler.cli import fleet_commands  # noqa: PLC0415
+    from scheduler.cli import fleet_commands
 
     with errors_as_exits():
         wanted = fleet_commands.OfferFilter(gpu, region, market, max_price, sort, limit)
@@ -79,7 +79,7 @@ def offers(  # noqa: PLR0913, PLR0917  one parameter an option
 @app.command()
 def plan(spec: SpecFile, output: OutputOption = Output.TEXT) -> None:
     """Show what would be bought and why, what it costs, and what it survives. Nothing is changed."""
-    from scheduler.cli import fleet_commands  # noqa: PLC0415
+    from scheduler.cli import fleet_commands
 
     with errors_as_exits():
         fleet_commands.plan(spec, output)
@@ -91,7 +91,7 @@ def apply(spec: SpecFile, yes: Yes = False, timeout: Minutes = 30, output: Outpu
 
     A running daemon does the work; without one, this command does it itself.
     """
-    from scheduler.cli import fleet_commands  # noqa: PLC0415
+    from scheduler.cli import fleet_commands
 
     with errors_as_exits():
         fleet_commands.apply(spec, yes=yes, minutes=timeout, output=output)
@@ -103,7 +103,7 @@ def status(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show what stands, what serves, how healthy it is and what it costs."""
-    from scheduler.cli import fleet_commands  # noqa: PLC0415
+    from scheduler.cli import fleet_commands
 
     with errors_as_exits():
         fleet_commands.status(watch=watch, output=output)
@@ -114,7 +114,7 @@ def explain(
     application: Annotated[str, typer.Argument(help="An application of the fleet.")], output: OutputOption = Output.TEXT
 ) -> None:
     """Say why an application stands where it stands, what was refused, and what it survives."""
-    from scheduler.cli import fleet_commands  # noqa: PLC0415
+    from scheduler.cli import fleet_commands
 
     with errors_as_exits():
         fleet_commands.explain(application, output)
@@ -123,7 +123,7 @@ def explain(
 @app.command()
 def daemon() -> None:
     """Keep the fleet as it is wanted, until told to stop. Logs go to standard error."""
-    from scheduler.cli import daemon_command  # noqa: PLC0415
+    from scheduler.cli import daemon_command
 
     with errors_as_exits():
         daemon_command.run()
@@ -136,7 +136,7 @@ def events(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show what happened: one line an event, oldest first."""
-    from scheduler.cli import fleet_commands  # noqa: PLC0415
+    from scheduler.cli import fleet_commands
 
     with errors_as_exits():
         fleet_commands.events(after, limit, output)
@@ -145,7 +145,7 @@ def events(
 @app.command()
 def destroy(yes: Yes = False, timeout: Minutes = 30, output: OutputOption = Output.TEXT) -> None:
     """End every machine of the fleet, and prove that none is left."""
-    from scheduler.cli import fleet_commands  # noqa: PLC0415
+    from scheduler.cli import fleet_commands
 
     with errors_as_exits():
         fleet_commands.destroy(yes=yes, minutes=timeout, output=output)
@@ -159,7 +159,7 @@ def local_up(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Start AWS, GCP and Azure on loopback, and a gateway; the other commands then work against them."""
-    from scheduler.cli import local_commands  # noqa: PLC0415
+    from scheduler.cli import local_commands
 
     with errors_as_exits():
         local_commands.up(tuple(apps or ()), output)
@@ -168,7 +168,7 @@ def local_up(
 @local.command("down")
 def local_down(output: OutputOption = Output.TEXT) -> None:
     """End the embedded clouds and everything that runs on them, also what a crash left."""
-    from scheduler.cli import local_commands  # noqa: PLC0415
+    from scheduler.cli import local_commands
 
     with errors_as_exits():
         local_commands.down(output)
@@ -177,7 +177,7 @@ def local_down(output: OutputOption = Output.TEXT) -> None:
 @local.command("status")
 def local_status(output: OutputOption = Output.TEXT) -> None:
     """Show whether the embedded clouds run, and their machines."""
-    from scheduler.cli import local_commands  # noqa: PLC0415
+    from scheduler.cli import local_commands
 
     with errors_as_exits():
         local_commands.status(output)
@@ -193,7 +193,7 @@ def drill_region(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Rehearse the loss of a region, and report how the fleet took it."""
-    from scheduler.cli import drill_commands  # noqa: PLC0415
+    from scheduler.cli import drill_commands
 
     with errors_as_exits():
         asked = drill_commands.DrillRequest(region, mode, timeout, rps)
@@ -203,7 +203,7 @@ def drill_region(
 @drill.command("list")
 def drill_list(output: OutputOption = Output.TEXT) -> None:
     """List drills, newest first."""
-    from scheduler.cli import drill_commands  # noqa: PLC0415
+    from scheduler.cli import drill_commands
 
     with errors_as_exits():
         drill_commands.list_drills(output)
@@ -214,7 +214,7 @@ def drill_show(
     drill_id: Annotated[str, typer.Argument(metavar="DRILL", help="Its id.")], output: OutputOption = Output.TEXT
 ) -> None:
     """Show a drill's report."""
-    from scheduler.cli import drill_commands  # noqa: PLC0415
+    from scheduler.cli import drill_commands
 
     with errors_as_exits():
         drill_commands.show_drill(drill_id, output)

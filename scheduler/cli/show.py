@@ -18,7 +18,9 @@ def table(title: str, *columns: str) -> Table:
     """Return an empty table."""
     made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in {"$/h", "count", "rps", "GPUs", "vCPUs", "GiB"} else "left")
+        made.add_column(
+            column, justify="right" if column in {"$/h", "count", "rps", "GPUs", "vCPUs", "GiB"} else "left"
+        )
     return made
 
 
@@ -277,10 +279,14 @@ def drill_json(drill: Drill, report: dict[str, Any]) -> dict[str, Any]:
 
 def drill_lines(report: dict[str, Any]) -> list[str]:
     """Return a drill report in words."""
-    lines = [f"Drill of {report['region']} ({report['mode']}): {'recovered' if report['recovered'] else 'NOT recovered'}"]
+    lines = [
+        f"Drill of {report['region']} ({report['mode']}): {'recovered' if report['recovered'] else 'NOT recovered'}"
+    ]
     seconds = {name: value for name, value in report["seconds"].items() if value is not None}
     if seconds:
-        lines.append("  seconds after the loss: " + ", ".join(f"{n.replace('_', ' ')} {v:.1f}" for n, v in seconds.items()))
+        lines.append(
+            "  seconds after the loss: " + ", ".join(f"{n.replace('_', ' ')} {v:.1f}" for n, v in seconds.items())
+        )
     if report["requests"]["sent"]:
         lines.append("  requests: " + ", ".join(f"{n.replace('_', ' ')} {v}" for n, v in report["requests"].items()))
     carried = ", ".join(f"{name} {share:.0%}" for name, share in report["survivors_carry"].items())

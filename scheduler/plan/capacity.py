@@ -60,9 +60,7 @@ def _targets(placement: Placement) -> Counter[tuple[OfferKey, Role]]:
 
 
 def _standing(snapshot: Snapshot) -> Counter[tuple[OfferKey, Role]]:
-    return Counter(
-        (i.key, i.role) for i in snapshot.instances if i.is_standing and not is_excluded(snapshot, i.region)
-    )
+    return Counter((i.key, i.role) for i in snapshot.instances if i.is_standing and not is_excluded(snapshot, i.region))
 
 
 def _launch_missing(placement: Placement, snapshot: Snapshot, plan_id: PlanId, changes: CapacityChanges) -> None:
@@ -83,7 +81,9 @@ def _launch_missing(placement: Placement, snapshot: Snapshot, plan_id: PlanId, c
                 break
             spent += machine.offer.price.per_hour
             surge -= role is Role.WORKER
-            launch = _launch(machine, snapshot, InstanceId(derive_id("sk", fleet, plan_id, str(key), role, str(number))))
+            launch = _launch(
+                machine, snapshot, InstanceId(derive_id("sk", fleet, plan_id, str(key), role, str(number)))
+            )
             changes.launches.append(launch)
             changes.instances.append(_requested(launch, snapshot, plan_id))
 
@@ -227,15 +227,11 @@ def _retire(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: C
     changes.instances.append(advanced(instance, _S.TERMINATING, reason))
 
 
-def _why_not_yet(
-    instance: Instance, snapshot: Snapshot, ready: Readiness, changes: CapacityChanges
-) -> str | None:
+def _why_not_yet(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> str | None:
     region = instance.region
     if instance.role is Role.HEAD:
         ending = {t.instance_id for t in changes.terminations}
-        workers = [
-            i for i in snapshot.instances if i.region == region and i.role is Role.WORKER and i.is_standing
-        ]
+        workers = [i for i in snapshot.instances if i.region == region and i.role is Role.WORKER and i.is_standing]
         return "its cell still has workers" if any(w.id not in ending for w in workers) else None
     if is_excluded(snapshot, region):
         applications = sorted(ready.floor)

@@ -55,12 +55,12 @@ def cell_shares(placement: Placement, wanted: Wanted) -> dict[RegionId, list[Cel
     shares: dict[RegionId, list[CellShare]] = {}
     for (region, name, shape), count in sorted(counts.items()):
         application = wanted.spec.applications[name]
-        share = CellShare(name, application, wanted.serve_application(name), application.shapes[shape], count)
+        share = CellShare(name, region, application, wanted.serve_application(name), application.shapes[shape], count)
         shares.setdefault(region, []).append(share)
     return shares
 
 
-def _serve_cell(  # noqa: PLR0913  one cell against one snapshot
+def _serve_cell(
     settings: CellSettings,
     cell: CellStatus,
     shares: list[CellShare],
@@ -74,10 +74,9 @@ def _serve_cell(  # noqa: PLR0913  one cell against one snapshot
         name = ApplicationName(share.name)
         config = application_config(share)
         deployed = cell.application(name)
-        if deployed is not None and _loses_replicas(config, share, deployed):
-            if not ready.may_lower(name, cell.region, share.replicas if _same_shape(config, deployed) else 0):
-                changes.waiting.append(f"{cell.region}: {name} keeps its replicas until others carry the demand")
-                config = json.loads(deployed.config)
+        if deployed is not None and not _may_change(config, share, deployed, ready):
+            changes.waiting.append(f"{cell.region}: {name} keeps its replicas until others carry the demand")
+            config = json.loads(deployed.config)
         if deployed is None or not is_deployed(config, json.loads(deployed.config)):
             reasons.append(f"{name} x {share.replicas}")
         elif deployed.replicas_ready < share.replicas or deployed.status != "RUNNING":
@@ -98,9 +97,13 @@ def _serve_cell(  # noqa: PLR0913  one cell against one snapshot
         changes.serves.append(Serve(cell.region, cell_config(settings, configs), ", ".join(reasons)))
 
 
-def _loses_replicas(config: dict[str, Any], share: CellShare, deployed: ApplicationStatus) -> bool:
+def _may_change(config: dict[str, Any], share: CellShare, deployed: ApplicationStatus, ready: Readiness) -> bool:
+    """Return whether going to *config* leaves enough ready; a new shape restarts every replica of the cell."""
+    is_same = _same_shape(config, deployed)
     target = deployed.replicas_target if deployed.replicas_target is not None else deployed.replicas_ready
-    return share.replicas < target or not _same_shape(config, deployed)
+    if is_same and share.replicas >= target:
+        return True
+    return ready.may_lower(deployed.name, share.region, share.replicas if is_same else 0)
 
 
 def _same_shape(config: dict[str, Any], deployed: ApplicationStatus) -> bool:

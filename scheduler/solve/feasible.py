@@ -134,9 +134,7 @@ def shortage_covers(snapshot: Snapshot, offer: Offer) -> Iterable[bool]:
     return (True for s in snapshot.shortages if s.until > snapshot.taken_at and s.covers(offer))
 
 
-def _screened(
-    snapshot: Snapshot, spec: CapacitySpec, heads: dict[RegionId, Offer]
-) -> tuple[list[Offer], Counter[str]]:
+def _screened(snapshot: Snapshot, spec: CapacitySpec, heads: dict[RegionId, Offer]) -> tuple[list[Offer], Counter[str]]:
     """Return the GPU offers that any application may use, and counts of the others by cause."""
     set_up = {cell.region for cell in snapshot.cell_settings}
     ours = {(i.key): i for i in snapshot.instances if i.is_standing and i.role is Role.WORKER}
@@ -174,9 +172,7 @@ def _screen(
 
 
 def _grouped(snapshot: Snapshot, offers: list[Offer]) -> tuple[Group, ...]:
-    standing: Counter[OfferKey] = Counter(
-        i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER
-    )
+    standing: Counter[OfferKey] = Counter(i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER)
     by_kind: dict[tuple[RegionId, str, Market, Usd], list[Offer]] = {}
     for offer in offers:
         kind = (offer.key.region, offer.key.instance_type, offer.key.market, offer.price.per_hour)
@@ -201,9 +197,7 @@ def _room(snapshot: Snapshot, offer: Offer) -> int:
     return limit if offer.stock is None else min(offer.stock, limit)
 
 
-def _pairs_of(
-    name: ApplicationName, application: Application, index: int, group: Group
-) -> tuple[list[Pair], str]:
+def _pairs_of(name: ApplicationName, application: Application, index: int, group: Group) -> tuple[list[Pair], str]:
     """Return the shapes that fit a group; where none does, the cause."""
     cause = _refusal(application, group)
     if cause is not None:
@@ -261,4 +255,3 @@ def _per_machine(shape: Shape, machine: Machine) -> int:
     if shape.memory_gib > 0:
         room = min(room, int(machine.memory_gib / shape.memory_gib))
     return room
-

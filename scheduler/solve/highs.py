@@ -58,17 +58,17 @@ def minimise(program: Program, cost: list[float] | None = None) -> Answer | None
         program: The program.
         cost: Costs to use instead of the program's own, one per column.
     """
-    model = highspy.Highs()
+    model = highspy.Highs()  # type: ignore[no-untyped-call]
     model.silent()  # it would print on standard output, which belongs to the commands
     for name, value in (("threads", 1), ("random_seed", 1), ("time_limit", TIME_LIMIT_S), ("mip_rel_gap", GAP)):
         model.setOptionValue(name, value)
     count = len(program.lower)
     model.addVars(count, np.array(program.lower), np.array(program.upper))
-    costs = np.array(program.cost if cost is None else cost, dtype=float)
+    costs = np.array(program.cost if cost is None else cost, dtype=np.float64)
     model.changeColsCost(count, np.arange(count, dtype=np.int32), costs)
     kinds = [highspy.HighsVarType.kInteger if whole else highspy.HighsVarType.kContinuous for whole in program.integer]
     model.changeColsIntegrality(count, np.arange(count, dtype=np.int32), np.array(kinds))
-    starts, indices, values = [0], [], []
+    starts, indices, values = [0], list[int](), list[float]()
     for _, _, columns, coefficients in program.rows:
         indices += columns
         values += coefficients
@@ -80,7 +80,7 @@ def minimise(program: Program, cost: list[float] | None = None) -> Answer | None
         len(indices),
         np.array(starts[:-1], dtype=np.int32),
         np.array(indices, dtype=np.int32),
-        np.array(values, dtype=float),
+        np.array(values, dtype=np.float64),
     )
     model.run()
     info = model.getInfo()

@@ -89,7 +89,7 @@ def _machine_columns(snapshot: Snapshot, chosen: Candidates, program: Program, c
             program.row({machines: 1, more: -1}, at_most=group.standing)
 
 
-def _application_columns(  # noqa: PLR0913  one application's part of one program
+def _application_columns(
     application: Application,
     name: ApplicationName,
     pairs: list[tuple[int, Pair]],
@@ -151,7 +151,7 @@ def fate_domains(kind: FateDomain, regions: list[RegionId]) -> list[tuple[str, l
     return [(provider, [r for r in sorted(regions) if provider_of(r) == provider]) for provider in providers]
 
 
-def _spread_rows(  # noqa: PLR0913  one application's part of one program
+def _spread_rows(
     application: Application,
     name: ApplicationName,
     pairs: list[tuple[int, Pair]],
@@ -207,7 +207,7 @@ def _one_shape_per_cell(replicas_in: dict[RegionId, dict[int, int]], program: Pr
         if len(shapes) == 1:
             continue
         only = {shape: program.column(1, integer=True) for shape in shapes}
-        program.row({column: 1.0 for column in only.values()}, at_most=1)
+        program.row(dict.fromkeys(only.values(), 1.0), at_most=1)
         for column, shape in terms.items():
             program.row({column: 1, only[shape]: -program.upper[column]}, at_most=0)
 
@@ -268,9 +268,7 @@ def _low_use(quota: Quota, chosen: Candidates) -> int:
     )
 
 
-def _budget_row(
-    snapshot: Snapshot, spec: CapacitySpec, chosen: Candidates, program: Program, columns: Columns
-) -> None:
+def _budget_row(snapshot: Snapshot, spec: CapacitySpec, chosen: Candidates, program: Program, columns: Columns) -> None:
     # Machines in regions that do not count still cost, and the budget is for all of them.
     apart = sum(i.price_per_hour.micros for i in snapshot.instances if is_excluded(snapshot, i.region))
     terms = {columns.machines[n]: float(g.price.micros) for n, g in enumerate(chosen.groups)}

@@ -1,6 +1,7 @@
 """The solver's answer, read back as a placement: zones chosen, reasons given."""
 
 from collections import Counter
+from dataclasses import replace
 
 from scheduler.solve.feasible import Candidates, Group, shortage_covers
 from scheduler.solve.highs import Answer
@@ -39,10 +40,8 @@ def read_placement(
         reason = "cheapest on-demand machine fit for a head"
         machines.append(MachineCount(chosen.heads[region], Role.HEAD, 1, reason))
     placement = Placement(tuple(machines), replicas, refusals=chosen.refusals, gap=answer.gap)
-    unplaced = tuple(
-        line for name, application in spec.named() if (line := _unplaced(name, application, placement, chosen))
-    )
-    return Placement(tuple(machines), replicas, (), unplaced, chosen.refusals, answer.gap)
+    unplaced = (_unplaced(name, application, placement, chosen) for name, application in spec.named())
+    return replace(placement, unplaced=tuple(line for line in unplaced if line is not None))
 
 
 def _spread(snapshot: Snapshot, group: Group, count: int) -> list[tuple[Offer, int]]:

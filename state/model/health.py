@@ -21,15 +21,19 @@ _H = HealthState
 
 HEALTH_STEPS: Final[dict[HealthState, frozenset[HealthState]]] = {
     _H.HEALTHY: frozenset({_H.SUSPECT}),  # failing for a short while: no new traffic
-    _H.SUSPECT: frozenset({
-        _H.HEALTHY,  # it was a blip
-        _H.DOWN,  # failing for a long while: its capacity is replaced elsewhere
-    }),
+    _H.SUSPECT: frozenset(
+        {
+            _H.HEALTHY,  # it was a blip
+            _H.DOWN,  # failing for a long while: its capacity is replaced elsewhere
+        }
+    ),
     _H.DOWN: frozenset({_H.RECOVERING}),  # clean again
-    _H.RECOVERING: frozenset({
-        _H.HEALTHY,  # all steps passed
-        _H.DOWN,  # failing again while it came back
-    }),
+    _H.RECOVERING: frozenset(
+        {
+            _H.HEALTHY,  # all steps passed
+            _H.DOWN,  # failing again while it came back
+        }
+    ),
 }
 
 

@@ -163,9 +163,7 @@ class Placement:
     def capacity_milli(self, application: ApplicationName, region: RegionId | None = None) -> int:
         """Return what the replicas of an application carry, in one region or in all."""
         return sum(
-            r.count * r.milli_each
-            for r in self.replicas
-            if r.application == application and region in (None, r.region)
+            r.count * r.milli_each for r in self.replicas if r.application == application and region in (None, r.region)
         )
 
 
@@ -249,4 +247,3 @@ class Plan:
     def is_settled(self) -> bool:
         """Whether nothing is left to do or to wait for."""
         return not self.actions and not self.waiting
-

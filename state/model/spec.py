@@ -109,7 +109,7 @@ class MarketRules(_Model):
 
     spot: Spot = Field(
         default=Spot.NEVER,
-        description="never; allowed: where it is cheaper even with its interruptions priced in; preferred: wherever it is cheaper.",
+        description="never; allowed: where cheaper with its interruptions priced in; preferred: wherever cheaper.",
     )
     on_demand_floor: Share = Field(default=0.0, description="Share of the demand that on-demand machines must carry.")
 
@@ -140,7 +140,9 @@ class Survive(_Model):
 class Client(_Model):
     """Where requests come from."""
 
-    near: RegionPattern | None = Field(default=None, description="A region they are close to, such as aws/eu-central-1.")
+    near: RegionPattern | None = Field(
+        default=None, description="A region they are close to, such as aws/eu-central-1."
+    )
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
     weight: Annotated[float, Field(gt=0)] = Field(default=1.0, description="Relative share of the requests.")
@@ -216,7 +218,6 @@ class CapacitySpec(_Model):
     @field_validator("applications")
     @classmethod
     def _names(cls, applications: dict[str, Application]) -> dict[str, Application]:
-
 
         for name in applications:
             if not re.match(NAME, name):

@@ -66,7 +66,7 @@ class Store(Protocol):
             ConflictError: An instance was changed by somebody else.
         """
 
-    def record(self, outcome: Outcome, now: datetime) -> None:
+    def record(self, outcome: Outcome) -> None:
         """Record what came of an action, on the instance too, and remember its shortage.
 
         Recording the same outcome twice is the same as recording it once.

@@ -85,15 +85,15 @@ class MemoryStore:
                 if (known.version if known else -1) >= instance.version:
                     msg = f"{instance.id} was changed by somebody else"
                     raise ConflictError(msg)
-            old = {i.id: str(i.status) for i in self._instances.values()}
-            old |= {region: str(health.state) for region, health in self._health.items()}
+            old = {str(i.id): str(i.status) for i in self._instances.values()}
+            old |= {str(region): str(health.state) for region, health in self._health.items()}
             self._events_append(events_of_commit(plan, old, self._lease[0], now))
             self._instances |= {i.id: i for i in plan.instances}
             self._health = {h.region: h for h in plan.health}
             if plan.actions:
                 self._plans[plan.id] = plan
 
-    def record(self, outcome: Outcome, now: datetime) -> None:
+    def record(self, outcome: Outcome) -> None:
         """Record what came of an action."""
         with self._lock:
             if (outcome.plan_id, outcome.number) in self._outcomes:
@@ -105,7 +105,7 @@ class MemoryStore:
             if outcome.shortage is not None:
                 scope = outcome.shortage.scope
                 self._shortages[scope] = remembered(self._shortages.get(scope), outcome.shortage)
-            self._events_append([event_of_outcome(outcome, self.lease_holder(now) or "")])
+            self._events_append([event_of_outcome(outcome, self.lease_holder(outcome.at) or "")])
 
     def plan(self, plan_id: str) -> Plan | None:
         """Return a committed plan."""
@@ -146,7 +146,9 @@ class MemoryStore:
         with self._lock:
             self._drills[drill.id] = drill
             self._nudges += 1
-            self._events_append([Event(now, actor, DRILL_CHANGED, drill.region, f"{drill.id} {drill.mode} {drill.state}")])
+            self._events_append(
+                [Event(now, actor, DRILL_CHANGED, drill.region, f"{drill.id} {drill.mode} {drill.state}")]
+            )
 
     def drills(self, limit: int = 100) -> tuple[Drill, ...]:
         """Return drills, newest first."""

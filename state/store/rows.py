@@ -52,9 +52,7 @@ def plan_row(value: Plan) -> PlanRow:
 
 def outcome_row(value: Outcome) -> OutcomeRow:
     """Return the row of an outcome."""
-    return OutcomeRow(
-        plan_id=value.plan_id, number=value.number, at=stamp(value.at), body=text(OUTCOME, value)
-    )
+    return OutcomeRow(plan_id=value.plan_id, number=value.number, at=stamp(value.at), body=text(OUTCOME, value))
 
 
 def shortage_row(value: Shortage) -> ShortageRow:
@@ -69,9 +67,7 @@ def health_row(value: RegionHealth) -> HealthRow:
 
 def drill_row(value: Drill) -> DrillRow:
     """Return the row of a drill."""
-    return DrillRow(
-        id=value.id, state=value.state, started_at=stamp(value.started_at), body=text(DRILL, value)
-    )
+    return DrillRow(id=value.id, state=value.state, started_at=stamp(value.started_at), body=text(DRILL, value))
 
 
 def event_row(value: Event) -> EventRow:

@@ -156,7 +156,7 @@ class SqlStore:
             if plan.actions and session.exec(select(PlanRow).where(PlanRow.id == plan.id)).first() is None:
                 session.add(r.plan_row(plan))
 
-    def record(self, outcome: Outcome, now: datetime) -> None:
+    def record(self, outcome: Outcome) -> None:
         """Record what came of an action."""
         with self._writing() as session:
             if session.get(OutcomeRow, (outcome.plan_id, outcome.number)) is not None:
@@ -190,7 +190,9 @@ class SqlStore:
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return what came of a plan."""
         with self._reading() as session:
-            found = session.exec(select(OutcomeRow).where(OutcomeRow.plan_id == plan_id).order_by(col(OutcomeRow.number)))
+            found = session.exec(
+                select(OutcomeRow).where(OutcomeRow.plan_id == plan_id).order_by(col(OutcomeRow.number))
+            )
             return tuple(r.OUTCOME.validate_json(row.body) for row in found)
 
     def note(self, event: Event) -> None:

@@ -1,9 +1,9 @@
 """How Alembic runs: on the connection that the store hands it."""
 
 from alembic import context
+from sqlmodel import SQLModel
 
 from state.store import tables  # noqa: F401  fills the metadata
-from sqlmodel import SQLModel
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata)
 with context.begin_transaction():
