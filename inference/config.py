@@ -66,13 +66,9 @@ def application_config(share: CellShare) -> dict[str, Any]:
 
 def cell_config(settings: CellSettings, applications: Iterable[dict[str, Any]]) -> str:
     """Return the whole configuration of a cell, canonical JSON."""
-    return canonical(
-        {
-            "proxy_location": "EveryNode",
-            "http_options": {"host": settings.serve_host, "port": settings.serve_port},
-            "applications": sorted(applications, key=lambda application: str(application["name"])),
-        }
-    )
+    listed: list[dict[str, Any]] = sorted(applications, key=lambda application: str(application["name"]))
+    http = {"host": settings.serve_host, "port": settings.serve_port}
+    return canonical({"proxy_location": "EveryNode", "http_options": http, "applications": listed})
 
 
 def is_deployed(wanted: dict[str, Any], deployed: dict[str, Any]) -> bool:

@@ -1,0 +1,61 @@
+# `make` lists what there is. Everything runs in .venv, which each target sets up as far as it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+SOURCES := state providers inference scheduler tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast check format accept docs bench-plan pins
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON"; exit 1; }
+	@echo "making $(VENV)" && $(PYTHON) -m venv $(VENV)
+
+# A run-time environment is a part of the development one, with the same pins.
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing what Skerry needs to run (a minute or two)"
+	@test -e $(VENV)/.dev || $(PIP) --require-hashes -r requirements/runtime.txt
+	@$(PIP) --no-deps --no-build-isolation -e . && touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing what the tests need (a minute or two)"
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation -e . && touch $@ $(VENV)/.runtime
+
+setup: $(VENV)/.dev ## Make the development environment
+
+demo: $(VENV)/.runtime ## Show the whole product on this computer
+	@$(BIN)/skerry demo $(ARGS)
+
+test: $(VENV)/.dev ## Run every test, real Ray included
+	@$(BIN)/pytest -rs $(ARGS)
+
+test-fast: $(VENV)/.dev ## Run the tests that need no Ray
+	@$(BIN)/pytest -rs -m "not e2e" $(ARGS)
+
+check: $(VENV)/.dev ## Lint, types, import contracts: what CI runs beside the tests
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "ruff: fine"
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache 2>/dev/null | tail -9
+
+format: $(VENV)/.dev ## Format the code, and mend what ruff can mend
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+accept: $(VENV)/.dev ## Rewrite the goldens of the scenarios; the diff is the review
+	@SKERRY_ACCEPT=1 $(BIN)/pytest tests/scenarios
+
+docs: $(VENV)/.dev ## Write docs/spec.md from the models
+	@$(BIN)/python -m scheduler.cli.reference > docs/spec.md
+
+bench-plan: $(VENV)/.dev ## Measure how long a decision takes, by size of the fleet
+	@$(BIN)/python benchmarks/bench_plan.py
+
+pins: ## Renew the pins (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra emulator \
+		pyproject.toml requirements/build.in -o requirements/runtime.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra emulator \
+		pyproject.toml requirements/build.in requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
