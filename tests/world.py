@@ -59,11 +59,11 @@ class World:
     def want(self, spec: CapacitySpec) -> None:
         self.store.want(wanted(spec), "test", self.clock.now())
 
-    def tick(self) -> Plan:
+    def tick(self, every: timedelta = TICK) -> Plan:
         fence = self.store.acquire_lease(HOLDER, timedelta(minutes=1), self.clock.now())
         assert fence is not None
         plan = tick(self.outside, fence)
-        self.clock.sleep(TICK)
+        self.clock.sleep(every)
         return plan
 
     def settle(self, most: int = 60) -> Plan:
@@ -74,9 +74,9 @@ class World:
                 return plan
         raise AssertionError(f"not settled after {most} ticks: {plan.actions} {plan.waiting}")
 
-    def run(self, duration: timedelta) -> None:
-        for _ in range(int(duration / TICK)):
-            self.tick()
+    def run(self, duration: timedelta, every: timedelta = TICK) -> None:
+        for _ in range(int(duration / every)):
+            self.tick(every)
 
     def fail_next(self, cloud: str, *errors: ProviderError) -> None:
         self.clouds[ProviderName(cloud)].fail_next += errors

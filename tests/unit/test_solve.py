@@ -1,0 +1,330 @@
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from scheduler.solve import solve
+from scheduler.solve.resilience import price_of_resilience
+from state.model.catalog import Market, Offer, Quota, Shortage
+from state.model.health import HealthState, RegionHealth
+from state.model.ids import RegionId
+from state.model.inventory import Role
+from state.model.plan import Placement, Snapshot
+from state.model.spec import FateDomain
+from state.model.units import Usd
+from tests.builders import (
+    NOON,
+    a_head_offer,
+    a_key,
+    a_spec,
+    an_instance,
+    an_offer,
+    application,
+    cells,
+    wanted,
+    with_heads,
+)
+
+US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
+
+
+def a_snapshot(*offers: Offer, budget: float = 1000, heads: bool = True, **apps: dict[str, Any]) -> Snapshot:
+    sold = with_heads(*offers) if heads else offers
+    regions = sorted({o.key.region for o in sold})
+    spec = a_spec(budget, **(apps or {"chat": application()}))
+    return Snapshot(NOON, wanted(spec), offers=sold, cell_settings=cells(*regions))
+
+
+def where(placement: Placement) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for replicas in placement.replicas:
+        name = f"{replicas.application} {replicas.region}{' spot' if replicas.is_spot else ''}"
+        found[name] = found.get(name, 0) + replicas.count
+    return found
+
+
+def causes(placement: Placement) -> dict[str, int]:
+    return {cause: count for _, cause, count in placement.refusals}
+
+
+def test_buys_the_cheapest() -> None:
+    placement = solve(a_snapshot(an_offer(US, "2"), an_offer(EU, "1"), an_offer(AZ, "3")))
+
+    assert where(placement) == {f"chat {EU}": 2}
+    assert placement.per_hour == Usd.of("2.1")
+
+
+def test_a_head_is_bought_once_per_region() -> None:
+    placement = solve(a_snapshot(an_offer(US, "2"), an_offer(EU, "2"), chat=application(regions={"min": 2})))
+
+    assert [m.offer.key.region for m in placement.machines if m.role is Role.HEAD] == [US, EU]
+
+
+def test_stays_under_the_law_asked_for() -> None:
+    placement = solve(
+        a_snapshot(an_offer(US, "1"), an_offer(EU, "5"), chat=application(regions={"jurisdictions": ["EU"]}))
+    )
+
+    assert where(placement) == {f"chat {EU}": 2}
+    assert causes(placement)["jurisdiction"] == 1
+
+
+def test_survives_the_loss_of_any_region_and_says_so() -> None:
+    placement = solve(
+        a_snapshot(an_offer(US), an_offer(EU), an_offer(AZ), chat=application(survive={"any": "region"}))
+    )
+
+    assert where(placement) == {f"chat {US}": 1, f"chat {EU}": 1, f"chat {AZ}": 1}
+    assert {(line.domain, line.remaining_milli) for line in placement.certificate} == {
+        (US, 2000),
+        (EU, 2000),
+        (AZ, 2000),
+    }
+
+
+def test_survives_the_loss_of_a_provider_with_all_its_regions() -> None:
+    offers = (an_offer(US, "1"), an_offer("aws/us-west-2", "1"), an_offer(AZ, "9"))
+
+    regional = solve(a_snapshot(*offers, chat=application(survive={"any": "region"})))
+    provider = solve(a_snapshot(*offers, chat=application(survive={"any": "provider"})))
+
+    assert AZ not in {r.region for r in regional.replicas}
+    assert where(provider)[f"chat {AZ}"] == 2
+
+
+def test_a_share_of_the_demand_may_be_enough_after_a_loss() -> None:
+    chat = application(demand={"replicas": 4}, survive={"any": "region", "share": 0.5})
+    placement = solve(a_snapshot(an_offer(US, "1"), an_offer(EU, "1"), chat=chat))
+
+    assert where(placement) == {f"chat {US}": 2, f"chat {EU}": 2}
+
+
+@pytest.mark.parametrize(("spot", "expected"), [("never", ""), ("allowed", " spot"), ("preferred", " spot")])
+def test_buys_spot_only_where_it_may(spot: str, expected: str) -> None:
+    offers = (an_offer(US, "2"), an_offer(US, "1", market=Market.SPOT))
+
+    placement = solve(a_snapshot(*offers, chat=application(market={"spot": spot})))
+
+    assert where(placement) == {f"chat {US}{expected}": 2}
+
+
+def test_spot_that_is_allowed_must_be_cheaper_by_more_than_its_interruptions() -> None:
+    offers = (an_offer(US, "1"), an_offer(US, "0.95", market=Market.SPOT))
+
+    allowed = solve(a_snapshot(*offers, chat=application(market={"spot": "allowed"})))
+    preferred = solve(a_snapshot(*offers, chat=application(market={"spot": "preferred"})))
+
+    assert where(allowed) == {f"chat {US}": 2}
+    assert where(preferred) == {f"chat {US} spot": 2}
+
+
+def test_keeps_a_floor_on_demand() -> None:
+    offers = (an_offer(US, "2"), an_offer(US, "1", market=Market.SPOT))
+    chat = application(demand={"replicas": 4}, market={"spot": "preferred", "on_demand_floor": 0.5})
+
+    assert where(solve(a_snapshot(*offers, chat=chat))) == {f"chat {US}": 2, f"chat {US} spot": 2}
+
+
+def test_no_region_carries_more_than_its_share() -> None:
+    chat = application(demand={"replicas": 8}, regions={"max_share": 0.5})
+
+    placement = solve(a_snapshot(an_offer(US, "1"), an_offer(EU, "5"), chat=chat))
+
+    assert where(placement)[f"chat {EU}"] >= 3
+
+
+def test_floors_hold_for_a_jurisdiction_and_for_a_region() -> None:
+    chat = application(demand={"replicas": 4}, regions={"floors": {"EU": 1, AZ: 2}})
+
+    placement = solve(a_snapshot(an_offer(US, "1"), an_offer(EU, "3"), an_offer(AZ, "4"), chat=chat))
+
+    assert where(placement) == {f"chat {US}": 1, f"chat {EU}": 1, f"chat {AZ}": 2}
+
+
+def test_stands_only_as_far_from_its_clients_as_allowed() -> None:
+    near_frankfurt = {"max_ms": 60, "clients": [{"near": "aws/eu-central-1"}]}
+
+    placement = solve(a_snapshot(an_offer(US, "1"), an_offer(EU, "5"), chat=application(latency=near_frankfurt)))
+
+    assert where(placement) == {f"chat {EU}": 2}
+    assert causes(placement)["latency above max_ms"] == 1
+
+
+def test_keeps_within_a_quota_that_others_use_too() -> None:
+    snapshot = a_snapshot(an_offer(US, "1"), an_offer(EU, "5"))
+    quota = Quota(RegionId(US), "gpu", Market.ON_DEMAND, limit=24, used=16, unit="vcpus")
+
+    placement = solve(replace(snapshot, quotas=(quota,)))
+
+    assert where(placement) == {f"chat {US}": 1, f"chat {EU}": 1}
+
+
+def test_our_own_machines_do_not_count_twice_against_a_quota() -> None:
+    ours = an_instance("sk-a", key=an_offer(US).key)
+    snapshot = replace(a_snapshot(an_offer(US, "1"), an_offer(EU, "5")), instances=(ours,))
+    quota = Quota(RegionId(US), "gpu", Market.ON_DEMAND, limit=16, used=8, unit="vcpus")
+
+    assert where(solve(replace(snapshot, quotas=(quota,)))) == {f"chat {US}": 2}
+
+
+def test_goes_elsewhere_while_a_shortage_lasts_and_back_after() -> None:
+    cheap = an_offer(US, "1")
+    key = cheap.key
+    shortage = Shortage(key.region, key.zone, key.instance_type, key.market, "none left", NOON, NOON + timedelta(1))
+    snapshot = replace(a_snapshot(cheap, an_offer(EU, "5")), shortages=(shortage,))
+
+    assert where(solve(snapshot)) == {f"chat {EU}": 2}
+    assert where(solve(replace(snapshot, taken_at=NOON + timedelta(2)))) == {f"chat {US}": 2}
+
+
+@pytest.mark.parametrize("state", [HealthState.DOWN, HealthState.RECOVERING])
+def test_a_region_that_is_down_or_coming_back_does_not_count(state: HealthState) -> None:
+    snapshot = replace(
+        a_snapshot(an_offer(US, "1"), an_offer(EU, "5")), health=(RegionHealth(RegionId(US), state, NOON),)
+    )
+
+    assert where(solve(snapshot)) == {f"chat {EU}": 2}
+
+
+def test_a_region_that_does_not_answer_keeps_what_it_has_and_gets_no_more() -> None:
+    ours = an_instance("sk-a", key=an_offer(US).key)
+    head = replace(an_instance("sk-h", key=a_head_offer(US).key, role=Role.HEAD), machine=a_head_offer(US).machine)
+    snapshot = a_snapshot(an_offer(US, "1"), an_offer(EU, "5"), chat=application(demand={"replicas": 3}))
+
+    placement = solve(replace(snapshot, instances=(ours, head), blind=frozenset({RegionId(US)})))
+
+    assert where(placement) == {f"chat {US}": 1, f"chat {EU}": 2}
+
+
+def test_a_move_must_save_more_than_it_costs() -> None:
+    ours = tuple(
+        replace(an_instance(f"sk-{n}", key=an_offer(US).key), price_per_hour=Usd.of("1")) for n in range(2)
+    )
+    head = replace(
+        an_instance("sk-h", key=a_head_offer(US).key, role=Role.HEAD),
+        machine=a_head_offer(US).machine,
+        price_per_hour=Usd.of("0.1"),
+    )
+    little = a_snapshot(an_offer(US, "1"), an_offer(EU, "0.95"))
+    much = a_snapshot(an_offer(US, "1"), an_offer(EU, "0.7"))
+
+    assert where(solve(replace(little, instances=(*ours, head)))) == {f"chat {US}": 2}
+    assert where(solve(replace(much, instances=(*ours, head)))) == {f"chat {EU}": 2}
+
+
+def test_packs_several_replicas_into_one_machine() -> None:
+    chat = application(demand={"replicas": 6}, shapes=[{"gpu": "L4", "count": 1}])
+
+    placement = solve(a_snapshot(an_offer(US, "8", gpus=8), an_offer(EU, "2", gpus=1), chat=chat))
+
+    assert [(m.count, m.offer.key.instance_type) for m in placement.machines if m.role is Role.WORKER] == [(1, "l4.8")]
+
+
+def test_counts_only_packings_that_exist() -> None:
+    # Three replicas of three GPUs need two machines of eight, though nine GPUs are fewer than sixteen.
+    chat = application(demand={"replicas": 3}, shapes=[{"gpu": "L4", "count": 3, "cpus": 1}])
+
+    placement = solve(a_snapshot(an_offer(US, "8", gpus=8), chat=chat))
+
+    assert [m.count for m in placement.machines if m.role is Role.WORKER] == [2]
+
+
+def test_odd_shapes_of_two_applications_are_packed_or_kept_apart() -> None:
+    # 5 + 5 GPUs and 3 + 3: two machines hold 5 + 3 each; 8 GPUs a machine add up, and so does the packing.
+    a = application(demand={"replicas": 2}, shapes=[{"gpu": "L4", "count": 5}])
+    b = application(demand={"replicas": 3}, shapes=[{"gpu": "L4", "count": 3}])
+
+    placement = solve(a_snapshot(an_offer(US, "8", gpus=8), a=a, b=b))
+
+    assert [m.count for m in placement.machines if m.role is Role.WORKER] == [3]
+
+
+def test_runs_one_shape_of_an_application_per_cell() -> None:
+    chat = application(
+        demand={"requests_per_second": 10},
+        shapes=[{"gpu": "L4", "requests_per_second": 4}, {"gpu": "T4", "requests_per_second": 2}],
+    )
+    offers = (an_offer(US, "2", gpu="L4", stock=2), an_offer(US, "1", gpu="T4", stock=9))
+
+    placement = solve(a_snapshot(*offers, chat=chat))
+
+    assert len({r.shape for r in placement.replicas}) == 1
+
+
+def test_a_gpu_with_too_little_memory_will_not_do() -> None:
+    chat = application(shapes=[{"gpu": "L4", "gpu_memory_gib": 40}])
+
+    placement = solve(a_snapshot(an_offer(US), chat=chat))
+
+    assert placement.unplaced[0].reasons == (("no shape fits the machine", 1),)
+
+
+def test_places_the_important_one_when_there_is_not_enough_and_counts_the_causes() -> None:
+    low, high = application(priority=1), application(priority=900)
+
+    placement = solve(a_snapshot(an_offer(US, stock=3), an_offer(EU, market=Market.SPOT), high=high, low=low))
+
+    assert where(placement) == {f"high {US}": 2, f"low {US}": 1}
+    assert [(u.application, u.missing_milli) for u in placement.unplaced] == [("low", 1000)]
+    assert dict(placement.unplaced[0].reasons) == {"spot not allowed": 1}
+
+
+def test_serves_the_demand_even_where_it_cannot_survive_and_says_what_is_not_kept() -> None:
+    chat = application(survive={"any": "region"}, regions={"min": 2})
+
+    placement = solve(a_snapshot(an_offer(US), chat=chat))
+
+    assert where(placement) == {f"chat {US}": 2}
+    assert not placement.unplaced
+    assert placement.breaches == (
+        "chat: stands in 1 regions, not in 2",
+        f"chat: the loss of {US} would leave 2 of the demand unserved",
+    )
+
+
+def test_never_spends_more_than_the_budget() -> None:
+    placement = solve(a_snapshot(an_offer(US, "1"), budget=1.5))
+
+    assert where(placement) == {f"chat {US}": 1}
+    assert placement.per_hour <= Usd.of("1.5")
+    assert placement.unplaced[0].missing_milli == 1000
+
+
+def test_a_region_without_a_machine_for_a_head_is_no_use() -> None:
+    placement = solve(a_snapshot(an_offer(US), heads=False))
+
+    assert placement.unplaced
+    assert causes(placement)["no machine for the cell's head"] == 1
+
+
+def test_spreads_new_machines_over_zones_and_keeps_those_that_stand() -> None:
+    ours = an_instance("sk-a", key=a_key(US, "b", "l4.1"))
+    offers = (an_offer(US, zone="a"), an_offer(US, zone="b"), an_offer(US, zone="c"))
+    snapshot = a_snapshot(*offers, chat=application(demand={"replicas": 3}))
+
+    placement = solve(replace(snapshot, instances=(ours,)))
+
+    workers = {m.offer.key.zone: m.count for m in placement.machines if m.role is Role.WORKER}
+    assert workers == {"a": 1, "b": 1, "c": 1}
+
+
+def test_wants_nothing_where_nothing_is_wanted() -> None:
+    assert solve(Snapshot(NOON, None)) == Placement()
+
+
+def test_the_price_of_resilience_rises_with_what_is_survived() -> None:
+    prices = price_of_resilience(a_snapshot(an_offer(US, "1"), an_offer("aws/us-west-2", "1"), an_offer(AZ, "9")))
+
+    by_kind = {price.survives: price.per_hour for price in prices}
+    none, region, provider = by_kind[FateDomain.NONE], by_kind[FateDomain.REGION], by_kind[FateDomain.PROVIDER]
+    assert none is not None
+    assert region is not None
+    assert provider is not None
+    assert none < region < provider
+
+
+def test_what_cannot_be_survived_has_no_price() -> None:
+    prices = price_of_resilience(a_snapshot(an_offer(US, "1")))
+
+    assert [price.per_hour is None for price in prices] == [False, True, True]
