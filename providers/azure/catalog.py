@@ -32,7 +32,7 @@ def offers_of(region: RegionId, sku: Any, machine: Machine, prices: PriceList) -
     """Return the offers of a VM size: in each zone that the subscription may use, in each market with a price."""
     zones = {zone for info in sku.location_info or [] for zone in info.zones or []}
     for restriction in sku.restrictions or []:
-        if str(restriction.type) in {"Location", "ResourceSkuRestrictionsType.LOCATION"}:
+        if restriction.type == "Location":
             return []
         zones -= set(restriction.restriction_info.zones or [])
     is_spot_capable = any(c.name == "LowPriorityCapable" and c.value == "True" for c in sku.capabilities or [])

