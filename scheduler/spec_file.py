@@ -7,9 +7,9 @@ from typing import Any, Final
 from inference.config import canonical
 from providers.regions import KNOWN
 from scheduler.documents import Document, DocumentError, Problem, read_document, validated
-from state.model.ids import ApplicationName, RegionId
+from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.plan import Wanted
-from state.model.spec import Application, CapacitySpec
+from state.model.spec import Application, CapacitySpec, Choice
 
 SERVE_SIZE_MAX: Final = 256 * 1024
 
@@ -38,7 +38,7 @@ def load_wanted(path: Path) -> Wanted:
 def _unknown_regions(spec: CapacitySpec, document: Document) -> list[Problem]:
     """Return a problem for each place name that we know nothing of: it would silently match nothing."""
     laws = {region.jurisdiction for region in KNOWN.values()}
-    problems = []
+    problems = _unknown_choices(spec, document)
     for name, application in spec.named():
         base: tuple[str | int, ...] = ("applications", name)
         for n, law in enumerate(application.regions.jurisdictions):
@@ -54,6 +54,19 @@ def _unknown_regions(spec: CapacitySpec, document: Document) -> list[Problem]:
             if client.near is not None and RegionId(client.near) not in KNOWN:
                 place = (*base, "latency", "clients", n, "near")
                 problems.append(_problem(document, place, f"we do not know where {client.near} is", "give coordinates"))
+    return problems
+
+
+def _unknown_choices(spec: CapacitySpec, document: Document) -> list[Problem]:
+    providers = sorted({provider_of(region) for region in KNOWN})
+    problems = []
+    for field, known in (("providers", set(providers)), ("regions", set(KNOWN))):
+        choice: Choice = getattr(spec, field)
+        for side in ("allow", "deny"):
+            for n, name in enumerate(getattr(choice, side)):
+                if name not in known:
+                    remedy = f"there are {', '.join(providers)}" if field == "providers" else "write provider/region"
+                    problems.append(_problem(document, (field, side, n), f"there is no {field[:-1]} {name!r}", remedy))
     return problems
 
 

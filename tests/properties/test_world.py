@@ -21,7 +21,9 @@ REGIONS = ("aws/eu-central-1", "aws/us-east-1", "azure/eastus", "gcp/us-central1
 PRICES = ("1.2", "1", "1.5", "0.9")
 BUDGET = 40.0
 
-QUIET = settings(max_examples=int(os.environ.get("SKERRY_EXAMPLES", "50")), deadline=None, suppress_health_check=list(HealthCheck))
+QUIET = settings(
+    max_examples=int(os.environ.get("SKERRY_EXAMPLES", "50")), deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 ERRORS = st.sampled_from(
     (

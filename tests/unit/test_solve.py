@@ -71,9 +71,7 @@ def test_stays_under_the_law_asked_for() -> None:
 
 
 def test_survives_the_loss_of_any_region_and_says_so() -> None:
-    placement = solve(
-        a_snapshot(an_offer(US), an_offer(EU), an_offer(AZ), chat=application(survive={"any": "region"}))
-    )
+    placement = solve(a_snapshot(an_offer(US), an_offer(EU), an_offer(AZ), chat=application(survive={"any": "region"})))
 
     assert where(placement) == {f"chat {US}": 1, f"chat {EU}": 1, f"chat {AZ}": 1}
     assert {(line.domain, line.remaining_milli) for line in placement.certificate} == {
@@ -198,9 +196,7 @@ def test_a_region_that_does_not_answer_keeps_what_it_has_and_gets_no_more() -> N
 
 
 def test_a_move_must_save_more_than_it_costs() -> None:
-    ours = tuple(
-        replace(an_instance(f"sk-{n}", key=an_offer(US).key), price_per_hour=Usd.of("1")) for n in range(2)
-    )
+    ours = tuple(replace(an_instance(f"sk-{n}", key=an_offer(US).key), price_per_hour=Usd.of("1")) for n in range(2))
     head = replace(
         an_instance("sk-h", key=a_head_offer(US).key, role=Role.HEAD),
         machine=a_head_offer(US).machine,

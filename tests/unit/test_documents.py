@@ -1,0 +1,156 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.documents import DocumentError, parse_document, read_document, validated
+from scheduler.spec_file import load_wanted
+from state.model.spec import CapacitySpec
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "chat" / "capacity.yaml"
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(DocumentError) as caught:
+        validated(parse_document(text, "f.yaml"), CapacitySpec)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_names_every_problem_at_once_with_its_line_its_field_and_a_remedy() -> None:
+    text = """apiVersion: skerry/v1
+fleet: Bad Name
+budget: {max_usd_per_hour: -1}
+applications:
+  chat:
+    serve: {config: serve.yaml, application: chat, deployment: Chat}
+    demand: {replicas: 2, requests_per_second: 5}
+    shapes:
+      - {gpu: L4, cout: 1}
+    market: {spot: sometimes}
+"""
+
+    found = problems(text)
+
+    assert [line.partition(" ")[0] for line in found] == [
+        "f.yaml:2:",
+        "f.yaml:3:",
+        "f.yaml:7:",
+        "f.yaml:9:",
+        "f.yaml:10:",
+    ]
+    assert "applications.chat.shapes[0].cout: is not a field of this document (did you mean count?)" in found[3]
+    assert "exactly one of replicas and requests_per_second" in found[2]
+    assert "use one of 'never', 'allowed' or 'preferred'" in found[4]
+
+
+def test_what_is_missing_is_named_where_it_should_stand() -> None:
+    assert "f.yaml:1: fleet: is missing (add it)" in problems("apiVersion: skerry/v1\napplications: {}\n")
+
+
+def test_demand_in_requests_needs_measured_shapes() -> None:
+    text = EXAMPLE.read_text().replace("{gpu: T4, requests_per_second: 5}", "{gpu: T4}")
+
+    assert any("shape 1 needs its measured requests_per_second" in line for line in problems(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "f.yaml:3: a: stands here again; it stands in line 1 already"),
+        ("a: &x 1\nb: *x\n", "f.yaml:2: aliases are not allowed"),
+        ("a: !!python/object/apply:os.system ['true']\n", ""),
+        ("a: !thing 1\n", "the tag !thing is not allowed"),
+        ("[" * 2000, "nested over 32 deep"),
+        ("? " * 600, ""),
+        ("a: " + "9" * 5000, "the number has too many digits"),
+        ("a: 1e999\n", "the number is too large"),
+        ("a: [1, 2\n", ""),
+        ("", "is empty"),
+        ("a: 1\n---\nb: 2\n", "but found another document"),
+        ("? [1, 2]\n: 3\n", "a key must be plain text"),
+        ("- a\n", "must be a mapping of names to values"),
+    ],
+)
+def test_refuses_what_is_not_safe_or_not_yaml(text: str, says: str) -> None:
+    assert says in "\n".join(problems(text))
+
+
+def test_guesses_nothing_from_looks() -> None:
+    content = parse_document('a: 12:30:45\nb: 2026-01-01\nc: "1"\nd: yes\ne: 1.5\nf: ~\n', "f").content
+
+    assert content == {"a": "12:30:45", "b": "2026-01-01", "c": "1", "d": "yes", "e": 1.5, "f": None}
+
+
+def test_refuses_a_file_that_is_too_large_or_not_there(tmp_path: Path) -> None:
+    large = tmp_path / "large.yaml"
+    large.write_text("a: " + "x" * 70_000)
+
+    with pytest.raises(DocumentError, match="65536 at most"):
+        read_document(large)
+    with pytest.raises(DocumentError, match="No such file"):
+        read_document(tmp_path / "none.yaml")
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=500, deadline=None)
+def test_any_text_is_a_document_or_a_document_error(text: str) -> None:
+    try:
+        validated(parse_document(text, "f"), CapacitySpec)
+    except DocumentError as error:
+        assert error.problems
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(max_size=8), lambda c: st.dictionaries(st.text(max_size=8), c)))
+@settings(max_examples=200, deadline=None)
+def test_any_json_is_a_document_or_a_document_error(value: object) -> None:
+    import json
+
+    try:
+        validated(parse_document(json.dumps(value), "f"), CapacitySpec)
+    except DocumentError as error:
+        assert all(problem.line >= 1 for problem in error.problems)
+
+
+def spec_with(tmp_path: Path, old: str, new: str) -> Path:
+    (tmp_path / "serve.yaml").write_text((EXAMPLE.parent / "serve.yaml").read_text())
+    text = EXAMPLE.read_text()
+    assert old in text
+    path = tmp_path / "capacity.yaml"
+    path.write_text(text.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("config: serve.yaml", "config: none.yaml", "none.yaml is not a file"),
+        ("application: chat", "application: talk", "has no application 'talk' (it has chat)"),
+        ("deployment: Chat", "deployment: Talk", "configures no deployment 'Talk' (it has Chat)"),
+        ("[US, EU]", "[US, Mars]", "no region is under the law of 'Mars'"),
+        ("min: 2", "min: 2\n      floors: {aws/nowhere-1: 1}", "is neither a jurisdiction nor a region"),
+        ("fleet: chat", "fleet: chat\nproviders: {deny: [ibm]}", "no provider 'ibm'"),
+        ("fleet: chat", "fleet: chat\nregions: {allow: [aws/us-east-9]}", "no region 'aws/us-east-9'"),
+    ],
+)
+def test_what_a_spec_refers_to_must_exist(tmp_path: Path, old: str, new: str, says: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        load_wanted(spec_with(tmp_path, old, new))
+
+    assert says in str(caught.value)
+
+
+def test_two_applications_may_not_share_a_prefix(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    chat = text[text.index("  chat:\n") :]
+    path = spec_with(tmp_path, "applications:\n", "applications:\n" + chat.replace("  chat:", "  talk:", 1))
+
+    with pytest.raises(DocumentError, match="has the route_prefix /chat of chat"):
+        load_wanted(path)
+
+
+def test_the_example_is_whole() -> None:
+    wanted = load_wanted(EXAMPLE)
+
+    assert [name for name, _ in wanted.spec.named()] == ["chat"]
+    assert '"import_path":"chat_app:app"' in wanted.serve_application(wanted.spec.named()[0][0])
