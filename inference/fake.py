@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from inference.base import Placed
 from inference.errors import CellSilentError
@@ -47,7 +48,7 @@ class FakeCell:
         names = {p.application: p.deployment for p in placed}
         applications = []
         for application in json.loads(self.config or '{"applications":[]}')["applications"]:
-            deployment = next(d for d in application["deployments"] if d["name"] == names.get(application["name"]))
+            deployment = _placed(application, names.get(application["name"]))
             need = deployment["ray_actor_options"]["num_gpus"]
             ready = 0
             for address in tuple(free):
@@ -83,6 +84,12 @@ class FakeCell:
             msg = f"{self.region} does not answer"
             raise CellSilentError(msg)
         self.drained.add(node_id.removeprefix("node-"))
+
+
+def _placed(application: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """Return the placed deployment of an application: the one of that name, or else the one with GPUs."""
+    deployments: list[dict[str, Any]] = application["deployments"]
+    return next(d for d in deployments if d["name"] == name or (name is None and "ray_actor_options" in d))
 
 
 class FakeGateway:

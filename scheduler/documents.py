@@ -202,7 +202,8 @@ def validated(document: Document, model: type[Model]) -> Model:
     try:
         return model.model_validate(document.content)
     except ValidationError as error:
-        problems = [_problem(document, dict(detail), model) for detail in error.errors(include_url=False)]
+        details = [dict(detail) for detail in error.errors(include_url=False)]
+        problems = [_problem(document, detail, model) for detail in details if not _is_echo(detail, details)]
         raise DocumentError(sorted(problems, key=lambda problem: problem.line)) from error
 
 
@@ -219,6 +220,14 @@ REMEDIES: Final = {
     "model_type": "write a mapping, one `name: value` a line",
     "tuple_type": "write a list, each item with a dash",
 }
+
+
+def _is_echo(detail: dict[str, Any], details: list[dict[str, Any]]) -> bool:
+    """Return whether a list is "too short" only because its items are wrong, which is said of them already."""
+    location = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        other["loc"][: len(location)] == location and other is not detail for other in details
+    )
 
 
 def _problem(document: Document, detail: dict[str, Any], model: type[BaseModel]) -> Problem:

@@ -91,7 +91,13 @@ def survive(world: World) -> None:
         world.tick()
 
 
-RISE, SHRINK, SURVIVE = effects_of(rise), effects_of(shrink), effects_of(survive)
+def withdraw(world: World) -> None:
+    world.settle()
+    world.store.withdraw("test", world.clock.now())
+    world.settle()
+
+
+RISE, SHRINK, SURVIVE, WITHDRAW = map(effects_of, (rise, shrink, survive, withdraw))
 
 
 def die_in(story: Callable[[World], None], at: int, *, after: bool) -> World:
@@ -142,6 +148,17 @@ def test_a_crash_while_a_lost_region_is_replaced_buys_nothing_twice(at: int, aft
 
     assert world.running() == {"aws/us-east-1/a/l4.1/on_demand": 4, "azure/eastus/a/l4.1/on_demand": 4}
     assert world.launches() == 13, "four machines replace what was lost, each started once"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(RISE + 1, WITHDRAW + 1))
+def test_a_crash_while_a_fleet_is_ended_leaves_nothing(at: int, after: bool) -> None:  # noqa: FBT001
+    world = die_in(withdraw, at, after=after)
+
+    world.settle()
+
+    assert world.running() == world.running(Role.HEAD) == {}
+    assert world.store.load().instances == ()
 
 
 @pytest.mark.parametrize("lost", [1, 2, 5])

@@ -1,0 +1,153 @@
+"""The adapters' pure parts: error tables, catalogues, names."""
+
+from typing import Any
+
+import pytest
+import requests
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ServiceRequestError
+from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
+from google.api_core.exceptions import Forbidden, ServiceUnavailable
+from google.auth.exceptions import DefaultCredentialsError
+
+from providers.aws import errors as aws
+from providers.aws.catalog import family_of, machine_of, quotas_of
+from providers.azure import errors as azure
+from providers.errors import DeniedError, ProviderError, QuotaError, RefusedError, ThrottledError, UnreachableError
+from providers.gcp import errors as gcp
+from providers.gpus import aws_gpu, azure_gpu
+from providers.prices import is_believable
+from state.model.catalog import Market
+from tests.builders import a_region
+
+
+def aws_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "words"}}, "RunInstances")
+
+
+@pytest.mark.parametrize(("code", "kind"), sorted(aws.TYPES.items()))
+def test_every_ec2_code_of_the_table_becomes_its_error(code: str, kind: type[ProviderError]) -> None:
+    error = aws.translated(aws_error(code), "launch")
+
+    assert type(error) is kind
+    assert (error.code, error.detail) == (code, "words")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        aws.translated(aws_error("SomethingNew"), "launch"),
+        aws.translated(aws_error("InternalError"), "launch"),
+        aws.translated(ReadTimeoutError(endpoint_url="x"), "launch"),
+        gcp.refusal("SOMETHING_NEW", "words", "launch"),
+        gcp.translated(ServiceUnavailable("x"), "launch"),
+        gcp.translated(requests.exceptions.ReadTimeout("x"), "launch"),
+        azure.translated(ServiceRequestError("x"), "launch"),
+    ],
+    ids=str,
+)
+def test_what_is_not_known_is_uncertain(error: ProviderError) -> None:
+    assert isinstance(error, UnreachableError)
+    assert not isinstance(error, RefusedError)
+
+
+def test_missing_credentials_are_denied_not_silence() -> None:
+    assert isinstance(aws.translated(NoCredentialsError(), "look"), DeniedError)
+    assert isinstance(gcp.translated(DefaultCredentialsError("x"), "look"), DeniedError)
+    assert isinstance(azure.translated(ClientAuthenticationError("x"), "look"), DeniedError)
+
+
+@pytest.mark.parametrize(("code", "kind"), sorted(gcp.TYPES.items()))
+def test_every_gce_code_of_the_table_becomes_its_error(code: str, kind: type[ProviderError]) -> None:
+    assert type(gcp.refusal(code, "words", "launch")) is kind
+
+
+@pytest.mark.parametrize(("reason", "kind"), [("quotaExceeded", QuotaError), ("rateLimitExceeded", ThrottledError)])
+def test_gce_says_two_things_with_403(reason: str, kind: type[ProviderError]) -> None:
+    error = Forbidden("x", errors=[{"reason": reason}])  # type: ignore[no-untyped-call]
+
+    assert type(gcp.translated(error, "launch")) is kind
+
+
+def azure_error(code: str, status: int) -> HttpResponseError:
+    error = HttpResponseError(message="words")
+    error.status_code = status
+    error.error = type("E", (), {"code": code})()  # type: ignore[assignment]
+    return error
+
+
+@pytest.mark.parametrize(("code", "kind"), sorted(azure.TYPES.items()))
+@pytest.mark.parametrize("status", [200, 409])
+def test_azure_is_told_by_code_never_by_status(code: str, kind: type[ProviderError], status: int) -> None:
+    assert type(azure.translated(azure_error(code, status), "launch")) is kind
+
+
+def described(name: str, **changes: Any) -> dict[str, Any]:
+    base = {
+        "InstanceType": name,
+        "VCpuInfo": {"DefaultVCpus": 16},
+        "MemoryInfo": {"SizeInMiB": 262_144},
+        "GpuInfo": {"Gpus": [{"Name": "H100", "Count": 1, "MemoryInfo": {"SizeInMiB": 81_920}}]},
+    }
+    return base | changes
+
+
+def test_an_instance_type_is_read() -> None:
+    machine = machine_of(described("p5.4xlarge"))
+
+    assert machine is not None
+    assert (machine.gpu, machine.gpus, machine.gpu_memory_gib, machine.family) == ("H100", 1, 80, "P")
+
+
+def test_a_fraction_of_a_gpu_is_no_gpu_that_can_be_asked_for() -> None:
+    fraction = [{"Name": "L4", "Count": 0, "LogicalGpuCount": 1, "MemoryInfo": {"SizeInMiB": 3_000}}]
+
+    assert machine_of(described("g6f.large", GpuInfo={"Gpus": fraction})) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [("p5.48xlarge", "P"), ("g6.xlarge", "G and VT"), ("vt1.3xlarge", "G and VT"), ("m6i.large", "Standard")],
+)
+def test_quota_families(name: str, family: str) -> None:
+    assert family_of(name) == family
+
+
+def test_quota_names_tell_the_market() -> None:
+    limits = [
+        ("Running On-Demand P instances", 192.0),
+        ("All G and VT Spot Instance Requests", 64.0),
+        ("EC2-VPC Elastic IPs", 5.0),
+    ]
+
+    quotas = quotas_of(a_region(), limits, [])
+
+    assert [(q.family, q.market, q.limit) for q in quotas] == [
+        ("P", Market.ON_DEMAND, 192),
+        ("G and VT", Market.SPOT, 64),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "gpu"),
+    [
+        ("Standard_NC24ads_A100_v4", "A100-80GB"),
+        ("Standard_ND96asr_v4", "A100-40GB"),
+        ("Standard_ND96amsr_A100_v4", "A100-80GB"),
+        ("Standard_NC40ads_H100_v5", "H100-NVL"),
+        ("Standard_ND96isr_H100_v5", "H100"),
+        ("Standard_NC4as_T4_v3", "T4"),
+        ("Standard_NV36ads_A10_v5", "A10"),
+        ("Standard_D2s_v5", None),
+    ],
+)
+def test_azure_gpus_are_read_from_the_size(size: str, gpu: str | None) -> None:
+    assert azure_gpu(size) == gpu
+
+
+def test_aws_gpus_are_told_apart_by_memory() -> None:
+    assert (aws_gpu("A100", 81_920), aws_gpu("A100", 40_960)) == ("A100-80GB", "A100-40GB")
+
+
+@pytest.mark.parametrize(("usd", "gpus", "expected"), [(0, 1, False), (2, 1, True), (600, 8, False), (0.1, 0, True)])
+def test_prices_out_of_bounds_are_not_believed(usd: float, gpus: int, expected: bool) -> None:  # noqa: FBT001
+    assert is_believable(usd, gpus) is expected
