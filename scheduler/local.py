@@ -130,7 +130,7 @@ class Local:
             "gateway": {"listen": f"127.0.0.1:{_free_port(GATEWAY_PORT)}"},
             "ray_token_file": str(token),
             "price_catalog": str(CATALOG),
-            "providers": _provider_settings(addresses, scene, pace.cloud_timeout),
+            "providers": provider_settings(addresses, scene, pace.cloud_timeout),
             "cells": {region.id: _cell(region) for region in scene},
             "embedded": {
                 "control": addresses["control"],
@@ -190,7 +190,8 @@ class Control:
         self._http.post("/_skerry/restore", json={"region": region}).raise_for_status()
 
 
-def _provider_settings(addresses: dict[str, str], scene: tuple[SceneRegion, ...], timeout: float) -> dict[str, Any]:
+def provider_settings(addresses: dict[str, str], scene: tuple[SceneRegion, ...], timeout: float) -> dict[str, Any]:
+    """Return the providers' part of the settings for embedded clouds that listen at *addresses*."""
     names = {p: [r.name for r in scene if r.provider == p] for p in ("aws", "gcp", "azure")}
     return {
         "aws": {

@@ -8,6 +8,7 @@ multiply equal solutions.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from providers.gpus import same_gpu
@@ -23,6 +24,9 @@ from state.model.units import Usd
 HEAD_VCPUS: Final = 2
 HEAD_MEMORY_GIB: Final = 7.0
 """Least size of a cell's head: Ray's head with Serve's controller holds about 1 GiB, and grows with replicas."""
+
+HALF_OPEN: Final = timedelta(hours=1)
+"""How long after a shortage an offer is tried with one machine at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,8 @@ def _room(snapshot: Snapshot, offer: Offer) -> int:
     if any(shortage_covers(snapshot, offer)):
         return 0
     limit = snapshot.limits.machines_per_offer
+    if any(s.until <= snapshot.taken_at < s.until + HALF_OPEN and s.covers(offer) for s in snapshot.shortages):
+        limit = 1  # one try, before we believe that the shortage is over
     return limit if offer.stock is None else min(offer.stock, limit)
 
 

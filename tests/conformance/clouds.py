@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from providers.aws.machines import Aws
@@ -21,6 +21,7 @@ from tests.builders import NOON
 class Clouds:
     embedded: EmbeddedClouds
     providers: dict[str, Provider]
+    addresses: dict[str, str]
 
 
 @contextmanager
@@ -66,6 +67,7 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
                 "gcp": Gcp(gcp, lambda: prices),
                 "azure": Azure(azure, lambda: prices),
             },
+            asdict(at),
         )
     finally:
         clouds.stop()

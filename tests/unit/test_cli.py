@@ -1,0 +1,208 @@
+"""The command line: exit codes, what goes where, and how soon `--help` answers."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from scheduler.cli.spec_commands import spec_schema
+from scheduler.local import Pace, provider_settings
+from tests.conformance.clouds import embedded_clouds
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "chat" / "capacity.yaml"
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> object:
+        return json.loads(self.out)
+
+
+def skerry(home: Path, *arguments: str) -> Ran:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")} | {"SKERRY_HOME": str(home)}
+    command = [sys.executable, "-m", "scheduler.cli.main", *arguments]
+    ran = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home whose clouds answer, and whose machines only pretend to run."""
+    folder = tmp_path_factory.mktemp("home")
+    with embedded_clouds(folder / "clouds", "sk-any") as clouds:
+        scene = tuple(clouds.embedded.world.scene.values())
+        settings = {
+            "providers": provider_settings(clouds.addresses, scene, Pace().cloud_timeout),
+            "cells": {region.id: {"head_address": region.head_address} for region in scene},
+            "price_catalog": str(ROOT / "providers" / "emulator" / "catalog"),
+        }
+        (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
+        yield folder
+
+
+def test_the_examples_validate_against_the_printed_schema(tmp_path: Path) -> None:
+    schema = skerry(tmp_path, "schema").json()
+
+    assert schema == json.loads(json.dumps(spec_schema()))
+    jsonschema.Draft202012Validator.check_schema(schema)  # type: ignore[arg-type]
+    for path in (ROOT / "examples").rglob("capacity.yaml"):
+        jsonschema.validate(yaml.safe_load(path.read_text()), schema)  # type: ignore[arg-type]
+
+
+def test_a_valid_spec_is_said_to_be(tmp_path: Path) -> None:
+    ran = skerry(tmp_path, "validate", str(EXAMPLE), "--output", "json")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.json() == {"valid": True, "fleet": "chat", "applications": ["chat"]}
+
+
+def test_a_wrong_spec_is_told_with_file_and_line_and_exit_code_2(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(EXAMPLE.read_text().replace("replicas", "replica").replace("fleet: chat", "flet: chat"))
+
+    ran = skerry(tmp_path, "validate", str(wrong))
+
+    assert ran.code == 2
+    assert ran.out == ""
+    assert f"{wrong}:3: flet: is not a field of this document (did you mean fleet?)" in ran.err
+
+
+def test_without_a_cloud_commands_say_what_to_do(tmp_path: Path) -> None:
+    ran = skerry(tmp_path, "plan", str(EXAMPLE))
+
+    assert ran.code == 2
+    assert "skerry local up" in ran.err
+
+
+def test_wrong_settings_are_told_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("tick_seconds: soon\n")
+
+    ran = skerry(tmp_path, "status")
+
+    assert ran.code == 2
+    assert "settings.yaml:1: tick_seconds" in ran.err
+
+
+@pytest.mark.clouds
+def test_a_plan_is_priced_explained_and_certified(home: Path) -> None:
+    ran = skerry(home, "plan", str(EXAMPLE), "--output", "json")
+
+    assert ran.code == 0, ran.err
+    plan = json.loads(ran.out)
+    assert len({m["offer"].split("/")[0] for m in plan["placement"]["machines"]}) == 3
+    assert all(m["reason"] for m in plan["placement"]["machines"])
+    assert all(line["holds"] for line in plan["placement"]["certificate"])
+    costs = plan["resilience_usd_per_hour"]
+    assert costs["none"] < costs["region"] <= costs["provider"]
+    assert plan["changes"] is True
+    assert plan["settled"] is False
+
+
+@pytest.mark.clouds
+def test_a_plan_for_people_says_the_same(home: Path) -> None:
+    ran = skerry(home, "plan", str(EXAMPLE))
+
+    assert ran.code == 0
+    for text in ("Machines, $", "Survivability certificate", "What resilience costs per hour", "rank 1 of"):
+        assert text in ran.out
+
+
+@pytest.mark.clouds
+def test_a_plan_that_is_not_possible_now_exits_with_3(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "serve.yaml").write_text((EXAMPLE.parent / "serve.yaml").read_text())
+    (tmp_path / "c.yaml").write_text(EXAMPLE.read_text().replace("max_usd_per_hour: 25", "max_usd_per_hour: 0.5"))
+
+    ran = skerry(home, "plan", str(tmp_path / "c.yaml"))
+
+    assert ran.code == 3
+    assert "NO PLACE for" in ran.out
+
+
+@pytest.mark.clouds
+def test_offers_are_filtered_and_sorted(home: Path) -> None:
+    ran = skerry(home, "offers", "--gpu", "a100", "--market", "on_demand", "--sort", "price", "--output", "json")
+
+    offers = json.loads(ran.out)
+    assert ran.code == 0
+    assert {o["gpu"] for o in offers} == {"A100-80GB"}
+    prices = [o["usd_per_hour"] for o in offers]
+    assert prices == sorted(prices)
+    assert all(o["price_source"] and o["price_age_days"] >= 0 for o in offers)
+    assert skerry(home, "offers", "--sort", "luck").code == 2
+    assert skerry(home, "offers", "--market", "black").code == 2
+
+
+@pytest.mark.clouds
+def test_apply_does_nothing_unless_told_to(home: Path) -> None:
+    ran = skerry(home, "apply", str(EXAMPLE))
+
+    assert ran.code == 2
+    assert "say --yes" in ran.err
+    assert json.loads(skerry(home, "status", "--output", "json").out)["instances"] == []
+
+
+@pytest.mark.clouds
+def test_commands_about_a_fleet_that_is_not_there_say_so(home: Path) -> None:
+    assert skerry(home, "explain", "chat").code == 3
+    assert skerry(home, "events", "--output", "json").json() == []
+    assert skerry(home, "drill", "list", "--output", "json").json() == []
+    assert skerry(home, "drill", "show", "drill-x").code == 2
+    assert skerry(home, "drill", "region", "aws/us-east-1").code == 3
+    assert skerry(home, "drill", "region", "aws/nowhere").code == 2
+    assert skerry(home, "drill", "region", "aws/us-east-1", "--mode", "wild").code == 2
+
+
+def test_help_loads_no_sdk_no_ray_and_no_solver() -> None:
+    code = (
+        "import sys; import scheduler.cli.main; "
+        "bad = {'boto3', 'google.cloud.compute_v1', 'azure.mgmt.compute', 'ray', 'highspy', 'gpuhunt', 'sqlmodel'}; "
+        "sys.exit(len(bad & set(sys.modules)))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command", ["demo", "plan", "apply", "status", "explain", "daemon", "drill", "local", "destroy"]
+)
+def test_every_command_has_help(command: str, tmp_path: Path) -> None:
+    ran = skerry(tmp_path, command, "--help")
+
+    assert ran.code == 0
+    assert "Usage:" in ran.out
+
+
+def test_local_down_with_nothing_running_is_done(tmp_path: Path) -> None:
+    assert skerry(tmp_path, "local", "down").code == 0
+    assert json.loads(skerry(tmp_path, "local", "status", "--output", "json").out)["running"] is False
+
+
+def test_local_up_does_not_overwrite_settings_for_real_clouds(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("tick_seconds: 10\n")
+
+    ran = skerry(tmp_path, "local", "up")
+
+    assert ran.code == 3
+    assert "is for real clouds" in ran.err
+    assert (tmp_path / "settings.yaml").read_text() == "tick_seconds: 10\n"

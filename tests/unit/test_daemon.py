@@ -1,0 +1,94 @@
+from datetime import timedelta
+
+from scheduler.converge import TickedElsewhereError, await_settled, converge
+from scheduler.daemon import Daemon
+from state.model.history import PLAN_REFUSED
+from tests.builders import a_spec, an_offer, application
+from tests.world import World
+
+MINUTE = timedelta(minutes=1)
+
+
+def a_world() -> World:
+    world = World(an_offer())
+    world.want(a_spec(chat=application()))
+    return world
+
+
+def test_a_tick_of_the_daemon_is_a_tick() -> None:
+    world = a_world()
+
+    plan = Daemon(world.outside, MINUTE, "d").tick_once()
+
+    assert plan is not None
+    assert plan.changes_anything
+    assert world.store.lease_holder(world.clock.now()) == "d"
+
+
+def test_two_daemons_never_tick_at_once() -> None:
+    world = a_world()
+    one, other = Daemon(world.outside, MINUTE, "one"), Daemon(world.outside, MINUTE, "other")
+
+    assert one.tick_once() is not None
+    assert other.tick_once() is None
+    world.clock.sleep(2 * MINUTE)
+    assert other.tick_once() is not None, "once the lease has run out, the other takes over"
+    assert world.launches() == 3
+
+
+def test_an_error_of_one_tick_ends_nothing() -> None:
+    world = a_world()
+    daemon = Daemon(world.outside, MINUTE, "d")
+
+    class BrokenError(Exception):
+        pass
+
+    def broken() -> None:
+        raise BrokenError
+
+    kept, world.store.load = world.store.load, broken  # type: ignore[method-assign, assignment]
+    assert daemon.tick_once() is None
+    world.store.load = kept  # type: ignore[method-assign]
+    assert daemon.tick_once() is not None
+
+
+def test_an_unsafe_plan_is_told_and_not_executed() -> None:
+    from dataclasses import replace
+
+    world = a_world()
+    tight = replace(world.outside, limits=replace(world.outside.limits, actions_per_plan=0))
+
+    assert Daemon(tight, MINUTE, "d").tick_once() is None
+    assert world.launches() == 0
+    assert [e.kind for e in world.store.events()][-1] == PLAN_REFUSED
+
+
+def test_a_command_ticks_until_everything_serves_and_gives_the_lease_back() -> None:
+    world = a_world()
+    seen = []
+
+    plan = converge(world.outside, timedelta(minutes=10), seen.append)
+
+    assert plan is not None
+    assert plan.is_settled
+    assert len(seen) > 2
+    assert world.store.lease_holder(world.clock.now()) is None
+    assert await_settled(world.outside, MINUTE) is not None
+
+
+def test_a_command_gives_up_in_time() -> None:
+    world = World(an_offer(), boot=timedelta(hours=1))
+    world.want(a_spec(chat=application()))
+
+    assert converge(world.outside, MINUTE) is None
+    assert await_settled(world.outside, MINUTE) is None
+
+
+def test_a_command_does_not_tick_beside_a_daemon() -> None:
+    import pytest
+
+    world = a_world()
+    Daemon(world.outside, MINUTE, "d").tick_once()
+
+    with pytest.raises(TickedElsewhereError):
+        converge(world.outside, MINUTE)

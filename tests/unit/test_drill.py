@@ -1,0 +1,98 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from scheduler.drill import DrillRefusedError, count_leaked, simulate
+from scheduler.observe import observe
+from state.model.history import Drill, DrillState
+from state.model.ids import DrillId, RegionId
+from tests.builders import a_spec, an_offer, application
+from tests.world import World
+
+US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
+
+
+def a_world(survive: str = "region") -> World:
+    world = World(an_offer(US, "1"), an_offer(EU, "1.1"), an_offer(AZ, "1.2"))
+    world.want(a_spec(chat=application(demand={"replicas": 4}, survive={"any": survive})))
+    world.settle()
+    return world
+
+
+def test_a_simulated_drill_says_what_is_carried_and_what_would_be_bought() -> None:
+    world = a_world()
+
+    report = simulate(observe(world.outside), RegionId(EU))
+
+    assert report.recovered
+    assert report.survivors_carry == {"chat": 1.0}
+    assert report.regions == {"before": [US, AZ, EU], "after": [US, AZ]}
+    assert report.instances_launched == 4
+    assert report.usd_per_hour["after"] > report.usd_per_hour["before"]
+    assert world.launches() == 9, "nothing was really done"
+
+
+def test_a_fleet_that_does_not_survive_is_found_out() -> None:
+    world = a_world("none")
+
+    report = simulate(observe(world.outside), RegionId(US))
+
+    assert report.survivors_carry == {"chat": 0.0}
+
+
+def test_the_loss_of_a_region_without_anything_shows_nothing() -> None:
+    with pytest.raises(DrillRefusedError, match="nothing is placed in"):
+        simulate(observe(a_world("none").outside), RegionId(EU))
+
+
+def test_a_region_that_a_drill_cuts_off_is_lost_to_every_decision_until_the_drill_ends() -> None:
+    world = a_world()
+    now = world.clock.now()
+    until = now + timedelta(minutes=5)
+    drill = Drill(DrillId("d"), RegionId(EU), "live", DrillState.RUNNING, now, until, cuts_off=True)
+    world.store.put_drill(drill, "test", now)
+
+    world.run(timedelta(minutes=4))
+
+    assert world.routed() == {US, AZ}
+    assert world.running()[f"{EU}/a/l4.1/on_demand"] == 2, "its machines are not touched"
+    assert world.running()[f"{US}/a/l4.1/on_demand"] == 4
+    world.run(timedelta(minutes=60), every=timedelta(seconds=30))
+    assert world.settle().placement.breaches == (), "past its deadline the drill lets go, whoever started it"
+    assert EU in {cell.region for cell in observe(world.outside).cells if cell.answered} | {EU}
+
+
+def test_a_drill_that_does_not_cut_off_changes_no_decision() -> None:
+    world = a_world()
+    now = world.clock.now()
+    drill = Drill(DrillId("d"), RegionId(EU), "live", DrillState.RUNNING, now, now + timedelta(hours=1), cuts_off=False)
+    world.store.put_drill(drill, "test", now)
+
+    world.run(timedelta(minutes=5))
+
+    assert world.routed() == {US, EU, AZ}
+
+
+def test_a_machine_without_a_record_is_counted_as_leaked() -> None:
+    from providers.base import LaunchOrder
+    from state.model.ids import InstanceId
+    from state.model.inventory import Role
+
+    world = a_world()
+    assert count_leaked(world.outside) == 0
+
+    order = LaunchOrder(InstanceId("sk-x"), an_offer(US).key, Role.WORKER, world.store.installation(), "", None)
+    world.cloud("aws").launch(order)
+
+    assert count_leaked(world.outside) == 1
+    assert count_leaked(world.outside, RegionId(US)) == 0
+
+
+def test_a_report_is_plain_values() -> None:
+    import json
+
+    report = simulate(observe(a_world().outside), RegionId(EU))
+
+    assert json.loads(json.dumps(report.as_json()))["region"] == EU
+    assert replace(report).mode == "simulate"
