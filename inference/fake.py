@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from inference.base import Placed
-from inference.errors import CellSilentError
+from inference.errors import CellRefusedError, CellSilentError
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
 from state.model.plan import CellSettings
@@ -74,6 +74,9 @@ class FakeCell:
         if not self._answers():
             msg = f"{self.region} does not answer"
             raise CellSilentError(msg)
+        if not isinstance(json.loads(config).get("applications"), list):
+            msg = f"{self.region} refused the configuration: no list of applications"
+            raise CellRefusedError(msg)
         self.config = config
         self.applied += 1
 

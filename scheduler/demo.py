@@ -145,7 +145,7 @@ class Demo:
             outside = open_outside(settings)
             self._apply(outside, wanted, show_plan)
             self._serve(outside, settings)
-            self._lose(outside, settings)
+            self._lose(outside, settings, restore=keep)
             is_kept = keep
         finally:
             memory.stop()
@@ -219,7 +219,7 @@ class Demo:
         entry = json.loads(wanted.serve_applications[0][1]) if wanted else {}
         return f"http://{settings.gateway.listen}{entry.get('route_prefix') or '/'}"
 
-    def _lose(self, outside: Outside, settings: Settings) -> None:
+    def _lose(self, outside: Outside, settings: Settings, *, restore: bool) -> None:
         if settings.embedded is None:
             msg = "the demo runs on the embedded clouds alone"
             raise DemoFailedError(msg)
@@ -233,11 +233,13 @@ class Demo:
             region = self._victim(outside)
             cut = Cut(lambda r: _discard(control.lose(r)), control.restore, cuts_off=False)
             drill = LiveDrill(outside, open_gateway(settings), cut, load, self._step)
-            _, report = drill.run(region, RECOVER_MAX, restore=False)
+            _, report = drill.run(region, RECOVER_MAX, restore=restore)
             self._step(f"answered since: {_counts(load.by_region(last=50))}")
         finally:
             load.stop()
         self._take(report)
+        if restore:
+            self._step(f"{region} answers again, for you to watch how it is taken back")
 
     def _victim(self, outside: Outside) -> RegionId:
         """Return the region that carries most, the first of them by name."""

@@ -23,6 +23,7 @@ class Exit(IntEnum):
     FAILED = 1
     BAD_INPUT = 2
     NOT_NOW = 3
+    INTERRUPTED = 130
 
 
 class Output(StrEnum):
@@ -70,4 +71,4 @@ def errors_as_exits() -> Iterator[None]:
     except InferenceError as error:
         raise fail(Exit.FAILED, str(error)) from error
     except KeyboardInterrupt as error:
-        raise fail(Exit.FAILED, "interrupted") from error
+        raise fail(Exit.INTERRUPTED, "interrupted") from error

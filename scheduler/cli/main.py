@@ -15,7 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Buy GPU capacity where it is cheap, in stock and healthy, serve Ray Serve applications on it, "
     "and survive the loss of a region.\n\n"
-    "Exit codes: 0 done, 1 failed, 2 bad input, 3 not possible now.",
+    "Exit codes: 0 done, 1 failed, 2 bad input, 3 not possible now, 130 interrupted.",
 )
 local = typer.Typer(no_args_is_help=True, help="The embedded clouds on this computer.")
 drill = typer.Typer(no_args_is_help=True, help="Rehearse the loss of a region.")
@@ -226,7 +226,7 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         say("skerry: interrupted")
-        raise SystemExit(Exit.FAILED) from None
+        raise SystemExit(Exit.INTERRUPTED) from None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+"""What every cell promises, as one story in steps: the fake first, then real Ray."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from inference.base import Placed, ServingCell
+from inference.config import CellShare, application_config, cell_config, is_deployed
+from inference.errors import CellRefusedError, CellSilentError
+from state.model.ids import ApplicationName
+from state.model.plan import CellSettings
+from state.model.serving import ApplicationStatus, CellStatus
+from tests.builders import a_spec, application
+
+CHAT = ApplicationName("chat")
+PLACED = (Placed(CHAT, "Chat"),)
+ENTRY = {"name": "chat", "route_prefix": "/chat", "import_path": "chat_app:app", "deployments": [{"name": "Chat"}]}
+
+
+class ServingContract:
+    """Subclass it, and give the fixtures `settings`, `cell` (one head, two workers of one GPU each), `until`, `kill`.
+
+    The steps build on one another, so that a real cluster is started once.
+    """
+
+    def config(self, settings: CellSettings, replicas: int) -> str:
+        spec = a_spec(chat=application(shapes=[{"gpu": "L4", "cpus": 0.5}]))
+        app = spec.applications["chat"]
+        share = CellShare(CHAT, settings.region, app, json.dumps(ENTRY), app.shapes[0], replicas)
+        return cell_config(settings, [application_config(share)] if replicas else [])
+
+    def chat(self, cell: ServingCell) -> ApplicationStatus | None:
+        return cell.status(PLACED).application(CHAT)
+
+    def ready(self, cell: ServingCell) -> int:
+        chat = self.chat(cell)
+        return 0 if chat is None else chat.replicas_ready
+
+    def hosts(self, status: CellStatus) -> list[str]:
+        return [node.node_id for node in status.nodes if node.replicas]
+
+    def test_1_a_new_cell_answers_knows_its_machines_and_serves_nothing(
+        self, cell: ServingCell, until: Callable[[Callable[[], bool]], None]
+    ) -> None:
+        until(lambda: len(cell.status(PLACED).nodes) == 3)
+
+        status = cell.status(PLACED)
+        assert status.answered
+        assert status.applications == ()
+        assert sorted(node.instance_id for node in status.nodes) == ["sk-head0000", "sk-work0001", "sk-work0002"]
+        assert [node.instance_id for node in status.nodes if node.is_head] == ["sk-head0000"]
+
+    def test_2_what_is_applied_comes_to_run(
+        self, cell: ServingCell, settings: CellSettings, until: Callable[[Callable[[], bool]], None]
+    ) -> None:
+        config = self.config(settings, 2)
+
+        cell.apply(config)
+        until(lambda: self.ready(cell) == 2)
+
+        status, chat = cell.status(PLACED), self.chat(cell)
+        assert chat is not None
+        assert (chat.status, chat.replicas_target) == ("RUNNING", 2)
+        assert is_deployed(json.loads(config)["applications"][0], json.loads(chat.config))
+        assert len(self.hosts(status)) == 2
+        assert status.proxies
+
+    def test_3_applying_the_same_again_changes_nothing(self, cell: ServingCell, settings: CellSettings) -> None:
+        hosts = self.hosts(cell.status(PLACED))
+
+        cell.apply(self.config(settings, 2))
+
+        assert self.hosts(cell.status(PLACED)) == hosts
+        assert self.ready(cell) == 2
+
+    def test_4_a_wrong_configuration_is_refused_and_what_runs_runs_on(self, cell: ServingCell) -> None:
+        with pytest.raises(CellRefusedError):
+            cell.apply('{"applications": "nonsense"}')
+
+        assert self.ready(cell) == 2
+
+    def test_5_fewer_replicas_are_told_as_fewer(
+        self, cell: ServingCell, settings: CellSettings, until: Callable[[Callable[[], bool]], None]
+    ) -> None:
+        cell.apply(self.config(settings, 1))
+
+        until(lambda: self.ready(cell) == 1)
+        until(lambda: (chat := self.chat(cell)) is not None and chat.replicas_target == 1)
+
+    def test_6_a_drained_machine_loses_its_replicas_to_another(
+        self, cell: ServingCell, until: Callable[[Callable[[], bool]], None]
+    ) -> None:
+        [host] = self.hosts(cell.status(PLACED))
+
+        cell.drain(host, "test")
+
+        until(lambda: self.hosts(cell.status(PLACED)) not in ([], [host]) and self.ready(cell) == 1)
+        assert host not in self.hosts(cell.status(PLACED))
+
+    def test_7_what_is_left_out_goes(
+        self, cell: ServingCell, settings: CellSettings, until: Callable[[Callable[[], bool]], None]
+    ) -> None:
+        cell.apply(self.config(settings, 0))
+
+        until(lambda: self.chat(cell) is None)
+
+    def test_8_a_cell_that_died_is_silent_not_empty(
+        self,
+        cell: ServingCell,
+        settings: CellSettings,
+        kill: Callable[[], None],
+        until: Callable[[Callable[[], bool]], None],
+    ) -> None:
+        kill()
+
+        until(lambda: not cell.status(PLACED).answered)
+        with pytest.raises(CellSilentError):
+            cell.apply(self.config(settings, 1))
+        with pytest.raises(CellSilentError):
+            cell.drain("00" * 28, "test")
