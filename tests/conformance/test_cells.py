@@ -104,7 +104,10 @@ class TestRay(ServingContract):
 
     @pytest.fixture
     def kill(self, cluster: Cluster) -> Callable[[], None]:
-        return lambda: cluster.host.kill_region(a_region()) and None
+        def kill() -> None:
+            cluster.host.kill_region(a_region())
+
+        return kill
 
     @pytest.fixture
     def until(self) -> Callable[[Callable[[], bool]], None]:

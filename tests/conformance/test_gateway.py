@@ -30,7 +30,7 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:  # noqa: N802  the library's own name
+            def do_GET(self) -> None:
                 if self.path != "/-/healthz":
                     outer.served += 1
                 body = outer.name.encode()

@@ -62,7 +62,12 @@ def arm(world: World, mortal: Mortal) -> Callable[[], None]:
         for name in names:
             setattr(target, name, mortal.guard(getattr(target, name)))
             kept.append((target, name))
-    return lambda: [delattr(target, name) for target, name in kept] and None
+
+    def heal() -> None:
+        for target, name in kept:
+            delattr(target, name)
+
+    return heal
 
 
 def effects_of(story: Callable[[World], None]) -> int:

@@ -51,21 +51,24 @@ def a_world() -> World:
     return World(*(an_offer(region, price) for region, price in zip(REGIONS, PRICES, strict=True)))
 
 
+def reclaim(world: World, number: int) -> None:
+    alive = [(c, seen) for c in world.clouds.values() for seen, _ in c.alive()]
+    for cloud, seen in alive[number % len(alive) :][:1] if alive else ():
+        cloud.end(seen.instance_id, "reclaimed")
+
+
 def happen(world: World, kind: str, what: object, wish: dict[str, object]) -> None:
+    if kind in {"rescale", "survive"}:
+        wish |= {"demand": {"replicas": what}} if kind == "rescale" else {"survive": {"any": what}}
+        world.want(a_spec(BUDGET, chat=application(**wish)))
+        return
     match kind:
-        case "rescale":
-            wish["demand"] = {"replicas": what}
-        case "survive":
-            wish["survive"] = {"any": what}
         case "silence" | "answer":
             region = RegionId(str(what))
             cloud = world.cloud(region.partition("/")[0])
             (cloud.silent.add if kind == "silence" else cloud.silent.discard)(region)
         case "reclaim":
-            alive = [(c, seen) for c in world.clouds.values() for seen, _ in c.alive()]
-            if alive:
-                cloud, seen = alive[int(str(what)) % len(alive)]
-                cloud.end(seen.instance_id, "reclaimed")
+            reclaim(world, int(str(what)))
         case "fail":
             assert isinstance(what, tuple)
             world.fail_next(what[0], what[1])
@@ -73,10 +76,8 @@ def happen(world: World, kind: str, what: object, wish: dict[str, object]) -> No
             world.cloud(str(what)).lose_answers += 1
         case "mute cell" | "unmute cell":
             world.cells[RegionId(str(what))].is_silent = kind == "mute cell"
-        case "wait":
+        case _:
             world.clock.sleep(timedelta(seconds=int(str(what))))
-    if kind in {"rescale", "survive"}:
-        world.want(a_spec(BUDGET, chat=application(**wish)))
 
 
 @given(st.lists(EVENTS, max_size=12))

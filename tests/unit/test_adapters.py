@@ -63,7 +63,7 @@ def test_every_gce_code_of_the_table_becomes_its_error(code: str, kind: type[Pro
 
 @pytest.mark.parametrize(("reason", "kind"), [("quotaExceeded", QuotaError), ("rateLimitExceeded", ThrottledError)])
 def test_gce_says_two_things_with_403(reason: str, kind: type[ProviderError]) -> None:
-    error = Forbidden("x", errors=[{"reason": reason}])  # type: ignore[no-untyped-call]
+    error = Forbidden("x", errors=[{"reason": reason}])
 
     assert type(gcp.translated(error, "launch")) is kind
 
@@ -71,7 +71,7 @@ def test_gce_says_two_things_with_403(reason: str, kind: type[ProviderError]) ->
 def azure_error(code: str, status: int) -> HttpResponseError:
     error = HttpResponseError(message="words")
     error.status_code = status
-    error.error = type("E", (), {"code": code})()  # type: ignore[assignment]
+    error.error = type("E", (), {"code": code})()
     return error
 
 

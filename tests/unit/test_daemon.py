@@ -3,6 +3,7 @@ from datetime import timedelta
 from scheduler.converge import TickedElsewhereError, await_settled, converge
 from scheduler.daemon import Daemon
 from state.model.history import PLAN_REFUSED
+from state.model.plan import Plan
 from tests.builders import a_spec, an_offer, application
 from tests.world import World
 
@@ -65,7 +66,7 @@ def test_an_unsafe_plan_is_told_and_not_executed() -> None:
 
 def test_a_command_ticks_until_everything_serves_and_gives_the_lease_back() -> None:
     world = a_world()
-    seen = []
+    seen: list[Plan] = []
 
     plan = converge(world.outside, timedelta(minutes=10), seen.append)
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_region_comes_back_in_steps_after_10_clean_minutes_each() -> None:
         if known:
             shares.append((minute, traffic_percent(known[0], KNOBS)))
 
-    changes = [shares[0]] + [new for old, new in zip(shares, shares[1:], strict=False) if old[1] != new[1]]
+    changes = [shares[0]] + [new for old, new in pairwise(shares) if old[1] != new[1]]
     assert changes == [(0, 0), (10, 10), (20, 30), (30, 100)]
 
 

@@ -138,7 +138,7 @@ def a_table(*prefixes: str) -> RoutingTable:
 
 
 def test_longer_prefixes_are_tried_first_and_end_at_a_slash() -> None:
-    config = render(a_table("/", "/chat", "/chat/v2"), "127.0.0.1:80", "/tmp")
+    config = render(a_table("/", "/chat", "/chat/v2"), "127.0.0.1:80", "/run")
     rules = [line.strip() for line in config.splitlines() if "use_backend" in line]
 
     assert rules == [

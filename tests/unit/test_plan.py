@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from inference.base import Placed
 from providers.errors import DeniedError, QuotaError, ShortageError
 from state.model.history import OutcomeKind
 from state.model.ids import InstanceId, RegionId
@@ -24,14 +25,8 @@ def want(world: World, replicas: int, **changes: object) -> None:
 
 
 def ready(world: World) -> int:
-    cells = (cell.status(()) if cell.config is None else status(cell) for cell in world.cells.values())
+    cells = (cell.status((Placed("chat", "Chat"),)) for cell in world.cells.values())
     return sum(a.replicas_ready for c in cells for a in c.applications)
-
-
-def status(cell: object) -> object:
-    from inference.base import Placed
-
-    return cell.status((Placed("chat", "Chat"),))  # type: ignore[attr-defined]
 
 
 def test_a_second_tick_with_nothing_changed_does_nothing_at_all() -> None:
@@ -322,9 +317,7 @@ def test_never_spends_more_than_the_budget_while_it_moves() -> None:
 
 def test_routes_come_first_and_ends_come_last() -> None:
     world = a_world()
-    kinds = []
-    for _ in range(8):
-        kinds.append([type(action) for action in world.tick().actions])
+    kinds = [[type(action) for action in world.tick().actions] for _ in range(8)]
     world.store.withdraw("test", world.clock.now())
     last = [type(action) for action in world.tick().actions]
 

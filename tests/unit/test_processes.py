@@ -52,7 +52,8 @@ def test_a_session_that_will_not_end_is_ended_by_force(tmp_path: Path) -> None:
 
 
 def test_children_that_outlive_their_leader_are_found_and_ended(tmp_path: Path) -> None:
-    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); print('up', flush=True)"
+    child = "[sys.executable, '-c', 'import time; time.sleep(60)']"
+    code = f"import subprocess, sys; subprocess.Popen({child}); print('up', flush=True)"
     process = start(tmp_path, code)
     log = SessionLog(tmp_path / "sessions")
     (tmp_path / "sessions").write_text(json.dumps({"sid": process.pid, "created": CLOCK.now().timestamp(), "boot": 0}))
@@ -77,7 +78,8 @@ def test_the_host_runs_the_script_with_what_a_machine_would_be_given(tmp_path: P
     token = tmp_path / "token"
     token.write_text("secret-of-the-cell")
     host = Host(tmp_path / "h", (Path("/apps"),), token, CLOCK)
-    script = '#!/bin/bash\nprintf "%s|%s|%s|%s" "$SKERRY_NODE_ADDRESS" "$RAY_AUTH_TOKEN_PATH" "$SKERRY_RAY_ARGS" "$PYTHONPATH" > "$HOME/out"\nsleep 60\n'
+    said = '"$SKERRY_NODE_ADDRESS" "$RAY_AUTH_TOKEN_PATH" "$SKERRY_RAY_ARGS" "$PYTHONPATH"'
+    script = f'#!/bin/bash\nprintf "%s|%s|%s|%s" {said} > "$HOME/out"\nsleep 60\n'
     boot = Boot("sk-00000001", a_region(), script, "127.10.0.7", 4, 8, 16)
 
     host.boot(boot)

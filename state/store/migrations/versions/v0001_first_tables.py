@@ -9,74 +9,52 @@ branch_labels = None
 depends_on = None
 
 
+def _texts(*names: str) -> list[sa.Column[str]]:
+    return [sa.Column(name, sa.String, nullable=False) for name in names]
+
+
+def _key(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.String, primary_key=True)
+
+
+def _number(name: str, *, is_given: bool) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, primary_key=True, autoincrement="auto" if is_given else False)
+
+
 def upgrade() -> None:
     """Create every table."""
-    text = sa.String
-    op.create_table("setting", sa.Column("name", text, primary_key=True), sa.Column("value", text, nullable=False))
+    op.create_table("setting", _key("name"), *_texts("value"))
     op.create_table(
-        "spec",
-        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("applied_at", text, nullable=False),
-        sa.Column("actor", text, nullable=False),
-        sa.Column("body", text),
+        "spec", _number("version", is_given=False), *_texts("applied_at", "actor"), sa.Column("body", sa.String)
     )
     op.create_table(
         "instance",
-        sa.Column("id", text, primary_key=True),
-        sa.Column("status", text, nullable=False, index=True),
-        sa.Column("region", text, nullable=False),
-        sa.Column("requested_at", text, nullable=False, index=True),
+        _key("id"),
+        sa.Column("status", sa.String, nullable=False, index=True),
+        sa.Column("region", sa.String, nullable=False),
+        sa.Column("requested_at", sa.String, nullable=False, index=True),
         sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("body", text, nullable=False),
+        *_texts("body"),
     )
     op.create_table(
         "plan",
-        sa.Column("number", sa.Integer, primary_key=True),
-        sa.Column("id", text, nullable=False, unique=True),
-        sa.Column("made_at", text, nullable=False),
-        sa.Column("body", text, nullable=False),
+        _number("number", is_given=True),
+        sa.Column("id", sa.String, nullable=False, unique=True),
+        *_texts("made_at", "body"),
     )
+    op.create_table("outcome", _key("plan_id"), _number("number", is_given=False), *_texts("at", "body"))
+    op.create_table("shortage", _key("scope"), *_texts("until", "body"))
+    op.create_table("region_health", _key("region"), *_texts("state", "body"))
     op.create_table(
-        "outcome",
-        sa.Column("plan_id", text, primary_key=True),
-        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("at", text, nullable=False),
-        sa.Column("body", text, nullable=False),
+        "drill", _key("id"), sa.Column("state", sa.String, nullable=False, index=True), *_texts("started_at", "body")
     )
-    op.create_table(
-        "shortage",
-        sa.Column("scope", text, primary_key=True),
-        sa.Column("until", text, nullable=False),
-        sa.Column("body", text, nullable=False),
-    )
-    op.create_table(
-        "region_health",
-        sa.Column("region", text, primary_key=True),
-        sa.Column("state", text, nullable=False),
-        sa.Column("body", text, nullable=False),
-    )
-    op.create_table(
-        "drill",
-        sa.Column("id", text, primary_key=True),
-        sa.Column("state", text, nullable=False, index=True),
-        sa.Column("started_at", text, nullable=False),
-        sa.Column("body", text, nullable=False),
-    )
-    op.create_table(
-        "event",
-        sa.Column("number", sa.Integer, primary_key=True),
-        sa.Column("at", text, nullable=False),
-        sa.Column("actor", text, nullable=False),
-        sa.Column("kind", text, nullable=False),
-        sa.Column("subject", text, nullable=False),
-        sa.Column("detail", text, nullable=False),
-    )
+    op.create_table("event", _number("number", is_given=True), *_texts("at", "actor", "kind", "subject", "detail"))
     op.create_table(
         "lease",
-        sa.Column("name", text, primary_key=True),
-        sa.Column("holder", text, nullable=False),
+        _key("name"),
+        *_texts("holder"),
         sa.Column("fence", sa.Integer, nullable=False),
-        sa.Column("expires_at", text, nullable=False),
+        *_texts("expires_at"),
     )
 
 
