@@ -76,17 +76,18 @@ def _type(facts: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "anyOf" in facts:
         return " or ".join(_type(option, definitions) for option in facts["anyOf"] if option.get("type") != "null")
     if "$ref" in facts:
-        name = facts["$ref"].rpartition("/")[2]
-        if "enum" in definitions[name]:
-            return ", ".join(f"`{value}`" for value in definitions[name]["enum"])
-        return f"[{name}](#{name.lower()})"
+        return _named_type(facts["$ref"].rpartition("/")[2], definitions)
     if facts.get("type") == "array":
         return f"list of {_type(facts['items'], definitions)}"
     if facts.get("type") == "object":
         return f"mapping of names to {_type(facts['additionalProperties'], definitions)}"
-    if "const" in facts:
-        return f"`{facts['const']}`"
-    return str(facts.get("type", "")) + _bounds(facts)
+    return f"`{facts['const']}`" if "const" in facts else str(facts.get("type", "")) + _bounds(facts)
+
+
+def _named_type(name: str, definitions: dict[str, Any]) -> str:
+    if "enum" in definitions[name]:
+        return ", ".join(f"`{value}`" for value in definitions[name]["enum"])
+    return f"[{name}](#{name.lower()})"
 
 
 def _bounds(facts: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from scheduler.cli.reference import reference
 from scheduler.cli.spec_commands import spec_schema
 from scheduler.local import Pace, provider_settings
 from tests.conformance.clouds import embedded_clouds
@@ -68,6 +69,10 @@ def test_the_examples_validate_against_the_printed_schema(tmp_path: Path) -> Non
     jsonschema.Draft202012Validator.check_schema(schema)  # type: ignore[arg-type]
     for path in (ROOT / "examples").rglob("capacity.yaml"):
         jsonschema.validate(yaml.safe_load(path.read_text()), schema)  # type: ignore[arg-type]
+
+
+def test_the_reference_is_what_the_models_say() -> None:
+    assert (ROOT / "docs" / "spec.md").read_text() == reference(), "`make docs` writes it"
 
 
 def test_a_valid_spec_is_said_to_be(tmp_path: Path) -> None:
