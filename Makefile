@@ -1,4 +1,6 @@
 # `make` lists what there is. Everything runs in .venv, which each target sets up as far as it needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
