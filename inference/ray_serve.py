@@ -6,6 +6,8 @@ rebuilds an application, its deployments are not listed; that is not zero replic
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +25,9 @@ from state.model.serving import ApplicationStatus, CellStatus, NodeStatus
 APPLICATIONS: Final = "/api/serve/applications/"
 NODES: Final = "/api/v0/nodes?limit=10000"
 HEALTH: Final = "/api/gcs_healthz"
+PROBE: Final = "/-/healthz"
+"""Serve's proxies answer 200 while they take requests, and 503 while they are drained."""
+PARALLEL_PROBES: Final = 16
 HEALTH_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 8.0
 APPLY_TIMEOUT_S: Final = 30.0
@@ -37,6 +42,7 @@ class RayCell:
     def __init__(self, settings: CellSettings, token: Callable[[], str], clock: Clock) -> None:
         """Prepare; nothing is called yet."""
         self.region: RegionId = settings.region
+        self._serve_address = settings.serve_address
         self._gcs = f"{settings.head_address}:{settings.gcs_port}"
         self._token = token
         self._clock = clock
@@ -56,9 +62,25 @@ class RayCell:
             self._get(HEALTH, HEALTH_TIMEOUT_S)
             serve: dict[str, Any] = self._get(APPLICATIONS, READ_TIMEOUT_S).json()
             nodes: dict[str, Any] = self._get(NODES, READ_TIMEOUT_S).json()
-        except (httpx.HTTPError, ValueError) as error:
+            status = read_status(self.region, serve, nodes, placed)
+        except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
             return CellStatus(self.region, answered=False, reason=f"{type(error).__name__}: {error}")
-        return read_status(self.region, serve, nodes, placed)
+        return replace(status, proxies=self._answering(status.proxies))
+
+    def _answering(self, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the proxies that take requests, asked where the gateway would ask."""
+        if not proxies:
+            return ()
+        asked = (self._serve_address,) if self._serve_address else proxies
+        with ThreadPoolExecutor(min(len(asked), PARALLEL_PROBES)) as pool:
+            answers = list(pool.map(self._probe, asked))
+        return tuple(address for address, answer in zip(asked, answers, strict=True) if answer)
+
+    def _probe(self, address: str) -> bool:
+        try:
+            return self._http.get(f"http://{address}{PROBE}", timeout=HEALTH_TIMEOUT_S).is_success
+        except httpx.HTTPError:
+            return False
 
     def apply(self, config: str) -> None:
         """Put the whole configuration."""
@@ -69,7 +91,7 @@ class RayCell:
                 timeout=APPLY_TIMEOUT_S,
                 headers={**self._headers(), "Content-Type": "application/json"},
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:
             msg = f"{self.region} was given a configuration and did not answer"
             raise CellSilentError(msg) from error
         if response.status_code >= SERVER_ERROR:

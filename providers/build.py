@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from providers.base import Provider
 from providers.cached import CachedProvider
 from providers.prices import PriceList, load_prices
@@ -15,6 +17,7 @@ from state.clock import Clock
 from state.model.ids import ProviderName
 
 PRICES_MAX_AGE: Final = timedelta(hours=6)
+PRICES_MISSING: Final = "prices_missing"
 
 
 def build_providers(
@@ -54,5 +57,10 @@ class _Prices:
         with self._lock:
             now = self._clock.now()
             if self._list is None or now - self._loaded_at > PRICES_MAX_AGE:
-                self._list, self._loaded_at = load_prices(self._names, self._catalog_dir, now), now
+                try:
+                    self._list, self._loaded_at = load_prices(self._names, self._catalog_dir, now), now
+                except (OSError, ValueError, KeyError) as error:
+                    # Without prices nothing new is bought; what stands is kept, and the next look tries again.
+                    structlog.get_logger().error(PRICES_MISSING, reason=f"{type(error).__name__}: {error}")
+                    return self._list or PriceList({})
             return self._list

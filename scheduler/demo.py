@@ -18,7 +18,7 @@ from typing import Any, Final
 import httpx
 import psutil
 
-from providers.emulator.processes import end_session, members, start_session
+from providers.emulator.processes import end_session, members, start_recorded, uninterrupted
 from scheduler.converge import converge
 from scheduler.drill import Cut, DrillReport, LiveDrill, count_leaked
 from scheduler.load import SteadyLoad
@@ -151,7 +151,8 @@ class Demo:
             memory.stop()
             self.report.peak_memory_mib = memory.peak_mib
             if not is_kept:
-                self._end(outside, settings)
+                with uninterrupted():
+                    self._end(outside, settings)
             self.report.seconds["total"] = round(self._clock.elapsed() - self._start, 1)
         return self.report
 
@@ -273,16 +274,17 @@ class Demo:
         failed = self._local.down()
         self.report.processes_leaked = len(failed) + self._local.processes()
         self._step(f"processes left: {self.report.processes_leaked}")
+        if settings is not None:
+            taken = self._local.taken_ports(settings)
+            self._step(f"ports still taken: {', '.join(taken) or 'none'}")
+            self.report.processes_leaked += len(taken)
 
 
 def start_daemon(local: Local) -> int:
     """Start `skerry daemon` in the background, on record, and return its session."""
     environment = {**os.environ, "SKERRY_HOME": str(local.home)}
     command = [sys.executable, "-m", "scheduler.cli.main", "daemon"]
-    process = start_session(command, environment, local.home / "daemon.log")
-    local.log.add(process.pid)
-    threading.Thread(target=process.wait, daemon=True).start()  # no zombies
-    return process.pid
+    return start_recorded(command, environment, local.home / "daemon.log", local.log)
 
 
 def end_fleet(outside: Outside, most: timedelta) -> int:

@@ -16,7 +16,14 @@ import httpx
 import yaml
 
 from inference.gateway import HaproxyGateway
-from providers.emulator.processes import SessionLog, end_session, kill_session, members, start_session
+from providers.emulator.processes import (
+    SessionLog,
+    end_session,
+    kill_session,
+    members,
+    start_recorded,
+    uninterrupted,
+)
 from providers.emulator.scene import CATALOG, SceneRegion, load_scene
 from scheduler.settings import EmbeddedModel, Settings, home_folder, load_settings, settings_file
 from state.clock import Clock, SystemClock, draw_secret
@@ -93,10 +100,11 @@ class Local:
         settings = self._write_settings(addresses, token, load_scene(network), pace or Pace())
         progress("starting the gateway")
         gateway = HaproxyGateway(settings.gateway_folder, settings.gateway.listen, self.clock)
-        gateway.ensure_running()
-        pid = gateway.master_pid()
-        if pid is not None:
-            self.log.add(pid)
+        with uninterrupted():
+            gateway.ensure_running()
+            pid = gateway.master_pid()
+            if pid is not None:
+                self.log.add(pid)
         return settings
 
     def _start_clouds(self, apps: tuple[Path, ...], token: Path, network: int) -> dict[str, str]:
@@ -106,11 +114,10 @@ class Local:
         command += ["--first-network", str(network)]
         for app in apps:
             command += ["--apps", str(app.absolute())]
-        process = start_session(command, os.environ, self.home / "clouds.log")
-        self.log.add(process.pid)
+        sid = start_recorded(command, os.environ, self.home / "clouds.log", self.log)
         ready, deadline = folder / "clouds.json", self.clock.now() + START_MAX
         while not ready.exists():
-            if process.poll() is not None or self.clock.now() > deadline:
+            if not members(sid) or self.clock.now() > deadline:
                 msg = f"the embedded clouds did not start; see {self.home / 'clouds.log'}"
                 raise LocalError(msg)
             self.clock.sleep(POLL)
@@ -159,6 +166,14 @@ class Local:
             self._machines.forget()
             shutil.rmtree(self.host_folder, ignore_errors=True)
         return tuple(left)
+
+    def taken_ports(self, settings: Settings) -> tuple[str, ...]:
+        """Return which addresses of this home are still in use: none once everything is down."""
+        used = [("127.0.0.1", int(settings.gateway.listen.rpartition(":")[2]))]
+        for cell in settings.cells.values():
+            used += [(cell.head_address, cell.dashboard_port), (cell.head_address, cell.serve_port)]
+            used.append(("0.0.0.0", cell.gcs_port))  # noqa: S104  where Ray binds it
+        return tuple(f"{host}:{port}" for host, port in used if not _is_free(host, port))
 
     def processes(self) -> int:
         """Return how many processes of this home run."""

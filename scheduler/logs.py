@@ -21,14 +21,15 @@ def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]
     return {key: "(secret)" if key.lower() in SECRETS else value for key, value in event.items()}
 
 
-def configure_logs(*, quiet: bool = False) -> None:
+def configure_logs(*, quiet: bool = False, as_json: bool = False) -> None:
     """Send logs to standard error.
 
     Args:
-        quiet: Only warnings and worse: for commands that show people what they do themselves.
+        quiet: Only errors: for commands that show people what they do themselves.
+        as_json: Also where a person reads along.
     """
     level = logging.ERROR if quiet else logging.INFO
-    is_terminal = sys.stderr.isatty()
+    is_terminal = sys.stderr.isatty() and not as_json
     renderer: Any = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[

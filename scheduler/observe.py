@@ -134,5 +134,6 @@ def _signals_of(
         is_starting = any(i.role is Role.HEAD and i.status is InstanceStatus.REQUESTED for i in standing)
         return RegionSignals(region, api_answered, head_answered=None if is_starting else False)
     targets = sum(a.replicas_target or a.replicas_ready for a in cell.applications)
-    ready = sum(a.replicas_ready for a in cell.applications)
+    # Replicas behind proxies that take no requests serve nobody.
+    ready = sum(a.replicas_ready for a in cell.applications) if cell.proxies else 0
     return RegionSignals(region, api_answered, True, targets, ready)

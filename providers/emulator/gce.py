@@ -54,6 +54,10 @@ def create_gce(world: CloudWorld) -> Flask:
     def machine_types(project: str) -> Response:
         return _aggregated(world, "machineTypes", lambda r, z: [_machine_type(project, z, s) for s in _sizes(world, r)])
 
+    @app.get(f"{BASE}/aggregated/acceleratorTypes")
+    def accelerator_types(project: str) -> Response:
+        return _aggregated(world, "acceleratorTypes", lambda r, z: _accelerators(project, z, _sizes(world, r)))
+
     @app.get(f"{BASE}/aggregated/instances")
     def instances(project: str) -> Response:
         wanted = dict(re.findall(r'labels\.([\w-]+)\s*=\s*"?([\w.-]+)"?', request.args.get("filter", "")))
@@ -162,6 +166,21 @@ def _machine_type(project: str, zone: str, size: Size) -> dict[str, Any]:
         kind = gcp_accelerator(size.gpu, size.gpu_memory_gib)
         body["accelerators"] = [{"guestAcceleratorType": kind, "guestAcceleratorCount": size.gpus}]
     return body
+
+
+def _accelerators(project: str, zone: str, sizes: list[Size]) -> list[dict[str, Any]]:
+    kinds = sorted({gcp_accelerator(size.gpu, size.gpu_memory_gib) for size in sizes if size.gpus})
+    url = f"{request.url_root}compute/v1/projects/{project}/zones/{zone}"
+    return [
+        {
+            "kind": "compute#acceleratorType",
+            "name": kind,
+            "zone": url,
+            "maximumCardsPerInstance": 8,
+            "selfLink": f"{url}/acceleratorTypes/{kind}",
+        }
+        for kind in kinds
+    ]
 
 
 def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:

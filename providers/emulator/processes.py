@@ -9,9 +9,11 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import psutil
@@ -70,6 +72,38 @@ def members(sid: int) -> tuple[int, ...]:
             if os.getsid(pid) == sid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
                 found.append(pid)
     return tuple(found)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM until the block is done, so that what it starts is always on record.
+
+    Only the main thread gets signals; elsewhere there is nothing to put off.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[tuple[int, FrameType | None]] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    kept = {number: signal.signal(number, lambda n, frame: waiting.append((n, frame))) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+        for got, frame in waiting:
+            then = kept[signal.Signals(got)]
+            if callable(then):
+                then(got, frame)
+
+
+def start_recorded(command: list[str], environment: Mapping[str, str], log: Path, sessions: "SessionLog") -> int:
+    """Start *command* in a session of its own, on record, and return its id; it leaves no zombie."""
+    with uninterrupted():
+        process = start_session(command, environment, log)
+        sessions.add(process.pid)
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process.pid
 
 
 def start_session(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:

@@ -31,6 +31,7 @@ class GcpApi:
         self._call: dict[str, Any] = {"retry": None, "timeout": settings.timeout_seconds}
         self._instances = compute_v1.InstancesClient(**options)
         self._operations = compute_v1.ZoneOperationsClient(**options)
+        self._accelerators = compute_v1.AcceleratorTypesClient(**options)
         self._types = compute_v1.MachineTypesClient(**options)
         self._regions = compute_v1.RegionsClient(**options)
 
@@ -39,6 +40,13 @@ class GcpApi:
         request = compute_v1.AggregatedListMachineTypesRequest(project=self._project, max_results=PAGE)
         for scope, listed in self._types.aggregated_list(request=request, **self._call):
             yield scope.rpartition("/")[2], listed.machine_types, listed.warning.code != UNREACHABLE
+
+    def accelerator_types(self) -> Iterator[tuple[str, str]]:
+        """Yield (zone, accelerator type) of everything that the project may attach or get with a machine type."""
+        request = compute_v1.AggregatedListAcceleratorTypesRequest(project=self._project, max_results=PAGE)
+        for scope, listed in self._accelerators.aggregated_list(request=request, **self._call):
+            for accelerator in listed.accelerator_types:
+                yield scope.rpartition("/")[2], accelerator.name
 
     def instances(self, label: str, value: str) -> Iterator[tuple[str, Any, bool]]:
         """Yield (zone, its instances with a label, whether it answered)."""

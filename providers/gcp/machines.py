@@ -54,17 +54,24 @@ class Gcp:
         offers: list[Offer] = []
         blind: dict[RegionId, str] = {}
         try:
-            prices = self._prices()
+            prices, sold = self._prices(), set(self._api.accelerator_types())
             for zone, types, answered in self._api.machine_types():
                 if self._note_silence(zone, answered, blind):
                     continue
                 for described in types:
                     machine = machine_of(described)
-                    if machine is not None and (machine.gpus or described.name in self._settings.head_types):
+                    if machine is not None and self._is_of_use(described, zone, sold):
                         offers += offers_of(zone, described.name, machine, prices)
         except FAMILIES as error:
             return self._all_blind(error)
         return Sighting(tuple(o for o in offers if o.key.region not in blind), blind)
+
+    def _is_of_use(self, described: Any, zone: str, sold: set[tuple[str, str]]) -> bool:  # noqa: ANN401
+        """Return whether a machine type serves a cell: its GPUs are sold in the zone, or it is fit for a head."""
+        accelerators = [a.guest_accelerator_type for a in described.accelerators]
+        if accelerators:
+            return all((zone, kind) in sold for kind in accelerators)
+        return described.name in self._settings.head_types
 
     def quotas(self) -> Sighting[Quota]:
         """Return the GPU quotas of every region."""

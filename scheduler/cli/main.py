@@ -51,8 +51,9 @@ def validate(spec: SpecFile, output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of the capacity spec."""
+def schema(output: OutputOption = Output.JSON) -> None:
+    """Print the JSON Schema of the capacity spec; it is JSON either way."""
+    del output
     from scheduler.cli import spec_commands
 
     spec_commands.schema()
@@ -121,12 +122,12 @@ def explain(
 
 
 @app.command()
-def daemon() -> None:
-    """Keep the fleet as it is wanted, until told to stop. Logs go to standard error."""
+def daemon(output: OutputOption = Output.TEXT) -> None:
+    """Keep the fleet as it is wanted, until told to stop. Logs go to standard error, as JSON where asked for."""
     from scheduler.cli import daemon_command
 
     with errors_as_exits():
-        daemon_command.run()
+        daemon_command.run(output)
 
 
 @app.command()

@@ -72,7 +72,7 @@ def _backends(
         capacity = _capacity(name, cell, ready)
         is_leaving = not ready.wanted.get((name, region), 0) and ready.may_lower(name, region, 0)
         addresses = (settings.serve_address,) if settings.serve_address else cell.proxies
-        if capacity and addresses and not is_leaving:
+        if capacity and cell.proxies and not is_leaving:
             shares[region] = (capacity * percent / 100, addresses)
     largest = max((share / len(addresses) for share, addresses in shares.values()), default=0.0)
     new = [

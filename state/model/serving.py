@@ -42,7 +42,7 @@ class CellStatus:
     applications: tuple[ApplicationStatus, ...] = ()
     nodes: tuple[NodeStatus, ...] = ()
     proxies: tuple[str, ...] = ()
-    """`address:port` of each HTTP proxy that accepts requests."""
+    """`address:port` of each HTTP proxy that takes requests, or of the load balancer in front of them."""
     reason: str = ""
 
     def application(self, name: ApplicationName) -> ApplicationStatus | None:

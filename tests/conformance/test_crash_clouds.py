@@ -1,0 +1,86 @@
+"""Kill the daemon between any two actions against the real SDKs: the clouds end with exactly what is wanted.
+
+The clouds are the embedded ones, whose machines pretend to run; no cell answers, so a tick is all launches.
+"""
+
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from inference.fake import FakeGateway
+from inference.ray_serve import RayCells
+from scheduler.outside import Outside
+from scheduler.spec_file import load_wanted
+from scheduler.tick import tick
+from state.clock import SystemClock
+from state.model.health import HealthKnobs
+from state.model.ids import ProviderName
+from state.model.inventory import CloudState
+from state.model.lifecycle import InstanceStatus
+from state.model.plan import CellSettings, Limits
+from state.store.sql import SqlStore
+from tests.conformance.clouds import Clouds, embedded_clouds
+from tests.properties.test_crash import DiedError, Mortal
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "chat" / "capacity.yaml"
+CLOCK = SystemClock()
+WANTED = 7  # three heads and four workers
+TTL = timedelta(seconds=60)
+
+
+def outside_of(clouds: Clouds, store: SqlStore, folder: Path) -> Outside:
+    scene = clouds.embedded.world.scene.values()
+    return Outside(
+        store=store,
+        providers={ProviderName(name): provider for name, provider in clouds.providers.items()},
+        cell=RayCells(folder / "token", CLOCK),
+        gateway=FakeGateway(),
+        clock=CLOCK,
+        cell_settings=tuple(CellSettings(region.id, region.head_address) for region in scene),
+        knobs=HealthKnobs(),
+        limits=Limits(),
+    )
+
+
+def tick_once(outside: Outside, holder: str) -> None:
+    fence = outside.store.acquire_lease(holder, TTL, CLOCK.now())
+    assert fence is not None
+    tick(outside, fence)
+
+
+@pytest.mark.clouds
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", [1, 2, 5, 8, 9, 14, 15])
+def test_a_daemon_killed_anywhere_launches_nothing_twice_and_leaves_nothing_over(
+    at: int,
+    after: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    store = SqlStore(f"sqlite:///{tmp_path}/skerry.db")
+    owner = store.installation()
+    with embedded_clouds(tmp_path, owner) as clouds:
+        outside = outside_of(clouds, store, tmp_path)
+        store.want(load_wanted(EXAMPLE), "test", CLOCK.now())
+        mortal = Mortal(at, after=after)
+        guarded = [(store, "commit"), (store, "record"), *((p, "launch") for p in clouds.providers.values())]
+        for target, name in guarded:
+            setattr(target, name, mortal.guard(getattr(target, name)))
+
+        with pytest.raises(DiedError):
+            tick_once(outside, "one")
+        for target, name in guarded:
+            delattr(target, name)
+        store.release_lease("one")
+        for _ in range(3):
+            tick_once(outside, "other")
+
+        seen = [s for provider in clouds.providers.values() for s in provider.instances(owner).items]
+        running = Counter(s.instance_id for s in seen if s.state in {CloudState.PENDING, CloudState.RUNNING})
+        held = {i.id for i in store.load().instances if i.status is InstanceStatus.RUNNING}
+        assert len(running) == WANTED
+        assert set(running.values()) == {1}
+        assert set(running) == held
+        assert len(clouds.embedded.world.rented) == WANTED, "no machine was started and ended again in vain"
+    store.close()
