@@ -68,7 +68,7 @@ def cell_config(settings: CellSettings, applications: Iterable[dict[str, Any]]) 
     """Return the whole configuration of a cell, canonical JSON."""
     listed: list[dict[str, Any]] = sorted(applications, key=lambda application: str(application["name"]))
     http = {"host": settings.serve_host, "port": settings.serve_port}
-    return canonical({"proxy_location": "EveryNode", "http_options": http, "applications": listed})
+    return canonical({"proxy_location": settings.proxy_location, "http_options": http, "applications": listed})
 
 
 def is_deployed(wanted: dict[str, Any], deployed: dict[str, Any]) -> bool:

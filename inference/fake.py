@@ -1,11 +1,13 @@
 """Cells and a gateway in memory, over the machines of fake clouds."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from inference.base import Placed
+from inference.config import gpu_resource
 from inference.errors import CellRefusedError, CellSilentError
+from state.model.catalog import Machine
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
 from state.model.plan import CellSettings
@@ -17,8 +19,8 @@ Alive = Callable[[], Iterable[tuple[CloudInstance, Role]]]
 class FakeCell:
     """Serves on the running machines of a region: as many replicas as their GPUs hold."""
 
-    def __init__(self, settings: CellSettings, alive: Alive, gpus_of: Callable[[str], int]) -> None:
-        """Take the region's machines from *alive*, and GPUs per instance type from *gpus_of*."""
+    def __init__(self, settings: CellSettings, alive: Alive, machine_of: Callable[[str], Machine]) -> None:
+        """Take the region's machines from *alive*, and what each instance type is from *machine_of*."""
         self.region: RegionId = settings.region
         self.config: str | None = None
         self.drained: set[str] = set()
@@ -26,7 +28,9 @@ class FakeCell:
         self.applied = 0
         """How often a configuration was taken."""
         self._alive = alive
-        self._gpus_of = gpus_of
+        self._machine_of = machine_of
+        self._serving: dict[str, tuple[dict[str, Any], int]] = {}
+        """What each application last ran whole: its placed deployment and how many replicas of it."""
 
     def _running(self, role: Role) -> list[CloudInstance]:
         return [
@@ -43,31 +47,33 @@ class FakeCell:
         if not self._answers():
             return CellStatus(self.region, answered=False, reason="no answer")
         workers = sorted(self._running(Role.WORKER), key=lambda seen: seen.instance_id)
-        free = {w.address or "": self._gpus_of(w.key.instance_type) for w in workers if w.address not in self.drained}
-        used = dict.fromkeys(free, 0)
+        rooms = [_Room(w, self._machine_of(w.key.instance_type)) for w in workers if w.address not in self.drained]
         names = {p.application: p.deployment for p in placed}
-        applications = []
-        for application in json.loads(self.config or '{"applications":[]}')["applications"]:
-            deployment = _placed(application, names.get(application["name"]))
-            need = deployment["ray_actor_options"]["num_gpus"]
-            ready = 0
-            for address in tuple(free):
-                while ready < deployment["num_replicas"] and free[address] >= need:
-                    free[address] -= need
-                    used[address] += 1
-                    ready += 1
-            name = ApplicationName(application["name"])
-            status = "RUNNING" if ready == deployment["num_replicas"] else "DEPLOYING"
-            config = json.dumps(application, sort_keys=True)
-            applications.append(ApplicationStatus(name, status, deployment["num_replicas"], ready, config))
-        ids = {w.address or "": w.instance_id for w in workers}
-        nodes = [NodeStatus(ids[a], a, f"node-{a}", is_head=False, replicas=n) for a, n in used.items()]
+        listed = json.loads(self.config or '{"applications":[]}')["applications"]
+        applications = tuple(self._fill(application, names.get(application["name"]), rooms) for application in listed)
+        nodes = [NodeStatus(r.id, r.address, f"node-{r.address}", is_head=False, replicas=r.replicas) for r in rooms]
         heads = [
             NodeStatus(h.instance_id, h.address or "", f"node-{h.address}", is_head=True, replicas=0)
             for h in self._running(Role.HEAD)
         ]
         proxies = tuple(f"{node.address}:8000" for node in (*heads, *nodes))
-        return CellStatus(self.region, True, tuple(applications), (*heads, *nodes), proxies)
+        return CellStatus(self.region, True, applications, (*heads, *nodes), proxies)
+
+    def _fill(self, application: dict[str, Any], placed: str | None, rooms: list["_Room"]) -> ApplicationStatus:
+        """Put an application's replicas where they fit; old ones stay beside them while new ones may surge."""
+        name, deployment = ApplicationName(application["name"]), _placed(application, placed)
+        target: int = deployment["num_replicas"]
+        ready = sum(room.take(deployment) for room in _until(rooms, deployment, target))
+        if ready == target:
+            self._serving[name] = (deployment, target)
+        elif deployment.get("max_surge_percent") and name in self._serving:
+            old, count = self._serving[name]
+            ready = min(target, ready + sum(room.take(old) for room in _until(rooms, old, count)))
+        is_whole = name in self._serving and self._serving[name][0] == deployment
+        config = json.dumps(application, sort_keys=True)
+        return ApplicationStatus(
+            name, "RUNNING" if is_whole and ready == target else "DEPLOYING", target, ready, config
+        )
 
     def apply(self, config: str) -> None:
         """Take the configuration."""
@@ -87,6 +93,38 @@ class FakeCell:
             msg = f"{self.region} does not answer"
             raise CellSilentError(msg)
         self.drained.add(node_id.removeprefix("node-"))
+
+
+class _Room:
+    """One machine, while replicas are put on it."""
+
+    def __init__(self, seen: CloudInstance, machine: Machine) -> None:
+        self.id, self.address = seen.instance_id, seen.address or ""
+        self.replicas = 0
+        self._free = machine.gpus
+        gpu = machine.gpu or ""
+        self._resources = {gpu_resource(gpu), gpu_resource(gpu.partition("-")[0])}
+
+    def fits(self, deployment: dict[str, Any]) -> bool:
+        """Return whether one more replica finds its GPUs, of its model, here."""
+        options = deployment["ray_actor_options"]
+        asked = {resource for resource in options.get("resources", {}) if resource.startswith("gpu_")}
+        return self._free >= options["num_gpus"] and asked <= self._resources
+
+    def take(self, deployment: dict[str, Any]) -> int:
+        """Put one replica here, and return 1."""
+        self._free -= deployment["ray_actor_options"]["num_gpus"]
+        self.replicas += 1
+        return 1
+
+
+def _until(rooms: list[_Room], deployment: dict[str, Any], target: int) -> Iterator[_Room]:
+    """Yield a machine for each of *target* replicas, as long as one has room."""
+    for _ in range(target):
+        room = next((room for room in rooms if room.fits(deployment)), None)
+        if room is None:
+            return
+        yield room
 
 
 def _placed(application: dict[str, Any], name: str | None) -> dict[str, Any]:

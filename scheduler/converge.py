@@ -43,12 +43,17 @@ def converge(outside: Outside, most: timedelta, progress: Callable[[Plan], None]
 
 
 def await_settled(outside: Outside, most: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
-    """Wait until a look of our own finds nothing to do, while a daemon does it; None where it was not in time."""
+    """Wait until a look of our own finds nothing to do and nothing to learn, while a daemon does the work.
+
+    Returns:
+        The plan of that look; None where it was not in time.
+    """
     deadline = outside.clock.now() + most
     while outside.clock.now() < deadline:
         plan = decide(observe(outside), outside)
         progress(plan)
-        if plan.is_settled:
+        # What this look learned is not on the books before the daemon has seen it too.
+        if plan.is_settled and not plan.instances:
             return plan
         outside.clock.sleep(PAUSE)
     return None

@@ -41,7 +41,7 @@ def _failure(health: RegionHealth | None, signals: RegionSignals, knobs: HealthK
         return None
     if signals.head_answered is False:
         return "the cell's head does not answer"
-    expected = min(signals.replicas_wanted, health.replicas_served)
+    expected = _expected(health, signals)
     if (
         expected
         and signals.replicas_ready < expected * (1 - knobs.bad_share) + 1e-9
@@ -51,6 +51,14 @@ def _failure(health: RegionHealth | None, signals: RegionSignals, knobs: HealthK
     if health.state is _H.DOWN and not signals.api_answered:
         return "its cloud does not answer"
     return None
+
+
+def _expected(health: RegionHealth, signals: RegionSignals) -> int:
+    """Return how many replicas should be ready: those that were, less what ended with machines that we know ended."""
+    expected = min(signals.replicas_wanted, health.replicas_served)
+    if signals.workers < health.workers_served:
+        expected = expected * signals.workers // health.workers_served
+    return expected
 
 
 def _next(
@@ -81,7 +89,9 @@ def _failed(health: RegionHealth, failure: str, now: datetime, knobs: HealthKnob
 def _clean(health: RegionHealth, signals: RegionSignals, now: datetime, knobs: HealthKnobs) -> RegionHealth:
     since = health.clean_since or now
     served = min(signals.replicas_wanted, max(signals.replicas_ready, 0))
-    health = replace(health, failing_since=None, clean_since=since, replicas_served=served)
+    health = replace(
+        health, failing_since=None, clean_since=since, replicas_served=served, workers_served=signals.workers
+    )
     if health.state is _H.SUSPECT:
         return _moved(health, _H.HEALTHY, "answers again", now)
     if health.state is _H.DOWN and now - since >= knobs.recover_after:

@@ -244,7 +244,8 @@ def _cell(region: SceneRegion) -> dict[str, Any]:
         "dashboard_port": DASHBOARD_PORT,
         "serve_port": SERVE_PORT,
         "serve_host": region.head_address,
-        "serve_address": f"{region.head_address}:{SERVE_PORT}",
+        # Serve's proxies all bind one host, so on one computer only the head's has an address of its own.
+        "proxy_location": "HeadOnly",
     }
 
 

@@ -136,4 +136,5 @@ def _signals_of(
     targets = sum(a.replicas_target or a.replicas_ready for a in cell.applications)
     # Replicas behind proxies that take no requests serve nobody.
     ready = sum(a.replicas_ready for a in cell.applications) if cell.proxies else 0
-    return RegionSignals(region, api_answered, True, targets, ready)
+    workers = sum(i.role is Role.WORKER and i.status is InstanceStatus.RUNNING for i in standing)
+    return RegionSignals(region, api_answered, True, targets, ready, workers)

@@ -8,7 +8,7 @@ SKERRY_DATABASE_URL   the database; `sqlite:///SKERRY_HOME/skerry.db`
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,6 +33,7 @@ class CellModel(_Model):
     dashboard_port: int = 8265
     serve_port: int = 8000
     serve_host: str = "0.0.0.0"  # noqa: S104  a cell's machines have private addresses only
+    proxy_location: Literal["EveryNode", "HeadOnly"] = "EveryNode"
     serve_address: str | None = None
     head_zone: str | None = None
 

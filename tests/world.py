@@ -32,8 +32,8 @@ class World:
         names = sorted({offer.key.provider for offer in every})
         self.clouds = {n: FakeCloud(n, [o for o in every if o.key.provider == n], self.clock, boot) for n in names}
         self.settings = cells(*sorted({offer.key.region for offer in every}))
-        gpus = {offer.key.instance_type: offer.machine.gpus for offer in every}
-        self.cells = {s.region: FakeCell(s, self._alive, gpus.__getitem__) for s in self.settings}
+        machines = {offer.key.instance_type: offer.machine for offer in every}
+        self.cells = {s.region: FakeCell(s, self._alive, machines.__getitem__) for s in self.settings}
         self.gateway = FakeGateway()
         self.store: Store = store or MemoryStore()
         self.outside = Outside(

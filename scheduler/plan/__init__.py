@@ -1,13 +1,15 @@
 """make_plan(placement, snapshot): the actions from what stands to what is wanted. Pure."""
 
+from dataclasses import replace
+
 from scheduler.plan.capacity import capacity_changes
 from scheduler.plan.ready import readiness
 from scheduler.plan.routing import routing_change
 from scheduler.plan.serving import serving_changes
-from state.model.health import HealthKnobs
+from state.model.health import HealthKnobs, RegionHealth
 from state.model.ids import PlanId, derive_id
 from state.model.inventory import Instance
-from state.model.plan import Action, Placement, Plan, Snapshot
+from state.model.plan import Action, Drain, Placement, Plan, Serve, Snapshot
 
 
 def make_plan(placement: Placement, snapshot: Snapshot, knobs: HealthKnobs) -> Plan:
@@ -18,8 +20,8 @@ def make_plan(placement: Placement, snapshot: Snapshot, knobs: HealthKnobs) -> P
     """
     plan_id = _plan_id(snapshot)
     ready = readiness(snapshot, placement)
-    capacity = capacity_changes(placement, snapshot, ready, plan_id)
     serving = serving_changes(placement, snapshot, ready)
+    capacity = capacity_changes(placement, snapshot, ready, plan_id, frozenset(serving.unsettled))
     route = routing_change(snapshot, ready, knobs)
     actions: list[Action] = [] if route is None else [route]
     actions += capacity.launches
@@ -34,9 +36,22 @@ def make_plan(placement: Placement, snapshot: Snapshot, knobs: HealthKnobs) -> P
         placement=placement,
         actions=tuple(actions),
         instances=_recorded(snapshot.learned, tuple(capacity.instances)),
-        health=snapshot.health,
+        health=tuple(_forewarned(health, actions, snapshot) for health in snapshot.health),
         waiting=tuple(waiting),
     )
+
+
+def _forewarned(health: RegionHealth, actions: list[Action], snapshot: Snapshot) -> RegionHealth:
+    """Return a region's health that does not take our own doing for a failure: fewer replicas are expected ready."""
+    expected = health.replicas_served
+    for action in actions:
+        if isinstance(action, Serve) and action.region == health.region and action.restarts:
+            expected = 0
+        if isinstance(action, Drain) and action.region == health.region:
+            cell = snapshot.cell(action.region)
+            moving = [n.replicas for n in cell.nodes if n.node_id == action.node_id] if cell else []
+            expected = max(0, expected - sum(moving))
+    return health if expected == health.replicas_served else replace(health, replicas_served=expected)
 
 
 def _plan_id(snapshot: Snapshot) -> PlanId:

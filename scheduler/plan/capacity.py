@@ -13,7 +13,7 @@ from scheduler.plan.ready import Readiness
 from scheduler.solve.feasible import is_excluded, untouchable
 from state.model.catalog import OfferKey
 from state.model.health import HealthState
-from state.model.ids import InstanceId, PlanId, RegionId, derive_id
+from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId, derive_id
 from state.model.inventory import CloudInstance, Instance, Role, advanced
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import Drain, Launch, MachineCount, Placement, Snapshot, Terminate
@@ -38,11 +38,15 @@ class CapacityChanges:
     instances: list[Instance] = field(default_factory=list)
     """Requested and terminating ones, to be recorded."""
     waiting: list[str] = field(default_factory=list)
+    unsettled: frozenset[RegionId] = frozenset()
+    """Cells whose configuration is about to change, or waits to."""
 
 
-def capacity_changes(placement: Placement, snapshot: Snapshot, ready: Readiness, plan_id: PlanId) -> CapacityChanges:
+def capacity_changes(
+    placement: Placement, snapshot: Snapshot, ready: Readiness, plan_id: PlanId, unsettled: frozenset[RegionId]
+) -> CapacityChanges:
     """Return the changes that may be made now; later ticks make the rest."""
-    changes = CapacityChanges()
+    changes = CapacityChanges(unsettled=unsettled)
     _launch_missing(placement, snapshot, plan_id, changes)
     _repeat_unknown(snapshot, placement, changes)
     for instance in _surplus(placement, snapshot):
@@ -228,23 +232,38 @@ def _retire(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: C
 
 
 def _why_not_yet(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> str | None:
-    region = instance.region
     if instance.role is Role.HEAD:
         ending = {t.instance_id for t in changes.terminations}
-        workers = [i for i in snapshot.instances if i.region == region and i.role is Role.WORKER and i.is_standing]
-        return "its cell still has workers" if any(w.id not in ending for w in workers) else None
-    if is_excluded(snapshot, region):
-        applications = sorted(ready.floor)
-        short = [a for a in applications if ready.capacity_without(a, region, lasting=True) < ready.floor[a]]
+        workers = [i for i in snapshot.instances if i.region == instance.region and i.role is Role.WORKER]
+        has_workers = any(w.is_standing and w.id not in ending for w in workers)
+        return "its cell still has workers" if has_workers else None
+    if is_excluded(snapshot, instance.region):
+        short = [a for a, need in sorted(ready.floor.items()) if _others(ready, a, instance.region) < need]
         return f"{short[0]} is not carried elsewhere yet" if short else None
     if _replicas_on(snapshot, instance) == 0:
         return None
-    for (application, cell), count in sorted(ready.ready.items()):
-        if cell == region and not ready.may_lower(application, cell, ready.wanted.get((application, cell), 0)):
-            return f"{application} is not carried elsewhere yet"
-        if cell == region and count > ready.wanted.get((application, cell), 0):
-            return f"{application} still has {count} replicas in its cell"
-    return None
+    return next(_unrest(instance.region, snapshot, ready, changes), None)
+
+
+def _others(ready: Readiness, application: ApplicationName, region: RegionId) -> int:
+    return ready.capacity_without(application, region, lasting=True)
+
+
+def _unrest(region: RegionId, snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> Iterator[str]:
+    """Yield why replicas of a cell cannot move yet: they need machines that have joined, and a cell at rest."""
+    if region not in ready.joined:
+        yield "not every machine of its cell has joined yet"
+    if region in changes.unsettled:
+        yield "what its cell serves is being changed"
+    cell = snapshot.cell(region)
+    for application in cell.applications if cell is not None else ():
+        target = ready.wanted.get((application.name, region), 0)
+        if not ready.may_lower(application.name, region, target):
+            yield f"{application.name} is not carried elsewhere yet"
+        if application.replicas_ready > target:
+            yield f"{application.name} still has {application.replicas_ready} replicas in its cell"
+        if application.status != "RUNNING":
+            yield f"{application.name} is not at rest in its cell"
 
 
 def _end_again(snapshot: Snapshot, changes: CapacityChanges) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from state.model.health import HealthState
 from state.model.ids import ApplicationName, RegionId
 from state.model.plan import Placement, Snapshot, Wanted
+from state.model.serving import CellStatus
 from state.model.units import MILLI
 
 
@@ -20,6 +21,8 @@ class Readiness:
     milli_each: dict[tuple[ApplicationName, RegionId], int]
     floor: dict[ApplicationName, int]
     """Capacity that a change may not go below, in thousandths."""
+    joined: frozenset[RegionId] = frozenset()
+    """Cells that every machine of the placement has joined."""
 
     def capacity_without(self, application: ApplicationName, region: RegionId, *, lasting: bool) -> int:
         """Return what the other cells carry now, in thousandths.
@@ -61,7 +64,14 @@ def readiness(snapshot: Snapshot, placement: Placement) -> Readiness:
         for application in cell.applications
     }
     floor = {} if snapshot.wanted is None else _floors(snapshot.wanted)
-    return Readiness(dict(wanted), ready, milli_each, floor)
+    joined = frozenset(cell.region for cell in snapshot.cells if _has_joined(placement, snapshot, cell))
+    return Readiness(dict(wanted), ready, milli_each, floor, joined)
+
+
+def _has_joined(placement: Placement, snapshot: Snapshot, cell: CellStatus) -> bool:
+    there = {node.instance_id for node in cell.nodes}
+    have = Counter(i.key for i in snapshot.instances if i.is_standing and i.id in there)
+    return all(have[m.offer.key] >= m.count for m in placement.machines if m.offer.key.region == cell.region)
 
 
 def serves(snapshot: Snapshot, region: RegionId) -> bool:

@@ -24,6 +24,10 @@ class ServingChanges:
 
     serves: list[Serve] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
+    restarting: set[ApplicationName] = field(default_factory=set)
+    """Applications of which one cell's replicas are replaced by this plan."""
+    unsettled: set[RegionId] = field(default_factory=set)
+    """Cells whose configuration changes now, or waits to."""
 
 
 def serving_changes(placement: Placement, snapshot: Snapshot, ready: Readiness) -> ServingChanges:
@@ -70,13 +74,19 @@ def _serve_cell(
 ) -> None:
     configs: list[dict[str, Any]] = []
     reasons: list[str] = []
+    restarts = False
     for share in shares:
         name = ApplicationName(share.name)
         config = application_config(share)
         deployed = cell.application(name)
-        if deployed is not None and not _may_change(config, share, deployed, ready):
-            changes.waiting.append(f"{cell.region}: {name} keeps its replicas until others carry the demand")
+        if deployed is not None and not _may_change(config, share, deployed, ready, _busy(snapshot, changes, name)):
+            changes.waiting.append(f"{cell.region}: {name} keeps its replicas until the new ones can be ready")
+            changes.unsettled.add(cell.region)
             config = json.loads(deployed.config)
+        elif deployed is not None and not _same_shape(config, deployed):
+            restarts = True
+            changes.restarting.add(name)
+            _let_surge(config, share)
         if deployed is None or not is_deployed(config, json.loads(deployed.config)):
             reasons.append(f"{name} x {share.replicas}")
         elif deployed.replicas_ready < share.replicas or deployed.status != "RUNNING":
@@ -94,12 +104,39 @@ def _serve_cell(
         else:
             reasons.append(f"{deployed.name} leaves")
     if reasons:
-        changes.serves.append(Serve(cell.region, cell_config(settings, configs), ", ".join(reasons)))
+        changes.unsettled.add(cell.region)
+        changes.serves.append(Serve(cell.region, cell_config(settings, configs), ", ".join(reasons), restarts))
 
 
-def _may_change(config: dict[str, Any], share: CellShare, deployed: ApplicationStatus, ready: Readiness) -> bool:
-    """Return whether going to *config* leaves enough ready; a new shape restarts every replica of the cell."""
+def _busy(snapshot: Snapshot, changes: ServingChanges, name: ApplicationName) -> bool:
+    """Return whether replicas of an application are being replaced somewhere, or are about to be."""
+    statuses = (cell.application(name) for cell in snapshot.cells if cell.answered)
+    return name in changes.restarting or any(status is not None and status.status != "RUNNING" for status in statuses)
+
+
+def _let_surge(config: dict[str, Any], share: CellShare) -> None:
+    """Let Serve start the new replicas before it stops the old: a new shape runs on other machines anyway."""
+    for deployment in config["deployments"]:
+        if deployment["name"] == share.application.serve.deployment:
+            deployment.setdefault("max_surge_percent", 100)
+
+
+def _may_change(
+    config: dict[str, Any],
+    share: CellShare,
+    deployed: ApplicationStatus,
+    ready: Readiness,
+    is_busy: bool,  # noqa: FBT001
+) -> bool:
+    """Return whether going to *config* leaves enough ready.
+
+    What replaces every replica of a cell is done in one cell at a time, while no other cell is at it.
+    """
     is_same = _same_shape(config, deployed)
+    if not is_same and is_busy and deployed.status == "RUNNING":
+        return False
+    if not is_same and _moves(config, deployed):
+        return share.region in ready.joined
     target = deployed.replicas_target if deployed.replicas_target is not None else deployed.replicas_ready
     if is_same and share.replicas >= target:
         return True
@@ -113,6 +150,15 @@ def _same_shape(config: dict[str, Any], deployed: ApplicationStatus) -> bool:
         for deployment in document.get("deployments", []):
             deployment.pop("num_replicas", None)
     return is_deployed(wanted, running)
+
+
+def _moves(config: dict[str, Any], deployed: ApplicationStatus) -> bool:
+    """Return whether the new replicas run on other machines than the old, so that both fit at once."""
+
+    def gpus(document: dict[str, Any]) -> list[object]:
+        return [(d.get("ray_actor_options") or {}).get("resources") for d in document.get("deployments", [])]
+
+    return gpus(config) != gpus(json.loads(deployed.config))
 
 
 def _is_routed(snapshot: Snapshot, application: ApplicationName, region: RegionId) -> bool:

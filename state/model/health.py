@@ -60,6 +60,8 @@ class RegionSignals:
     """None where no cell is expected to answer."""
     replicas_wanted: int = 0
     replicas_ready: int = 0
+    workers: int = 0
+    """Machines for replicas that run there, as far as its cloud told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +78,7 @@ class RegionHealth:
     """Whether its cell has served: before that, a silent head is starting, not failing."""
     replicas_served: int = 0
     """Replicas that were ready at the last clean look: what a loss is measured against."""
+    workers_served: int = 0
+    """Machines for replicas that ran at the last clean look."""
     step: int = 0
     """While recovering: the index of the share of traffic it has back."""

@@ -23,6 +23,8 @@ class CellSettings:
     serve_port: int = 8000
     serve_host: str = "0.0.0.0"  # noqa: S104  a cell's machines have private addresses only
     """What the Serve proxies bind to."""
+    proxy_location: str = "EveryNode"
+    """Where Serve runs proxies, in its own words: EveryNode, or HeadOnly."""
     serve_address: str | None = None
     """`host:port` of the region's own load balancer; None: the gateway reaches every proxy itself."""
     head_zone: str | None = None
@@ -210,6 +212,8 @@ class Serve:
     config: str
     """Canonical JSON."""
     reason: str
+    restarts: bool = False
+    """Whether running replicas are replaced, and not only counted anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Parts:
             for n, (name, role) in enumerate(ROLES.items())
         ]
         self.settings = CellSettings(a_region(), "10.0.0.0")
-        self.cell: ServingCell = FakeCell(self.settings, lambda: self.alive, lambda _: 1)
+        self.cell: ServingCell = FakeCell(self.settings, lambda: self.alive, lambda _: a_machine())
 
     def kill(self) -> None:
         self.alive.clear()

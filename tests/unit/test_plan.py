@@ -3,6 +3,7 @@ from datetime import timedelta
 
 from inference.base import Placed
 from providers.errors import DeniedError, QuotaError, ShortageError
+from state.model.health import HealthState
 from state.model.history import OutcomeKind
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
@@ -76,6 +77,55 @@ def test_capacity_never_falls_below_the_demand_while_a_fleet_moves() -> None:
     assert set(world.running()) == {f"{EU}/a/l4.1/on_demand"}
     assert min(seen) >= 4
     assert world.running(Role.HEAD) == {f"{EU}/a/cpu.4/on_demand": 1}
+
+
+def test_a_new_shape_in_a_cell_is_ready_before_the_old_one_goes() -> None:
+    l4, t4 = an_offer(US, "1", gpu="L4"), an_offer(US, "3", gpu="T4")
+    world = World(l4, t4)
+    shapes = [{"gpu": "L4"}, {"gpu": "T4"}]
+    want(world, 2, shapes=shapes, survive={"any": "none"})
+    world.settle()
+    assert set(world.running()) == {f"{US}/a/l4.1/on_demand"}
+    cloud = world.cloud("aws")
+    cheap = an_offer(price="0.1").price
+    cloud.catalogue = tuple(replace(o, price=cheap) if o.key == t4.key else o for o in cloud.catalogue)
+
+    seen = []
+    for _ in range(30):
+        world.tick()
+        seen.append(ready(world))
+
+    assert set(world.running()) == {f"{US}/a/t4.1/on_demand"}
+    assert min(seen) >= 2
+    health = world.store.load().health
+    assert {h.state for h in health} == {HealthState.HEALTHY}
+
+
+def test_a_change_that_restarts_replicas_is_made_in_one_cell_at_a_time() -> None:
+    world = a_world(2, disruption={"max_unavailable": 0.5})
+    world.settle()
+
+    want(world, 2, shapes=[{"gpu": "L4", "cpus": 2}], disruption={"max_unavailable": 0.5})
+    restarts = []
+    for _ in range(10):
+        plan = world.tick()
+        restarts.append(sum(isinstance(a, Serve) and a.restarts for a in plan.actions))
+
+    assert max(restarts) == 1
+    assert sum(restarts) == 3
+
+
+def test_the_loss_of_a_regions_only_machine_to_a_known_end_is_no_loss_of_the_region() -> None:
+    world = a_world(2)
+    world.settle()
+    [seen] = [seen for seen, role in world.cloud("aws").alive() if role is Role.WORKER]
+    world.cloud("aws").boot = timedelta(minutes=5)
+
+    world.cloud("aws").end(seen.instance_id, "spot interruption")
+    world.run(timedelta(minutes=4))
+
+    assert {h.state for h in world.store.load().health} == {HealthState.HEALTHY}
+    assert [i for i in world.store.load().instances if i.region == US and i.status == "requested"]
 
 
 def test_requests_leave_a_cell_before_its_application_does() -> None:
