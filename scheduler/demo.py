@@ -33,6 +33,7 @@ from scheduler.wiring import open_gateway, open_outside
 from state.model.ids import RegionId
 from state.model.plan import Plan, Snapshot, Wanted
 
+EXAMPLE: Final = Path(__file__).resolve().parents[1] / "examples" / "chat" / "capacity.yaml"
 POLL: Final = timedelta(milliseconds=500)
 SETTLE_MAX: Final = timedelta(minutes=4)
 RECOVER_MAX: Final = timedelta(minutes=4)

@@ -13,6 +13,7 @@ TICK: Final = "tick"
 TICK_FAILED: Final = "tick_failed"
 PLAN_REFUSED: Final = "plan_refused"
 LEASE_HELD: Final = "lease_held_by_another"
+OBSERVER_ISOLATED: Final = "observer_isolated"
 DAEMON_STARTED: Final = "daemon_started"
 DAEMON_STOPPED: Final = "daemon_stopped"
 

@@ -60,6 +60,9 @@ TYPES: Final[dict[str, type[ProviderError]]] = {
     "MissingParameter": InvalidError,
 }
 
+FAMILIES: Final = (ClientError, BotoCoreError)
+"""Every family of exceptions that the SDK lets through."""
+
 GONE: Final = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
 """Ending what is not there is success."""
 
@@ -71,7 +74,7 @@ def code_of(error: Exception) -> str:
     return type(error).__name__
 
 
-def translated(error: ClientError | BotoCoreError, operation: str) -> ProviderError:
+def translated(error: Exception, operation: str) -> ProviderError:
     """Return our error for one of the SDK's."""
     code = code_of(error)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):

@@ -1,15 +1,13 @@
 """AWS as a provider."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from providers.aws.api import AwsApi
 from providers.aws.catalog import machine_of, offers_of, quotas_of
-from providers.aws.errors import GONE, code_of, translated
+from providers.aws.errors import FAMILIES, GONE, code_of, translated
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
+from providers.everywhere import look_everywhere
 from providers.prices import PriceList
 from providers.settings import AwsSettings
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
@@ -60,15 +58,7 @@ class Aws:
         return self._everywhere(lambda region: self._instances_in(region, owner))
 
     def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
-        items: list[Item] = []
-        blind: dict[RegionId, str] = {}
-        with ThreadPoolExecutor(len(self._apis)) as pool:
-            for region, future in [(r, pool.submit(look, r)) for r in self._apis]:
-                try:
-                    items += future.result()
-                except (ClientError, BotoCoreError) as error:
-                    blind[region] = str(translated(error, "look"))
-        return Sighting(tuple(items), blind)
+        return look_everywhere(self.regions, look, FAMILIES, lambda error: str(translated(error, "look")))
 
     def _offers_in(self, region: RegionId) -> list[Offer]:
         offerings = list(self._apis[region].offerings())
@@ -105,7 +95,7 @@ class Aws:
         region = order.key.region
         try:
             return _seen(region, self._apis[region].run(self._request(order)))
-        except (ClientError, BotoCoreError) as error:
+        except FAMILIES as error:
             raise translated(error, "launch") from error
 
     def _request(self, order: LaunchOrder) -> dict[str, Any]:
@@ -162,7 +152,7 @@ class Aws:
             known = [cloud_id] if cloud_id else [d["InstanceId"] for d in api.instances(INSTANCE_TAG, instance_id)]
             for found in known:
                 api.terminate(found)
-        except (ClientError, BotoCoreError) as error:
+        except FAMILIES as error:
             if code_of(error) not in GONE:
                 raise translated(error, "terminate") from error
 

@@ -48,21 +48,23 @@ TYPES: Final[dict[str, type[ProviderError]]] = {
 }
 
 ALREADY_EXISTS: Final = frozenset({"PreconditionFailed", "PropertyChangeNotAllowed"})
+FAMILIES: Final = (AzureError,)
+"""Every family of exceptions that the SDK lets through."""
 NOT_FOUND: Final = frozenset({"ResourceNotFound", "NotFound"})
 LEFT_BEHIND: Final = (ShortageError, QuotaError, InvalidError)
 """After these, a creation that was accepted first has left a VM resource behind."""
 
 
-def code_of(error: AzureError) -> str:
+def code_of(error: Exception) -> str:
     """Return Azure's own code of an error, or the name of its class."""
     if isinstance(error, HttpResponseError) and error.error is not None and error.error.code:
         return str(error.error.code)
     return type(error).__name__
 
 
-def translated(error: AzureError, operation: str) -> ProviderError:
+def translated(error: Exception, operation: str) -> ProviderError:
     """Return our error for one of the SDK's."""
     code = code_of(error)
     if isinstance(error, ClientAuthenticationError):
-        return DeniedError("azure", operation, code, error.message)
-    return TYPES.get(code, UnreachableError)("azure", operation, code, str(error.message))
+        return DeniedError("azure", operation, code, str(error))
+    return TYPES.get(code, UnreachableError)("azure", operation, code, str(error))

@@ -2,16 +2,14 @@
 
 import base64
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
-
-from azure.core.exceptions import AzureError
 
 from providers.azure.api import AzureApi
 from providers.azure.catalog import machine_of, offers_of, quotas_of
-from providers.azure.errors import ALREADY_EXISTS, LEFT_BEHIND, NOT_FOUND, code_of, translated
+from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
 from providers.errors import InvalidError
+from providers.everywhere import look_everywhere
 from providers.prices import PriceList
 from providers.settings import AzureSettings
 from state.model.catalog import Market, Offer, OfferKey, Quota
@@ -64,15 +62,7 @@ class Azure:
         return self._everywhere(lambda region: self._instances_in(region, owner))
 
     def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
-        items: list[Item] = []
-        blind: dict[RegionId, str] = {}
-        with ThreadPoolExecutor(len(self._regions)) as pool:
-            for region, future in [(r, pool.submit(look, r)) for r in self._regions]:
-                try:
-                    items += future.result()
-                except AzureError as error:
-                    blind[region] = str(translated(error, "look"))
-        return Sighting(tuple(items), blind)
+        return look_everywhere(self._regions, look, FAMILIES, lambda error: str(translated(error, "look")))
 
     def _offers_in(self, region: RegionId) -> list[Offer]:
         prices, offers = self._prices(), []
@@ -94,7 +84,7 @@ class Azure:
         """Start one machine, under its id as name; a name that exists is adopted if it is ours."""
         try:
             vm = self._api.create(order.instance_id, self._body(order))
-        except AzureError as error:
+        except FAMILIES as error:
             if code_of(error) in ALREADY_EXISTS:
                 return self._adopted(order)
             ours = translated(error, "launch")
@@ -109,7 +99,7 @@ class Azure:
     def _adopted(self, order: LaunchOrder) -> CloudInstance:
         try:
             vm = self._api.get(order.instance_id)
-        except AzureError as error:
+        except FAMILIES as error:
             raise translated(error, "launch") from error
         if (vm.tags or {}).get(OWNER_TAG) != order.owner:
             detail = f"{order.instance_id} belongs to somebody else"
@@ -120,7 +110,7 @@ class Azure:
         """Delete what a failed creation left; where that fails too, it is seen as a stray and ended later."""
         try:
             self._api.delete(name)
-        except AzureError as error:
+        except FAMILIES as error:
             if code_of(error) not in NOT_FOUND:
                 return
 
@@ -174,7 +164,7 @@ class Azure:
         del key, cloud_id
         try:
             self._api.delete(instance_id)
-        except AzureError as error:
+        except FAMILIES as error:
             if code_of(error) not in NOT_FOUND:
                 raise translated(error, "terminate") from error
 

@@ -9,14 +9,12 @@ import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.fleet_commands import print_plan
-from scheduler.demo import Demo, DemoFailedError, DemoReport
+from scheduler.demo import EXAMPLE, Demo, DemoFailedError, DemoReport
 from scheduler.drill import DrillRefusedError
 from scheduler.local import Local, LocalError
 from scheduler.logs import configure_logs
 from scheduler.solve.resilience import ResiliencePrice
 from state.model.plan import Plan, Snapshot
-
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "chat" / "capacity.yaml"
 
 
 def run(spec: Path | None, *, keep: bool, output: Output) -> None:

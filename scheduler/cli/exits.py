@@ -55,6 +55,7 @@ def errors_as_exits() -> Iterator[None]:
     """Turn the errors that a command may meet into messages and exit codes."""
     from inference.errors import InferenceError
     from scheduler.check import UnsafePlanError
+    from scheduler.converge import DeployFailedError
     from scheduler.documents import DocumentError
     from state.store import StoreError
 
@@ -68,6 +69,8 @@ def errors_as_exits() -> Iterator[None]:
         raise fail(Exit.FAILED, f"the plan breaks a rule, so nothing was done: {error}") from error
     except StoreError as error:
         raise fail(Exit.NOT_NOW, f"{error}; try again") from error
+    except DeployFailedError as error:
+        raise fail(Exit.FAILED, f"{error}; what ran before runs on") from error
     except InferenceError as error:
         raise fail(Exit.FAILED, str(error)) from error
     except KeyboardInterrupt as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
+from scheduler.demo import EXAMPLE
 from scheduler.local import Control, Local, LocalError
 from scheduler.settings import load_settings, settings_file
 
@@ -13,7 +14,7 @@ def up(apps: tuple[Path, ...], output: Output) -> None:
     """Start the embedded clouds."""
     local = Local()
     try:
-        settings = local.up(apps, progress=say)
+        settings = local.up(apps or (EXAMPLE.parent,), progress=say)
     except LocalError as error:
         local.down()
         raise fail(Exit.NOT_NOW, str(error)) from error

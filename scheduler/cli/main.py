@@ -155,7 +155,8 @@ def destroy(yes: Yes = False, timeout: Minutes = 30, output: OutputOption = Outp
 @local.command("up")
 def local_up(
     apps: Annotated[
-        list[Path] | None, typer.Option("--apps", help="Folder with Serve applications, for the machines' Python.")
+        list[Path] | None,
+        typer.Option("--apps", help="Folder with Serve applications; examples/chat if none."),
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:

@@ -169,6 +169,16 @@ def test_a_table_that_haproxy_refuses_leaves_the_last_good_one(gateway: HaproxyG
     assert get(gateway).status_code == 200
 
 
+def test_a_long_path_is_no_obstacle(servers: list[Server]) -> None:
+    with TemporaryDirectory(prefix="gw") as folder:
+        gateway = HaproxyGateway(Path(folder) / ("deep" * 30) / "gateway", f"127.0.0.1:{free_port()}")
+
+        gateway.apply(table(*servers))
+
+        assert get(gateway).status_code == 200
+        gateway.stop()
+
+
 def test_starts_again_on_the_last_good_table(gateway: HaproxyGateway, servers: list[Server]) -> None:
     gateway.apply(table(*servers))
     gateway.stop()

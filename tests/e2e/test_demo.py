@@ -203,6 +203,7 @@ def test_nothing_runs_once_the_clouds_are_down(kept: Kept) -> None:
 
     assert [pid for sid in sessions for pid in members(sid)] == []
     assert local.processes() == 0
+    assert '"daemon_stopped"' in (kept.home / "daemon.log").read_text().splitlines()[-1]
 
 
 def started_demo(home: Path, seconds: float) -> subprocess.Popen[bytes]:

@@ -1,10 +1,12 @@
+from dataclasses import replace
 from datetime import timedelta
 
-from scheduler.converge import TickedElsewhereError, await_settled, converge
+from scheduler.converge import DeployFailedError, FailureWatch, TickedElsewhereError, await_settled, converge
 from scheduler.daemon import Daemon
 from state.model.history import PLAN_REFUSED
-from state.model.plan import Plan
-from tests.builders import a_spec, an_offer, application
+from state.model.ids import PlanId
+from state.model.plan import Placement, Plan
+from tests.builders import NOON, a_spec, an_offer, application
 from tests.world import World
 
 MINUTE = timedelta(minutes=1)
@@ -54,8 +56,6 @@ def test_an_error_of_one_tick_ends_nothing() -> None:
 
 
 def test_an_unsafe_plan_is_told_and_not_executed() -> None:
-    from dataclasses import replace
-
     world = a_world()
     tight = replace(world.outside, limits=replace(world.outside.limits, actions_per_plan=0))
 
@@ -83,6 +83,23 @@ def test_a_command_gives_up_in_time() -> None:
 
     assert converge(world.outside, MINUTE) is None
     assert await_settled(world.outside, MINUTE) is None
+
+
+def test_a_deployment_that_goes_on_failing_is_told_before_the_time_is_up() -> None:
+    import pytest
+
+    plan = Plan(
+        PlanId("p"), NOON, 1, Placement(), (), (), (), ("aws/us-east-1: chat DEPLOY_FAILED, 0 of 2: no module x",)
+    )
+    watch = FailureWatch()
+
+    for _ in range(4):
+        watch.look(plan)
+    watch.look(replace(plan, waiting=()))
+    for _ in range(4):
+        watch.look(plan)
+    with pytest.raises(DeployFailedError, match="no module x"):
+        watch.look(plan)
 
 
 def test_a_command_does_not_tick_beside_a_daemon() -> None:

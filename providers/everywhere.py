@@ -1,0 +1,35 @@
+"""One look at every region of a cloud, in parallel; one that fails is blind, and hides nothing else."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from providers.base import Sighting
+from state.model.ids import RegionId
+
+Item = TypeVar("Item")
+
+
+def look_everywhere(
+    regions: tuple[RegionId, ...],
+    look: Callable[[RegionId], list[Item]],
+    failures: tuple[type[Exception], ...],
+    reason: Callable[[Exception], str],
+) -> Sighting[Item]:
+    """Return what *look* sees in all regions.
+
+    Args:
+        regions: Where to look.
+        look: Sees one region whole.
+        failures: The exceptions by which the cloud's SDK says that it could not.
+        reason: Puts such an exception into words.
+    """
+    items: list[Item] = []
+    blind: dict[RegionId, str] = {}
+    with ThreadPoolExecutor(len(regions)) as pool:
+        for region, future in [(region, pool.submit(look, region)) for region in regions]:
+            try:
+                items += future.result()
+            except failures as error:
+                blind[region] = reason(error)
+    return Sighting(tuple(items), blind)
