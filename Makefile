@@ -36,8 +36,8 @@ demo: $(VENV)/.runtime ## Show the whole product on this computer
 test: $(VENV)/.dev ## Run every test, real Ray included
 	@$(BIN)/pytest -rs $(ARGS)
 
-test-fast: $(VENV)/.dev ## Run the tests that need no Ray
-	@$(BIN)/pytest -rs -m "not e2e" $(ARGS)
+test-fast: $(VENV)/.dev ## Run the tests without Ray and clouds, with fewer examples of each property
+	@SKERRY_EXAMPLES=15 $(BIN)/pytest -rs -m "not e2e and not clouds" $(ARGS)
 
 check: $(VENV)/.dev ## Lint, types, import contracts: what CI runs beside the tests
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "ruff: fine"

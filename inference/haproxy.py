@@ -16,7 +16,8 @@ global
     fd-hard-limit 40000
     # A request is sent again only if it fits the buffer, and prompts are long.
     tune.bufsize 65536
-    hard-stop-after 60s
+    # A process whose table was replaced may finish its answers, which stream for minutes.
+    hard-stop-after 15m
     stats socket {folder}/stats.sock mode 600 level admin
     log stdout format raw local0 warning
 
@@ -27,11 +28,19 @@ defaults
     timeout server 300s
     timeout queue 30s
     timeout check 2s
+    timeout http-keep-alive 30s
+    # A replaced process answers once more on an idle connection, and then says that it closes.
+    option idle-close-on-response
     option redispatch 1
     retries 3
     # Inference has no side effects, so a request that a dying cell swallowed may be sent again.
     retry-on conn-failure empty-response response-timeout 503
-    default-server check inter 1s fastinter 300ms downinter 1s fall 2 rise 2 on-marked-down shutdown-sessions
+    default-server check inter 1s fastinter 300ms downinter 1s fall 2 rise 2
+    # A cell that is only being drained finishes its answers; one that is cut off is noticed by keep-alive probes.
+    option srvtcpka
+    srvtcpka-idle 5s
+    srvtcpka-intvl 5s
+    srvtcpka-cnt 3
 
 frontend gateway
     bind {listen}

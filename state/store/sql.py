@@ -39,7 +39,8 @@ LEASE: Final = "tick"
 def connect(url: str) -> Engine:
     """Return an engine; on SQLite one that writes durably and waits for other writers."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
+        # Without a driver's name SQLAlchemy would look for one that is not ours.
+        return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
     path = url.removeprefix("sqlite:///")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})

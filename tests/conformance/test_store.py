@@ -258,6 +258,6 @@ class TestPostgres(StoreContract):
             connection.execute(sa.text("DROP SCHEMA public CASCADE"))
             connection.execute(sa.text("CREATE SCHEMA public"))
         engine.dispose()
-        store = SqlStore(url)
+        store = SqlStore(server)
         yield store
         store.close()
