@@ -173,14 +173,14 @@ def _surplus(placement: Placement, snapshot: Snapshot) -> Iterator[Instance]:
     for instance in snapshot.instances:
         if instance.is_standing and _may_be_ended(snapshot, instance.region):
             by_offer.setdefault((instance.key, instance.role), []).append(instance)
+    late = {instance.id for instance in snapshot.instances if _never_joined(instance, snapshot)}
     for offer, instances in sorted(by_offer.items()):
         is_lost = is_excluded(snapshot, offer[0].region)
         count = len(instances) - (0 if is_lost else targets[offer])
         missed = sorted(instances, key=lambda i: (i.status is not _S.REQUESTED, _replicas_on(snapshot, i), i.id))
-        yield from missed[: max(0, count)]
-    for instance in snapshot.instances:
-        if _never_joined(instance, snapshot):
-            yield instance
+        for number, instance in enumerate(missed):
+            if number < count or instance.id in late:
+                yield instance
 
 
 def _may_be_ended(snapshot: Snapshot, region: RegionId) -> bool:

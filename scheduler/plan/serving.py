@@ -7,7 +7,7 @@ when the gateway sends it nothing there any more.
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from inference.config import CellShare, application_config, cell_config, is_deployed
 from scheduler.plan.ready import Readiness
@@ -16,6 +16,9 @@ from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
 from state.model.plan import CellSettings, Placement, Serve, Snapshot, Wanted
 from state.model.serving import ApplicationStatus, CellStatus
+
+ROLLING_PARTS: Final = 5
+"""Serve replaces this part of a deployment's replicas at a time, and one at least. Source: Ray Serve's default."""
 
 
 @dataclass(slots=True)
@@ -86,7 +89,7 @@ def _serve_cell(
         elif deployed is not None and not _same_shape(config, deployed):
             restarts = True
             changes.restarting.add(name)
-            _let_surge(config, share)
+            _let_surge(config, share, deployed)
         if deployed is None or not is_deployed(config, json.loads(deployed.config)):
             reasons.append(f"{name} x {share.replicas}")
         elif deployed.replicas_ready < share.replicas or deployed.status != "RUNNING":
@@ -114,8 +117,10 @@ def _busy(snapshot: Snapshot, changes: ServingChanges, name: ApplicationName) ->
     return name in changes.restarting or any(status is not None and status.status != "RUNNING" for status in statuses)
 
 
-def _let_surge(config: dict[str, Any], share: CellShare) -> None:
-    """Let Serve start the new replicas before it stops the old: a new shape runs on other machines anyway."""
+def _let_surge(config: dict[str, Any], share: CellShare, deployed: ApplicationStatus) -> None:
+    """Let Serve start the new replicas before it stops the old, where they run on other machines."""
+    if not _moves(config, deployed):
+        return
     for deployment in config["deployments"]:
         if deployment["name"] == share.application.serve.deployment:
             deployment.setdefault("max_surge_percent", 100)
@@ -131,16 +136,18 @@ def _may_change(
     """Return whether going to *config* leaves enough ready.
 
     What replaces every replica of a cell is done in one cell at a time, while no other cell is at it.
+    Serve does it a fifth at a time; where one cell alone serves an application there is no other way.
     """
-    is_same = _same_shape(config, deployed)
-    if not is_same and is_busy and deployed.status == "RUNNING":
-        return False
-    if not is_same and _moves(config, deployed):
-        return share.region in ready.joined
     target = deployed.replicas_target if deployed.replicas_target is not None else deployed.replicas_ready
-    if is_same and share.replicas >= target:
-        return True
-    return ready.may_lower(deployed.name, share.region, share.replicas if is_same else 0)
+    if _same_shape(config, deployed):
+        return share.replicas >= target or ready.may_lower(deployed.name, share.region, share.replicas)
+    if is_busy and deployed.status == "RUNNING":
+        return False
+    if _moves(config, deployed):
+        return share.region in ready.joined
+    rolling = max(1, -(-target // ROLLING_PARTS))
+    is_alone = ready.capacity_without(deployed.name, share.region, lasting=False) == 0
+    return is_alone or ready.may_lower(deployed.name, share.region, target - rolling)
 
 
 def _same_shape(config: dict[str, Any], deployed: ApplicationStatus) -> bool:

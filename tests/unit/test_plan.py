@@ -115,6 +115,32 @@ def test_a_change_that_restarts_replicas_is_made_in_one_cell_at_a_time() -> None
     assert sum(restarts) == 3
 
 
+def test_an_application_in_one_cell_alone_can_still_be_changed() -> None:
+    world = World(an_offer(US, "1"))
+    want(world, 2, survive={"any": "none"})
+    world.settle()
+
+    want(world, 2, shapes=[{"gpu": "L4", "cpus": 2}], survive={"any": "none"})
+    world.settle()
+
+    assert '"num_cpus":2' in (world.cells[RegionId(US)].config or "")
+
+
+def test_a_machine_that_is_neither_wanted_nor_joined_is_ended_once() -> None:
+    world = a_world(3, survive={"any": "none"})
+    world.settle()
+    cell = world.cells[RegionId(US)]
+    alive = cell._alive  # noqa: SLF001  the fake's own source of machines
+    late = {seen.instance_id for seen, role in alive() if role is Role.WORKER}
+    cell._alive = lambda: (pair for pair in alive() if pair[0].instance_id not in late)  # noqa: SLF001
+    world.run(timedelta(minutes=14))
+
+    want(world, 1, survive={"any": "none"})
+    for _ in range(20):
+        ended = [a.instance_id for a in world.tick().actions if isinstance(a, Terminate)]
+        assert len(ended) == len(set(ended))
+
+
 def test_the_loss_of_a_regions_only_machine_to_a_known_end_is_no_loss_of_the_region() -> None:
     world = a_world(2)
     world.settle()
