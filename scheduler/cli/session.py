@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import typer
 from rich.console import Console
-from rich.status import Status
 
-from scheduler.cli.exits import Exit, fail
+from scheduler.cli.exits import Exit, fail, say
 from scheduler.logs import configure_logs
 from scheduler.outside import Outside
 from scheduler.settings import Settings, load_settings, settings_file
@@ -20,9 +20,33 @@ def console() -> Console:
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 180, highlight=False)
 
 
+class Progress(Protocol):
+    """Where a command says what it is doing."""
+
+    def update(self, text: str) -> None:
+        """Say what is done now."""
+
+
+class _Lines:
+    """Progress where nobody watches: a line for each new thing."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def update(self, text: str) -> None:
+        if text != self._last:
+            self._last = text
+            say(text)
+
+
 @contextmanager
-def working(text: str) -> Iterator[Status]:
-    """Show on standard error that something takes a while."""
+def working(text: str) -> Iterator[Progress]:
+    """Show on standard error that something takes a while: a spinner, or lines where that is no terminal."""
+    if not sys.stderr.isatty():
+        lines = _Lines()
+        lines.update(text)
+        yield lines
+        return
     with Console(stderr=True).status(text) as status:
         yield status
 

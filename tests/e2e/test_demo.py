@@ -226,7 +226,8 @@ def test_ctrl_c_at_any_moment_leaves_nothing(seconds: float) -> None:
 
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(timeout=120) == 130
+    # Interrupted before Python has even loaded the command, it ends by the signal itself.
+    assert process.wait(timeout=120) in {130, -signal.SIGINT}
     assert Local(home).sessions() == ()
 
 
