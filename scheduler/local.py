@@ -1,12 +1,14 @@
 """The embedded clouds of one SKERRY_HOME: start them, stop them, and clean up after a crash."""
 
+import fcntl
 import json
 import os
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -178,6 +180,23 @@ class Local:
     def processes(self) -> int:
         """Return how many processes of this home run."""
         return sum(len(members(sid)) for sid in self.sessions())
+
+
+@contextmanager
+def alone_in(home: Path) -> Iterator[None]:
+    """Hold a home against a second demo, which would take the first one's processes for stale ones.
+
+    Raises:
+        LocalError: Another process holds it.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            msg = f"another demo runs in {home}; let it end, or set SKERRY_HOME to another folder"
+            raise LocalError(msg) from error
+        yield
 
 
 class Control:

@@ -11,7 +11,7 @@ from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.fleet_commands import print_plan
 from scheduler.demo import EXAMPLE, Demo, DemoFailedError, DemoReport
 from scheduler.drill import DrillRefusedError
-from scheduler.local import Local, LocalError
+from scheduler.local import Local, LocalError, alone_in
 from scheduler.logs import configure_logs
 from scheduler.solve.resilience import ResiliencePrice
 from state.model.plan import Plan, Snapshot
@@ -21,14 +21,16 @@ def run(spec: Path | None, *, keep: bool, output: Output) -> None:
     """Run the demo, and end everything whatever happens."""
     configure_logs(quiet=True)
     signal.signal(signal.SIGTERM, _interrupt)
-    story = Demo(spec or EXAMPLE, Local(), say)
+    local = Local()
+    story = Demo(spec or EXAMPLE, local, say)
 
     def show_plan(plan: Plan, resilience: tuple[ResiliencePrice, ...], _snapshot: Snapshot) -> None:
         if output is Output.TEXT:
             print_plan(plan, resilience)
 
     try:
-        report = story.run(show_plan, keep=keep)
+        with alone_in(local.home):
+            report = story.run(show_plan, keep=keep)
     except (LocalError, DemoFailedError, DrillRefusedError) as error:
         if output is Output.JSON:
             answer_json(story.report.as_json())

@@ -14,7 +14,7 @@ import yaml
 
 from scheduler.cli.reference import reference
 from scheduler.cli.spec_commands import spec_schema
-from scheduler.local import Pace, provider_settings
+from scheduler.local import Pace, alone_in, provider_settings
 from tests.conformance.clouds import embedded_clouds
 
 ROOT = Path(__file__).parents[2]
@@ -201,6 +201,14 @@ def test_every_command_has_help(command: str, tmp_path: Path) -> None:
 def test_local_down_with_nothing_running_is_done(tmp_path: Path) -> None:
     assert skerry(tmp_path, "local", "down").code == 0
     assert json.loads(skerry(tmp_path, "local", "status", "--output", "json").out)["running"] is False
+
+
+def test_a_second_demo_in_the_same_home_does_not_end_the_first(tmp_path: Path) -> None:
+    with alone_in(tmp_path):
+        ran = skerry(tmp_path, "demo")
+
+    assert ran.code == 1
+    assert "another demo runs in" in ran.err
 
 
 def test_local_up_does_not_overwrite_settings_for_real_clouds(tmp_path: Path) -> None:
