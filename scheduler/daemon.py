@@ -48,7 +48,6 @@ class Daemon:
         self.holder = holder or f"daemon-{os.getpid()}"
         self._stop = threading.Event()
         self._log = structlog.get_logger()
-        self.last_plan: Plan | None = None
 
     def tick_once(self) -> Plan | None:
         """Tick, unless another holds the lease; no error of one tick ends the daemon."""
@@ -71,7 +70,6 @@ class Daemon:
         except Exception:  # noqa: BLE001  the one place: no error of a tick ends the daemon, and the log has it whole
             self._log.exception(TICK_FAILED)
             return None
-        self.last_plan = plan
         if any(health.reason == ISOLATED for health in plan.health):
             self._log.error(OBSERVER_ISOLATED, reason=ISOLATED)
         with bound_contextvars(plan=plan.id):
@@ -110,7 +108,3 @@ class Daemon:
         scheduler.shutdown(wait=True)
         self._outside.store.release_lease(self.holder)
         self._log.info(DAEMON_STOPPED, holder=self.holder)
-
-    def stop(self) -> None:
-        """Let `run` come to its end."""
-        self._stop.set()

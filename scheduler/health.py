@@ -88,6 +88,8 @@ def _failed(health: RegionHealth, failure: str, now: datetime, knobs: HealthKnob
 
 def _clean(health: RegionHealth, signals: RegionSignals, now: datetime, knobs: HealthKnobs) -> RegionHealth:
     since = health.clean_since or now
+    if health.reason == ISOLATED:
+        health = replace(health, reason="")  # somebody answers again, so it is over
     served = min(signals.replicas_wanted, max(signals.replicas_ready, 0))
     health = replace(
         health, failing_since=None, clean_since=since, replicas_served=served, workers_served=signals.workers

@@ -6,7 +6,6 @@ from typing import Final, TypeVar
 
 from inference.base import Placed
 from providers.base import Provider, Sighting
-from providers.regions import KNOWN
 from scheduler.health import assess
 from scheduler.outside import Outside
 from scheduler.recognise import recognise
@@ -59,7 +58,6 @@ def observe(outside: Outside) -> Snapshot:
         cells=seen_cells,
         health=assess(known.health, signals, now, outside.knobs),
         routing=outside.gateway.table(),
-        regions=tuple(KNOWN[c.region] for c in outside.cell_settings if c.region in KNOWN),
         cell_settings=outside.cell_settings,
         limits=outside.limits,
     )

@@ -15,7 +15,6 @@ from state.model.ids import RegionId, region_id
 HERE: Final = Path(__file__).parent
 CATALOG: Final = HERE / "catalog"
 FIRST_NETWORK: Final = 10
-LAST_NETWORK: Final = 250
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,6 @@ class OutOfStockError(Exception):
     """The zone has no more machines of that type in that market."""
 
 
-class OverQuotaError(Exception):
-    """The account may not have more."""
-
-
 @dataclass(slots=True)
 class Rented:
     """A machine that exists, whatever its cloud's API says of it at the moment."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from state.model.catalog import Machine, Offer, OfferKey, Quota, Region, Shortage
+from state.model.catalog import Machine, Offer, OfferKey, Quota, Shortage
 from state.model.health import RegionHealth
 from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId
 from state.model.inventory import CloudInstance, Instance, Role
@@ -79,7 +79,6 @@ class Snapshot:
     health: tuple[RegionHealth, ...] = ()
     routing: RoutingTable | None = None
     """What the gateway routes by now; None where it has no table yet."""
-    regions: tuple[Region, ...] = ()
     cell_settings: tuple[CellSettings, ...] = ()
     limits: Limits = Limits()
 

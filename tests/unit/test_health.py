@@ -99,6 +99,9 @@ def test_if_every_region_looks_down_it_is_us() -> None:
     assert set(states(known).values()) == {HealthState.HEALTHY}
     assert {health.reason for health in known} == {ISOLATED}
 
+    known = step(known, 310, serving(), serving(OTHER))
+    assert ISOLATED not in {health.reason for health in known}
+
 
 def test_a_region_comes_back_in_steps_after_10_clean_minutes_each() -> None:
     down = RegionHealth(a_region(), HealthState.DOWN, NOON, established=True)
