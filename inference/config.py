@@ -54,14 +54,26 @@ def application_config(share: CellShare) -> dict[str, Any]:
     placed.pop("autoscaling_config", None)
     placed["num_replicas"] = share.replicas
     options: dict[str, Any] = dict(placed.get("ray_actor_options") or {})
-    options["num_gpus"] = share.shape.count
+    shape = share.shape
+    options["num_gpus"] = shape.count if shape.count < 1 else int(shape.count)
     options["num_cpus"] = share.shape.cpus
     if share.shape.memory_gib:
         options["memory"] = int(share.shape.memory_gib * GIB)
     resources: dict[str, float] = options.get("resources") or {}
     options["resources"] = {**resources, gpu_resource(share.shape.gpu): GPU_RESOURCE_SHARE}
     placed["ray_actor_options"] = options
+    if shape.machines > 1:
+        placed["placement_group_bundles"] = [_bundle(options) for _ in range(shape.machines)]
+        placed["placement_group_strategy"] = "STRICT_SPREAD"  # one bundle on each machine, all or none
     return config
+
+
+def _bundle(options: dict[str, Any]) -> dict[str, float]:
+    """Return what a replica takes of each of its machines, in Ray's words."""
+    bundle = {"GPU": options["num_gpus"], "CPU": options["num_cpus"], **options["resources"]}
+    if "memory" in options:
+        bundle["memory"] = options["memory"]
+    return bundle
 
 
 def cell_config(settings: CellSettings, applications: Iterable[dict[str, Any]]) -> str:

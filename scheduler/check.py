@@ -11,7 +11,7 @@ from state.model.inventory import Role
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import Drain, Launch, Plan, Route, Serve, Snapshot, Survival, Terminate
 from state.model.spec import FateDomain
-from state.model.units import total
+from state.model.units import MILLI, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,13 @@ def _fits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     for machine in plan.placement.machines:
         if machine.role is Role.WORKER:
             key = machine.offer.key
-            gpus[key.region, key.instance_type] += machine.count * machine.offer.machine.gpus
+            gpus[key.region, key.instance_type] += machine.count * machine.offer.machine.gpus * MILLI
     for replicas in plan.placement.replicas:
         shape = snapshot.wanted.spec.applications[replicas.application].shapes[replicas.shape]
-        gpus[replicas.region, replicas.instance_type] -= replicas.count * shape.count
+        gpus[replicas.region, replicas.instance_type] -= replicas.count * shape.gpu_milli * shape.machines
     for (region, instance_type), left in sorted(gpus.items()):
         if left < 0:
-            yield Finding("packing", f"{region}: {instance_type} lacks {-left} GPUs")
+            yield Finding("packing", f"{region}: {instance_type} lacks {-left / MILLI:g} GPUs")
 
 
 def _laws(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:

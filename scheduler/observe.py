@@ -32,6 +32,7 @@ def observe(outside: Outside) -> Snapshot:
     known = outside.store.load()
     now = outside.clock.now()
     owner = outside.store.installation()
+    last = outside.store.last_plan()
     with ThreadPoolExecutor(PARALLEL_LOOKS) as pool:
         machines = _ask(pool, outside.providers, lambda p: p.instances(owner))
         offers = _ask(pool, outside.providers, lambda p: p.offers())
@@ -60,6 +61,8 @@ def observe(outside: Outside) -> Snapshot:
         routing=outside.gateway.table(),
         cell_settings=outside.cell_settings,
         limits=outside.limits,
+        placed=() if last is None else last.placement.replicas,
+        latencies=outside.latencies,
     )
 
 

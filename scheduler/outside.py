@@ -7,7 +7,7 @@ from inference.base import CellFactory, Gateway
 from providers.base import Provider
 from state.clock import Clock
 from state.model.health import HealthKnobs
-from state.model.ids import ProviderName
+from state.model.ids import ProviderName, RegionId
 from state.model.plan import CellSettings, Limits
 from state.store import Store
 
@@ -24,3 +24,5 @@ class Outside:
     cell_settings: tuple[CellSettings, ...]
     knobs: HealthKnobs
     limits: Limits
+    latencies: tuple[tuple[RegionId, RegionId, float], ...] = ()
+    """Measured round trips between regions, in milliseconds."""

@@ -10,6 +10,7 @@ from typing import Final
 from inference.gateway import HaproxyGateway
 from inference.ray_serve import RayCells
 from providers.build import build_providers
+from scheduler.latency_file import read_latencies
 from scheduler.outside import Outside
 from scheduler.settings import Settings
 from state.clock import Clock, SystemClock
@@ -56,6 +57,7 @@ def open_outside(settings: Settings, store: Store | None = None, clock: Clock | 
         cell_settings=settings.cell_settings,
         knobs=settings.knobs,
         limits=settings.bounds,
+        latencies=() if settings.latency_table is None else read_latencies(Path(settings.latency_table)),
     )
 
 

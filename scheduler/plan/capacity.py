@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from scheduler.plan.ready import Readiness
-from scheduler.solve.feasible import is_excluded, untouchable
+from scheduler.solve.groups import is_excluded, untouchable
 from state.model.catalog import OfferKey
 from state.model.health import HealthState
 from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId, derive_id

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from inference.config import CellShare, application_config, cell_config, is_deployed
 from scheduler.plan.ready import Readiness
-from scheduler.solve.feasible import is_excluded, untouchable
+from scheduler.solve.groups import is_excluded, untouchable
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
 from state.model.plan import CellSettings, Placement, Serve, Snapshot, Wanted

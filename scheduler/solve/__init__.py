@@ -1,89 +1,99 @@
 """solve(snapshot): how many replicas and machines are to stand where, at least cost. Pure."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
+from scheduler.solve.answer import Answer, objective
 from scheduler.solve.certificate import breaches, certificate
-from scheduler.solve.feasible import Candidates, candidates
-from scheduler.solve.highs import Answer, Program, minimise
-from scheduler.solve.packing import misfit
-from scheduler.solve.program import Columns, build
-from scheduler.solve.read import read_placement
-from state.model.plan import Placement, Snapshot, Unplaced
+from scheduler.solve.exact import solve_exactly
+from scheduler.solve.groups import sold
+from scheduler.solve.highs import Work
+from scheduler.solve.pose import Posed, pose
+from scheduler.solve.read import nothing, read_placement
+from state.model.plan import Placement, Snapshot
 from state.model.spec import CapacitySpec
-from state.model.units import MILLI
+
+EXACT_APPLICATIONS: Final = 25
+EXACT_PAIRS: Final = 600
+"""Up to these sizes the exact program is solved at once; beyond them the search comes first."""
+HOPEFUL: Final = 15
+"""Up to so many applications it is worth asking for a proof at all."""
 
 
-def solve(snapshot: Snapshot) -> Placement:
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard to try."""
+
+    exact_seconds: float = 5.0
+    """How long the exact program may take where it is used: a tick must not wait longer."""
+    always_exact: bool = False
+    """Ask for a proof beyond the sizes where that is quick: from the search's answer, for up to `exact_seconds`."""
+    gap: float = 1e-4
+    scale: float = 1.0
+    """How many times the usual work the search does."""
+
+
+USUAL: Final = Effort()
+
+
+def solve(snapshot: Snapshot, effort: Effort = USUAL) -> Placement:
     """Return the cheapest placement that keeps every rule of the spec.
 
     Where no placement does, the one that serves most, by priority; what found no place is returned
-    with the causes counted. The cost lies at most `gap` above the optimum.
+    with the causes counted. The cost lies at most `gap` above the optimum, where that is known.
     """
     if snapshot.wanted is None:
         return Placement()
     spec = snapshot.wanted.spec
-    chosen = candidates(snapshot, spec)
-    while True:
-        program, columns = build(snapshot, spec, chosen)
-        answer = _cheapest(spec, program, columns)
-        if answer is None:
-            return _nothing(spec, chosen)
-        bad = misfit(spec, chosen, columns, answer)
-        if bad is None:
-            break
-        chosen = replace(chosen, pairs=tuple(pair for n, pair in enumerate(chosen.pairs) if n not in bad))
-    placement = read_placement(snapshot, spec, chosen, columns, answer)
-    return replace(placement, certificate=certificate(spec, placement), breaches=breaches(spec, placement))
+    posed = pose(snapshot, spec, sold(snapshot, spec))
+    found = _answered(posed, spec, effort)
+    if found is None:
+        placement = nothing(spec, posed)
+    else:
+        placement = read_placement(snapshot, spec, *found)
+        posed = found[0]
+    placement = replace(placement, certificate=certificate(spec, placement, posed))
+    return replace(placement, breaches=breaches(spec, placement))
 
 
-def _cheapest(spec: CapacitySpec, program: Program, columns: Columns) -> Answer | None:
-    """Return the optimum; where the rules cannot all be kept, that of the least breach, by priority.
-
-    First as much demand as possible is served, application by priority class, then as little as
-    possible is left exposed; only then is cost looked at.
-    """
-    answer = minimise(program)
-    if answer is not None:
-        return answer
-    demand = {name: application.demand.milli for name, application in spec.named()}
-    for name, short in columns.short.items():
-        program.upper[short] = float(demand[name])
-        for column in columns.exposed[name]:
-            program.upper[column] = float(max(demand[name], MILLI))
-    by_priority: dict[int, list[str]] = {}
-    for name, application in spec.named():
-        by_priority.setdefault(application.priority, []).append(name)
-    for priority in sorted(by_priority, reverse=True):
-        names = [name for name, _ in spec.named() if name in by_priority[priority]]
-        for group in ([columns.short[n] for n in names], [c for n in names for c in columns.exposed[n]]):
-            answer = _fixed_at_least(program, group)
-            if answer is None:
-                return None
-    return minimise(program)
+def _answered(posed: Posed, spec: CapacitySpec, effort: Effort) -> tuple[Posed, Answer] | None:
+    p = posed.problem
+    work = Work(effort.gap, effort.exact_seconds)
+    if p.applications <= EXACT_APPLICATIONS and p.pairs <= EXACT_PAIRS:
+        exact = solve_exactly(posed, spec, work)
+        if exact is not None and (exact[1].gap or 0.0) <= 2 * effort.gap:
+            return exact
+        return _better(exact, _searched(posed, spec, effort))
+    found = _searched(posed, spec, effort)
+    if effort.always_exact and p.applications <= HOPEFUL and found is not None:
+        return _better(solve_exactly(found[0], spec, work, found[1]), found)
+    return found
 
 
-def _fixed_at_least(program: Program, breaches: list[int]) -> Answer | None:
-    """Make the sum of *breaches* as small as it can be, and keep it there."""
-    cost = [0.0] * len(program.cost)
-    for column in breaches:
-        cost[column] = 1.0
-    answer = minimise(program, cost)
-    if answer is not None and breaches:
-        least = sum(answer.values[column] for column in breaches)
-        program.row(dict.fromkeys(breaches, 1.0), at_most=max(0.0, least) * (1 + 1e-9) + 1e-6)
-    return answer
+def _searched(posed: Posed, spec: CapacitySpec, effort: Effort) -> tuple[Posed, Answer] | None:
+    # Small fleets never pay for loading the compiler.
+    from scheduler.solve.search.solve import solve_by_search  # noqa: PLC0415
+
+    return solve_by_search(posed, spec, effort.scale)
 
 
-def _nothing(spec: CapacitySpec, chosen: Candidates) -> Placement:
-    """Return the placement of nothing, with the reasons."""
-    unplaced = tuple(
-        Unplaced(
-            name,
-            application.demand.milli,
-            application.demand.milli,
-            tuple((cause, count) for app, cause, count in chosen.refusals if app == name),
-        )
-        for name, application in spec.named()
-    )
-    placement = Placement(unplaced=unplaced, refusals=chosen.refusals)
-    return replace(placement, certificate=certificate(spec, placement), breaches=breaches(spec, placement))
+def _better(one: tuple[Posed, Answer] | None, other: tuple[Posed, Answer] | None) -> tuple[Posed, Answer] | None:
+    """Return the cheaper of two answers; the first where they are equal, or where the second serves less."""
+    if one is None or other is None:
+        return one or other
+    if _served(*other) < _served(*one):
+        return one
+    if _served(*other) > _served(*one):
+        return other
+    return one if objective(one[0].problem, one[1]) <= objective(other[0].problem, other[1]) else other
+
+
+def _served(posed: Posed, answer: Answer) -> float:
+    """Return what demand is served, each application's at its weight."""
+    p = posed.problem
+    carried = answer.replicas * p.each
+    served = 0.0
+    for a in range(p.applications):
+        here = int(carried[int(p.first[a]) : int(p.first[a + 1])].sum())
+        served += float(p.weight[a]) * min(here, int(p.demand[a]))
+    return served

@@ -3,6 +3,7 @@
 HiGHS runs on one thread with a fixed seed, so that equal programs give equal answers.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,7 +40,7 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Point:
     """A point that keeps every row, and how far from the optimum it can be at most."""
 
     values: tuple[float, ...]
@@ -51,21 +52,55 @@ class Answer:
         return round(self.values[column])
 
 
-def minimise(program: Program, cost: list[float] | None = None) -> Answer | None:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How far HiGHS is to go."""
+
+    gap: float = GAP
+    seconds: float = TIME_LIMIT_S
+
+
+USUAL: Final = Work()
+
+
+def minimise(
+    program: Program, cost: list[float] | None = None, work: Work = USUAL, start: Mapping[int, float] | None = None
+) -> Point | None:
     """Return the best point found, or None where there is none.
 
     Args:
         program: The program.
         cost: Costs to use instead of the program's own, one per column.
+        work: How near the optimum, and how long at most.
+        start: Values of some columns at a feasible point to start from.
     """
+    model = _loaded(program, program.cost if cost is None else cost, work)
+    if start:
+        model.setSolution(len(start), np.array(list(start), np.int32), np.array(list(start.values()), np.float64))
+    model.run()
+    info = model.getInfo()
+    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        return None
+    values = tuple(model.getSolution().col_value)
+    gap = info.mip_gap if any(program.integer) and np.isfinite(info.mip_gap) else 0.0
+    return Point(values, info.objective_function_value, max(0.0, gap))
+
+
+def least(program: Program, work: Work) -> float:
+    """Return a proven lower bound on the optimum."""
+    model = _loaded(program, program.cost, work)
+    model.run()
+    return float(model.getInfo().mip_dual_bound)
+
+
+def _loaded(program: Program, cost: list[float], work: Work) -> highspy.Highs:
     model = highspy.Highs()  # type: ignore[no-untyped-call]
     model.silent()  # it would print on standard output, which belongs to the commands
-    for name, value in (("threads", 1), ("random_seed", 1), ("time_limit", TIME_LIMIT_S), ("mip_rel_gap", GAP)):
+    for name, value in (("threads", 1), ("random_seed", 1), ("time_limit", work.seconds), ("mip_rel_gap", work.gap)):
         model.setOptionValue(name, value)
     count = len(program.lower)
     model.addVars(count, np.array(program.lower), np.array(program.upper))
-    costs = np.array(program.cost if cost is None else cost, dtype=np.float64)
-    model.changeColsCost(count, np.arange(count, dtype=np.int32), costs)
+    model.changeColsCost(count, np.arange(count, dtype=np.int32), np.array(cost, dtype=np.float64))
     kinds = [highspy.HighsVarType.kInteger if whole else highspy.HighsVarType.kContinuous for whole in program.integer]
     model.changeColsIntegrality(count, np.arange(count, dtype=np.int32), np.array(kinds))
     starts, indices, values = [0], list[int](), list[float]()
@@ -82,10 +117,4 @@ def minimise(program: Program, cost: list[float] | None = None) -> Answer | None
         np.array(indices, dtype=np.int32),
         np.array(values, dtype=np.float64),
     )
-    model.run()
-    info = model.getInfo()
-    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
-        return None
-    solution = tuple(model.getSolution().col_value)
-    gap = info.mip_gap if any(program.integer) and np.isfinite(info.mip_gap) else 0.0
-    return Answer(solution, info.objective_function_value, max(0.0, gap))
+    return model

@@ -1,6 +1,6 @@
 """Whether replicas really fit into the machines that were counted for them.
 
-The program sums needs over a group's machines, which is exact for one shape alone and for needs that are
+Counting sums needs over a group's machines, which is exact for one shape alone and for needs that are
 powers of two. For others, first-fit-decreasing must find a way; where it does not, the group is left to
 the shape that uses it most, which is exact again. It is a proof by construction, so a plan never counts on
 a packing that nobody has seen.
@@ -8,47 +8,60 @@ a packing that nobody has seen.
 
 from collections import defaultdict
 
-from scheduler.solve.feasible import Candidates, Group
-from scheduler.solve.highs import Answer
-from scheduler.solve.program import Columns
+import numpy as np
+
+from scheduler.solve.pose import Posed
+from scheduler.solve.problem import Flags, Problem, Whole
+from state.model.catalog import Machine
 from state.model.spec import CapacitySpec, Shape
+from state.model.units import MILLI
 
-Need = tuple[int, float, float]
+Need = tuple[float, float, float]
 
 
-def misfit(spec: CapacitySpec, chosen: Candidates, columns: Columns, answer: Answer) -> frozenset[int] | None:
-    """Return the pairs to give up because their group cannot be packed, or None where all fits."""
-    shapes = {name: application.shapes for name, application in spec.named()}
+def misfit(posed: Posed, spec: CapacitySpec, counts: Whole, machines: Whole) -> Flags | None:
+    """Return which pairs stay if those whose group cannot be packed go, or None where all fits."""
+    p = posed.problem
+    shapes = [application.shapes for _, application in spec.named()]
+    owner = np.repeat(np.arange(p.applications), np.diff(p.first))
     used: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for number, pair in enumerate(chosen.pairs):
-        count = answer.count(columns.replicas[number])
-        if count:
-            used[pair.group].append((count, number))
-    for index, group in enumerate(chosen.groups):
-        counts = used[index]
-        needs = [
-            (_need(shapes[chosen.pairs[number].application][chosen.pairs[number].shape]), count)
-            for count, number in counts
-        ]
-        if not packs(group, answer.count(columns.machines[index]), needs):
-            most = max(counts)[1]
-            return frozenset(n for n, pair in enumerate(chosen.pairs) if pair.group == index and n != most)
-    return None
+    for j in np.flatnonzero(counts):
+        used[int(p.group[j])].append((int(counts[j]), int(j)))
+    stays = np.ones(p.pairs, np.bool_)
+    for g, members in sorted(used.items()):
+        if len(members) == 1:
+            continue  # the bound by replicas per machine is exact
+        wanted = [(shapes[owner[j]][p.shape[j]], count) for count, j in members]
+        if not packs(posed.sold.groups[g].machine, int(machines[g]), wanted):
+            most = max(members)[1]
+            stays &= (p.group != g) | (np.arange(p.pairs) == most)
+    return None if stays.all() else stays
 
 
-def packs(group: Group, machines: int, needs: list[tuple[Need, int]]) -> bool:
-    """Return whether first-fit-decreasing puts every replica into one of *machines* machines."""
-    machine = group.machine
-    free = [[float(machine.gpus), float(machine.vcpus), machine.memory_gib] for _ in range(machines)]
-    for need, count in sorted(needs, reverse=True):
-        for _ in range(count):
-            room = next((f for f in free if all(have >= want for have, want in zip(f, need, strict=True))), None)
-            if room is None:
-                return False
-            for dimension, want in enumerate(need):
-                room[dimension] -= want
+def packs(machine: Machine, machines: int, wanted: list[tuple[Shape, int]]) -> bool:
+    """Return whether first-fit-decreasing puts every replica into one of *machines* machines, gangs into empty ones."""
+    left = machines - sum(shape.machines * count for shape, count in wanted if shape.machines > 1)
+    if left < 0:
+        return False
+    free = [[machine.gpus * float(MILLI), float(machine.vcpus), machine.memory_gib] for _ in range(left)]
+    alone = [((float(s.gpu_milli), s.cpus, s.memory_gib), count) for s, count in wanted if s.machines == 1]
+    return all(_put(free, need) for need, count in sorted(alone, reverse=True) for _ in range(count))
+
+
+def _put(free: list[list[float]], need: Need) -> bool:
+    room = next((f for f in free if all(have >= want for have, want in zip(f, need, strict=True))), None)
+    if room is None:
+        return False
+    for dimension, want in enumerate(need):
+        room[dimension] -= want
     return True
 
 
-def _need(shape: Shape) -> Need:
-    return (shape.count, shape.cpus, shape.memory_gib)
+def without(problem: Problem, stays: Flags) -> Problem:
+    """Return the problem with fewer pairs."""
+    kept = np.concatenate([[0], np.cumsum(stays)])
+    columns = {
+        name: getattr(problem, name)[stays]
+        for name in ("group", "shape", "each", "per_machine", "size", "extra", "current")
+    }
+    return problem._replace(first=kept[problem.first].astype(np.int64), **columns)

@@ -1,208 +1,203 @@
-"""The placement as a mixed-integer program.
+"""The placement as a mixed-integer program, from the problem's arrays.
 
-Columns, for applications a, shapes s, groups of offers g, regions r:
+Columns, for applications a, pairs j, groups of offers g, regions r, fate domains D:
 
-    x[a,s,g]  replicas                      y[g]  machines             n[g]  machines beyond those that stand
-    open[r]   the cell has a head           use[a,r]  a stands in r    only[a,s,r]  a runs in shape s in r
-    cap[a,r] = Σ milli · x in r             T[a] = Σ cap[a,r]
-    short[a]  demand without a place        exposed[a]  demand that a loss would leave unserved
+    x[j]  replicas            y[g]  machines            more[g]  machines beyond those that stand
+    open[r]   the cell has a head            use[a,r]  a stands in r            only[a,s,r]  a runs in shape s in r
+    sold[g]   any machines at all, where the least purchase is more than one
+    T[a] = Σ each·x           cap[a,r], cap[a,D]  the part in a region and in a fate domain
+    short[a]  demand without a place         exposed[a,·]  other requirements kept less than wholly
 
 Rows:
 
     T[a] + short[a] ≥ Q[a]
-    T[a] - Σ_{r in domain} cap[a,r] + exposed[a] ≥ share · Q[a]          for each fate domain (survive)
-    cap[a,r] ≤ max_share · T[a] + one replica                            for each region
-    Σ use[a,r] + scarce[a] ≥ min,  use[a,r] ≤ Σ x in r
-    Σ cap[a,·] over a jurisdiction or region + lacking[a,·] ≥ floor
-    Σ cap[a,·] on demand + short[a] ≥ on_demand_floor · Q[a]
-    Σ need · x ≤ size · y[g]  for GPUs, vCPUs, memory;  x[a,s,g] ≤ per_machine · y[g]
-    y[g] ≤ high[g] · open[r];  Σ_{g in quota} size · y[g] ≤ room;  Σ price · y + Σ head · open ≤ budget
+    T[a] - cap[a,D] + exposed ≥ required[a]           for each fate domain of the kind to be survived
+    T[a] - spot in r + exposed ≥ spot_left[a]         for each region's spot pool
+    cap[a,r] ≤ share · T[a] + one replica             and so for places with a ceiling
+    Σ use[a,r] + exposed ≥ min,  use[a,r] ≤ Σ x in r
+    Σ cap[a,·] over a place + exposed ≥ floor
+    Σ each · x not on spot + short[a] ≥ on_demand[a]
+    Σ need · x ≤ size · y[g]  for GPUs, vCPUs, memory;  x[j] ≤ per_machine · y[g], and machines · x[j] ≤ y[g] for gangs
+    y[g] ≤ high[g] · open[r];  least · sold[g] ≤ y[g] ≤ high[g] · sold[g]
+    Σ_{g in quota} size · y[g] ≤ room;  Σ price · y + Σ head · open ≤ budget
 
 Everything that capacity is summed from is a whole number of thousandths, so that no tolerance of the
 solver can stand for a replica. Source: the formulation is the usual capacity-planning one; the survival
-rows are linear because the loss of a domain removes exactly its own capacity.
+rows are linear because the loss of a domain removes exactly its own capacity, and each sums its own
+domain only: writing the sum over all others makes them eleven times as dense.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Final
 
-from providers.regions import KNOWN
-from scheduler.solve.feasible import Candidates, Group, Pair, is_excluded
 from scheduler.solve.highs import INFINITY, Program
-from state.model.catalog import Market, Quota
-from state.model.ids import ApplicationName, RegionId, provider_of
-from state.model.inventory import Role
-from state.model.plan import Snapshot
-from state.model.spec import Application, CapacitySpec, FateDomain, Shape, Spot
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, ZONE, Problem, Real, Whole
 
-SPOT_RISK: Final = 0.10
-"""Share of a spot machine's price that its interruptions are taken to cost, where spot is `allowed`."""
-MOVE_COST: Final = 0.15
-"""Share of its price that a machine which does not stand yet costs on top: a move must save at least this."""
+DOLLAR = 1_000_000.0
 
 
 @dataclass(slots=True)
 class Columns:
-    """Where each variable stands in the program."""
+    """Where each variable stands in the program, and where rows that people ask about stand."""
 
-    replicas: dict[int, int] = field(default_factory=dict)
-    """By index of the pair."""
+    replicas: list[int] = field(default_factory=list)
+    """By pair."""
     machines: list[int] = field(default_factory=list)
-    """By index of the group."""
-    open_cells: dict[RegionId, int] = field(default_factory=dict)
-    capacity: dict[tuple[ApplicationName, RegionId], int] = field(default_factory=dict)
-    total: dict[ApplicationName, int] = field(default_factory=dict)
-    short: dict[ApplicationName, int] = field(default_factory=dict)
-    exposed: dict[ApplicationName, list[int]] = field(default_factory=lambda: defaultdict(list))
-    """All columns that stand for a requirement kept less than wholly, demand apart."""
+    """By group."""
+    open_cells: list[int] = field(default_factory=list)
+    """By region."""
+    total: list[int] = field(default_factory=list)
+    short: list[int] = field(default_factory=list)
+    exposed: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """All columns that stand for a requirement kept less than wholly, demand apart, by application."""
+    rows: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    """(what, application or quota or group, which) to the row's number."""
 
 
-def build(snapshot: Snapshot, spec: CapacitySpec, chosen: Candidates) -> tuple[Program, Columns]:
-    """Return the program whose optimum is the placement."""
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What replicas need and machines have, in each dimension: GPUs in thousandths, vCPUs, GiB."""
+
+    need: Real
+    """[dimension, pair]."""
+    size: Real
+    """[dimension, group]."""
+
+
+def build(p: Problem, heads: Whole, sizes: Sizes | None = None) -> tuple[Program, Columns]:
+    """Return the program whose optimum is the placement.
+
+    Args:
+        p: The problem.
+        heads: List prices of heads, by region, for the budget.
+        sizes: Every dimension of packing; None: the share of a machine that a replica takes is all that counts.
+    """
     program, columns = Program(), Columns()
-    _machine_columns(snapshot, chosen, program, columns)
-    for name, application in spec.named():
-        pairs = [(n, pair) for n, pair in enumerate(chosen.pairs) if pair.application == name]
-        _application_columns(application, name, pairs, chosen, program, columns)
-        _service_rows(application, name, program, columns)
-        _spread_rows(application, name, pairs, chosen, program, columns)
-    _packing_rows(spec, chosen, program, columns)
-    _quota_rows(snapshot, chosen, program, columns)
-    _budget_row(snapshot, spec, chosen, program, columns)
+    _machine_columns(p, program, columns)
+    for j in range(p.pairs):
+        high = int(p.high[p.group[j]]) * UNIT // int(p.size[j])
+        columns.replicas.append(program.column(high, float(p.extra[j]) / DOLLAR, integer=True))
+    for a in range(p.applications):
+        _application_rows(p, a, program, columns)
+    _start_rows(p, program, columns)
+    _packing_rows(p, sizes, program, columns)
+    _quota_rows(p, program, columns)
+    _budget_row(p, heads, program, columns)
     return program, columns
 
 
-def _machine_columns(snapshot: Snapshot, chosen: Candidates, program: Program, columns: Columns) -> None:
-    with_head = {i.region for i in snapshot.instances if i.role is Role.HEAD and i.is_standing}
-    for region in sorted({group.region for group in chosen.groups}):
-        head = chosen.heads[region].price.per_hour.dollars
-        cost = head if region in with_head else head * (1 + MOVE_COST)
-        columns.open_cells[region] = program.column(1, cost, integer=True)
-    for group in chosen.groups:
-        price = group.price.dollars
-        machines = program.column(group.high, price, lower=group.low, integer=True)
+def _machine_columns(p: Problem, program: Program, columns: Columns) -> None:
+    columns.open_cells = [program.column(1, float(head) / DOLLAR, integer=True) for head in p.head]
+    for g in range(p.groups):
+        low, high, standing = int(p.low[g]), int(p.high[g]), int(p.standing[g])
+        machines = program.column(high, float(p.price[g]) / DOLLAR, lower=low, integer=True)
         columns.machines.append(machines)
-        program.row({machines: 1, columns.open_cells[group.region]: -group.high}, at_most=0)
-        if group.high > group.standing:
-            more = program.column(group.high, price * MOVE_COST)
-            program.row({machines: 1, more: -1}, at_most=group.standing)
+        columns.rows["stock", g, 0] = len(program.rows)
+        program.row({machines: 1, columns.open_cells[p.region[g]]: -high}, at_most=0)
+        if high > standing and p.start[g] > 0:
+            more = program.column(high, float(p.start[g]) / DOLLAR)
+            program.row({machines: 1, more: -1}, at_most=standing)
+        if p.least[g] > 1 and not low:
+            sold = program.column(1, integer=True)
+            program.row({machines: 1, sold: -high}, at_most=0)
+            program.row({machines: 1, sold: -float(p.least[g])}, at_least=0)
 
 
-def _application_columns(
-    application: Application,
-    name: ApplicationName,
-    pairs: list[tuple[int, Pair]],
-    chosen: Candidates,
-    program: Program,
-    columns: Columns,
-) -> None:
-    by_region: dict[RegionId, dict[int, float]] = defaultdict(dict)
-    demand = application.demand.milli
-    for number, pair in pairs:
-        group = chosen.groups[pair.group]
-        risk = group.price.dollars * SPOT_RISK / pair.per_machine
-        is_risky = group.market is Market.SPOT and application.market.spot is Spot.ALLOWED
-        most = min(pair.per_machine * group.high, _most_replicas(demand, pair))
-        column = program.column(most, risk if is_risky else 0.0, integer=True)
-        columns.replicas[number] = column
-        by_region[group.region][column] = pair.milli_each
-        program.row({column: 1, columns.machines[pair.group]: -pair.per_machine}, at_most=0)
-    columns.total[name] = program.column(INFINITY)
-    columns.short[name] = program.column(0)
-    for region, terms in sorted(by_region.items()):
-        capacity = program.column(INFINITY)
-        columns.capacity[name, region] = capacity
-        program.row({capacity: 1} | {column: -value for column, value in terms.items()}, at_least=0, at_most=0)
-    own = {columns.capacity[name, region]: -1.0 for region in by_region}
-    program.row({columns.total[name]: 1} | own, at_least=0, at_most=0)
+@dataclass(slots=True)
+class _Parts:
+    """The terms of an application's capacity, by where they stand."""
+
+    region: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    domain: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    spot: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    bought: dict[int, float] = field(default_factory=dict)
+    shapes: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
 
 
-def _most_replicas(demand: int, pair: Pair) -> int:
-    """Return more replicas of one kind than any placement needs: the whole demand twice, and a few."""
-    return 2 * -(-demand // pair.milli_each) + 4
+def _parts(p: Problem, a: int, columns: Columns) -> _Parts:
+    parts = _Parts()
+    for j in range(int(p.first[a]), int(p.first[a + 1])):
+        g, column, each = int(p.group[j]), columns.replicas[j], float(p.each[j])
+        region = int(p.region[g])
+        domain = {ZONE: p.zone, PROVIDER: p.provider}.get(int(p.kind[a]), p.region)[g]
+        parts.region[region][column] = each
+        parts.domain[int(domain)][column] = each
+        parts.shapes[region][column] = int(p.shape[j])
+        if p.is_spot[g]:
+            parts.spot[region][column] = each
+        else:
+            parts.bought[column] = each
+    return parts
 
 
-def _service_rows(application: Application, name: ApplicationName, program: Program, columns: Columns) -> None:
-    demand = application.demand.milli
-    total, short = columns.total[name], columns.short[name]
-    program.row({total: 1, short: 1}, at_least=demand)
-    required = required_milli(application)
-    for _, regions in fate_domains(application.survive.any, [r for a, r in columns.capacity if a == name]):
-        exposed = program.column(0)
-        columns.exposed[name].append(exposed)
-        lost = {columns.capacity[name, region]: -1.0 for region in regions}
-        program.row({total: 1, exposed: 1} | lost, at_least=required)
+def _application_rows(p: Problem, a: int, program: Program, columns: Columns) -> None:
+    parts = _parts(p, a, columns)
+    total, short = program.column(INFINITY), program.column(0)
+    columns.total.append(total)
+    columns.short.append(short)
+    capacity = {}
+    for region, terms in sorted(parts.region.items()):
+        capacity[region] = _sum(program, terms)
+    program.row({total: 1} | dict.fromkeys(capacity.values(), -1.0), at_least=0, at_most=0)
+    columns.rows["demand", a, 0] = len(program.rows)
+    program.row({total: 1, short: 1}, at_least=float(p.demand[a]))
+    if p.kind[a] != NO_DOMAIN and p.required[a] > 0:
+        by_region = p.kind[a] not in {ZONE, PROVIDER}
+        for domain, terms in sorted(parts.domain.items()):
+            lost = capacity[domain] if by_region else _sum(program, terms)
+            columns.rows["survive", a, domain] = len(program.rows)
+            program.row({total: 1, _soft(a, program, columns): 1, lost: -1}, at_least=float(p.required[a]))
+    if p.spot_left[a] > 0:
+        for region, terms in sorted(parts.spot.items()):
+            columns.rows["spot", a, region] = len(program.rows)
+            row = {total: 1.0, _soft(a, program, columns): 1.0} | {column: -each for column, each in terms.items()}
+            program.row(row, at_least=float(p.spot_left[a]))
+    if p.on_demand[a] > 0:
+        columns.rows["on demand", a, 0] = len(program.rows)
+        program.row(parts.bought | {short: 1}, at_least=float(p.on_demand[a]))
+    _spread_rows(p, a, capacity, program, columns)
+    _region_rows(p, a, parts, program, columns)
 
 
-def required_milli(application: Application) -> int:
-    """Return what must remain of an application's capacity after the loss of a fate domain, in thousandths."""
-    share = round(application.survive.share * 1_000_000)
-    return -(-application.demand.milli * share // 1_000_000)
-
-
-def fate_domains(kind: FateDomain, regions: list[RegionId]) -> list[tuple[str, list[RegionId]]]:
-    """Return each domain of a kind with the regions it takes along, in order."""
-    if kind is FateDomain.NONE:
-        return []
-    if kind is FateDomain.REGION:
-        return [(region, [region]) for region in sorted(regions)]
-    providers = sorted({provider_of(region) for region in regions})
-    return [(provider, [r for r in sorted(regions) if provider_of(r) == provider]) for provider in providers]
-
-
-def _spread_rows(
-    application: Application,
-    name: ApplicationName,
-    pairs: list[tuple[int, Pair]],
-    chosen: Candidates,
-    program: Program,
-    columns: Columns,
-) -> None:
-    rules = application.regions
-    capacity = {region: column for (a, region), column in columns.capacity.items() if a == name}
-    one_replica = max((pair.milli_each for _, pair in pairs), default=0)
-    if rules.max_share < 1:
-        for column in capacity.values():
-            program.row({column: 1, columns.total[name]: -rules.max_share}, at_most=one_replica)
-    replicas_in: dict[RegionId, dict[int, int]] = defaultdict(dict)
-    for number, pair in pairs:
-        replicas_in[chosen.groups[pair.group].region][columns.replicas[number]] = pair.shape
-    if rules.min > 1:
-        scarce = _soft(name, program, columns)
-        uses = {program.column(1, integer=True): terms for _, terms in sorted(replicas_in.items())}
-        for use, terms in uses.items():
-            program.row({use: 1} | dict.fromkeys(terms, -1.0), at_most=0)
-        program.row(dict.fromkeys(uses, 1.0) | {scarce: 1}, at_least=rules.min)
-    for place, floor in sorted(rules.floors.items()):
-        inside = [c for region, c in capacity.items() if is_in(region, place)]
-        program.row(dict.fromkeys(inside, 1.0) | {_soft(name, program, columns): 1}, at_least=round(floor * 1000))
-    if application.market.on_demand_floor > 0:
-        bought = {
-            columns.replicas[number]: float(pair.milli_each)
-            for number, pair in pairs
-            if chosen.groups[pair.group].market is Market.ON_DEMAND
-        }
-        floor_milli = application.market.on_demand_floor * application.demand.milli
-        program.row(bought | {columns.short[name]: 1}, at_least=floor_milli)
-    _one_shape_per_cell(replicas_in, program)
-
-
-def _soft(name: ApplicationName, program: Program, columns: Columns) -> int:
-    column = program.column(0)
-    columns.exposed[name].append(column)
+def _sum(program: Program, terms: dict[int, float]) -> int:
+    """Return a column that stands for a sum: rows that use it stay short."""
+    column = program.column(INFINITY)
+    program.row({column: 1} | {c: -value for c, value in terms.items()}, at_least=0, at_most=0)
     return column
 
 
-def is_in(region: RegionId, place: str) -> bool:
-    """Return whether a region is *place*, or lies in the jurisdiction of that name."""
-    known = KNOWN.get(region)
-    return region == place or (known is not None and known.jurisdiction == place)
+def _spread_rows(p: Problem, a: int, capacity: dict[int, int], program: Program, columns: Columns) -> None:
+    total = columns.total[a]
+    if p.share[a] < PPM:
+        for region, column in capacity.items():
+            columns.rows["share", a, region] = len(program.rows)
+            program.row({column: 1, total: -float(p.share[a]) / PPM}, at_most=float(p.slack[a]))
+    for f in range(int(p.floor_first[a]), int(p.floor_first[a + 1])):
+        place = int(p.floor_place[f])
+        inside = [column for region, column in capacity.items() if p.place_has[place, region]]
+        if p.floor_least[f] > 0:
+            columns.rows["floor", a, place] = len(program.rows)
+            program.row(dict.fromkeys(inside, 1.0) | {_soft(a, program, columns): 1}, at_least=float(p.floor_least[f]))
+        if p.floor_most[f] < PPM and inside:
+            columns.rows["ceiling", a, place] = len(program.rows)
+            program.row(dict.fromkeys(inside, 1.0) | {total: -float(p.floor_most[f]) / PPM}, at_most=float(p.slack[a]))
 
 
-def _one_shape_per_cell(replicas_in: dict[RegionId, dict[int, int]], program: Program) -> None:
-    """A Serve deployment has one set of resources per replica, so in a cell all its replicas are alike."""
-    for _, terms in sorted(replicas_in.items()):
+def _soft(a: int, program: Program, columns: Columns) -> int:
+    column = program.column(0)
+    columns.exposed[a].append(column)
+    return column
+
+
+def _region_rows(p: Problem, a: int, parts: _Parts, program: Program, columns: Columns) -> None:
+    """Least number of regions; and one shape in each, since a Serve deployment has one set of resources."""
+    if p.min_regions[a] > 1:
+        scarce = _soft(a, program, columns)
+        uses = {program.column(1, integer=True): terms for _, terms in sorted(parts.shapes.items())}
+        for use, terms in uses.items():
+            program.row({use: 1} | dict.fromkeys(terms, -1.0), at_most=0)
+        program.row(dict.fromkeys(uses, 1.0) | {scarce: 1}, at_least=float(p.min_regions[a]))
+    for _, terms in sorted(parts.shapes.items() if p.one_shape[a] else ()):
         shapes = sorted(set(terms.values()))
         if len(shapes) == 1:
             continue
@@ -212,69 +207,48 @@ def _one_shape_per_cell(replicas_in: dict[RegionId, dict[int, int]], program: Pr
             program.row({column: 1, only[shape]: -program.upper[column]}, at_most=0)
 
 
-def _packing_rows(spec: CapacitySpec, chosen: Candidates, program: Program, columns: Columns) -> None:
-    shapes: dict[ApplicationName, tuple[Shape, ...]] = {name: a.shapes for name, a in spec.named()}
-    users: dict[int, list[tuple[int, Shape]]] = defaultdict(list)
-    for number, pair in enumerate(chosen.pairs):
-        users[pair.group].append((columns.replicas[number], shapes[pair.application][pair.shape]))
-    for index, group in enumerate(chosen.groups):
-        if len(users[index]) < 2:  # noqa: PLR2004  alone, the bound by `per_machine` says it all
+def _start_rows(p: Problem, program: Program, columns: Columns) -> None:
+    """A replica beyond those that run already costs its start."""
+    if not p.current.any():
+        return
+    for a in range(p.applications):
+        for j in range(int(p.first[a]), int(p.first[a + 1])):
+            if p.start_replica[a] > 0:
+                started = program.column(INFINITY, float(p.start_replica[a]) / DOLLAR)
+                program.row({columns.replicas[j]: 1, started: -1}, at_most=float(p.current[j]))
+
+
+def _packing_rows(p: Problem, sizes: Sizes | None, program: Program, columns: Columns) -> None:
+    users: dict[int, list[int]] = defaultdict(list)
+    for j in range(p.pairs):
+        g = int(p.group[j])
+        users[g].append(j)
+        whole = max(1.0, float(p.size[j] // UNIT))
+        program.row({columns.replicas[j]: whole, columns.machines[g]: -float(p.per_machine[j])}, at_most=0)
+    for g, members in sorted(users.items()):
+        if len(members) < 2:  # noqa: PLR2004  alone, the bound by `per_machine` says it all
             continue
-        machines = columns.machines[index]
-        sizes = _sizes(group)
-        for need, size in sizes.items():
-            terms = {column: getattr(shape, need) for column, shape in users[index]}
-            program.row(terms | {machines: -size}, at_most=0)
+        if sizes is None:
+            terms = {columns.replicas[j]: float(p.size[j]) / UNIT for j in members}
+            program.row(terms | {columns.machines[g]: -1.0}, at_most=0)
+            continue
+        for need, size in zip(sizes.need, sizes.size, strict=True):
+            terms = {columns.replicas[j]: float(need[j]) for j in members}
+            program.row(terms | {columns.machines[g]: -float(size[g])}, at_most=0)
 
 
-def _sizes(group: Group) -> dict[str, float]:
-    machine = group.machine
-    return {"count": machine.gpus, "cpus": machine.vcpus, "memory_gib": machine.memory_gib}
+def _quota_rows(p: Problem, program: Program, columns: Columns) -> None:
+    members: dict[int, dict[int, float]] = defaultdict(dict)
+    for g in range(p.groups):
+        for k in range(int(p.quota_first[g]), int(p.quota_first[g + 1])):
+            members[int(p.quota[k])][columns.machines[g]] = float(p.quota_size[k])
+    for quota, terms in sorted(members.items()):
+        columns.rows["quota", quota, 0] = len(program.rows)
+        program.row(terms, at_most=float(p.quota_room[quota]))
 
 
-def _quota_rows(snapshot: Snapshot, chosen: Candidates, program: Program, columns: Columns) -> None:
-    for quota in snapshot.quotas:
-        members = {
-            columns.machines[n]: float(quota_size(quota, g.machine.gpus, g.machine.vcpus))
-            for n, g in enumerate(chosen.groups)
-            if (g.region, g.machine.family, g.market) == (quota.region, quota.family, quota.market)
-        }
-        if members:
-            program.row(members, at_most=max(quota_room(snapshot, quota), _low_use(quota, chosen)))
-
-
-def quota_size(quota: Quota, gpus: int, vcpus: int) -> int:
-    """Return what one machine takes of a quota."""
-    return gpus if quota.unit == "gpus" else vcpus
-
-
-def quota_room(snapshot: Snapshot, quota: Quota) -> int:
-    """Return what we may use of a quota, our own machines included: its limit less what others use."""
-    ours = sum(
-        quota_size(quota, i.machine.gpus, i.machine.vcpus)
-        for i in snapshot.instances
-        if i.cloud_id is not None
-        and (i.region, i.machine.family, i.key.market) == (quota.region, quota.family, quota.market)
-    )
-    return quota.limit - max(0, quota.used - ours)
-
-
-def _low_use(quota: Quota, chosen: Candidates) -> int:
-    """Return what machines that must not be touched take of a quota; it never makes the program infeasible."""
-    return sum(
-        g.low * quota_size(quota, g.machine.gpus, g.machine.vcpus)
-        for g in chosen.groups
-        if (g.region, g.machine.family, g.market) == (quota.region, quota.family, quota.market)
-    )
-
-
-def _budget_row(snapshot: Snapshot, spec: CapacitySpec, chosen: Candidates, program: Program, columns: Columns) -> None:
-    # Machines in regions that do not count still cost, and the budget is for all of them.
-    apart = sum(i.price_per_hour.micros for i in snapshot.instances if is_excluded(snapshot, i.region))
-    terms = {columns.machines[n]: float(g.price.micros) for n, g in enumerate(chosen.groups)}
-    terms |= {c: float(chosen.heads[region].price.per_hour.micros) for region, c in columns.open_cells.items()}
-    fixed = sum(g.low * g.price.micros for g in chosen.groups)
-    fixed += sum(chosen.heads[r].price.per_hour.micros for r in {g.region for g in chosen.groups if g.low})
-    room = max(spec.max_per_hour.micros - apart, fixed)
-    scale = 1_000_000.0
-    program.row({column: value / scale for column, value in terms.items()}, at_most=room / scale)
+def _budget_row(p: Problem, heads: Whole, program: Program, columns: Columns) -> None:
+    terms = {columns.machines[g]: float(p.price[g]) / DOLLAR for g in range(p.groups)}
+    terms |= {column: float(head) / DOLLAR for column, head in zip(columns.open_cells, heads, strict=True)}
+    columns.rows["budget", 0, 0] = len(program.rows)
+    program.row(terms, at_most=p.budget / DOLLAR)

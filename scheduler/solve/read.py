@@ -3,9 +3,12 @@
 from collections import Counter
 from dataclasses import replace
 
-from scheduler.solve.feasible import Candidates, Group, shortage_covers
-from scheduler.solve.highs import Answer
-from scheduler.solve.program import Columns
+import numpy as np
+
+from scheduler.solve.answer import Answer
+from scheduler.solve.groups import Group, shortage_covers, zones_matter
+from scheduler.solve.pose import Posed
+from scheduler.solve.problem import UNIT
 from state.model.catalog import Market, Offer
 from state.model.ids import ApplicationName
 from state.model.inventory import Role
@@ -14,34 +17,44 @@ from state.model.spec import Application, CapacitySpec
 from state.model.units import MILLI
 
 
-def read_placement(
-    snapshot: Snapshot, spec: CapacitySpec, chosen: Candidates, columns: Columns, answer: Answer
-) -> Placement:
+def read_placement(snapshot: Snapshot, spec: CapacitySpec, posed: Posed, answer: Answer) -> Placement:
     """Return the placement that *answer* stands for."""
+    p, groups = posed.problem, posed.sold.groups
+    owner = np.repeat(np.arange(p.applications), np.diff(p.first))
+    by_zone = zones_matter(spec)
     replicas = tuple(
         ReplicaCount(
-            application=pair.application,
-            region=chosen.groups[pair.group].region,
-            shape=pair.shape,
-            instance_type=chosen.groups[pair.group].instance_type,
-            is_spot=chosen.groups[pair.group].market is Market.SPOT,
-            count=count,
-            milli_each=pair.milli_each,
+            application=posed.names[owner[j]],
+            region=groups[p.group[j]].region,
+            shape=int(p.shape[j]),
+            instance_type=groups[p.group[j]].instance_type,
+            is_spot=groups[p.group[j]].market is Market.SPOT,
+            count=int(answer.replicas[j]),
+            milli_each=int(p.each[j]),
+            zone=groups[p.group[j]].offers[0].key.zone if by_zone else None,
+            is_reserved=groups[p.group[j]].market is Market.RESERVED,
         )
-        for number, pair in enumerate(chosen.pairs)
-        if (count := answer.count(columns.replicas[number]))
+        for j in np.flatnonzero(answer.replicas)
     )
+    costs = _unit_costs(posed)
     machines: list[MachineCount] = []
-    for index, group in enumerate(chosen.groups):
-        count = answer.count(columns.machines[index])
-        reason = _reason(index, chosen, count > group.standing)
-        machines += [MachineCount(offer, Role.WORKER, n, reason) for offer, n in _spread(snapshot, group, count)]
+    for g, group in enumerate(groups):
+        count = int(answer.machines[g])
+        if count:
+            reason = _reason(g, costs, count > group.standing)
+            machines += [MachineCount(offer, Role.WORKER, n, reason) for offer, n in _spread(snapshot, group, count)]
     for region in sorted({machine.offer.key.region for machine in machines}):
         reason = "cheapest on-demand machine fit for a head"
-        machines.append(MachineCount(chosen.heads[region], Role.HEAD, 1, reason))
-    placement = Placement(tuple(machines), replicas, refusals=chosen.refusals, gap=answer.gap)
-    unplaced = (_unplaced(name, application, placement, chosen) for name, application in spec.named())
+        machines.append(MachineCount(posed.sold.heads[region], Role.HEAD, 1, reason))
+    placement = Placement(tuple(machines), replicas, refusals=posed.refusals, gap=answer.gap)
+    unplaced = (_unplaced(name, application, placement, posed) for name, application in spec.named())
     return replace(placement, unplaced=tuple(line for line in unplaced if line is not None))
+
+
+def nothing(spec: CapacitySpec, posed: Posed) -> Placement:
+    """Return the placement of nothing, with the reasons."""
+    unplaced = (_unplaced(name, application, Placement(), posed) for name, application in spec.named())
+    return Placement(unplaced=tuple(line for line in unplaced if line is not None), refusals=posed.refusals)
 
 
 def _spread(snapshot: Snapshot, group: Group, count: int) -> list[tuple[Offer, int]]:
@@ -69,16 +82,17 @@ def _spread(snapshot: Snapshot, group: Group, count: int) -> list[tuple[Offer, i
     return [(offer, standing[offer.key.zone]) for offer in group.offers if standing[offer.key.zone]]
 
 
-def _reason(index: int, chosen: Candidates, is_new: bool) -> str:  # noqa: FBT001  read, not passed on
-    """Return why this group: what a request per second costs here, and how that ranks."""
-    costs = {
-        n: min(
-            chosen.groups[n].price.dollars * MILLI / (pair.per_machine * pair.milli_each)
-            for pair in chosen.pairs
-            if pair.group == n
-        )
-        for n in {pair.group for pair in chosen.pairs}
-    }
+def _unit_costs(posed: Posed) -> dict[int, float]:
+    """Return by group what a unit of demand costs there at best, in dollars per hour."""
+    p = posed.problem
+    cost = p.price[p.group] * (p.size / UNIT) / p.each * (MILLI / 1_000_000)
+    best = np.full(p.groups, np.inf)
+    np.minimum.at(best, p.group, cost)
+    return {int(g): float(best[g]) for g in np.flatnonzero(np.isfinite(best))}
+
+
+def _reason(index: int, costs: dict[int, float], is_new: bool) -> str:  # noqa: FBT001  read, not passed on
+    """Return why this group: what a unit of demand costs here, and how that ranks."""
     if index not in costs:
         return "stands in a region that must not be touched"
     rank = 1 + sum(cost < costs[index] for cost in costs.values())
@@ -86,12 +100,10 @@ def _reason(index: int, chosen: Candidates, is_new: bool) -> str:  # noqa: FBT00
     return f"${costs[index]:.3f} per unit of demand and hour, rank {rank} of {len(costs)}{kept}"
 
 
-def _unplaced(
-    name: ApplicationName, application: Application, placement: Placement, chosen: Candidates
-) -> Unplaced | None:
+def _unplaced(name: ApplicationName, application: Application, placement: Placement, posed: Posed) -> Unplaced | None:
     demand = application.demand.milli
     missing = demand - placement.capacity_milli(name)
     if missing <= 0:
         return None
-    causes = tuple((cause, count) for app, cause, count in chosen.refusals if app == name)
+    causes = tuple((cause, count) for app, cause, count in posed.refusals if app == name)
     return Unplaced(name, missing, demand, causes)

@@ -13,6 +13,8 @@ class Market(StrEnum):
 
     ON_DEMAND = "on_demand"
     SPOT = "spot"
+    RESERVED = "reserved"
+    """Paid for already, for as long as a window lasts."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -77,6 +79,22 @@ class Offer:
     price: Price
     stock: int | None = None
     """Machines believed to be left beyond ours; None where the cloud does not say."""
+    minimum: int = 1
+    """Fewest machines that are sold at once."""
+    valid_from: datetime | None = None
+    """When a reservation begins; None: it is in force, or needs no beginning."""
+    valid_until: datetime | None = None
+    """When a reservation ends; None: it has no end."""
+    interruptions_per_hour: float | None = None
+    """How often a spot machine is taken back; None where nobody says."""
+    stockout_probability: float = 0.0
+    """How likely a launch is to be refused for want of stock, as far as anybody knows."""
+
+    def is_in_force(self, now: datetime) -> bool:
+        """Return whether the offer can be used at *now*."""
+        return (self.valid_from is None or self.valid_from <= now) and (
+            self.valid_until is None or now < self.valid_until
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,10 @@ class Snapshot:
     """What the gateway routes by now; None where it has no table yet."""
     cell_settings: tuple[CellSettings, ...] = ()
     limits: Limits = Limits()
+    placed: tuple["ReplicaCount", ...] = ()
+    """Replicas as last decided: what stands is kept unless moving pays."""
+    latencies: tuple[tuple[RegionId, RegionId, float], ...] = ()
+    """Measured round trips between regions, in milliseconds; what is not among them is fitted from the distance."""
 
     def cell(self, region: RegionId) -> CellStatus | None:
         """Return the look at one cell, or None where there is none."""
@@ -118,6 +122,9 @@ class ReplicaCount:
     count: int
     milli_each: int
     """What one replica carries, in thousandths of the demand's unit."""
+    zone: str | None = None
+    """Set where zones matter: an application must survive one, or a replica spans machines."""
+    is_reserved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,13 @@ class Survival:
     domain: str
     remaining_milli: int
     required_milli: int
+    credited_milli: int = 0
+    """What of the requirement may be bought after the loss, since stock for it is known elsewhere."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether enough is left."""
+        return self.remaining_milli + self.credited_milli >= self.required_milli
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +167,8 @@ class Placement:
     """Per application and cause: how many offers were not considered."""
     breaches: tuple[str, ...] = ()
     """Rules of the spec that could not be kept, in words; demand without a place is in `unplaced`."""
-    gap: float = 0.0
-    """How far the cost may lie above the optimum, at most, as a share."""
+    gap: float | None = 0.0
+    """How far the cost may lie above the optimum, at most, as a share; None where no bound is known."""
 
     @property
     def per_hour(self) -> Usd:

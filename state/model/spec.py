@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from state.model.ids import ApplicationName
-from state.model.units import Usd, milli
+from state.model.units import MILLI, Usd, milli
 
 NAME: Final = r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$"
 REGION: Final = r"^[a-z][a-z0-9]*/[a-z0-9-]+$"
@@ -37,6 +37,7 @@ class FateDomain(StrEnum):
     """What fails together, and must not take an application down."""
 
     NONE = "none"
+    ZONE = "zone"
     REGION = "region"
     PROVIDER = "provider"
 
@@ -93,7 +94,13 @@ class Shape(_Model):
     """One way to run a replica, and the throughput that was measured for it."""
 
     gpu: str = Field(min_length=1, description="GPU model, such as H100, A100-80GB, L40S, L4, T4.")
-    count: Annotated[int, Field(ge=1, le=16)] = Field(default=1, description="GPUs per replica.")
+    count: Annotated[float, Field(gt=0, le=16)] = Field(
+        default=1, description="GPUs per replica and machine: a whole number, or a part of one such as 0.25."
+    )
+    machines: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1,
+        description="Machines one replica runs on, all in one zone and its alone; `count` is per machine.",
+    )
     requests_per_second: Rate | None = Field(
         default=None, description="Measured throughput of one replica; needed where demand is in requests per second."
     )
@@ -103,6 +110,22 @@ class Shape(_Model):
         default=0.0, description="Least memory a GPU must have, GiB."
     )
 
+    @field_validator("count")
+    @classmethod
+    def _whole_or_part(cls, count: float) -> float:
+        if count > 1 and count != int(count):
+            msg = f"{count:g} GPUs: beyond one, whole GPUs only"
+            raise ValueError(msg)
+        if milli(count) != count * MILLI:
+            msg = f"{count:g} GPUs: three decimals at most"
+            raise ValueError(msg)
+        return count
+
+    @property
+    def gpu_milli(self) -> int:
+        """GPUs per replica and machine, in thousandths."""
+        return milli(self.count)
+
 
 class MarketRules(_Model):
     """Which markets to buy in."""
@@ -111,7 +134,22 @@ class MarketRules(_Model):
         default=Spot.NEVER,
         description="never; allowed: where cheaper with its interruptions priced in; preferred: wherever cheaper.",
     )
-    on_demand_floor: Share = Field(default=0.0, description="Share of the demand that on-demand machines must carry.")
+    on_demand_floor: Share = Field(
+        default=0.0, description="Share of the demand that machines which are not spot must carry."
+    )
+    survive_spot_loss: Share = Field(
+        default=0.0,
+        description="Share of the demand still to be carried when any one region's whole spot pool is taken back.",
+    )
+
+
+class PlaceShare(_Model):
+    """What part of an application one place may and must carry."""
+
+    min: Share = Field(default=0.0, description="Least share of the demand that stands there.")
+    max: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="Largest share of the capacity that stands there, give or take one replica."
+    )
 
 
 class RegionRules(_Model):
@@ -124,7 +162,10 @@ class RegionRules(_Model):
     )
     floors: dict[str, Rate] = Field(
         default_factory=dict,
-        description="Least capacity per jurisdiction or region (a name with `/`), in the unit of the demand.",
+        description="Least capacity per jurisdiction, provider or region (a name with `/`), in the unit of the demand.",
+    )
+    shares: dict[str, PlaceShare] = Field(
+        default_factory=dict, description="Least and largest shares per jurisdiction, provider or region."
     )
 
 
@@ -134,6 +175,10 @@ class Survive(_Model):
     any: FateDomain = Field(default=FateDomain.REGION, description="The loss of any one of these must be survived.")
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0, description="Share of the demand that the rest must still carry."
+    )
+    replacement_credit: Share = Field(
+        default=0.0,
+        description="Share of the demand that may be bought after a loss, where on-demand stock for it is known.",
     )
 
 
@@ -162,6 +207,13 @@ class Latency(_Model):
     max_ms: Annotated[float, Field(gt=0, le=10_000)] = Field(
         description="Largest weighted round trip between clients and a region, in milliseconds."
     )
+    worst_ms: Annotated[float, Field(gt=0, le=10_000)] | None = Field(
+        default=None, description="Largest round trip between any one client and a region, in milliseconds."
+    )
+    usd_per_ms: Annotated[float, Field(ge=0, le=1000)] = Field(
+        default=0.0,
+        description="What a millisecond of weighted round trip costs, in US dollars per hour and unit of capacity.",
+    )
     clients: tuple[Client, ...] = Field(min_length=1)
 
 
@@ -183,6 +235,9 @@ class Application(_Model):
     )
     demand: Demand
     shapes: tuple[Shape, ...] = Field(min_length=1, max_length=16)
+    weights_gib: Annotated[float, Field(ge=0, le=10_000)] = Field(
+        default=0.0, description="What a new replica loads, GiB; moving one costs the transfer."
+    )
     market: MarketRules = MarketRules()
     regions: RegionRules = RegionRules()
     survive: Survive = Survive()

@@ -72,7 +72,7 @@ def test_the_solver_is_as_good_as_brute_force(
     assert is_whole == (best is not None)
     if best is not None:
         # Each provider here has one region, so surviving either is the same.
-        assert placement.per_hour.micros <= best * (1 + placement.gap + TOLERANCE)
+        assert placement.per_hour.micros <= best * (1 + (placement.gap or 0.0) + TOLERANCE)
         assert placement.per_hour.micros >= best
     assert placement.per_hour.micros <= budget * 1_000_000
     assert check_plan(make_plan(placement, snapshot, HealthKnobs()), snapshot) == ()

@@ -323,4 +323,4 @@ def test_the_price_of_resilience_rises_with_what_is_survived() -> None:
 def test_what_cannot_be_survived_has_no_price() -> None:
     prices = price_of_resilience(a_snapshot(an_offer(US, "1")))
 
-    assert [price.per_hour is None for price in prices] == [False, True, True]
+    assert [price.per_hour is None for price in prices] == [False, True, True, True]

@@ -1,8 +1,8 @@
-"""Which offers may carry which application, and how many were refused for which cause.
+"""What is for sale: which offers anybody may use, in groups, and how many were refused for which cause.
 
 Zones of a region that sell the same instance type in the same market at the same price are one *group*:
-the solver counts machines per group, and `zones` spreads them afterwards. Equal columns would only
-multiply equal solutions.
+the solver counts machines per group, and they are spread over zones afterwards. Equal columns would only multiply
+equal solutions. Where zones matter to somebody, each is a group of its own.
 """
 
 from collections import Counter
@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from providers.gpus import same_gpu
-from providers.regions import KNOWN, round_trip_ms
 from state.model.catalog import Machine, Market, Offer, OfferKey, Price
 from state.model.health import HealthState
-from state.model.ids import ApplicationName, RegionId
+from state.model.ids import RegionId
 from state.model.inventory import Instance, Role
 from state.model.plan import Snapshot
-from state.model.spec import Application, CapacitySpec, Client, Shape, Spot
+from state.model.spec import CapacitySpec, FateDomain
 from state.model.units import Usd
 
 HEAD_VCPUS: Final = 2
@@ -47,27 +45,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A shape of an application on a group of offers."""
-
-    application: ApplicationName
-    shape: int
-    group: int
-    """Index into the groups."""
-    per_machine: int
-    """Most replicas that fit into one machine, alone."""
-    milli_each: int
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """What the solver chooses among."""
+class Sold:
+    """What the solver may choose among, whichever application it is for."""
 
     groups: tuple[Group, ...]
     heads: dict[RegionId, Offer]
     """The machine for a cell's head, per region that can have one."""
-    pairs: tuple[Pair, ...]
-    refusals: tuple[tuple[ApplicationName, str, int], ...]
+    refused: Counter[str]
+    """Offers that nobody may use, by cause."""
 
 
 def untouchable(snapshot: Snapshot, region: RegionId) -> bool:
@@ -82,22 +67,11 @@ def is_excluded(snapshot: Snapshot, region: RegionId) -> bool:
     return health is not None and health.state in {HealthState.DOWN, HealthState.RECOVERING}
 
 
-def candidates(snapshot: Snapshot, spec: CapacitySpec) -> Candidates:
-    """Return everything the solver may choose, and counts of what it may not."""
+def sold(snapshot: Snapshot, spec: CapacitySpec) -> Sold:
+    """Return everything that any application may use, in groups, and counts of what none may."""
     heads = _heads(snapshot)
     usable, refused = _screened(snapshot, spec, heads)
-    groups = _grouped(snapshot, usable)
-    pairs: list[Pair] = []
-    refusals: list[tuple[ApplicationName, str, int]] = []
-    for name, application in spec.named():
-        causes = Counter(refused)
-        for index, group in enumerate(groups):
-            fits, cause = _pairs_of(name, application, index, group)
-            pairs += fits
-            if not fits:
-                causes[cause] += len(group.offers)
-        refusals += [(name, cause, count) for cause, count in sorted(causes.items())]
-    return Candidates(groups, heads, tuple(pairs), tuple(refusals))
+    return Sold(_grouped(snapshot, spec, usable), heads, refused)
 
 
 def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
@@ -150,6 +124,8 @@ def _screened(snapshot: Snapshot, spec: CapacitySpec, heads: dict[RegionId, Offe
     for key in sorted(sold)[: snapshot.limits.offers_per_solve]:
         offer = sold[key]
         cause = _screen(snapshot, spec, key, set_up, heads)
+        if cause is None and key not in ours and not offer.is_in_force(snapshot.taken_at):
+            cause = "reservation not in force"
         if cause is None and key not in ours and any(shortage_covers(snapshot, offer)):
             cause = "out of stock or over quota lately"
         if cause is None:
@@ -175,14 +151,17 @@ def _screen(
     return None
 
 
-def _grouped(snapshot: Snapshot, offers: list[Offer]) -> tuple[Group, ...]:
+def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tuple[Group, ...]:
+    by_zone = zones_matter(spec)
     standing: Counter[OfferKey] = Counter(i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER)
-    by_kind: dict[tuple[RegionId, str, Market, Usd], list[Offer]] = {}
+    by_kind: dict[tuple[RegionId, str, Market, Usd, int, str], list[Offer]] = {}
     for offer in offers:
-        kind = (offer.key.region, offer.key.instance_type, offer.key.market, offer.price.per_hour)
+        key = offer.key
+        zone = key.zone if by_zone or offer.minimum > 1 else ""
+        kind = (key.region, key.instance_type, key.market, offer.price.per_hour, offer.minimum, zone)
         by_kind.setdefault(kind, []).append(offer)
     groups = []
-    for (region, instance_type, market, price), members in sorted(by_kind.items()):
+    for (region, instance_type, market, price, _, _), members in sorted(by_kind.items()):
         count = sum(standing[o.key] for o in members)
         is_fixed = untouchable(snapshot, region)
         room = 0 if is_fixed else sum(_room(snapshot, o) for o in members)
@@ -193,71 +172,19 @@ def _grouped(snapshot: Snapshot, offers: list[Offer]) -> tuple[Group, ...]:
     return tuple(groups)
 
 
+def zones_matter(spec: CapacitySpec) -> bool:
+    """Return whether anybody must survive the loss of a zone, or runs one replica on several machines of one."""
+    return any(
+        application.survive.any is FateDomain.ZONE or any(shape.machines > 1 for shape in application.shapes)
+        for _, application in spec.named()
+    )
+
+
 def _room(snapshot: Snapshot, offer: Offer) -> int:
     """Return how many more machines of an offer we believe can be had."""
-    if any(shortage_covers(snapshot, offer)):
+    if any(shortage_covers(snapshot, offer)) or not offer.is_in_force(snapshot.taken_at):
         return 0
     limit = snapshot.limits.machines_per_offer
     if any(s.until <= snapshot.taken_at < s.until + HALF_OPEN and s.covers(offer) for s in snapshot.shortages):
         limit = 1  # one try, before we believe that the shortage is over
     return limit if offer.stock is None else min(offer.stock, limit)
-
-
-def _pairs_of(name: ApplicationName, application: Application, index: int, group: Group) -> tuple[list[Pair], str]:
-    """Return the shapes that fit a group; where none does, the cause."""
-    cause = _refusal(application, group)
-    if cause is not None:
-        return [], cause
-    pairs = []
-    for number, shape in enumerate(application.shapes):
-        count = _per_machine(shape, group.machine)
-        if count:
-            pairs.append(Pair(name, number, index, count, application.replica_milli(shape)))
-    return pairs, "no shape fits the machine"
-
-
-def _refusal(application: Application, group: Group) -> str | None:
-    region = KNOWN.get(group.region)
-    laws = application.regions.jurisdictions
-    if laws and (region is None or region.jurisdiction not in laws):
-        return "jurisdiction"
-    if group.market is Market.SPOT and application.market.spot is Spot.NEVER:
-        return "spot not allowed"
-    latency = expected_latency_ms(application, group.region)
-    if application.latency is not None and (latency is None or latency > application.latency.max_ms):
-        return "latency above max_ms"
-    return None
-
-
-def expected_latency_ms(application: Application, region: RegionId) -> float | None:
-    """Return the weighted round trip between an application's clients and a region; None where it is not known."""
-    here = KNOWN.get(region)
-    if application.latency is None or here is None:
-        return None
-    total_weight = sum(client.weight for client in application.latency.clients)
-    latency = 0.0
-    for client in application.latency.clients:
-        point = _point(client)
-        if point is None:
-            return None
-        latency += client.weight * round_trip_ms(point, (here.latitude, here.longitude))
-    return latency / total_weight
-
-
-def _point(client: Client) -> tuple[float, float] | None:
-    if client.near is not None:
-        region = KNOWN.get(RegionId(client.near))
-        return None if region is None else (region.latitude, region.longitude)
-    return (client.latitude or 0.0, client.longitude or 0.0)
-
-
-def _per_machine(shape: Shape, machine: Machine) -> int:
-    """Return how many replicas of a shape one machine holds, by GPUs, vCPUs and memory."""
-    if machine.gpu is None or not same_gpu(shape.gpu, machine.gpu) or machine.gpu_memory_gib < shape.gpu_memory_gib:
-        return 0
-    room = machine.gpus // shape.count
-    if shape.cpus > 0:
-        room = min(room, int(machine.vcpus / shape.cpus))
-    if shape.memory_gib > 0:
-        room = min(room, int(machine.memory_gib / shape.memory_gib))
-    return room

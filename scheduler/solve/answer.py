@@ -1,0 +1,57 @@
+"""What a solver found: counts by pair and by group, and an exact look at whether they keep the problem's rules."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler.solve.problem import UNIT, Problem, Whole
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Counts that keep every hard rule, and how far from the optimum they can be at most."""
+
+    replicas: Whole
+    """By pair."""
+    machines: Whole
+    """By group."""
+    gap: float | None
+    """As a share; None where no bound is known."""
+
+
+def spent(p: Problem, answer: Answer, heads: Whole) -> int:
+    """Return what the machines cost, in micro-dollars per hour; *heads* are the prices of heads by region."""
+    opened = np.unique(p.region[answer.machines > 0])
+    return int((p.price * answer.machines).sum() + heads[opened].sum())
+
+
+def objective(p: Problem, answer: Answer) -> int:
+    """Return what the solver makes small, in micro-dollars per hour, shortages apart."""
+    owner = np.repeat(np.arange(p.applications), np.diff(p.first))
+    more = np.maximum(answer.machines - p.standing, 0)
+    started = np.maximum(answer.replicas - p.current, 0)
+    opened = np.unique(p.region[answer.machines > 0])
+    return int(
+        (p.price * answer.machines + p.start * more).sum()
+        + p.head[opened].sum()
+        + (p.extra * answer.replicas + p.start_replica[owner] * started).sum()
+    )
+
+
+def broken(p: Problem, answer: Answer) -> list[str]:
+    """Return the hard rules that are broken, in whole numbers: no solver's tolerance counts here."""
+    x, y = answer.replicas, answer.machines
+    found = []
+    if (x < 0).any() or (y < p.low).any() or (y > p.high).any():
+        found.append("a count lies outside its bounds")
+    alone = np.where(p.size > UNIT, x * (p.size // UNIT), -(-x // np.maximum(p.per_machine, 1)))
+    if (alone > y[p.group]).any():
+        found.append("replicas stand on more machines than there are")
+    if ((y > 0) & (y < p.least) & (p.low == 0)).any():
+        found.append("fewer machines than are sold at once")
+    size = p.quota_size * y[np.repeat(np.arange(p.groups), np.diff(p.quota_first))]
+    used = np.zeros(len(p.quota_room), np.int64)
+    np.add.at(used, p.quota, size)
+    if (used > p.quota_room).any():
+        found.append("a quota is exceeded")
+    return found

@@ -1,0 +1,109 @@
+"""The exact way: the whole problem as one mixed-integer program, for fleets small enough."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from scheduler.solve.answer import Answer
+from scheduler.solve.highs import Point, Program, Work, minimise
+from scheduler.solve.packing import misfit, without
+from scheduler.solve.pose import Posed
+from scheduler.solve.problem import Whole
+from scheduler.solve.program import Columns, Sizes, build
+from state.model.spec import CapacitySpec
+from state.model.units import MILLI
+
+
+def solve_exactly(
+    posed: Posed, spec: CapacitySpec, work: Work, start: Answer | None = None
+) -> tuple[Posed, Answer] | None:
+    """Return the optimum, or what was found by the end of *work* with its gap; None where nothing was.
+
+    Returns also the problem that it answers: pairs are dropped where machines could not be packed as counted.
+    """
+    while True:
+        program, columns = build(posed.problem, head_prices(posed), sizes_of(posed, spec))
+        point = _cheapest(spec, program, columns, work, start)
+        if point is None:
+            return None
+        counts = _counts(point, columns.replicas)
+        machines = _counts(point, columns.machines)
+        stays = misfit(posed, spec, counts, machines)
+        if stays is None:
+            return posed, Answer(counts, machines, point.gap)
+        posed = replace(posed, problem=without(posed.problem, stays))
+        start = None
+
+
+def head_prices(posed: Posed) -> Whole:
+    """Return the price of each region's head, in micro-dollars per hour."""
+    return np.array([posed.sold.heads[region].price.per_hour.micros for region in posed.regions], np.int64)
+
+
+def sizes_of(posed: Posed, spec: CapacitySpec) -> Sizes:
+    """Return what replicas need and machines have; a gang takes its machines whole."""
+    p = posed.problem
+    machines = [group.machine for group in posed.sold.groups]
+    size = np.array([[m.gpus * MILLI, m.vcpus, m.memory_gib] for m in machines], np.float64).reshape(-1, 3).T
+    need = np.zeros((3, p.pairs))
+    for a, (_, application) in enumerate(spec.named()):
+        for j in range(int(p.first[a]), int(p.first[a + 1])):
+            shape = application.shapes[p.shape[j]]
+            if shape.machines > 1:
+                need[:, j] = size[:, p.group[j]] * shape.machines
+            else:
+                need[:, j] = (shape.gpu_milli, shape.cpus, shape.memory_gib)
+    return Sizes(need, size)
+
+
+def _counts(point: Point, columns: list[int]) -> Whole:
+    return np.array([point.count(column) for column in columns], np.int64)
+
+
+def _cheapest(spec: CapacitySpec, program: Program, columns: Columns, work: Work, start: Answer | None) -> Point | None:
+    """Return the optimum; where the rules cannot all be kept, that of the least breach, by priority.
+
+    First as much demand as possible is served, application by priority class, then as little as
+    possible is left exposed; only then is cost looked at.
+    """
+    hint: dict[int, float] = {}
+    if start is not None:
+        hint = dict(zip(columns.replicas, start.replicas.tolist(), strict=True))
+        hint |= dict(zip(columns.machines, start.machines.tolist(), strict=True))
+    point = minimise(program, work=work, start=hint)
+    if point is not None:
+        return point
+    soften(spec, program, columns)
+    by_priority: dict[int, list[int]] = {}
+    for a, (_, application) in enumerate(spec.named()):
+        by_priority.setdefault(application.priority, []).append(a)
+    for priority in sorted(by_priority, reverse=True):
+        members = by_priority[priority]
+        for group in ([columns.short[a] for a in members], [c for a in members for c in columns.exposed[a]]):
+            if not _fixed_at_least(program, group, work):
+                return None
+    return minimise(program, work=work)
+
+
+def soften(spec: CapacitySpec, program: Program, columns: Columns) -> None:
+    """Let every requirement be kept less than wholly."""
+    for a, (_, application) in enumerate(spec.named()):
+        demand = application.demand.milli
+        program.upper[columns.short[a]] = float(demand)
+        for column in columns.exposed[a]:
+            program.upper[column] = float(max(demand, MILLI))
+
+
+def _fixed_at_least(program: Program, breaches: list[int], work: Work) -> bool:
+    """Make the sum of *breaches* as small as it can be, and keep it there."""
+    if not breaches:
+        return True
+    cost = [0.0] * len(program.cost)
+    for column in breaches:
+        cost[column] = 1.0
+    point = minimise(program, cost, work)
+    if point is None:
+        return False
+    least = sum(point.values[column] for column in breaches)
+    program.row(dict.fromkeys(breaches, 1.0), at_most=max(0.0, least) * (1 + 1e-9) + 1e-6)
+    return True

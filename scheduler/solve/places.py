@@ -1,0 +1,33 @@
+"""Places as a spec names them, the domains that fail together, and what must be left after a loss."""
+
+from providers.regions import KNOWN
+from state.model.ids import RegionId, provider_of
+from state.model.spec import Application, FateDomain
+
+Stand = tuple[RegionId, str]
+"""A region and a zone of it."""
+
+
+def is_in(region: RegionId, place: str) -> bool:
+    """Return whether a region is *place*, is sold by the provider or lies in the jurisdiction of that name."""
+    known = KNOWN.get(region)
+    return place in {region, provider_of(region)} or (known is not None and known.jurisdiction == place)
+
+
+def domain_of(kind: FateDomain, region: RegionId, zone: str) -> str:
+    """Return the name of the fate domain of a kind that a zone lies in."""
+    if kind is FateDomain.ZONE:
+        return f"{region}/{zone}"
+    return provider_of(region) if kind is FateDomain.PROVIDER else region
+
+
+def required_milli(application: Application) -> int:
+    """Return what must remain of an application's capacity after the loss of a fate domain, in thousandths."""
+    if application.survive.any is FateDomain.NONE:
+        return 0
+    return share_of(application.demand.milli, application.survive.share)
+
+
+def share_of(demand: int, share: float) -> int:
+    """Return a share of a demand in thousandths, rounded up."""
+    return -(-demand * round(share * 1_000_000) // 1_000_000)

@@ -1,0 +1,275 @@
+"""One application on the desk: the items that it may choose among, and how far a choice keeps its rules.
+
+An *item* is a pair at one cost, with a limit: room in machines that are paid for anyway is one item, room in
+machines still to be bought another. All rules of an application depend on its capacity in total, on demand, per
+fate domain, per region and per region's spot pool; these sums are kept as items come and go, so that asking
+how much is missing costs a look at the few domains in use.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, ZONE, Flags, Problem, Real, Whole
+from scheduler.solve.search.jit import compiled
+
+TOTAL, ON_DEMAND, ITEMS, DOMAINS, REGIONS, HELD = 0, 1, 2, 3, 4, 5
+"""What stands where in `Desk.now`."""
+FIRST_DOMAIN, IN_FIRST_DOMAIN, IN_SECOND_DOMAIN, FIRST_REGION, IN_FIRST_REGION, IN_SECOND_REGION = 0, 1, 2, 3, 4, 5
+"""What stands where in `Desk.top`."""
+
+
+class Desk(NamedTuple):
+    """Scratch memory for one application at a time; made once, used for all."""
+
+    now: Whole
+    """Capacity in total and on demand; how many items there are; how many domains, regions and items are listed."""
+    top: Whole
+    """The fullest domain and region, what they hold, and what the next ones do; `summarise` writes it."""
+    pair: Whole
+    cost: Real
+    each: Whole
+    domain: Whole
+    region: Whole
+    is_spot: Flags
+    shape: Whole
+    limit: Whole
+    x: Whole
+    part: Real
+    """How much of each item is chosen where fractions are allowed."""
+    held: Whole
+    """The items that were chosen, listed."""
+    best: Whole
+    order: Whole
+    key: Real
+    in_domain: Whole
+    """Capacity, by domain."""
+    domains: Whole
+    """The domains that were touched, listed."""
+    in_region: Whole
+    spot_in: Whole
+    replicas_in: Whole
+    shape_in: Whole
+    """The shape that a region's replicas have, where it has any."""
+    regions: Whole
+
+
+def new_desk(p: Problem) -> Desk:
+    """Return a desk large enough for every application."""
+    widest = 3 * int(np.max(np.diff(p.first), initial=1))
+    regions = len(p.head)
+    domains = 1 + max(int(np.max(k, initial=0)) for k in (p.zone, p.region, p.provider))
+
+    def whole(size: int) -> Whole:
+        return np.zeros(size, np.int64)
+
+    return Desk(
+        now=whole(6),
+        top=whole(6),
+        pair=whole(widest),
+        cost=np.zeros(widest, np.float64),
+        each=whole(widest),
+        domain=whole(widest),
+        region=whole(widest),
+        is_spot=np.zeros(widest, np.bool_),
+        shape=whole(widest),
+        limit=whole(widest),
+        x=whole(widest),
+        part=np.zeros(widest, np.float64),
+        held=whole(widest),
+        best=whole(widest),
+        order=whole(widest),
+        key=np.zeros(widest, np.float64),
+        in_domain=whole(domains),
+        domains=whole(domains),
+        in_region=whole(regions),
+        spot_in=whole(regions),
+        replicas_in=whole(regions),
+        shape_in=whole(regions),
+        regions=whole(regions),
+    )
+
+
+@compiled
+def domain_of(kind: int, zone: int, region: int, provider: int) -> int:
+    """Return the fate domain of a place, of the kind that an application must survive."""
+    if kind == ZONE:
+        return zone
+    return provider if kind == PROVIDER else region
+
+
+@compiled
+def lay_out(p: Problem, d: Desk, a: int, j: int, cost: float, limit: int) -> None:
+    """Add an item."""
+    i = d.now[ITEMS]
+    g = p.group[j]
+    d.pair[i] = j
+    d.cost[i] = cost
+    d.each[i] = p.each[j]
+    d.domain[i] = domain_of(p.kind[a], p.zone[g], p.region[g], p.provider[g])
+    d.region[i] = p.region[g]
+    d.is_spot[i] = p.is_spot[g]
+    d.shape[i] = p.shape[j]
+    d.limit[i] = limit
+    d.x[i] = 0
+    d.now[ITEMS] = i + 1
+
+
+@compiled
+def clear(d: Desk) -> None:
+    """Take every replica off, and leave the items."""
+    for k in range(d.now[DOMAINS]):
+        d.in_domain[d.domains[k]] = 0
+    for k in range(d.now[REGIONS]):
+        r = d.regions[k]
+        d.in_region[r] = 0
+        d.spot_in[r] = 0
+        d.replicas_in[r] = 0
+    for k in range(d.now[HELD]):
+        d.x[d.held[k]] = 0
+    d.now[HELD] = 0
+    d.now[TOTAL] = 0
+    d.now[ON_DEMAND] = 0
+    d.now[DOMAINS] = 0
+    d.now[REGIONS] = 0
+
+
+@compiled
+def take(d: Desk, i: int, n: int) -> None:
+    """Choose *n* more of an item; fewer, where *n* is negative."""
+    capacity = n * d.each[i]
+    r, domain = d.region[i], d.domain[i]
+    if d.in_domain[domain] == 0:
+        enlist(d.domains, d.now, DOMAINS, domain)
+    if d.replicas_in[r] == 0:
+        enlist(d.regions, d.now, REGIONS, r)
+        d.shape_in[r] = d.shape[i]
+    if d.x[i] == 0:
+        enlist(d.held, d.now, HELD, i)
+    d.x[i] += n
+    d.now[TOTAL] += capacity
+    d.in_domain[domain] += capacity
+    d.in_region[r] += capacity
+    d.replicas_in[r] += n
+    if d.is_spot[i]:
+        d.spot_in[r] += capacity
+    else:
+        d.now[ON_DEMAND] += capacity
+
+
+@compiled
+def enlist(listed: Whole, now: Whole, size: int, value: int) -> None:
+    """Add a value to a list that it is not in yet; `now[size]` is the list's length."""
+    for k in range(now[size]):
+        if listed[k] == value:
+            return
+    listed[now[size]] = value
+    now[size] += 1
+
+
+@compiled
+def fits_shape(replicas_in: Whole, shape_in: Whole, r: int, shape: int) -> bool:
+    """Return whether a shape may join what a region has."""
+    return bool(replicas_in[r] == 0 or shape_in[r] == shape)
+
+
+@compiled
+def missing(p: Problem, d: Desk, a: int) -> int:
+    """Return the most by which any rule of an application is missed, in thousandths of its demand's unit."""
+    capacity = d.now[TOTAL]
+    short = max(0, p.demand[a] - capacity, p.on_demand[a] - d.now[ON_DEMAND])
+    if p.kind[a] != NO_DOMAIN:
+        short = max(short, p.required[a] - capacity)
+        for k in range(d.now[DOMAINS]):
+            short = max(short, p.required[a] - capacity + d.in_domain[d.domains[k]])
+    if p.spot_left[a] > 0:
+        for k in range(d.now[REGIONS]):
+            short = max(short, p.spot_left[a] - capacity + d.spot_in[d.regions[k]])
+    return int(max(short, _unspread(p, d, a)))
+
+
+@compiled
+def _unspread(p: Problem, d: Desk, a: int) -> int:
+    """Return the most by which a rule about regions and places is missed."""
+    capacity = d.now[TOTAL]
+    short = 0
+    used = 0
+    most = p.share[a] * capacity // PPM + p.slack[a]
+    for k in range(d.now[REGIONS]):
+        inside = d.in_region[d.regions[k]]
+        used += inside > 0
+        short = max(short, inside - most)
+    short = max(short, (p.min_regions[a] - used) * p.slack[a])
+    for f in range(p.floor_first[a], p.floor_first[a + 1]):
+        inside = 0
+        for k in range(d.now[REGIONS]):
+            if p.place_has[p.floor_place[f], d.regions[k]]:
+                inside += d.in_region[d.regions[k]]
+        short = max(short, p.floor_least[f] - inside, inside - p.floor_most[f] * capacity // PPM - p.slack[a])
+    return int(short)
+
+
+@compiled
+def summarise(d: Desk) -> None:
+    """Look up the fullest two domains and regions, for `missing_with`."""
+    first, most, second = -1, 0, 0
+    for k in range(d.now[DOMAINS]):
+        inside = d.in_domain[d.domains[k]]
+        if inside > most:
+            first, most, second = d.domains[k], inside, most
+        elif inside > second:
+            second = inside
+    d.top[FIRST_DOMAIN], d.top[IN_FIRST_DOMAIN], d.top[IN_SECOND_DOMAIN] = first, most, second
+    first, most, second = -1, 0, 0
+    for k in range(d.now[REGIONS]):
+        inside = d.in_region[d.regions[k]]
+        if inside > most:
+            first, most, second = d.regions[k], inside, most
+        elif inside > second:
+            second = inside
+    d.top[FIRST_REGION], d.top[IN_FIRST_REGION], d.top[IN_SECOND_REGION] = first, most, second
+
+
+@compiled
+def is_plain(p: Problem, a: int) -> bool:
+    """Return whether an application has only the rules that `plainly_missing` knows."""
+    return bool(p.spot_left[a] == 0 and p.min_regions[a] <= 1 and p.floor_first[a] == p.floor_first[a + 1])
+
+
+class Rules(NamedTuple):
+    """The rules of one application, out of the arrays: few enough that compiled code keeps them in registers."""
+
+    demand: int
+    required: int
+    on_demand: int
+    share: int
+    slack: int
+    is_plain: bool
+    one_shape: bool
+
+
+@compiled
+def rules_of(p: Problem, a: int) -> Rules:
+    """Return the rules of an application; nothing is required of it where it need not survive anything."""
+    required = 0 if p.kind[a] == NO_DOMAIN else p.required[a]
+    return Rules(p.demand[a], required, p.on_demand[a], p.share[a], p.slack[a], is_plain(p, a), p.one_shape[a])
+
+
+@compiled
+def plainly_missing(rules: Rules, capacity: int, bought: int, domain: int, region: int) -> int:
+    """Return what is missing of a capacity, given what of it is on demand, in the fullest domain and region."""
+    short = max(0, rules.demand - capacity, rules.on_demand - bought)
+    if rules.required > 0:
+        short = max(short, rules.required - capacity + domain)
+    if rules.share < PPM:
+        short = max(short, region - rules.share * capacity // PPM - rules.slack)
+    return int(short)
+
+
+@compiled
+def missing_with(p: Problem, d: Desk, a: int, i: int, n: int) -> int:
+    """Return what would be missing with *n* more of an item, whatever the rules are."""
+    take(d, i, n)
+    short = missing(p, d, a)
+    take(d, i, -n)
+    return short

@@ -1,0 +1,137 @@
+"""The books of a search: replicas per pair, room and machines per group, and what it costs, to the micro-dollar.
+
+Every change goes through `put`, which keeps stock, quotas and money consistent; undoing a change is `put` with the
+opposite sign. Machines follow from the room used, so a book can never promise a GPU that no machine has.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scheduler.solve.problem import UNIT, Problem, Real, Whole
+from scheduler.solve.search.jit import compiled
+
+MACHINES, REPLICAS = 0, 1
+"""Where `Books.cost` keeps the cost of machines with their heads, and that of replicas."""
+
+
+class Books(NamedTuple):
+    """What is placed."""
+
+    placed: Whole
+    """Replicas, by pair."""
+    used: Whole
+    """Room used, by group."""
+    machines: Whole
+    quota_used: Whole
+    in_region: Whole
+    """Machines, by region: a region with any has a head."""
+    cost: Whole
+    short: Whole
+    """By how much each application misses what it asks for."""
+    weighted: Real
+    """[0]: the cost of everything that is short."""
+
+
+def new_books(p: Problem) -> Books:
+    """Return books of nothing but the machines that must not be touched."""
+    books = Books(
+        placed=np.zeros(p.pairs, np.int64),
+        used=np.zeros(p.groups, np.int64),
+        machines=np.zeros(p.groups, np.int64),
+        quota_used=np.zeros(len(p.quota_room), np.int64),
+        in_region=np.zeros(len(p.head), np.int64),
+        cost=np.zeros(2, np.int64),
+        short=np.zeros(p.applications, np.int64),
+        weighted=np.zeros(1, np.float64),
+    )
+    open_books(p, books)
+    return books
+
+
+@compiled
+def open_books(p: Problem, b: Books) -> None:
+    """Enter the machines that must not be touched, and everything else as short."""
+    for g in range(len(p.price)):
+        set_machines(p, b, g, machines_for(p, g, 0))
+    for a in range(len(p.demand)):
+        set_short(p, b, a, max(p.demand[a], p.required[a]))
+
+
+@compiled
+def set_short(p: Problem, b: Books, a: int, short: int) -> None:
+    """Enter by how much an application misses what it asks for."""
+    b.weighted[0] += penalty(p.weight[a], p.slack[a], short) - penalty(p.weight[a], p.slack[a], b.short[a])
+    b.short[a] = short
+
+
+@compiled
+def penalty(weight: float, slack: int, short: int) -> float:
+    """Return what it costs to be short: never less than for one replica, so that nobody saves the last one."""
+    return weight * (short + slack) if short > 0 else 0.0
+
+
+@compiled
+def machines_for(p: Problem, g: int, used: int) -> int:
+    """Return how many machines of a group carry that much room."""
+    n = -(-used // UNIT)
+    if n > 0:
+        n = max(n, p.least[g])
+    return int(max(n, p.low[g]))
+
+
+@compiled
+def set_machines(p: Problem, b: Books, g: int, n: int) -> None:
+    """Enter a new number of machines of a group."""
+    old = b.machines[g]
+    if n == old:
+        return
+    r = p.region[g]
+    more = max(0, n - p.standing[g]) - max(0, old - p.standing[g])
+    b.cost[MACHINES] += p.price[g] * (n - old) + p.start[g] * more
+    had = b.in_region[r]
+    b.in_region[r] += n - old
+    if had == 0:
+        b.cost[MACHINES] += p.head[r]
+    elif b.in_region[r] == 0:
+        b.cost[MACHINES] -= p.head[r]
+    for k in range(p.quota_first[g], p.quota_first[g + 1]):
+        b.quota_used[p.quota[k]] += p.quota_size[k] * (n - old)
+    b.machines[g] = n
+
+
+@compiled
+def put(p: Problem, b: Books, a: int, j: int, n: int) -> None:
+    """Place *n* more replicas of a pair; fewer, where *n* is negative."""
+    old = b.placed[j]
+    g = p.group[j]
+    b.placed[j] = old + n
+    b.used[g] += n * p.size[j]
+    set_machines(p, b, g, machines_for(p, g, b.used[g]))
+    more = max(0, old + n - p.current[j]) - max(0, old - p.current[j])
+    b.cost[REPLICAS] += p.extra[j] * n + p.start_replica[a] * more
+
+
+@compiled
+def most_machines(p: Problem, b: Books, g: int) -> int:
+    """Return how many machines of a group there may be, by stock and by what its quotas have left."""
+    most = p.high[g]
+    for k in range(p.quota_first[g], p.quota_first[g + 1]):
+        q = p.quota[k]
+        most = min(most, b.machines[g] + (p.quota_room[q] - b.quota_used[q]) // p.quota_size[k])
+    if most < p.least[g]:
+        most = 0
+    return int(max(most, p.low[g]))
+
+
+@compiled
+def room(p: Problem, b: Books, j: int) -> int:
+    """Return how many more replicas of a pair find a place."""
+    g = p.group[j]
+    return int(max(0, (most_machines(p, b, g) * UNIT - b.used[g]) // p.size[j]))
+
+
+@compiled
+def total(b: Books) -> float:
+    """Return what is to be made small: money, and what is short at its weight."""
+    return float(float(b.cost[MACHINES] + b.cost[REPLICAS]) + b.weighted[0])

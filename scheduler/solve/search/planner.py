@@ -1,0 +1,157 @@
+"""One application at given costs: which items, and how many of each.
+
+The limit on one fate domain that is best for fractions, its neighbours, and multiples of the cheapest replica are each
+filled with whole items in the order of their cost per capacity and closed with single replicas; the cheapest filling is
+polished. What is not whole is what makes it hard: the fractional optimum is a few percent below.
+"""
+
+import numpy as np
+
+from scheduler.solve.problem import PPM, Problem, Whole
+from scheduler.solve.search.desk import (
+    ITEMS,
+    ON_DEMAND,
+    REGIONS,
+    TOTAL,
+    Desk,
+    clear,
+    fits_shape,
+    missing,
+    rules_of,
+    take,
+)
+from scheduler.solve.search.fractions import FAR, LEVELS, level_of, sort_items
+from scheduler.solve.search.jit import compiled
+from scheduler.solve.search.ledger import penalty
+from scheduler.solve.search.polish import close, drop, exchange, spent
+
+NEAR = 2
+"""How many levels on each side of the best are rounded to whole replicas."""
+
+
+@compiled
+def plan(p: Problem, d: Desk, a: int, spread: Whole, effort: int) -> float:
+    """Choose items for one application and return what they cost, what stays missing at its weight included.
+
+    *effort* is how many items the polish tries to add: 0 for none. *spread* remembers by application which level was
+    best.
+    """
+    sort_items(d)
+    n = d.now[ITEMS]
+    _try_levels(p, d, a, spread[a])
+    clear(d)
+    for i in range(n):
+        if d.best[i] > 0:
+            take(d, i, d.best[i])
+    if effort > 0:
+        gap = missing(p, d, a)
+        drop(p, d, a, gap)
+        exchange(p, d, a, gap, effort)
+    return value(p, d, a)
+
+
+@compiled
+def _try_levels(p: Problem, d: Desk, a: int, middle: int) -> None:
+    """Leave the cheapest whole filling of some levels in `best`.
+
+    They are the best fractional one, its neighbours, and the multiples of the cheapest replica around it: a few large
+    replicas spread over domains in no other way.
+    """
+    level = level_of(p, a, middle)
+    best = np.inf
+    n = d.now[ITEMS]
+    one = d.each[d.order[0]] if d.now[ITEMS] > 0 else 1
+    for k in range(2 * NEAR + 3 if level != FAR else 1):
+        at = level
+        if k < 3:  # noqa: PLR2004  three multiples
+            at = level if level == FAR else (level // one + (k + 1) % 3) * one
+        elif 0 <= middle + k - 3 - NEAR < len(LEVELS):
+            at = level_of(p, a, middle + k - 3 - NEAR)
+        if at <= 0:
+            continue
+        cost = _fill(p, d, a, at, best)
+        if cost < best:
+            cost = close(p, d, a, best)
+        if cost < best:
+            best = cost
+            for i in range(n):
+                d.best[i] = d.x[i]
+
+
+@compiled
+def value(p: Problem, d: Desk, a: int) -> float:
+    """Return what the choice costs, with what is missing at its weight."""
+    return spent(d) + penalty(p.weight[a], p.slack[a], missing(p, d, a))
+
+
+@compiled
+def _fill(p: Problem, d: Desk, a: int, level: int, enough: float) -> float:
+    """Take whole items in their order, up to *level* in each domain; stop past *enough*. Return the cost."""
+    clear(d)
+    _take_floors(p, d, a)
+    target = max(p.demand[a], 0 if level == FAR else p.required[a] + level)
+    rules = rules_of(p, a)
+    most_in_region = rules.share * target // PPM + rules.slack
+    cost = spent(d)
+    for k in range(d.now[ITEMS]):
+        i = d.order[k]
+        rest = target - d.now[TOTAL]
+        if rest <= 0:
+            break
+        if rules.one_shape and not fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i]):
+            continue
+        headroom = min((d.limit[i] - d.x[i]) * d.each[i], level - d.in_domain[d.domain[i]])
+        if rules.share < PPM:
+            headroom = min(headroom, most_in_region - d.in_region[d.region[i]])
+        if d.is_spot[i]:
+            headroom = min(headroom, target - rules.on_demand - d.now[TOTAL] + d.now[ON_DEMAND])
+        if not rules.is_plain:
+            headroom = min(headroom, _headroom(p, d, a, i, target))
+        many = min(headroom, rest) // d.each[i]
+        if many > 0:
+            take(d, i, many)
+            cost += many * d.cost[i]
+            if cost >= enough:
+                break
+    return cost
+
+
+@compiled
+def _headroom(p: Problem, d: Desk, a: int, i: int, target: int) -> int:
+    """Return how much more capacity may come to where an item stands, by the rules that few applications have."""
+    r = d.region[i]
+    most = FAR
+    if p.min_regions[a] > 1:
+        most = min(most, max(target // p.min_regions[a], p.slack[a]) + p.slack[a] - d.in_region[r])
+    if d.is_spot[i] and p.spot_left[a] > 0:
+        most = min(most, max(target - p.spot_left[a], 0) - d.spot_in[r])
+    for f in range(p.floor_first[a], p.floor_first[a + 1]):
+        if p.floor_most[f] < PPM and p.place_has[p.floor_place[f], r]:
+            most = min(most, p.floor_most[f] * target // PPM + p.slack[a] - _inside(p, d, f))
+    return int(max(most, 0))
+
+
+@compiled
+def _inside(p: Problem, d: Desk, f: int) -> int:
+    inside = 0
+    for k in range(d.now[REGIONS]):
+        if p.place_has[p.floor_place[f], d.regions[k]]:
+            inside += d.in_region[d.regions[k]]
+    return int(inside)
+
+
+@compiled
+def _take_floors(p: Problem, d: Desk, a: int) -> None:
+    """Meet the floors of places first, each with the cheapest items that lie there."""
+    for f in range(p.floor_first[a], p.floor_first[a + 1]):
+        for k in range(d.now[ITEMS]):
+            i = d.order[k]
+            rest = p.floor_least[f] - _inside(p, d, f)
+            if rest <= 0:
+                break
+            if p.place_has[p.floor_place[f], d.region[i]] and (
+                not p.one_shape[a] or fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i])
+            ):
+                many = min(d.limit[i], -(-rest // d.each[i]))
+                if many > 0:
+                    take(d, i, many)

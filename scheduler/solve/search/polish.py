@@ -1,0 +1,181 @@
+"""Whole items: closing what is missing, dropping what is not needed, and exchanging some for others.
+
+These are the moves of a local search on the choice of one application; each keeps what is missing from growing.
+"""
+
+import numpy as np
+
+from scheduler.solve.problem import Problem
+from scheduler.solve.search.desk import (
+    FIRST_DOMAIN,
+    FIRST_REGION,
+    HELD,
+    IN_FIRST_DOMAIN,
+    IN_FIRST_REGION,
+    IN_SECOND_DOMAIN,
+    IN_SECOND_REGION,
+    ITEMS,
+    ON_DEMAND,
+    TOTAL,
+    Desk,
+    Rules,
+    fits_shape,
+    missing,
+    missing_with,
+    plainly_missing,
+    rules_of,
+    summarise,
+    take,
+)
+from scheduler.solve.search.jit import compiled
+from scheduler.solve.search.ledger import penalty
+
+ROUNDS = 4
+"""Most rounds of polish; later ones find next to nothing."""
+
+
+@compiled
+def spent(d: Desk) -> float:
+    """Return what the choice costs."""
+    cost = 0.0
+    for k in range(d.now[HELD]):
+        cost += d.cost[d.held[k]] * d.x[d.held[k]]
+    return cost
+
+
+@compiled
+def close(p: Problem, d: Desk, a: int, enough: float) -> float:
+    """While any rule is missed, add the item that helps most for its cost; stop past *enough*. Return the cost."""
+    rules = rules_of(p, a)
+    gap = missing(p, d, a)
+    cost = spent(d)
+    while gap > 0 and cost < enough:
+        summarise(d)
+        chosen, score, left = -1, np.inf, gap
+        for k in range(d.now[ITEMS]):
+            i = d.order[k]
+            if d.x[i] >= d.limit[i] or max(d.cost[i], d.cost[i] * gap / d.each[i]) >= score:
+                continue
+            if rules.one_shape and not fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i]):
+                continue
+            after = _with_one(rules, d, i, 1) if rules.is_plain else missing_with(p, d, a, i, 1)
+            if after < gap and d.cost[i] * gap / (gap - after) < score:
+                chosen, score, left = i, d.cost[i] * gap / (gap - after), after
+        if chosen < 0:
+            break
+        many = min(d.limit[chosen] - d.x[chosen], max(1, gap // (2 * (gap - left))))
+        take(d, chosen, many)
+        cost += many * d.cost[chosen]
+        gap = missing(p, d, a)
+    return cost + penalty(p.weight[a], p.slack[a], gap)
+
+
+@compiled
+def _with_one(rules: Rules, d: Desk, i: int, n: int) -> int:
+    """Return what would be missing with *n* more of an item, after `summarise`."""
+    more = n * d.each[i]
+    domain = d.in_domain[d.domain[i]] + more
+    domain = max(domain, d.top[IN_SECOND_DOMAIN] if d.domain[i] == d.top[FIRST_DOMAIN] else d.top[IN_FIRST_DOMAIN])
+    region = d.in_region[d.region[i]] + more
+    region = max(region, d.top[IN_SECOND_REGION] if d.region[i] == d.top[FIRST_REGION] else d.top[IN_FIRST_REGION])
+    bought = d.now[ON_DEMAND] + (0 if d.is_spot[i] else more)
+    return plainly_missing(rules, d.now[TOTAL] + more, bought, domain, region)
+
+
+@compiled
+def drop(p: Problem, d: Desk, a: int, gap: int) -> float:
+    """Take off what can go without more than *gap* missing, the dearest first; return what that saves."""
+    rules = rules_of(p, a)
+    saved = 0.0
+    while True:
+        summarise(d)
+        chosen, dearest = -1, 0.0
+        for k in range(d.now[HELD]):
+            i = d.held[k]
+            if d.x[i] <= 0 or d.cost[i] <= dearest:
+                continue
+            after = _with_one(rules, d, i, -1) if rules.is_plain else missing_with(p, d, a, i, -1)
+            if after <= gap:
+                chosen, dearest = i, d.cost[i]
+        if chosen < 0:
+            return saved
+        take(d, chosen, -1)
+        saved += dearest
+
+
+@compiled
+def exchange(p: Problem, d: Desk, a: int, gap: int, effort: int) -> None:
+    """Add an item, drop what it makes needless, and keep that where it pays; until nothing pays."""
+    rules = rules_of(p, a)
+    again = True
+    for _ in range(ROUNDS):
+        if not again:
+            return
+        again = False
+        dearest = _dearest(d)
+        for k in range(min(d.now[ITEMS], effort)):
+            i = d.order[k]
+            if d.x[i] >= d.limit[i] or d.cost[i] >= (d.each[i] + rules.slack / 4) * dearest:
+                continue
+            if rules.one_shape and not fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i]):
+                continue
+            held = _remember(d)
+            take(d, i, 1)
+            if drop(p, d, a, gap) > d.cost[i] + 1e-6:
+                again = True
+            else:
+                _restore(d, held)
+        again = _replace(p, d, a, gap) or again
+
+
+@compiled
+def _replace(p: Problem, d: Desk, a: int, gap: int) -> bool:
+    """Drop an item, close the gap without it, and keep that where it pays; return whether any did."""
+    paid = False
+    for k in range(d.now[HELD]):
+        i = d.held[k]
+        if d.x[i] <= 0 or d.cost[i] <= 0:
+            continue
+        before = spent(d)
+        held = _remember(d)
+        limit = d.limit[i]
+        take(d, i, -1)
+        d.limit[i] = d.x[i]
+        close(p, d, a, before)
+        d.limit[i] = limit
+        drop(p, d, a, gap)
+        if spent(d) < before - 1e-6 and missing(p, d, a) <= gap:
+            paid = True
+        else:
+            _restore(d, held)
+    return paid
+
+
+@compiled
+def _dearest(d: Desk) -> float:
+    """Return the highest cost per capacity among what is chosen."""
+    dearest = 0.0
+    for k in range(d.now[HELD]):
+        i = d.held[k]
+        if d.x[i] > 0:
+            dearest = max(dearest, d.cost[i] / d.each[i])
+    return dearest
+
+
+@compiled
+def _remember(d: Desk) -> int:
+    """Note how much of each item is held; return how many items are listed."""
+    for k in range(d.now[HELD]):
+        d.best[d.held[k]] = d.x[d.held[k]]
+    return int(d.now[HELD])
+
+
+@compiled
+def _restore(d: Desk, held: int) -> None:
+    """Undo what came after `_remember`."""
+    for k in range(d.now[HELD]):
+        i = d.held[k]
+        before = d.best[i] if k < held else 0
+        if d.x[i] != before:
+            take(d, i, before - d.x[i])
+    d.now[HELD] = held

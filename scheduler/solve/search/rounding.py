@@ -1,0 +1,77 @@
+"""From prices to a placement: everybody plans at the prices, and what finds no room is planned again with what is left.
+
+The plans are made as if each application were alone, so together they overrun what is scarce. They are entered in
+the order of their weight, in random order among equals; one that does not find all of its room is put off, and planned
+anew with the room that is left, at the prices and what paid machines have free.
+"""
+
+import numpy as np
+
+from scheduler.solve.problem import UNIT, Problem, Real, Whole
+from scheduler.solve.search.chance import uniform
+from scheduler.solve.search.desk import ITEMS, clear, lay_out
+from scheduler.solve.search.insert import Bench, enter_plan, insert, remove
+from scheduler.solve.search.jit import compiled
+from scheduler.solve.search.ledger import most_machines, room
+from scheduler.solve.search.planner import plan
+from scheduler.solve.search.prices import priced, scarcity, settle
+
+ROUGH = 20
+"""How many items a polish tries here: everything is looked at again."""
+
+
+@compiled
+def wish(p: Problem, w: Bench, effort: int) -> None:
+    """Note what each application would choose if it were alone at the prices, and what it would pay."""
+    d = w.desk
+    for a in range(len(p.demand)):
+        d.now[ITEMS] = 0
+        for j in range(p.first[a], p.first[a + 1]):
+            lay_out(p, d, a, j, priced(p, w.prices, j), p.high[p.group[j]] * UNIT // p.size[j])
+        w.ideal[a] = plan(p, d, a, w.prices.spread, effort)
+        for i in range(d.now[ITEMS]):
+            w.wish[d.pair[i]] = d.x[i]
+        clear(d)
+
+
+@compiled
+def dive(p: Problem, w: Bench, order: Whole, stages: int, passes: int) -> None:
+    """Place the applications of *order* in so many stages, and settle the prices for the others after each."""
+    many = len(order)
+    reserved = np.zeros(len(p.price), np.float64)
+    for stage in range(stages):
+        first, last = many * stage // stages, many * (stage + 1) // stages
+        if first == last:
+            continue
+        if stage > 0:
+            settle(p, w.books, w.desk, w.prices, order[first:], passes)
+        reserved[:] = 0.0
+        for k in range(first, many):
+            for j in range(p.first[order[k]], p.first[order[k] + 1]):
+                reserved[p.group[j]] += w.prices.mean[j] * p.size[j]
+        for k in range(first, last):
+            a = order[k]
+            for j in range(p.first[a], p.first[a + 1]):
+                reserved[p.group[j]] -= w.prices.mean[j] * p.size[j]
+            _enter_share(p, w, a, reserved)
+    for k in range(many):
+        if w.books.short[order[k]] > 0:
+            remove(p, w.books, order[k])
+            insert(p, w, order[k], 1.0, 0.0, ROUGH)
+
+
+@compiled
+def _enter_share(p: Problem, w: Bench, a: int, reserved: Real) -> None:
+    """Plan an application with its share of what is scarce, and what nobody has a share of; enter it if all fits."""
+    b, d = w.books, w.desk
+    d.now[ITEMS] = 0
+    for j in range(p.first[a], p.first[a + 1]):
+        limit = room(p, b, j)
+        g = p.group[j]
+        if scarcity(p, w.prices, g) > 0:
+            unclaimed = (most_machines(p, b, g) * UNIT - b.used[g] - reserved[g]) / p.size[j]
+            mine = max(w.prices.mean[j], unclaimed)
+            limit = min(limit, int(mine) + (uniform(w.seed) < mine - int(mine)))
+        if limit > 0:
+            lay_out(p, d, a, j, priced(p, w.prices, j), limit)
+    enter_plan(p, w, a, ROUGH)
