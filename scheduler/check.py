@@ -1,16 +1,18 @@
 """Rules that every plan must keep, looked at by code that is not the planner's. Pure."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from providers.regions import KNOWN
+from state.model.catalog import Market
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import Drain, Launch, Plan, Route, Serve, Snapshot, Survival, Terminate
-from state.model.spec import FateDomain
+from state.model.spec import Application, FateDomain
 from state.model.units import MILLI, total
 
 
@@ -69,7 +71,7 @@ def _launches(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
             yield Finding("double launch", f"{launch.instance_id} repeats nothing, or another offer")
         if not launch.is_repeat and (before is not None or launch.instance_id not in recorded):
             yield Finding("double launch", f"{launch.instance_id} is held already, or is not recorded")
-        if launch.price_per_hour.micros <= 0:
+        if launch.price_per_hour.micros <= 0 and launch.key.market is not Market.RESERVED:
             yield Finding("price", f"{launch.key} has no price")
     yield from _too_many(plan, snapshot)
 
@@ -126,34 +128,70 @@ def _certificate(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
         carried: Counter[str] = Counter()
         for replicas in plan.placement.replicas:
             if replicas.application == name:
-                domain = replicas.region if kind is FateDomain.REGION else replicas.region.partition("/")[0]
-                carried[domain] += replicas.count * replicas.milli_each
+                carried[_domain(kind, replicas.region, replicas.zone)] += replicas.count * replicas.milli_each
         for domain, lost in carried.items():
-            yield from _line(lines.get((name, domain)), name, domain, carried.total() - lost, plan)
+            line = lines.get((name, domain))
+            if line is None or line.remaining_milli != carried.total() - lost:
+                yield Finding("certificate", f"{name}: wrong or missing line for {domain}")
+            else:
+                yield from _line(line, application, plan, snapshot)
 
 
-def _line(line: Survival | None, name: ApplicationName, domain: str, remaining: int, plan: Plan) -> Iterator[Finding]:
-    if line is None or line.remaining_milli != remaining:
-        yield Finding("certificate", f"{name}: wrong or missing line for {domain}")
-    elif remaining < line.required_milli and not any(domain in text for text in plan.placement.breaches):
-        yield Finding("certificate", f"{name}: does not survive {domain}, and nobody says so")
+def _domain(kind: FateDomain, region: RegionId, zone: str | None) -> str:
+    if kind is FateDomain.ZONE:
+        return f"{region}/{zone}"
+    return region if kind is FateDomain.REGION else region.partition("/")[0]
+
+
+def _line(line: Survival, application: Application, plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """A line asks for what the spec asks for, credits no more than it may, and says so where it does not hold."""
+    demand, survive = application.demand.milli, application.survive
+    if line.required_milli < demand * survive.share:
+        yield Finding("certificate", f"{line.application}: asks for less than the spec does, for {line.domain}")
+    if line.credited_milli > demand * survive.replacement_credit + 1:
+        yield Finding("certificate", f"{line.application}: credits more than the spec allows, for {line.domain}")
+    if line.credited_milli > _spare(line, application, plan, snapshot):
+        yield Finding("certificate", f"{line.application}: credits stock that nobody knows of, for {line.domain}")
+    if not line.holds and not any(line.domain in text for text in plan.placement.breaches):
+        yield Finding("certificate", f"{line.application}: does not survive {line.domain}, and nobody says so")
+
+
+def _spare(line: Survival, application: Application, plan: Plan, snapshot: Snapshot) -> int:
+    """Return what an application could carry on known on-demand stock outside a domain that the plan leaves alone."""
+    if line.credited_milli == 0:
+        return 0
+    taken = Counter({m.offer.key: m.count for m in plan.placement.machines if m.role is Role.WORKER})
+    taken.subtract(Counter(i.key for i in snapshot.instances if i.is_standing))
+    spare = 0
+    for offer in snapshot.offers:
+        key = offer.key
+        if offer.stock is None or key.market is not Market.ON_DEMAND:
+            continue
+        if _domain(line.kind, key.region, key.zone) != line.domain:
+            per_gpu = max(application.replica_milli(s) / s.count for s in application.shapes)
+            spare += max(0, offer.stock - max(0, taken[key])) * math.ceil(offer.machine.gpus * per_gpu)
+    return spare
 
 
 def _fits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
-    """The replicas of each region need no more GPUs than its machines have."""
+    """The replicas of each region, and of each zone where zones matter, need no more GPUs than the machines have."""
     if snapshot.wanted is None:
         return
-    gpus: Counter[tuple[RegionId, str]] = Counter()
+    gpus: Counter[tuple[str, str, bool]] = Counter()
+    by_zone = any(replicas.zone is not None for replicas in plan.placement.replicas)
     for machine in plan.placement.machines:
         if machine.role is Role.WORKER:
             key = machine.offer.key
-            gpus[key.region, key.instance_type] += machine.count * machine.offer.machine.gpus * MILLI
+            place = f"{key.region}/{key.zone}" if by_zone else key.region
+            is_spot = key.market is Market.SPOT
+            gpus[place, key.instance_type, is_spot] += machine.count * machine.offer.machine.gpus * MILLI
     for replicas in plan.placement.replicas:
         shape = snapshot.wanted.spec.applications[replicas.application].shapes[replicas.shape]
-        gpus[replicas.region, replicas.instance_type] -= replicas.count * shape.gpu_milli * shape.machines
-    for (region, instance_type), left in sorted(gpus.items()):
+        place = f"{replicas.region}/{replicas.zone}" if by_zone else replicas.region
+        gpus[place, replicas.instance_type, replicas.is_spot] -= replicas.count * shape.gpu_milli * shape.machines
+    for (place, instance_type, _), left in sorted(gpus.items()):
         if left < 0:
-            yield Finding("packing", f"{region}: {instance_type} lacks {-left / MILLI:g} GPUs")
+            yield Finding("packing", f"{place}: {instance_type} lacks {-left / MILLI:g} GPUs")
 
 
 def _laws(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:

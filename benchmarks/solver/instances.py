@@ -214,7 +214,6 @@ def _ask(
         share_ppm=round(draw.uniform(0.5, 0.75) * PPM) if draw.random() < 0.3 else PPM,
         one_shape=False,
         start_replica=int(draw.choice((250_000, 1_000_000, 4_000_000)) if count >= 1 else 250_000),
-        spot_risk=0.1,
     )
     return ask, (gpu, demand / each * count)
 
@@ -313,5 +312,6 @@ def _table(
         region=whole(regions.index(row.region) for row in rows),
         provider=whole(clouds.index(row.provider) for row in rows),
         is_spot=np.array([row.spot for row in rows]),
+        risk=np.array([0.1 * row.spot for row in rows]),
     )
     return table, tuple(quotas)

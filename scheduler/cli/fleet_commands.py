@@ -10,9 +10,11 @@ import typer
 
 from scheduler.cli import show
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
+from scheduler.cli.explain_command import conflict_json, conflict_lines
 from scheduler.cli.session import confirm, console, opened, working
 from scheduler.converge import TickedElsewhereError, await_settled, converge
 from scheduler.drill import count_leaked
+from scheduler.explain.conflict import conflict
 from scheduler.observe import observe
 from scheduler.outside import Outside
 from scheduler.settings import load_settings
@@ -86,10 +88,13 @@ def plan(path: Path, output: Output) -> None:
         snapshot = _as_if(outside, wanted)
         made = decide(snapshot, outside)
         resilience = price_of_resilience(snapshot)
+        conflicting = conflict(snapshot) if made.placement.unplaced or made.placement.breaches else None
     if output is Output.JSON:
-        answer_json(show.plan_json(made, resilience))
+        answer_json(show.plan_json(made, resilience) | {"conflict": conflict_json(conflicting)})
     else:
         print_plan(made, resilience)
+        for line in conflict_lines(conflicting):
+            console().print(line)
     if made.placement.unplaced or made.placement.breaches:
         raise typer.Exit(Exit.NOT_NOW)
 
@@ -201,47 +206,6 @@ def _print_status(facts: dict[str, Any], *, clear: bool) -> None:
         screen.print(f"{region}: its cloud does not answer")
     for line in facts["waiting"]:
         screen.print(f"waiting: {line}")
-
-
-def explain(application: str, output: Output) -> None:
-    """Say why an application stands where it stands."""
-    _, outside = opened()
-    current = outside.store.wanted()
-    if current is None:
-        raise fail(Exit.NOT_NOW, "nothing is wanted; `skerry apply` first")
-    if application not in current.spec.applications:
-        raise fail(Exit.BAD_INPUT, f"no application {application}; there are {', '.join(current.spec.applications)}")
-    with working("looking at the clouds and solving"):
-        snapshot = observe(outside)
-        made = decide(snapshot, outside)
-        resilience = price_of_resilience(snapshot)
-    facts = show.placement_json(made.placement)
-    mine = {
-        "application": application,
-        "replicas": [r for r in facts["replicas"] if r["application"] == application],
-        "machines": facts["machines"],
-        "certificate": [line for line in facts["certificate"] if line["application"] == application],
-        "refused_offers": {cause: n for app, cause, n in made.placement.refusals if app == application},
-        "unplaced": [u for u in facts["unplaced"] if u["application"] == application],
-        "breaches": [text for text in facts["breaches"] if text.startswith(f"{application}:")],
-        "resilience_usd_per_hour": show.resilience_json(resilience),
-    }
-    if output is Output.JSON:
-        answer_json(mine)
-        return
-    screen = console()
-    for r in mine["replicas"]:
-        market = "spot" if r["spot"] else "on demand"
-        screen.print(f"{r['count']} x {r['capacity_each']:g} in {r['region']} on {r['instance_type']}, {market}")
-    screen.print()
-    screen.print(show.machines_table(made.placement))
-    screen.print()
-    screen.print(show.certificate_table(made.placement))
-    screen.print(show.resilience_line(resilience))
-    for cause, count in mine["refused_offers"].items():
-        screen.print(f"not considered: {count} offers, {cause}")
-    for line in show.problems_lines(made.placement):
-        screen.print(line, style="bold red")
 
 
 def events(after: int, limit: int, output: Output) -> None:

@@ -112,13 +112,16 @@ def status(
 
 @app.command()
 def explain(
-    application: Annotated[str, typer.Argument(help="An application of the fleet.")], output: OutputOption = Output.TEXT
+    application: Annotated[str, typer.Argument(help="An application of the fleet.")],
+    why_not: Annotated[str | None, typer.Option(help="Why not this provider, region or offer?")] = None,
+    what_if: Annotated[str | None, typer.Option(help="What if a field of the spec were otherwise? path=value")] = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
-    """Say why an application stands where it stands, what was refused, and what it survives."""
-    from scheduler.cli import fleet_commands
+    """Say why an application stands where it stands, what each rule costs, what was refused, and what it survives."""
+    from scheduler.cli import explain_command
 
     with errors_as_exits():
-        fleet_commands.explain(application, output)
+        explain_command.explain(explain_command.Question(application, why_not, what_if), output)
 
 
 @app.command()

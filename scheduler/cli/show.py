@@ -126,7 +126,8 @@ def survival_json(line: Survival) -> dict[str, Any]:
         "kind": line.kind,
         "remaining": line.remaining_milli / MILLI,
         "required": line.required_milli / MILLI,
-        "holds": line.remaining_milli >= line.required_milli,
+        "credited": line.credited_milli / MILLI,
+        "holds": line.holds,
     }
 
 
@@ -162,7 +163,7 @@ def certificate_table(placement: Placement) -> Table:
     shown = table("Survivability certificate", "application", "after the loss of", "left", "needed", "holds")
     for line in placement.certificate:
         left, needed = line.remaining_milli / MILLI, line.required_milli / MILLI
-        holds = "yes" if line.remaining_milli >= line.required_milli else "NO"
+        holds = "NO" if not line.holds else "yes" if not line.credited_milli else "with replacements"
         shown.add_row(line.application, line.domain, f"{left:g}", f"{needed:g}", holds)
     return shown
 

@@ -37,6 +37,8 @@ class Table:
     region: Whole
     provider: Whole
     is_spot: Flags
+    risk: Real
+    """Expected cost of interruptions, as a share of the price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,8 @@ class Ask:
     min_regions: int = 1
     one_shape: bool = True
     start_replica: int = 0
-    spot_risk: float = 0.0
-    """Expected cost of interruptions, as a share of a spot machine's price."""
+    pays_risk: bool = True
+    """Whether the expected cost of interruptions counts."""
     per_unit: Real | None = None
     """By region: micro-dollars per hour for each thousandth of capacity there, for its distance."""
     floors: tuple[Floor, ...] = ()
@@ -214,8 +216,8 @@ def _pairs_of_shape(table: Table, ask: Ask, number: int, by_gpu: dict[int, Whole
         room = room[: len(group)]
     size = (UNIT * need.machines) // room
     extra = np.zeros(len(group), np.float64)
-    if ask.spot_risk > 0:
-        extra += np.where(table.is_spot[group], table.price[group] * (size / UNIT) * ask.spot_risk, 0.0)
+    if ask.pays_risk:
+        extra += table.price[group] * (size / UNIT) * table.risk[group]
     if ask.per_unit is not None:
         extra += ask.per_unit[table.region[group]] * need.each
     same = np.ones(len(group), np.int64)

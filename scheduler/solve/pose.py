@@ -75,7 +75,9 @@ def pose(snapshot: Snapshot, spec: CapacitySpec, sold: Sold) -> Posed:
     asks = []
     refusals: list[tuple[ApplicationName, str, int]] = []
     for name, application in named:
-        allowed, per_unit, causes = _regions_for(application, regions, matrix)
+        causes = region_causes(application, regions, matrix)
+        allowed = np.array([region not in causes for region in regions], np.bool_)
+        per_unit = _distance_costs(application, regions, matrix)
         ask = _ask(application, gpus, allowed, per_unit, weights[name])
         ask = _placed_in(ask, application, places)
         asks.append(ask)
@@ -118,7 +120,16 @@ def _table(groups: tuple[Group, ...], regions: tuple[RegionId, ...]) -> Table:
         region=whole([regions.index(g.region) for g in groups]),
         provider=whole([clouds.index(provider_of(g.region)) for g in groups]),
         is_spot=np.array([g.market is Market.SPOT for g in groups], np.bool_),
+        risk=np.array([_risk(g) for g in groups], np.float64),
     )
+
+
+def _risk(group: Group) -> float:
+    """Return what a spot machine's interruptions are expected to cost, as a share of its price."""
+    if group.market is not Market.SPOT:
+        return 0.0
+    rates = [offer.interruptions_per_hour for offer in group.offers]
+    return INTERRUPTION_HOURS * max(INTERRUPTIONS_PER_HOUR if rate is None else rate for rate in rates)
 
 
 def _start_cost(group: Group) -> int:
@@ -137,17 +148,14 @@ def _weights(spec: CapacitySpec, groups: tuple[Group, ...]) -> dict[ApplicationN
     }
 
 
-def _regions_for(
+def region_causes(
     application: Application, regions: tuple[RegionId, ...], matrix: dict[tuple[RegionId, RegionId], float]
-) -> tuple[Flags, Real | None, dict[RegionId, str]]:
-    """Return where an application may stand, what its distance from its clients costs there, and why not elsewhere."""
-    latency = application.latency
-    allowed = np.ones(len(regions), np.bool_)
-    cost = np.zeros(len(regions), np.float64)
+) -> dict[RegionId, str]:
+    """Return why an application may not stand in some regions."""
+    laws, latency = application.regions.jurisdictions, application.latency
     causes: dict[RegionId, str] = {}
-    for number, region in enumerate(regions):
+    for region in regions:
         known = KNOWN.get(region)
-        laws = application.regions.jurisdictions
         if laws and (known is None or known.jurisdiction not in laws):
             causes[region] = "jurisdiction"
         elif latency is not None:
@@ -156,10 +164,19 @@ def _regions_for(
                 causes[region] = "latency above max_ms"
             elif latency.worst_ms is not None and far.worst_ms > latency.worst_ms:
                 causes[region] = "latency above worst_ms"
-            else:
-                cost[number] = latency.usd_per_ms * far.expected_ms * 1_000_000 / MILLI
-        allowed[number] = region not in causes
-    return allowed, cost if cost.any() else None, causes
+    return causes
+
+
+def _distance_costs(
+    application: Application, regions: tuple[RegionId, ...], matrix: dict[tuple[RegionId, RegionId], float]
+) -> Real | None:
+    """Return by region what a thousandth of capacity pays for its distance from the clients; None for nothing."""
+    latency = application.latency
+    if latency is None or latency.usd_per_ms == 0:
+        return None
+    far = [distance(latency, region, matrix) for region in regions]
+    trips = np.array([0.0 if d is None else d.expected_ms for d in far])
+    return np.asarray(trips * latency.usd_per_ms * 1_000_000 / MILLI, np.float64)
 
 
 def _ask(application: Application, gpus: list[str], allowed: Flags, per_unit: Real | None, weight: float) -> Ask:
@@ -179,7 +196,7 @@ def _ask(application: Application, gpus: list[str], allowed: Flags, per_unit: Re
         share_ppm=round(rules.max_share * PPM),
         min_regions=rules.min,
         start_replica=round(application.weights_gib * EGRESS_USD_PER_GIB / PAYBACK_HOURS * 1_000_000),
-        spot_risk=INTERRUPTION_HOURS * INTERRUPTIONS_PER_HOUR if market.spot is Spot.ALLOWED else 0.0,
+        pays_risk=market.spot is not Spot.PREFERRED,
         per_unit=per_unit,
     )
 

@@ -71,11 +71,16 @@ def mend(p: Problem, bench: Bench) -> None:
         recreate(p, bench, 40 * short, MEND)
 
 
-def warm(p: Problem, work: Work, seed: int = SEED) -> Bench:
+def warm(p: Problem, work: Work) -> Bench:
     """Return a placement found from what stands: it is kept as far as it can be, and changed where that pays."""
-    bench = new_bench(p, new_books(p), new_prices(p), seed, MOST_OUT)
+    return keep_standing_and_repair(p, work.rounds // 4)
+
+
+def keep_standing_and_repair(p: Problem, rounds: int) -> Bench:
+    """Return what stands, with what misses something placed anew, and so many rounds of improvement."""
+    bench = new_bench(p, new_books(p), new_prices(p), SEED, MOST_OUT)
     hit = keep_standing(p, bench)
-    repair(p, bench, hit, work.rounds)
+    repair(p, bench, hit, rounds)
     return bench
 
 

@@ -1,0 +1,150 @@
+"""Measure one size in this process, and print what was measured as a line of JSON."""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.solver.instances import SIZES, Instance, make
+from benchmarks.solver.peers import all_peers
+from scheduler.solve.answer import Answer, broken
+from scheduler.solve.assemble import assemble
+from scheduler.solve.bound import lagrangean_bound, paid_back
+from scheduler.solve.highs import Work, minimise
+from scheduler.solve.problem import NO_DOMAIN, Problem
+from scheduler.solve.program import build
+from scheduler.solve.search import engine
+from scheduler.solve.search.insert import Bench
+from scheduler.solve.search.ledger import new_books
+from scheduler.solve.search.prices import new_prices, settle
+
+RESOLVE_ROUNDS = {"S": 60, "M": 60, "L": 100, "XL": 200}
+CURVE = {"S": (0.1, 0.3, 1, 3), "M": (0.1, 0.3, 1, 3), "L": (0.1, 0.3, 1, 3), "XL": (0.1, 0.3, 1)}
+"""Multiples of the usual work, for the plot."""
+
+
+def main() -> None:
+    """Measure the size that the command line names."""
+    name, prices, quick = sys.argv[1], Path(sys.argv[2]), sys.argv[3] == "1"
+    small = make(SIZES["S"], prices)
+    for warmed in (_posed(small),):  # load the compiled code
+        bench = engine.cold(warmed, engine.usual_work(warmed, 0.01))
+        _death(warmed, bench, 5)
+    instance = make(SIZES[name], prices)
+    started = time.process_time()
+    p = _posed(instance)
+    bench = engine.cold(p, engine.usual_work(p))
+    seconds = time.process_time() - started
+    cost, short = _cost(bench), int((bench.books.short > 0).sum())
+    found = broken(p, Answer(bench.books.placed, bench.books.machines, None))
+    if found:
+        sys.exit(f"a rule is broken: {found}")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    facts = {
+        "size": name,
+        "applications": p.applications,
+        "groups": p.groups,
+        "pairs": p.pairs,
+        "replicas": int(bench.books.placed.sum()),
+        "source": instance.source,
+        "seed": instance.size.seed,
+        "seconds": seconds,
+        "cost": cost,
+        "shortages": short,
+        "peak_memory_mib": memory,
+        **_death(_posed(instance, moving=True), bench, RESOLVE_ROUNDS[name]),
+    }
+    facts |= {"best_known": cost, "bound": None, "bound_kind": "best_known", "exact": None, "curve": []}
+    if not quick:
+        _against_more_time(p, name, facts)
+        _against_a_bound(p, name, bench, facts)
+    facts["gap"] = cost / (facts["bound"] or facts["best_known"]) - 1
+    facts["peers"] = [vars(peer) for peer in all_peers(p)]
+    print(json.dumps(facts))
+
+
+def _posed(instance: Instance, *, moving: bool = False) -> Problem:
+    """Return the problem; moves cost nothing where nothing stands."""
+    p = assemble(instance.table, instance.asks, instance.bounds, instance.keep)
+    return p if moving else p._replace(start_replica=np.zeros_like(p.start_replica))
+
+
+def _cost(bench: Bench) -> float:
+    """Return dollars per hour: machines and expected interruptions."""
+    return float(bench.books.cost.sum()) / 1e6
+
+
+def _death(p: Problem, bench: Bench, rounds: int) -> dict[str, object]:
+    """Let the region that carries most spend die, check what the others carry, and place again what it carried."""
+    placed, machines = bench.books.placed, bench.books.machines
+    spend = np.bincount(p.region, p.price * machines, minlength=len(p.head))
+    dead = int(np.argmax(spend))
+    gone = p.region == dead
+    lost = placed * gone[p.group]
+    left = placed - lost
+    hit = np.unique(bench.owner[lost > 0])
+    after = p._replace(current=left, high=np.where(gone, 0, p.high), standing=np.where(gone, 0, machines))
+    carried = np.bincount(bench.owner, left * p.each, minlength=p.applications)
+    whole = bench.books.short[hit] == 0
+    promised = np.where(p.kind[hit] == NO_DOMAIN, 0, p.required[hit])
+    started = time.process_time()
+    again = engine.keep_standing_and_repair(after, rounds)
+    seconds = time.process_time() - started
+    return {
+        "resolve_seconds": seconds,
+        "lost": int(lost.sum()),
+        "started": int(np.maximum(again.books.placed - left, 0).sum()),
+        "resolve_shortages": int((again.books.short > 0).sum()),
+        "survivors_carry": bool((carried[hit] >= promised)[whole].all()),
+        "share_of_spend": float(spend[dead] / spend.sum()),
+    }
+
+
+def _against_more_time(p: Problem, name: str, facts: dict) -> None:
+    """Run the same search with other amounts of work, and ten times as much: what it finds then is the best known."""
+    for scale in (*CURVE[name], 10):
+        started = time.process_time()
+        bench = engine.cold(p, engine.usual_work(p, scale))
+        point = {"seconds": time.process_time() - started, "cost": _cost(bench), "scale": scale}
+        point["shortages"] = int((bench.books.short > 0).sum())
+        facts["curve"].append(point)
+    whole = [point["cost"] for point in facts["curve"] if point["shortages"] <= facts["shortages"]]
+    facts["best_known"] = min([facts["cost"], *whole])
+
+
+def _against_a_bound(p: Problem, name: str, bench: Bench, facts: dict) -> None:
+    if name == "S":
+        _exact(p, bench, facts)
+    elif name == "L":
+        prices = new_prices(p)
+        order = engine.by_importance(p)
+        for _ in range(4):
+            settle(p, new_books(p), bench.desk, prices, order, 150)
+            prices.group_step[:] = np.minimum(prices.group_step, 0.02)
+            prices.quota_step[:] = np.minimum(prices.quota_step, 0.02)
+        bound, _ = lagrangean_bound(p, prices, range(p.applications))
+        facts["bound"] = (bound - paid_back(p, prices)) / 1e6
+        facts["bound_kind"] = "integer_lagrangean"
+
+
+def _exact(p: Problem, bench: Bench, facts: dict) -> None:
+    """HiGHS on the whole, started from the search's answer; what it proves is the bound."""
+    program, columns = build(p, np.zeros(len(p.head), np.int64))
+    hint: dict[int, float] = dict(zip(columns.replicas, bench.books.placed.tolist(), strict=True))
+    hint |= dict(zip(columns.machines, bench.books.machines.tolist(), strict=True))
+    started = time.process_time()
+    point = minimise(program, work=Work(0.01, 60.0), start=hint)
+    seconds = time.process_time() - started
+    if point is None:
+        return
+    facts["exact"] = {"seconds": seconds, "cost": point.objective, "gap": point.gap}
+    facts["best_known"] = min(facts["best_known"], point.objective)
+    facts["bound"] = point.objective * (1 - point.gap)
+    facts["bound_kind"] = "mip"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""The exact program and the search against brute force, on tiny problems with every kind of rule."""
+
+import os
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.solve.answer import Answer, broken, objective
+from scheduler.solve.assemble import Ask, Bounds, Floor, Keep, Need, Table, assemble
+from scheduler.solve.highs import Work, minimise
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, Problem, Whole
+from scheduler.solve.program import build
+from scheduler.solve.search import engine
+
+REGIONS = 3
+EXAMPLES = int(os.environ.get("SKERRY_EXAMPLES", "200"))
+NO_HEADS = np.zeros(REGIONS, np.int64)
+
+groups = st.lists(
+    st.tuples(
+        st.integers(0, 4),  # zone; two of them share region 0, and two a provider
+        st.integers(1, 30),  # tenths of a dollar
+        st.integers(0, 3),  # stock
+        st.sampled_from((1, 2, 4)),  # GPUs
+        st.booleans(),  # spot
+        st.sampled_from((1, 1, 2)),  # least purchase
+    ),
+    min_size=2,
+    max_size=3,
+)
+ask = st.fixed_dictionaries(
+    {
+        "demand": st.integers(1, 5),
+        "kind": st.sampled_from((NO_DOMAIN, ZONE, REGION, PROVIDER)),
+        "share": st.sampled_from((0.5, 1.0)),
+        "on_demand": st.sampled_from((0, 0, 1)),
+        "spot_left": st.sampled_from((0, 0, 1)),
+        "max_share": st.sampled_from((PPM, PPM, 600_000)),
+        "min_regions": st.sampled_from((1, 1, 2)),
+        "floor": st.sampled_from((0, 0, 1)),
+        "gpu_milli": st.sampled_from((500, 1000, 2000)),
+        "machines": st.sampled_from((1, 1, 1, 2)),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    sold: list[tuple[int, int, int, int, bool, int]]
+    asks: list[dict[str, Any]]
+    quota: int | None
+    head: int
+
+    @property
+    def region(self) -> list[int]:
+        return [max(0, zone - 1) % REGIONS for zone, *_ in self.sold]
+
+    @property
+    def provider(self) -> list[int]:
+        return [min(1, region) for region in self.region]
+
+
+drawn = st.builds(
+    Drawn,
+    groups,
+    st.lists(ask, min_size=1, max_size=2),
+    st.sampled_from((None, None, 2, 4)),
+    st.sampled_from((0, 100_000)),
+)
+
+
+def whole(values: list[int]) -> Whole:
+    return np.array(values, np.int64)
+
+
+def problem(d: Drawn) -> Problem:
+    count = len(d.sold)
+    table = Table(
+        gpu=whole([0] * count),
+        gpus=whole([gpus * 1000 for *_, gpus, _, _ in d.sold]),
+        gpu_memory=np.full(count, 24.0),
+        vcpus=np.full(count, 64.0),
+        memory=np.full(count, 256.0),
+        price=whole([tenths * 100_000 for _, tenths, *_ in d.sold]),
+        start=whole([0] * count),
+        low=whole([0] * count),
+        high=whole([stock for _, _, stock, *_ in d.sold]),
+        standing=whole([0] * count),
+        least=whole([least for *_, least in d.sold]),
+        zone=whole([zone for zone, *_ in d.sold]),
+        region=whole(d.region),
+        provider=whole(d.provider),
+        is_spot=np.array([spot for *_, spot, _ in d.sold]),
+        risk=np.zeros(count),
+    )
+    asks = [
+        Ask(
+            needs=(Need(frozenset({0}), a["gpu_milli"], 1000, machines=a["machines"]),),
+            demand=a["demand"] * 1000,
+            weight=1e6,
+            regions=np.ones(REGIONS, np.bool_),
+            spot=True,
+            kind=a["kind"],
+            required=0 if a["kind"] == NO_DOMAIN else round(a["demand"] * a["share"] * 1000),
+            spot_left=a["spot_left"] * 1000,
+            on_demand=a["on_demand"] * 1000,
+            share_ppm=a["max_share"],
+            min_regions=a["min_regions"],
+            floors=(Floor(0, a["floor"] * 1000),) if a["floor"] else (),
+        )
+        for a in d.asks
+    ]
+    quotas = () if d.quota is None else ((d.quota, ((0, d.sold[0][3]), (1, d.sold[1][3]))),)
+    places = np.zeros((1, REGIONS), np.bool_)
+    places[0, 0] = True
+    return assemble(table, asks, Bounds(NO_HEADS + d.head, places, 1 << 60, quotas), Keep())
+
+
+def keeps_rules(d: Drawn, a: dict[str, Any], counts: dict[int, int]) -> bool:
+    """Whether one application's replicas, by group, keep what it asks for; written from the spec's words alone."""
+    total = sum(counts.values())
+    by_zone: dict[int, int] = {}
+    by_region: dict[int, int] = {}
+    by_provider: dict[int, int] = {}
+    spot: dict[int, int] = {}
+    for g, n in counts.items():
+        for where, key in (
+            (by_zone, d.sold[g][0]), (by_region, d.region[g]), (by_provider, d.provider[g]),
+        ):  # fmt: skip
+            where[key] = where.get(key, 0) + n
+        if d.sold[g][4]:
+            spot[d.region[g]] = spot.get(d.region[g], 0) + n
+    none: dict[int, int] = {}
+    domains = {NO_DOMAIN: none, ZONE: by_zone, REGION: by_region, PROVIDER: by_provider}[a["kind"]]
+    required = a["demand"] * a["share"] if a["kind"] != NO_DOMAIN else 0
+    return (
+        total >= a["demand"]
+        and total >= required
+        and all(total - lost >= required for lost in domains.values())
+        and all(total - lost >= a["spot_left"] for lost in spot.values())
+        and total - sum(spot.values()) >= a["on_demand"]
+        and all(n <= a["max_share"] / PPM * total + 1 for n in by_region.values())
+        and sum(n > 0 for n in by_region.values()) >= a["min_regions"]
+        and by_region.get(0, 0) >= a["floor"]
+    )
+
+
+def machines(d: Drawn, g: int, placed: list[tuple[dict[str, Any], int]]) -> int:
+    """How many machines of a group carry replicas: gangs take theirs whole, and parts are powers of two."""
+    gpus = d.sold[g][3]
+    whole = sum(a["machines"] * n for a, n in placed if a["machines"] > 1)
+    milli = sum(a["gpu_milli"] * n for a, n in placed if a["machines"] == 1)
+    needed = whole + -(-milli // (gpus * 1000))
+    return max(needed, d.sold[g][5]) if needed else 0
+
+
+def choices(d: Drawn) -> list[tuple[int, int, int]]:
+    """(application, group, most replicas)"""
+    found = []
+    for n, a in enumerate(d.asks):
+        for g, (_, _, stock, gpus, _, _) in enumerate(d.sold):
+            most = stock // a["machines"] if a["machines"] > 1 else stock * gpus * 1000 // a["gpu_milli"]
+            if a["gpu_milli"] <= gpus * 1000 and most:
+                found.append((n, g, min(most, 2 * a["demand"] + 1)))
+    return found
+
+
+def brute_force(d: Drawn) -> int | None:
+    """The least cost in micro-dollars over all counts, or None where no counts will do."""
+    best: int | None = None
+    options = choices(d)
+    if np.prod([most + 1 for *_, most in options], initial=1) > 30_000:
+        return -1
+    for counts in product(*(range(most + 1) for *_, most in options)):
+        placed: dict[int, dict[int, int]] = {n: {} for n in range(len(d.asks))}
+        for (n, g, _), count in zip(options, counts, strict=True):
+            if count:
+                placed[n][g] = count
+        if not all(keeps_rules(d, a, placed[n]) for n, a in enumerate(d.asks)):
+            continue
+        y = [machines(d, g, [(a, placed[n].get(g, 0)) for n, a in enumerate(d.asks)]) for g in range(len(d.sold))]
+        if any(count > d.sold[g][2] for g, count in enumerate(y)):
+            continue
+        if d.quota is not None and y[0] * d.sold[0][3] + y[1] * d.sold[1][3] > d.quota:
+            continue
+        cost = sum(count * d.sold[g][1] * 100_000 for g, count in enumerate(y))
+        cost += d.head * len({d.region[g] for g, count in enumerate(y) if count})
+        best = cost if best is None else min(best, cost)
+    return best
+
+
+@given(drawn)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_the_exact_program_is_as_good_as_brute_force(d: Drawn) -> None:
+    best = brute_force(d)
+    if best == -1:
+        return
+    p = problem(d)
+    program, columns = build(p, NO_HEADS)
+
+    point = minimise(program, work=Work(1e-6, 20.0))
+
+    assert (point is None) == (best is None)
+    if point is not None and best is not None:
+        answer = Answer(
+            np.array([point.count(c) for c in columns.replicas], np.int64),
+            np.array([point.count(c) for c in columns.machines], np.int64),
+            0.0,
+        )
+        assert broken(p, answer) == []
+        assert objective(p, answer) == best
+
+
+@given(drawn)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_the_search_keeps_every_rule_and_says_what_is_short(d: Drawn) -> None:
+    best = brute_force(d)
+    if best == -1:
+        return
+    p = problem(d)
+
+    books = engine.cold(p, engine.Work(20, 1, 0, 60)).books
+
+    assert broken(p, Answer(books.placed, books.machines, None)) == []
+    is_whole = bool((books.short == 0).all())
+    for n, a in enumerate(d.asks):
+        mine = {int(p.group[j]): int(books.placed[j]) for j in range(p.first[n], p.first[n + 1]) if books.placed[j]}
+        assert keeps_rules(d, a, mine) == (books.short[n] == 0)
+    if best is None:
+        assert not is_whole
+    elif is_whole:
+        assert objective(p, Answer(books.placed, books.machines, None)) >= best
+
+
+@given(drawn)
+@settings(max_examples=max(EXAMPLES // 10, 5), deadline=None)
+def test_equal_problems_have_equal_answers(d: Drawn) -> None:
+    one, other = (engine.cold(problem(d), engine.Work(20, 1, 0, 60)).books for _ in range(2))
+
+    assert (one.placed == other.placed).all() and (one.machines == other.machines).all()
