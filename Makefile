@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := state providers inference scheduler tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format accept docs bench-plan pins
+.PHONY: help setup demo test test-fast check format accept docs bench-plan bench-solver pins
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ docs: $(VENV)/.dev ## Write docs/spec.md from the models
 
 bench-plan: $(VENV)/.dev ## Measure how long a decision takes, by size of the fleet
 	@$(BIN)/python benchmarks/bench_plan.py
+
+bench-solver: $(VENV)/.dev ## Measure the solver at fleet sizes, against bounds and peers (about half an hour)
+	@$(BIN)/python benchmarks/bench_solver.py --plot $(ARGS)
 
 pins: ## Renew the pins (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra emulator \

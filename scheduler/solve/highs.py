@@ -4,11 +4,12 @@ HiGHS runs on one thread with a fixed seed, so that equal programs give equal an
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import highspy
 import numpy as np
+from numpy.typing import NDArray
 
 INFINITY: Final = highspy.kHighsInf
 TIME_LIMIT_S: Final = 20.0
@@ -91,6 +92,25 @@ def least(program: Program, work: Work) -> float:
     model = _loaded(program, program.cost, work)
     model.run()
     return float(model.getInfo().mip_dual_bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Duals:
+    """Shadow prices of rows and reduced costs of columns, of the linear relaxation."""
+
+    rows: NDArray[np.float64]
+    columns: NDArray[np.float64]
+
+
+def relaxed(program: Program, seconds: float = 600.0) -> Duals:
+    """Return the duals of a program whose whole numbers may be fractions, by the interior point method."""
+    linear = replace(program, integer=[False] * len(program.integer))
+    model = _loaded(linear, program.cost, Work(GAP, seconds))
+    model.setOptionValue("solver", "ipm")
+    model.setOptionValue("run_crossover", "off")
+    model.run()
+    solution = model.getSolution()
+    return Duals(np.array(solution.row_dual), np.array(solution.col_dual))
 
 
 def _loaded(program: Program, cost: list[float], work: Work) -> highspy.Highs:

@@ -40,6 +40,9 @@ class Desk(NamedTuple):
     held: Whole
     """The items that were chosen, listed."""
     best: Whole
+    """What was chosen before a move that may be undone."""
+    choice: Whole
+    """The cheapest choice so far."""
     order: Whole
     key: Real
     in_domain: Whole
@@ -78,6 +81,7 @@ def new_desk(p: Problem) -> Desk:
         part=np.zeros(widest, np.float64),
         held=whole(widest),
         best=whole(widest),
+        choice=whole(widest),
         order=whole(widest),
         key=np.zeros(widest, np.float64),
         in_domain=whole(domains),

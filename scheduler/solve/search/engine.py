@@ -15,8 +15,13 @@ from scheduler.solve.search.recreate import MOST_OUT, Knobs, recreate, respond
 from scheduler.solve.search.rounding import ROUGH, dive, wish
 
 SEED: Final = 1
-MENDINGS: Final = 3
+MENDINGS: Final = 4
+TRIES: Final = 8
+"""Rounds for each application that is short, in each mending."""
 SEARCH: Final = Knobs(heat=0.02, noise=0.05, short=0.1, wronged=0.2, rent=1.0, together=8, groups=2, effort=6)
+SMALL: Final = SEARCH._replace(noise=0.3, heat=0.1)
+"""For a handful of applications, whole machines decide: bolder moves find the few good sets of them."""
+SMALL_FLEET: Final = 50
 MEND: Final = Knobs(heat=0.0, noise=0.3, short=1.0, wronged=0.0, rent=0.5, together=1, groups=4, effort=20)
 REPAIR: Final = Knobs(heat=0.0, noise=0.05, short=0.7, wronged=0.5, rent=0.5, together=3, groups=1, effort=20)
 
@@ -37,12 +42,11 @@ class Work(NamedTuple):
 def usual_work(p: Problem, scale: float = 1.0) -> Work:
     """Return work in proportion to a problem's size: of small ones more is done for each application."""
     many = max(p.applications, 1)
-    rounds = round(scale * min(max(1_500, 20 * many), 2_500 + many))
     if many < 300:  # noqa: PLR2004  few large ones leave nothing to settle between stages
-        return Work(passes=70, stages=1, settling=0, rounds=rounds)
+        return Work(passes=70, stages=1, settling=0, rounds=round(scale * max(2_000, 18 * many)))
     if many < 3_000:  # noqa: PLR2004
-        return Work(passes=60, stages=12, settling=8, rounds=rounds)
-    return Work(passes=40, stages=6, settling=6, rounds=rounds)
+        return Work(passes=60, stages=12, settling=8, rounds=round(scale * 1_800))
+    return Work(passes=45, stages=6, settling=5, rounds=round(scale * 3_000))
 
 
 def cold(p: Problem, work: Work, seed: int = SEED) -> Bench:
@@ -57,7 +61,7 @@ def cold(p: Problem, work: Work, seed: int = SEED) -> Bench:
     prices.group[:], prices.quota[:] = group, quota
     respond(p, bench, order, 1.0)
     mend(p, bench)
-    recreate(p, bench, work.rounds, SEARCH)
+    recreate(p, bench, work.rounds, SMALL if p.applications < SMALL_FLEET else SEARCH)
     mend(p, bench)
     return bench
 
@@ -68,7 +72,7 @@ def mend(p: Problem, bench: Bench) -> None:
         short = int((bench.books.short > 0).sum())
         if short == 0:
             return
-        recreate(p, bench, 40 * short, MEND)
+        recreate(p, bench, TRIES * short, MEND)
 
 
 def warm(p: Problem, work: Work) -> Bench:

@@ -25,6 +25,7 @@ from scheduler.solve.search.jit import compiled
 from scheduler.solve.search.ledger import penalty
 from scheduler.solve.search.polish import close, drop, exchange, spent
 
+THOROUGH = 100
 NEAR = 2
 """How many levels on each side of the best are rounded to whole replicas."""
 
@@ -33,26 +34,33 @@ NEAR = 2
 def plan(p: Problem, d: Desk, a: int, spread: Whole, effort: int) -> float:
     """Choose items for one application and return what they cost, what stays missing at its weight included.
 
-    *effort* is how many items the polish tries to add: 0 for none. *spread* remembers by application which level was
-    best.
+    *effort* is how many items the polish tries to add: 0 for none, and from `THOROUGH` on every filling is polished.
+    *spread* remembers by application which level was best.
     """
     sort_items(d)
     n = d.now[ITEMS]
-    _try_levels(p, d, a, spread[a])
+    _try_levels(p, d, a, spread[a], effort)
     clear(d)
     for i in range(n):
-        if d.best[i] > 0:
-            take(d, i, d.best[i])
-    if effort > 0:
-        gap = missing(p, d, a)
-        drop(p, d, a, gap)
-        exchange(p, d, a, gap, effort)
+        if d.choice[i] > 0:
+            take(d, i, d.choice[i])
+    if 0 < effort < THOROUGH:
+        polished(p, d, a, effort)
     return value(p, d, a)
 
 
 @compiled
-def _try_levels(p: Problem, d: Desk, a: int, middle: int) -> None:
-    """Leave the cheapest whole filling of some levels in `best`.
+def polished(p: Problem, d: Desk, a: int, effort: int) -> float:
+    """Polish the choice on the desk, and return its value."""
+    gap = missing(p, d, a)
+    drop(p, d, a, gap)
+    exchange(p, d, a, gap, effort)
+    return value(p, d, a)
+
+
+@compiled
+def _try_levels(p: Problem, d: Desk, a: int, middle: int, effort: int) -> None:
+    """Leave the cheapest whole filling of some levels in `choice`.
 
     They are the best fractional one, its neighbours, and the multiples of the cheapest replica around it: a few large
     replicas spread over domains in no other way.
@@ -60,22 +68,33 @@ def _try_levels(p: Problem, d: Desk, a: int, middle: int) -> None:
     level = level_of(p, a, middle)
     best = np.inf
     n = d.now[ITEMS]
-    one = d.each[d.order[0]] if d.now[ITEMS] > 0 else 1
     for k in range(2 * NEAR + 3 if level != FAR else 1):
-        at = level
-        if k < 3:  # noqa: PLR2004  three multiples
-            at = level if level == FAR else (level // one + (k + 1) % 3) * one
-        elif 0 <= middle + k - 3 - NEAR < len(LEVELS):
-            at = level_of(p, a, middle + k - 3 - NEAR)
+        at = _level_tried(p, d, a, middle, k)
         if at <= 0:
             continue
-        cost = _fill(p, d, a, at, best)
-        if cost < best:
-            cost = close(p, d, a, best)
+        enough = best if effort < THOROUGH else np.inf
+        cost = _fill(p, d, a, at, enough)
+        if cost < enough:
+            cost = close(p, d, a, enough)
+            if effort >= THOROUGH:
+                cost = polished(p, d, a, effort)
         if cost < best:
             best = cost
             for i in range(n):
-                d.best[i] = d.x[i]
+                d.choice[i] = d.x[i]
+
+
+@compiled
+def _level_tried(p: Problem, d: Desk, a: int, middle: int, k: int) -> int:
+    """Return the k-th level to try."""
+    level = level_of(p, a, middle)
+    if level == FAR:
+        return level
+    if k < 3:  # noqa: PLR2004  three multiples
+        one = d.each[d.order[0]] if d.now[ITEMS] > 0 else 1
+        return int((level // one + (k + 1) % 3) * one)
+    step = middle + k - 3 - NEAR
+    return level_of(p, a, step) if 0 <= step < len(LEVELS) else 0
 
 
 @compiled
