@@ -5,17 +5,17 @@ from scheduler.execute import execute
 from scheduler.observe import observe
 from scheduler.outside import Outside
 from scheduler.plan import make_plan
-from scheduler.solve import solve
+from scheduler.solve import USUAL, Effort, solve
 from state.model.plan import Plan, Snapshot
 
 
-def decide(snapshot: Snapshot, outside: Outside) -> Plan:
+def decide(snapshot: Snapshot, outside: Outside, effort: Effort = USUAL) -> Plan:
     """Return the checked plan for *snapshot*; nothing has happened yet.
 
     Raises:
         UnsafePlanError: A check failed.
     """
-    plan = make_plan(solve(snapshot), snapshot, outside.knobs)
+    plan = make_plan(solve(snapshot, effort), snapshot, outside.knobs)
     if findings := check_plan(plan, snapshot):
         raise UnsafePlanError(findings)
     return plan

@@ -105,7 +105,7 @@ def _death(p: Problem, bench: Bench, rounds: int) -> dict[str, object]:
 
 
 def _against_more_time(p: Problem, name: str, facts: dict) -> None:
-    """Run the same search with other amounts of work, and for ten times as long: what it finds then is the best known."""
+    """Run the search with other amounts of work, and for ten times as long: what that finds is the best known."""
     for scale in (*CURVE[name], MORE[name]):
         started = time.process_time()
         bench = engine.cold(p, engine.usual_work(p, scale))

@@ -18,6 +18,7 @@ from scheduler.explain.conflict import conflict
 from scheduler.observe import observe
 from scheduler.outside import Outside
 from scheduler.settings import load_settings
+from scheduler.solve import USUAL, Effort
 from scheduler.solve.resilience import ResiliencePrice, price_of_resilience
 from scheduler.spec_file import load_wanted
 from scheduler.tick import decide
@@ -80,13 +81,17 @@ def offers(wanted: OfferFilter, output: Output) -> None:
         say(f"{len(found) - wanted.limit} more; raise --limit")
 
 
-def plan(path: Path, output: Output) -> None:
+EXACT: Final = Effort(exact_seconds=60.0, always_exact=True, gap=0.01)
+"""A proof to within 1 %, or what a minute gives."""
+
+
+def plan(path: Path, output: Output, *, exact: bool = False) -> None:
     """Show the plan for a spec."""
     wanted = load_wanted(path)
     _, outside = opened()
     with working("looking at the clouds and solving"):
         snapshot = _as_if(outside, wanted)
-        made = decide(snapshot, outside)
+        made = decide(snapshot, outside, EXACT if exact else USUAL)
         resilience = price_of_resilience(snapshot)
         conflicting = conflict(snapshot) if made.placement.unplaced or made.placement.breaches else None
     if output is Output.JSON:
@@ -117,6 +122,7 @@ def print_plan(made: Plan, resilience: tuple[ResiliencePrice, ...]) -> None:
     for line in show.problems_lines(made.placement):
         screen.print(line, style="bold red")
     screen.print(show.resilience_line(resilience))
+    screen.print(show.gap_line(made.placement))
     screen.print()
     if made.actions:
         screen.print(show.actions_table(made))

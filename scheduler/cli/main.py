@@ -78,12 +78,16 @@ def offers(  # noqa: PLR0913, PLR0917  one parameter an option
 
 
 @app.command()
-def plan(spec: SpecFile, output: OutputOption = Output.TEXT) -> None:
+def plan(
+    spec: SpecFile,
+    exact: Annotated[bool, typer.Option("--exact", help="Prove the cost to within 1 %, for a minute at most.")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
     """Show what would be bought and why, what it costs, and what it survives. Nothing is changed."""
     from scheduler.cli import fleet_commands
 
     with errors_as_exits():
-        fleet_commands.plan(spec, output)
+        fleet_commands.plan(spec, output, exact=exact)
 
 
 @app.command()

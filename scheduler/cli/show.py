@@ -176,6 +176,13 @@ def resilience_line(resilience: tuple[ResiliencePrice, ...]) -> str:
     return f"What resilience costs per hour, bought afresh: {', '.join(parts)}"
 
 
+def gap_line(placement: Placement) -> str:
+    """Return how far from the optimum the cost can be."""
+    if placement.gap is None:
+        return "Found by search: how far from the optimum the cost is has not been proven (docs/solver.md)."
+    return f"The cost is proven to lie at most {placement.gap:.2%} above the optimum."
+
+
 def problems_lines(placement: Placement) -> list[str]:
     """Return what a placement does not do, in words."""
     lines = [f"NOT KEPT: {text}" for text in placement.breaches]
