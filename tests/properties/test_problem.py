@@ -1,7 +1,7 @@
 """The exact program and the search against brute force, on tiny problems with every kind of rule."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scheduler.solve.answer import Answer, broken, objective
 from scheduler.solve.assemble import Ask, Bounds, Floor, Keep, Need, Table, assemble
+from scheduler.solve.bound import lagrangean_bound, paid_back
 from scheduler.solve.highs import Work, minimise
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, Problem, Whole
 from scheduler.solve.program import build
@@ -242,3 +243,40 @@ def test_equal_problems_have_equal_answers(d: Drawn) -> None:
     one, other = (engine.cold(problem(d), engine.Work(20, 1, 0, 60)).books for _ in range(2))
 
     assert (one.placed == other.placed).all() and (one.machines == other.machines).all()
+
+
+@given(drawn)
+@settings(max_examples=EXAMPLES // 2, deadline=None)
+def test_the_lagrangean_bound_lies_below_every_placement(d: Drawn) -> None:
+    best = brute_force(replace(d, head=0))
+    if best is None or best == -1:
+        return
+    p = problem(replace(d, head=0))
+    bench = engine.cold(p, engine.Work(20, 1, 0, 1))
+
+    paid, _ = lagrangean_bound(p, bench.prices, range(p.applications))
+
+    assert paid - paid_back(p, bench.prices) <= best * (1 + 1e-6) + 1
+
+
+@given(drawn, st.integers(0, REGIONS - 1))
+@settings(max_examples=EXAMPLES // 2, deadline=None)
+def test_after_a_loss_what_still_stands_stays_where_it_is_unless_moving_pays(d: Drawn, dead: int) -> None:
+    p = problem(d)
+    before = engine.cold(p, engine.Work(20, 1, 0, 60)).books
+    left = np.where(p.region[p.group] == dead, 0, before.placed)
+    machines_left = np.where(p.region == dead, 0, before.machines)
+    after = p._replace(
+        current=left, high=np.where(p.region == dead, 0, p.high), standing=machines_left,
+        start_replica=np.full(p.applications, 100_000_000, np.int64),
+    )  # fmt: skip
+
+    again = engine.keep_standing_and_repair(after, 40).books
+
+    assert broken(after, Answer(again.placed, again.machines, None)) == []
+    assert (again.placed[p.region[p.group] == dead] == 0).all()
+    for n, a in enumerate(d.asks):
+        pairs = range(int(p.first[n]), int(p.first[n + 1]))
+        stood = {int(p.group[j]): int(left[j]) for j in pairs if left[j]}
+        if before.short[n] == 0 and keeps_rules(d, a, stood):
+            assert [int(again.placed[j]) for j in pairs] == [int(left[j]) for j in pairs]

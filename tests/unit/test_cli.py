@@ -15,6 +15,9 @@ import yaml
 from scheduler.cli.reference import reference
 from scheduler.cli.spec_commands import spec_schema
 from scheduler.local import Pace, alone_in, provider_settings
+from scheduler.spec_file import load_wanted
+from state.store.sql import SqlStore
+from tests.builders import NOON
 from tests.conformance.clouds import embedded_clouds
 
 ROOT = Path(__file__).parents[2]
@@ -142,6 +145,39 @@ def test_a_plan_that_is_not_possible_now_exits_with_3(home: Path, tmp_path: Path
 
     assert ran.code == 3
     assert "NO PLACE for" in ran.out
+    assert "These cannot be kept together:" in ran.out
+    assert "raise the budget to $" in ran.out
+
+
+@pytest.mark.clouds
+def test_an_exact_plan_says_what_is_proven(home: Path) -> None:
+    ran = skerry(home, "plan", str(EXAMPLE), "--exact", "--output", "json")
+
+    assert json.loads(ran.out)["placement"]["gap"] <= 0.01
+    assert json.loads(ran.out)["conflict"] is None
+
+
+@pytest.mark.clouds
+def test_explanations_answer_from_what_is_wanted_and_refuse_wrong_questions(home: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "home"
+    mine.mkdir()
+    (mine / "settings.yaml").write_text((home / "settings.yaml").read_text())
+    assert skerry(mine, "explain", "chat").code == 3
+    SqlStore(f"sqlite:///{mine}/skerry.db").want(load_wanted(EXAMPLE), "test", NOON)
+
+    whole = skerry(mine, "explain", "chat", "--output", "json").json()
+    change = "applications.chat.survive.any=none"
+    what_if = skerry(mine, "explain", "chat", "--what-if", change, "--output", "json").json()
+    why_not = skerry(mine, "explain", "chat", "--why-not", "gcp/us-central1")
+
+    assert isinstance(whole, dict) and isinstance(what_if, dict)
+    costs = {rule["rule"]: rule["usd_per_hour"] for rule in whole["rules"]}
+    assert costs["applications.chat.survive"] > 0
+    assert what_if["difference_usd_per_hour"] == pytest.approx(-costs["applications.chat.survive"])
+    assert why_not.code == 0 and "gcp/us-central1" in why_not.out
+    assert skerry(mine, "explain", "chat", "--what-if", "applications.chat.market.spott=never").code == 2
+    assert skerry(mine, "explain", "chat", "--why-not", "moon/sea-1").code == 2
+    assert skerry(mine, "explain", "nobody").code == 2
 
 
 @pytest.mark.clouds

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from inference.config import CellShare, application_config
+from providers.regions import KNOWN, round_trip_ms
 from scheduler.check import check_plan
 from scheduler.documents import DocumentError
 from scheduler.latency_file import read_latencies
@@ -344,3 +345,21 @@ def test_a_table_of_round_trips_is_read_and_wrong_ones_are_told_with_their_line(
 
 def test_names_are_what_the_spec_says() -> None:
     assert ApplicationName("chat") in {r.application for r in solve(a_snapshot(an_offer(US))).replicas}
+
+
+def test_the_fit_fills_what_was_not_measured_as_well_as_it_says() -> None:
+    table = ROOT.parent / "shared" / "data" / "latency_ms.csv"
+    if not table.exists():
+        pytest.skip("the table of measured round trips is not here")
+    errors = sorted(
+        abs(ms - round_trip_ms(where(here), where(there)))
+        for here, there, ms in read_latencies(table)
+        if here != there and here in KNOWN and there in KNOWN
+    )
+
+    assert len(errors) > 500
+    assert errors[len(errors) // 2] < 25  # milliseconds; 20 over all regions that were measured
+
+
+def where(region: RegionId) -> tuple[float, float]:
+    return (KNOWN[region].latitude, KNOWN[region].longitude)
