@@ -26,6 +26,10 @@ MEND: Final = Knobs(heat=0.0, noise=0.3, short=1.0, wronged=0.0, rent=0.5, toget
 REPAIR: Final = Knobs(heat=0.0, noise=0.05, short=0.7, wronged=0.5, rent=0.5, together=3, groups=1, effort=20)
 
 
+STEADY: Final = 4
+"""After a loss a replica that is started counts so many times its cost: fewer are, for next to nothing."""
+
+
 class Work(NamedTuple):
     """How much a search does."""
 
@@ -82,9 +86,10 @@ def warm(p: Problem, work: Work) -> Bench:
 
 def keep_standing_and_repair(p: Problem, rounds: int) -> Bench:
     """Return what stands, with what misses something placed anew, and so many rounds of improvement."""
-    bench = new_bench(p, new_books(p), new_prices(p), SEED, MOST_OUT)
-    hit = keep_standing(p, bench)
-    repair(p, bench, hit, rounds)
+    steady = p._replace(start_replica=p.start_replica * STEADY)
+    bench = new_bench(steady, new_books(steady), new_prices(steady), SEED, MOST_OUT)
+    hit = keep_standing(steady, bench)
+    repair(steady, bench, hit, rounds)
     return bench
 
 

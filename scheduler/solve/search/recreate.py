@@ -68,6 +68,7 @@ def recreate(p: Problem, w: Bench, rounds: int, knobs: Knobs) -> None:
     for step in range(rounds):
         if step % REVIEW == 0:
             _review(p, w)
+        short = b.weighted[0]
         n = _ruin(p, w, knobs)
         if n == 0:
             continue
@@ -78,7 +79,8 @@ def recreate(p: Problem, w: Bench, rounds: int, knobs: Knobs) -> None:
             insert(p, w, w.out[k], rent, knobs.noise, knobs.effort)
         now = total(b)
         allowed = knobs.heat * unit * max(0.0, 1.0 - step / (0.8 * rounds))
-        if now - current > -allowed * np.log(uniform(w.seed) + 1e-12):
+        too_dear = now - current > -allowed * np.log(uniform(w.seed) + 1e-12)
+        if too_dear or b.weighted[0] > short:  # nobody is left short to save money
             put_back(p, w, n)
         else:
             current = now
