@@ -18,6 +18,7 @@ from scheduler.solve.problem import NO_DOMAIN, Problem
 from scheduler.solve.program import build
 from scheduler.solve.search import engine
 from scheduler.solve.search.insert import Bench
+from scheduler.solve.search.merge import MERGED_APPLICATIONS, merged
 from scheduler.solve.search.prices import Prices, new_prices
 
 RESOLVE_ROUNDS = {"S": 60, "M": 60, "L": 100, "XL": 200}
@@ -32,12 +33,12 @@ def main() -> None:
     name, prices, quick = sys.argv[1], Path(sys.argv[2]), sys.argv[3] == "1"
     small = make(SIZES["S"], prices)
     for warmed in (_posed(small),):  # load the compiled code
-        bench = engine.cold(warmed, engine.usual_work(warmed, 0.01))
+        bench = _solved(warmed, 0.01)
         _death(warmed, bench, 5)
     instance = make(SIZES[name], prices)
     started = time.process_time()
     p = _posed(instance)
-    bench = engine.cold(p, engine.usual_work(p))
+    bench = _solved(p, 1)
     seconds = time.process_time() - started
     cost, short = _cost(bench), int((bench.books.short > 0).sum())
     found = broken(p, Answer(bench.books.placed, bench.books.machines, None))
@@ -71,6 +72,13 @@ def _posed(instance: Instance, *, moving: bool = False) -> Problem:
     """Return the problem; moves cost nothing where nothing stands."""
     p = assemble(instance.table, instance.asks, instance.bounds, instance.keep)
     return p if moving else p._replace(start_replica=np.zeros_like(p.start_replica))
+
+
+def _solved(p: Problem, scale: float) -> Bench:
+    """Return a placement found as the solver would find it with nothing standing."""
+    if p.applications <= MERGED_APPLICATIONS:
+        return merged(p, np.zeros(len(p.head), np.int64), scale)
+    return engine.cold(p, engine.usual_work(p, scale))
 
 
 def _cost(bench: Bench) -> float:
@@ -108,7 +116,7 @@ def _against_more_time(p: Problem, name: str, facts: dict) -> None:
     """Run the search with other amounts of work, and for ten times as long: what that finds is the best known."""
     for scale in (*CURVE[name], MORE[name]):
         started = time.process_time()
-        bench = engine.cold(p, engine.usual_work(p, scale))
+        bench = _solved(p, scale)
         point = {"seconds": time.process_time() - started, "cost": _cost(bench), "scale": scale}
         point["shortages"] = int((bench.books.short > 0).sum())
         facts["curve"].append(point)

@@ -59,6 +59,8 @@ class Work:
 
     gap: float = GAP
     seconds: float = TIME_LIMIT_S
+    nodes: int = 2**31 - 1
+    """Of the search tree: a bound on the work that is the same on every machine."""
 
 
 USUAL: Final = Work()
@@ -118,6 +120,7 @@ def _loaded(program: Program, cost: list[float], work: Work) -> highspy.Highs:
     model.silent()  # it would print on standard output, which belongs to the commands
     for name, value in (("threads", 1), ("random_seed", 1), ("time_limit", work.seconds), ("mip_rel_gap", work.gap)):
         model.setOptionValue(name, value)
+    model.setOptionValue("mip_max_nodes", work.nodes)
     count = len(program.lower)
     model.addVars(count, np.array(program.lower), np.array(program.upper))
     model.changeColsCost(count, np.arange(count, dtype=np.int32), np.array(cost, dtype=np.float64))

@@ -11,6 +11,7 @@ from scheduler.solve.pose import Posed
 from scheduler.solve.search.engine import cold, usual_work, warm
 from scheduler.solve.search.insert import Bench
 from scheduler.solve.search.ledger import put
+from scheduler.solve.search.merge import MERGED_APPLICATIONS, merged
 from state.model.spec import CapacitySpec
 
 
@@ -19,7 +20,12 @@ def solve_by_search(posed: Posed, spec: CapacitySpec, scale: float) -> tuple[Pos
     while True:
         p = posed.problem
         work = usual_work(p, scale)
-        bench = warm(p, work) if p.current.any() else cold(p, work)
+        if p.current.any():
+            bench = warm(p, work)
+        elif p.applications <= MERGED_APPLICATIONS:
+            bench = merged(p, head_prices(posed), scale)
+        else:
+            bench = cold(p, work)
         keep_to_budget(posed, bench)
         books = bench.books
         stays = misfit(posed, spec, books.placed, books.machines)

@@ -1,0 +1,78 @@
+"""Merging: several searches, and an exact program over nothing but what any of them chose.
+
+Each search ends somewhere else; what good placements have in common, and the ways in which they differ, is a small
+problem that HiGHS solves from the best of them. Source: Aggarwal, Orlin and Tai, Optimized crossover for the
+independent set problem, Operations Research 45 (1997); Danna et al., RINS (2005). Bounded by nodes and not by seconds,
+so that equal problems have equal answers.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from scheduler.solve.highs import Work as Exact
+from scheduler.solve.highs import minimise
+from scheduler.solve.packing import without
+from scheduler.solve.problem import Flags, Problem, Whole
+from scheduler.solve.program import build
+from scheduler.solve.search.engine import SEED, cold, shortages, usual_work
+from scheduler.solve.search.insert import Bench, remove
+from scheduler.solve.search.ledger import put, set_short, total
+
+MERGED_APPLICATIONS: Final = 25
+"""Up to so many applications what several searches chose makes a program that is quickly solved."""
+RUNS: Final = 3
+ROUNDS: Final = 800
+"""Of ruin and recreate, in all runs together."""
+GAP: Final = 0.01
+
+
+def merged(p: Problem, heads: Whole, scale: float = 1.0) -> Bench:
+    """Return the best placement of several searches and of what they can be merged to.
+
+    Args:
+        p: The problem, of a small fleet.
+        heads: List prices of heads, by region, for the budget.
+        scale: How many times the usual work.
+    """
+    work = usual_work(p)
+    share = work._replace(rounds=round(ROUNDS * scale) // RUNS)
+    benches = [cold(p, share, SEED + run) for run in range(RUNS)]
+    best = min(benches, key=lambda bench: total(bench.books))
+    used: Flags = np.logical_or.reduce([bench.books.placed > 0 for bench in benches])
+    counts = _merge(p, heads, best, used, max(1, round(scale)))
+    if counts is not None:
+        before = best.books.placed.copy()
+        cost = total(best.books)
+        _enter(p, best, counts)
+        if total(best.books) > cost:
+            _enter(p, best, before)
+    return best
+
+
+def _merge(p: Problem, heads: Whole, best: Bench, used: Flags, nodes: int) -> Whole | None:
+    """Return the counts of the best placement on the pairs that are used; None where none was found."""
+    small = without(p, used)
+    sold = np.zeros(p.groups, np.bool_)
+    sold[small.group] = True
+    small = small._replace(high=np.where(sold, p.high, p.low))
+    program, columns = build(small, heads)
+    hint: dict[int, float] = dict(zip(columns.replicas, best.books.placed[used].tolist(), strict=True))
+    hint |= dict(zip(columns.machines, best.books.machines.tolist(), strict=True))
+    point = minimise(program, work=Exact(GAP, 60.0, nodes), start=hint)
+    if point is None:
+        return None
+    counts = np.zeros(p.pairs, np.int64)
+    counts[used] = [point.count(column) for column in columns.replicas]
+    return counts
+
+
+def _enter(p: Problem, bench: Bench, counts: Whole) -> None:
+    """Make the books say *counts*."""
+    for a in range(p.applications):
+        remove(p, bench.books, a)
+    for j in np.flatnonzero(counts):
+        put(p, bench.books, int(bench.owner[j]), int(j), int(counts[j]))
+    short = shortages(p, counts)
+    for a in range(p.applications):
+        set_short(p, bench.books, a, int(short[a]))
