@@ -150,8 +150,7 @@ def _dual_prices(p: Problem) -> Prices:
 def _exact(p: Problem, bench: Bench, facts: dict) -> None:
     """HiGHS on the whole, started from the search's answer; what it proves is the bound."""
     program, columns = build(p, np.zeros(len(p.head), np.int64))
-    hint: dict[int, float] = dict(zip(columns.replicas, bench.books.placed.tolist(), strict=True))
-    hint |= dict(zip(columns.machines, bench.books.machines.tolist(), strict=True))
+    hint = columns.at(bench.books.placed, bench.books.machines)
     started = time.process_time()
     point = minimise(program, work=Work(0.01, 60.0), start=hint)
     seconds = time.process_time() - started

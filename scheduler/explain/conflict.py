@@ -5,12 +5,12 @@ that conflicts is a smallest one; beyond a number of questions the rest is found
 the other (a deletion filter; Chinneck, Feasibility and Infeasibility in Optimization, 2008), which is minimal too.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations, islice
 
 from scheduler.explain.ask import afresh
 from scheduler.explain.rules import Rule, changed, rules_of
-from state.model.plan import Snapshot
+from state.model.plan import Placement, Snapshot
 from state.model.spec import CapacitySpec
 from state.model.units import MILLI, Usd
 
@@ -37,18 +37,17 @@ class Conflict:
 
 def conflict(snapshot: Snapshot) -> Conflict | None:
     """Return what conflicts, or None where everything can be kept."""
-    if snapshot.wanted is None or afresh(snapshot).is_whole:
+    base = afresh(snapshot)
+    if snapshot.wanted is None or base.is_whole:
         return None
     spec = snapshot.wanted.spec
     rules = rules_of(spec)
-    demands = tuple(
-        f"{name}: the demand of {application.demand.milli / MILLI:g}"
-        for name, application in spec.named()
-        if any(u.application == name for u in afresh(snapshot).placement.unplaced)
-    )
+    demands = tuple(f"{u.application}: the demand of {u.demand_milli / MILLI:g}" for u in base.placement.unplaced)
     found = _smallest(snapshot, spec, rules)
     words = tuple(rule.words for rule in found)
-    return Conflict((*words, *demands, "what is sold, in stock and within quota"), _ways_out(snapshot, spec, rules))
+    return Conflict(
+        (*words, *demands, "what is sold, in stock and within quota"), _ways_out(snapshot, spec, rules, base.placement)
+    )
 
 
 def _smallest(snapshot: Snapshot, spec: CapacitySpec, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
@@ -72,7 +71,9 @@ def _holds(snapshot: Snapshot, spec: CapacitySpec, rules: tuple[Rule, ...], chos
     return afresh(snapshot, spec).is_whole
 
 
-def _ways_out(snapshot: Snapshot, spec: CapacitySpec, rules: tuple[Rule, ...]) -> tuple[WayOut, ...]:
+def _ways_out(
+    snapshot: Snapshot, spec: CapacitySpec, rules: tuple[Rule, ...], placement: Placement
+) -> tuple[WayOut, ...]:
     found = []
     for rule in rules:
         without = afresh(snapshot, rule.without(spec)).per_hour
@@ -82,7 +83,7 @@ def _ways_out(snapshot: Snapshot, spec: CapacitySpec, rules: tuple[Rule, ...]) -
             found.append(WayOut(f"raise the budget to {without}/h", without))
         else:
             found.append(WayOut(f"give up: {rule.words}", without))
-    found += _less(snapshot, spec)
+    found += _less(snapshot, spec, placement)
     if not found:
         for one, other in islice(combinations(rules, 2), MOST_ASKED):
             without = afresh(snapshot, other.without(one.without(spec))).per_hour
@@ -91,9 +92,8 @@ def _ways_out(snapshot: Snapshot, spec: CapacitySpec, rules: tuple[Rule, ...]) -
     return tuple(sorted(found, key=lambda way: (way.per_hour, way.words)))
 
 
-def _less(snapshot: Snapshot, spec: CapacitySpec) -> list[WayOut]:
+def _less(snapshot: Snapshot, spec: CapacitySpec, placement: Placement) -> list[WayOut]:
     """Return how far demands, or shares that must survive, would have to be lowered, all else kept."""
-    placement = afresh(snapshot).placement
     found = []
     lowered = spec
     words = []
@@ -115,7 +115,7 @@ def _less(snapshot: Snapshot, spec: CapacitySpec) -> list[WayOut]:
                 return []
             lowered = changed(lowered, f"applications.{line.application}.survive.share", share)
             words.append(f"let {share:.1%} of {line.application} be what a loss must leave")
-    cost = afresh(replace(snapshot), lowered).per_hour if words else None
+    cost = afresh(snapshot, lowered).per_hour if words else None
     if cost is not None:
         found.append(WayOut("; ".join(dict.fromkeys(words)), cost))
     return found

@@ -27,14 +27,13 @@ def spent(p: Problem, answer: Answer, heads: Whole) -> int:
 
 def objective(p: Problem, answer: Answer) -> int:
     """Return what the solver makes small, in micro-dollars per hour, shortages apart."""
-    owner = np.repeat(np.arange(p.applications), np.diff(p.first))
     more = np.maximum(answer.machines - p.standing, 0)
     started = np.maximum(answer.replicas - p.current, 0)
     opened = np.unique(p.region[answer.machines > 0])
     return int(
         (p.price * answer.machines + p.start * more).sum()
         + p.head[opened].sum()
-        + (p.extra * answer.replicas + p.start_replica[owner] * started).sum()
+        + (p.extra * answer.replicas + p.start_replica[p.owner] * started).sum()
     )
 
 

@@ -74,7 +74,7 @@ def _credit(
         best = max(
             int(p.per_machine[j] * p.each[j])
             for j in range(int(p.first[a]), int(p.first[a + 1]))
-            if int(p.group[j]) == g and p.size[j] <= p.size.max()
+            if int(p.group[j]) == g
         )
         for offer in group.offers:
             if offer.stock is not None and domain_of(kind, group.region, offer.key.zone) != domain:

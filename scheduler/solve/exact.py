@@ -66,10 +66,7 @@ def _cheapest(spec: CapacitySpec, program: Program, columns: Columns, work: Work
     First as much demand as possible is served, application by priority class, then as little as
     possible is left exposed; only then is cost looked at.
     """
-    hint: dict[int, float] = {}
-    if start is not None:
-        hint = dict(zip(columns.replicas, start.replicas.tolist(), strict=True))
-        hint |= dict(zip(columns.machines, start.machines.tolist(), strict=True))
+    hint = {} if start is None else columns.at(start.replicas, start.machines)
     point = minimise(program, work=work, start=hint)
     if point is not None:
         return point

@@ -23,7 +23,7 @@ def misfit(posed: Posed, spec: CapacitySpec, counts: Whole, machines: Whole) -> 
     """Return which pairs stay if those whose group cannot be packed go, or None where all fits."""
     p = posed.problem
     shapes = [application.shapes for _, application in spec.named()]
-    owner = np.repeat(np.arange(p.applications), np.diff(p.first))
+    owner = p.owner
     used: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for j in np.flatnonzero(counts):
         used[int(p.group[j])].append((int(counts[j]), int(j)))

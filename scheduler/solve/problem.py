@@ -99,6 +99,11 @@ class Problem(NamedTuple):
         return len(self.demand)
 
     @property
+    def owner(self) -> Whole:
+        """The application of each pair."""
+        return np.repeat(np.arange(self.applications, dtype=np.int64), np.diff(self.first))
+
+    @property
     def groups(self) -> int:
         """How many there are."""
         return len(self.price)

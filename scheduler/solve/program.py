@@ -53,6 +53,11 @@ class Columns:
     rows: dict[tuple[str, int, int], int] = field(default_factory=dict)
     """(what, application or quota or group, which) to the row's number."""
 
+    def at(self, replicas: Whole, machines: Whole) -> dict[int, float]:
+        """Return the columns' values at such counts, for a program to start from."""
+        values: dict[int, float] = dict(zip(self.replicas, replicas.tolist(), strict=True))
+        return values | dict(zip(self.machines, machines.tolist(), strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:

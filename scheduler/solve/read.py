@@ -20,7 +20,7 @@ from state.model.units import MILLI
 def read_placement(snapshot: Snapshot, spec: CapacitySpec, posed: Posed, answer: Answer) -> Placement:
     """Return the placement that *answer* stands for."""
     p, groups = posed.problem, posed.sold.groups
-    owner = np.repeat(np.arange(p.applications), np.diff(p.first))
+    owner = p.owner
     by_zone = zones_matter(spec)
     replicas = tuple(
         ReplicaCount(

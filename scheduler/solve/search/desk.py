@@ -205,12 +205,19 @@ def _unspread(p: Problem, d: Desk, a: int) -> int:
         short = max(short, inside - most)
     short = max(short, (p.min_regions[a] - used) * p.slack[a])
     for f in range(p.floor_first[a], p.floor_first[a + 1]):
-        inside = 0
-        for k in range(d.now[REGIONS]):
-            if p.place_has[p.floor_place[f], d.regions[k]]:
-                inside += d.in_region[d.regions[k]]
+        inside = in_place(p, d, f)
         short = max(short, p.floor_least[f] - inside, inside - p.floor_most[f] * capacity // PPM - p.slack[a])
     return int(short)
+
+
+@compiled
+def in_place(p: Problem, d: Desk, f: int) -> int:
+    """Return the capacity in the place that a floor is for."""
+    inside = 0
+    for k in range(d.now[REGIONS]):
+        if p.place_has[p.floor_place[f], d.regions[k]]:
+            inside += d.in_region[d.regions[k]]
+    return int(inside)
 
 
 @compiled

@@ -114,7 +114,7 @@ def by_importance(p: Problem) -> Whole:
 
 def shortages(p: Problem, counts: Whole) -> Whole:
     """Return by application the most by which demand, a loss or the floor on demand is missed."""
-    owner = np.repeat(np.arange(p.applications), np.diff(p.first))
+    owner = p.owner
     capacity = counts * p.each
     total = np.bincount(owner, capacity, minlength=p.applications).astype(np.int64)
     short = np.maximum(p.demand - total, 0)

@@ -51,7 +51,6 @@ class Bench(NamedTuple):
 
 def new_bench(p: Problem, books: Books, prices: Prices, seed: int, most_out: int) -> Bench:
     """Return a bench for *p*; at most *most_out* applications are out at a time."""
-    owner = np.repeat(np.arange(p.applications, dtype=np.int64), np.diff(p.first))
     order = np.argsort(p.group, kind="stable")
     user_first = np.searchsorted(p.group[order], np.arange(p.groups + 1)).astype(np.int64)
     widest = most_out * int(np.max(np.diff(p.first), initial=1))
@@ -60,7 +59,7 @@ def new_bench(p: Problem, books: Books, prices: Prices, seed: int, most_out: int
         desk=new_desk(p),
         prices=prices,
         seed=np.array([seed], np.int64),
-        owner=owner,
+        owner=p.owner,
         user_first=user_first,
         user=order.astype(np.int64),
         wish=np.zeros(p.pairs, np.int64),

@@ -57,8 +57,7 @@ def _merge(p: Problem, heads: Whole, best: Bench, used: Flags, nodes: int) -> Wh
     sold[small.group] = True
     small = small._replace(high=np.where(sold, p.high, p.low))
     program, columns = build(small, heads)
-    hint: dict[int, float] = dict(zip(columns.replicas, best.books.placed[used].tolist(), strict=True))
-    hint |= dict(zip(columns.machines, best.books.machines.tolist(), strict=True))
+    hint = columns.at(best.books.placed[used], best.books.machines)
     point = minimise(program, work=Exact(GAP, 60.0, nodes), start=hint)
     if point is None:
         return None

@@ -11,11 +11,11 @@ from scheduler.solve.problem import PPM, Problem, Whole
 from scheduler.solve.search.desk import (
     ITEMS,
     ON_DEMAND,
-    REGIONS,
     TOTAL,
     Desk,
     clear,
     fits_shape,
+    in_place,
     missing,
     rules_of,
     take,
@@ -26,6 +26,7 @@ from scheduler.solve.search.ledger import penalty
 from scheduler.solve.search.polish import close, drop, exchange, spent
 
 THOROUGH = 100
+"""From this effort on every filling is polished, not only the cheapest."""
 NEAR = 2
 """How many levels on each side of the best are rounded to whole replicas."""
 
@@ -146,17 +147,8 @@ def _headroom(p: Problem, d: Desk, a: int, i: int, target: int) -> int:
         most = min(most, max(target - p.spot_left[a], 0) - d.spot_in[r])
     for f in range(p.floor_first[a], p.floor_first[a + 1]):
         if p.floor_most[f] < PPM and p.place_has[p.floor_place[f], r]:
-            most = min(most, p.floor_most[f] * target // PPM + p.slack[a] - _inside(p, d, f))
+            most = min(most, p.floor_most[f] * target // PPM + p.slack[a] - in_place(p, d, f))
     return int(max(most, 0))
-
-
-@compiled
-def _inside(p: Problem, d: Desk, f: int) -> int:
-    inside = 0
-    for k in range(d.now[REGIONS]):
-        if p.place_has[p.floor_place[f], d.regions[k]]:
-            inside += d.in_region[d.regions[k]]
-    return int(inside)
 
 
 @compiled
@@ -165,7 +157,7 @@ def _take_floors(p: Problem, d: Desk, a: int) -> None:
     for f in range(p.floor_first[a], p.floor_first[a + 1]):
         for k in range(d.now[ITEMS]):
             i = d.order[k]
-            rest = p.floor_least[f] - _inside(p, d, f)
+            rest = p.floor_least[f] - in_place(p, d, f)
             if rest <= 0:
                 break
             if p.place_has[p.floor_place[f], d.region[i]] and (

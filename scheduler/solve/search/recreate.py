@@ -1,7 +1,6 @@
-"""From plans to a placement, and on from there: rounding, best responses, and ruin and recreate.
+"""From a placement to a better one: best responses, and ruin and recreate.
 
-*Rounding*: each application takes its plan from one of the last passes of the prices, chosen at random; what finds no
-room is planned again with what is left. *Best response*: one application after the other is taken out and put back
+*Best response*: one application after the other is taken out and put back
 at what things cost now. *Ruin and recreate*: a few applications that share a group are taken out together and put
 back in another order at blurred costs; the change is kept if the total falls. Source: Schrimpf et al., Record
 breaking optimization results using the ruin and recreate principle, J. Comp. Physics 159 (2000).

@@ -1,8 +1,7 @@
-"""From prices to a placement: everybody plans at the prices, and what finds no room is planned again with what is left.
+"""From prices to a placement, in stages: everybody plans whole replicas with its share of what is scarce.
 
-The plans are made as if each application were alone, so together they overrun what is scarce. They are entered in
-the order of their weight, in random order among equals; one that does not find all of its room is put off, and planned
-anew with the room that is left, at the prices and what paid machines have free.
+A share is the mean choice at the prices, rounded at random, and what nobody has a share of. After each stage the prices
+settle again for those still to come; who is short at the end is planned anew with the room that is left.
 """
 
 import numpy as np
@@ -62,7 +61,7 @@ def dive(p: Problem, w: Bench, order: Whole, stages: int, passes: int) -> None:
 
 @compiled
 def _enter_share(p: Problem, w: Bench, a: int, reserved: Real) -> None:
-    """Plan an application with its share of what is scarce, and what nobody has a share of; enter it if all fits."""
+    """Plan an application with its share of what is scarce, and what nobody has a share of; enter that."""
     b, d = w.books, w.desk
     d.now[ITEMS] = 0
     for j in range(p.first[a], p.first[a + 1]):
