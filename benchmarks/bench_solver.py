@@ -55,6 +55,10 @@ def _print(size: dict) -> None:
         f"({size['started'] / max(size['lost'], 1):.2f}x), {size['resolve_shortages']} short after, "
         f"survivors carry what was promised: {size['survivors_carry']}"
     )
+    if size.get("other_seeds"):
+        gaps = [other["gap"] for other in size["other_seeds"]]
+        mean = sum(gaps) / len(gaps)
+        print(f"  other seeds: {mean:.1%} over the best known on average, {min(gaps):.1%} to {max(gaps):.1%}")
     if size.get("exact"):
         exact = size["exact"]
         print(f"  exact: ${exact['cost']:,.1f}/h, proven within {exact['gap']:.2%} in {exact['seconds']:.1f} s")

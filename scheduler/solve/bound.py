@@ -29,7 +29,7 @@ def unit_prices(p: Problem, prices: Prices) -> Real:
     return price
 
 
-def application_bound(p: Problem, a: int, price: Real, gap: float = 5e-3) -> float:
+def application_bound(p: Problem, a: int, price: Real, gap: float = 2e-3) -> float:
     """Return a lower bound on what one application costs at *price* per machine, in micro-dollars."""
     bound = least(_single(p, a, price), Work(gap, 5.0)) * DOLLAR
     return bound if bound < INFINITY else 0.0

@@ -18,12 +18,19 @@ SEED: Final = 1
 MENDINGS: Final = 4
 TRIES: Final = 8
 """Rounds for each application that is short, in each mending."""
-SEARCH: Final = Knobs(heat=0.02, noise=0.05, short=0.1, wronged=0.2, rent=1.0, together=8, groups=2, effort=6)
-SMALL: Final = SEARCH._replace(noise=0.3, heat=0.1)
+SEARCH: Final = Knobs(
+    heat=0.02, noise=0.05, short=0.1, wronged=0.2, rent=1.0, together=8, groups=2, effort=6, closing=0.0
+)
+FEW: Final = SEARCH._replace(closing=0.4)
+"""Of a hundred applications a machine that is half empty is worth money; of a thousand somebody always fills it."""
+FEW_APPLICATIONS: Final = 300
+SMALL: Final = SEARCH._replace(noise=0.3, heat=0.1, closing=0.7)
 """For a handful of applications, whole machines decide: bolder moves find the few good sets of them."""
 SMALL_FLEET: Final = 50
-MEND: Final = Knobs(heat=0.0, noise=0.3, short=1.0, wronged=0.0, rent=0.5, together=1, groups=4, effort=20)
-REPAIR: Final = Knobs(heat=0.0, noise=0.05, short=0.7, wronged=0.5, rent=0.5, together=3, groups=1, effort=20)
+MEND: Final = Knobs(heat=0.0, noise=0.3, short=1.0, wronged=0.0, rent=0.5, together=1, groups=4, effort=20, closing=0.0)
+REPAIR: Final = Knobs(
+    heat=0.0, noise=0.05, short=0.7, wronged=0.5, rent=0.5, together=3, groups=1, effort=20, closing=0.0
+)
 
 
 STEADY: Final = 4
@@ -46,11 +53,11 @@ class Work(NamedTuple):
 def usual_work(p: Problem, scale: float = 1.0) -> Work:
     """Return work in proportion to a problem's size: of small ones more is done for each application."""
     many = max(p.applications, 1)
-    if many < 300:  # noqa: PLR2004  few large ones leave nothing to settle between stages
-        return Work(passes=70, stages=1, settling=0, rounds=round(scale * max(2_000, 18 * many)))
+    if many < FEW_APPLICATIONS:  # few large ones leave nothing to settle between stages
+        return Work(passes=70, stages=1, settling=0, rounds=round(scale * max(1_800, 18 * many)))
     if many < 3_000:  # noqa: PLR2004
         return Work(passes=60, stages=12, settling=8, rounds=round(scale * 1_800))
-    return Work(passes=45, stages=6, settling=5, rounds=round(scale * 3_000))
+    return Work(passes=45, stages=6, settling=5, rounds=round(scale * 2_600))
 
 
 def cold(p: Problem, work: Work, seed: int = SEED) -> Bench:
@@ -65,9 +72,16 @@ def cold(p: Problem, work: Work, seed: int = SEED) -> Bench:
     prices.group[:], prices.quota[:] = group, quota
     respond(p, bench, order, 1.0)
     mend(p, bench)
-    recreate(p, bench, work.rounds, SMALL if p.applications < SMALL_FLEET else SEARCH)
+    recreate(p, bench, work.rounds, usual_knobs(p))
     mend(p, bench)
     return bench
+
+
+def usual_knobs(p: Problem) -> Knobs:
+    """Return how ruin and recreate goes about a problem of this size."""
+    if p.applications < SMALL_FLEET:
+        return SMALL
+    return FEW if p.applications < FEW_APPLICATIONS else SEARCH
 
 
 def mend(p: Problem, bench: Bench) -> None:

@@ -45,6 +45,8 @@ class Bench(NamedTuple):
     kept_count: Whole
     kept_short: Whole
     """By application."""
+    closed: Whole
+    """[0]: the group of which a machine is closed for a round, or -1; [1]: how many of it there may be."""
     kept: Whole
     """[0]: how many pairs are kept aside, to be put back."""
 
@@ -69,6 +71,7 @@ def new_bench(p: Problem, books: Books, prices: Prices, seed: int, most_out: int
         kept_pair=np.zeros(widest, np.int64),
         kept_count=np.zeros(widest, np.int64),
         kept_short=np.zeros(p.applications, np.int64),
+        closed=np.array([-1, 0], np.int64),
         kept=np.zeros(1, np.int64),
     )
 

@@ -22,7 +22,7 @@ from scheduler.solve.search.ledger import put, set_short, total
 MERGED_APPLICATIONS: Final = 25
 """Up to so many applications what several searches chose makes a program that is quickly solved."""
 RUNS: Final = 3
-ROUNDS: Final = 800
+ROUNDS: Final = 600
 """Of ruin and recreate, in all runs together."""
 GAP: Final = 0.01
 

@@ -2,8 +2,10 @@
 
 *Best response*: one application after the other is taken out and put back
 at what things cost now. *Ruin and recreate*: a few applications that share a group are taken out together and put
-back in another order at blurred costs; the change is kept if the total falls. Source: Schrimpf et al., Record
-breaking optimization results using the ruin and recreate principle, J. Comp. Physics 159 (2000).
+back in another order at blurred costs; the change is kept if the total falls. Or a machine is emptied and stays closed
+while its users find other places: what room it has to spare looks free, so that nobody would leave it alone.
+Source: Schrimpf et al., Record breaking optimization results using the ruin and recreate principle, J. Comp. Physics
+159 (2000).
 """
 
 from typing import NamedTuple
@@ -19,7 +21,7 @@ from scheduler.solve.search.prices import priced
 
 EFFORT = 20
 """How many items a polish tries in the search."""
-MOST_OUT = 8
+MOST_OUT = 12
 """Most applications that are out at a time."""
 REVIEW = 200
 """After how many rounds it is looked at anew who is badly off."""
@@ -44,6 +46,8 @@ class Knobs(NamedTuple):
     """Most groups that one who is badly off clears."""
     effort: int
     """How many items a polish tries."""
+    closing: float
+    """How often one machine of a group is emptied and stays closed for a round."""
 
 
 @compiled
@@ -76,6 +80,7 @@ def recreate(p: Problem, w: Bench, rounds: int, knobs: Knobs) -> None:
         rent = knobs.rent * uniform(w.seed)
         for k in range(n):
             insert(p, w, w.out[k], rent, knobs.noise, knobs.effort)
+        _reopen(p, w)
         now = total(b)
         allowed = knobs.heat * unit * max(0.0, 1.0 - step / (0.8 * rounds))
         too_dear = now - current > -allowed * np.log(uniform(w.seed) + 1e-12)
@@ -89,8 +94,11 @@ def recreate(p: Problem, w: Bench, rounds: int, knobs: Knobs) -> None:
 def _ruin(p: Problem, w: Bench, knobs: Knobs) -> int:
     """Take out a few applications that want the same room; return how many.
 
-    They are the users of a group, or else one that is badly off, and users of what it would rather have.
+    They are the users of a machine that is closed or of a group, or else one that is badly off, and users of what it
+    would rather have.
     """
+    if knobs.closing > 0 and uniform(w.seed) < knobs.closing:
+        return _close_machine(p, w)
     lot = uniform(w.seed)
     short = w.books.weighted[0] > 0 and lot < knobs.short
     if short or lot < knobs.wronged:
@@ -113,6 +121,36 @@ def _ruin(p: Problem, w: Bench, knobs: Knobs) -> int:
         return n
     g = _busy_group(p, w)
     return _evict(p, w, g, 0, 1 + below(w.seed, knobs.together)) if g >= 0 else 0
+
+
+@compiled
+def _close_machine(p: Problem, w: Bench) -> int:
+    """Take out users of a group until it needs a machine less, and close that one; return how many are out."""
+    b = w.books
+    g = _busy_group(p, w)
+    if g < 0 or b.machines[g] <= p.low[g]:
+        return 0
+    left = (b.machines[g] - 1) * UNIT
+    n = 0
+    while b.used[g] > left:
+        more = _evict(p, w, g, n, n + 1)
+        if more == n:
+            put_back(p, w, n)
+            return 0
+        n = more
+    if n == 0:  # more stand than are needed, since so many are sold at least
+        return 0
+    w.closed[0], w.closed[1] = g, p.high[g]
+    p.high[g] = -(-b.used[g] // UNIT)
+    return n
+
+
+@compiled
+def _reopen(p: Problem, w: Bench) -> None:
+    """Open again what is closed."""
+    if w.closed[0] >= 0:
+        p.high[w.closed[0]] = w.closed[1]
+        w.closed[0] = -1
 
 
 @compiled
