@@ -1,13 +1,19 @@
 """One look at every region of a cloud, in parallel; one that fails is blind, and hides nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from providers.base import Sighting
 from state.model.ids import RegionId
+from state.model.inventory import CloudInstance
 
 Item = TypeVar("Item")
+
+
+def without_repeats(seen: Iterable[CloudInstance]) -> list[CloudInstance]:
+    """Return each machine once: pages that shift while they are read name some twice."""
+    return list({machine.cloud_id: machine for machine in seen}.values())
 
 
 def look_everywhere(

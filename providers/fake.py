@@ -1,16 +1,36 @@
 """A cloud in memory: finite stock, slow starts, reclaims, and failures on demand."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final, TypeVar
 
 from providers.base import LaunchOrder, Sighting
-from providers.errors import ProviderError, QuotaError, ShortageError, UnreachableError
+from providers.errors import (
+    DeniedError,
+    ProviderError,
+    QuotaError,
+    ShortageError,
+    ThrottledError,
+    UnreachableError,
+)
+from providers.everywhere import without_repeats
+from providers.faults import DONE_FIRST, Fault, FaultBoard, FaultKind
 from state.clock import Clock
 from state.model.catalog import Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
+
+SAID: Final[dict[FaultKind, type[ProviderError]]] = {
+    FaultKind.THROTTLE: ThrottledError,
+    FaultKind.DENIED: DeniedError,
+    FaultKind.SHORTAGE: ShortageError,
+    FaultKind.QUOTA: QuotaError,
+}
+"""What a fault is to the caller; all others are uncertain."""
+
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
@@ -39,6 +59,12 @@ class FakeCloud:
         """So many of the next launches happen, but their answers are lost."""
         self.launched: list[InstanceId] = []
         """Every machine that was really started, in order."""
+        self.faults = FaultBoard()
+        self.lag = timedelta()
+        """How long after its start a machine is not listed."""
+        self.duplicates = False
+        self.page: int | None = None
+        """Most items that one call returns."""
         self._clock = clock
         self._machines: dict[InstanceId, _Machine] = {}
         self._lock = threading.RLock()
@@ -50,23 +76,52 @@ class FakeCloud:
 
     def offers(self) -> Sighting[Offer]:
         """Return the catalogue, without saying what is left, as real clouds do not."""
-        seen = tuple(replace(o, stock=None) for o in self.catalogue if o.key.region not in self.silent)
-        return Sighting(seen, self._blind())
+        return self._look_at("offers", lambda: [replace(o, stock=None) for o in self.catalogue], lambda o: o.key.region)
 
     def quotas(self) -> Sighting[Quota]:
         """Return the limits with their use."""
-        with self._lock:
-            told = (replace(q, used=self._used(q)) for q in self.limits if q.region not in self.silent)
-            return Sighting(tuple(told), self._blind())
+        return self._look_at(
+            "quotas", lambda: [replace(q, used=self._used(q)) for q in self.limits], lambda q: q.region
+        )
 
     def instances(self, owner: str) -> Sighting[CloudInstance]:
         """Return the machines of *owner*."""
+
+        def listed() -> list[CloudInstance]:
+            until = self._clock.now() - self.lag
+            found = [self._look(m) for m in self._machines.values() if m.owner == owner and m.started_at <= until]
+            return without_repeats([*found, *found] if self.duplicates else found)
+
+        return self._look_at("instances", listed, lambda machine: machine.key.region)
+
+    def _look_at(
+        self, operation: str, look: Callable[[], list[Item]], region_of: Callable[[Item], RegionId]
+    ) -> Sighting[Item]:
         with self._lock:
-            seen = (self._look(m) for m in self._machines.values() if m.owner == owner)
-            return Sighting(tuple(s for s in seen if s.key.region not in self.silent), self._blind())
+            blind = {region: "no answer" for region in self.regions if region in self.silent}
+            items = look()
+            for region in self.regions:
+                count = sum(region_of(item) == region for item in items)
+                for _ in range(max(1, -(-count // (self.page or max(count, 1))))):
+                    fault = self.faults.strike(self.name, operation, region)
+                    if fault is not None and fault.kind is not FaultKind.DELAY:
+                        blind[region] = str(self._said(fault, operation))
+            return Sighting(tuple(item for item in items if region_of(item) not in blind), blind)
+
+    def _said(self, fault: Fault, operation: str) -> ProviderError:
+        return SAID.get(fault.kind, UnreachableError)(self.name, operation, fault.code or str(fault.kind))
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start a machine, or say why not."""
+        with self._lock:
+            fault = self.faults.strike(self.name, "launch", order.key.region)
+            if fault is not None and fault.kind is not FaultKind.DELAY:
+                if fault.kind in DONE_FIRST:
+                    self._launch(order)
+                raise self._said(fault, "launch")
+            return self._launch(order)
+
+    def _launch(self, order: LaunchOrder) -> CloudInstance:
         with self._lock:
             if order.key.region in self.silent:
                 raise UnreachableError(self.name, "launch", "timeout")
@@ -101,6 +156,11 @@ class FakeCloud:
         with self._lock:
             if key.region in self.silent:
                 raise UnreachableError(self.name, "terminate", "timeout")
+            fault = self.faults.strike(self.name, "terminate", key.region)
+            if fault is not None and fault.kind is not FaultKind.DELAY:
+                if fault.kind in DONE_FIRST:
+                    self.end(instance_id, "user")
+                raise self._said(fault, "terminate")
             self.end(instance_id, "user")
 
     def end(self, instance_id: InstanceId, reason: str) -> None:
@@ -154,6 +214,3 @@ class FakeCloud:
             if matches and machine.seen.state is not CloudState.TERMINATED:
                 used += facts.gpus if quota.unit == "gpus" else facts.vcpus
         return used
-
-    def _blind(self) -> dict[RegionId, str]:
-        return {region: "no answer" for region in self.regions if region in self.silent}

@@ -209,6 +209,24 @@ class Control:
             base_url=embedded.control, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
         )
 
+    def ask(self, action: str, asked: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the clouds answer; without *asked* it is a look.
+
+        Raises:
+            LocalError: They refuse it, and say why.
+        """
+        path = f"/_skerry/{action}"
+        answer = self._http.get(path) if asked is None else self._http.post(path, json=asked)
+        facts: dict[str, Any] = answer.json()
+        if answer.is_error:
+            raise LocalError(facts.get("error", f"the embedded clouds answer {answer.status_code}"))
+        return facts
+
+    def clear(self) -> dict[str, Any]:
+        """End all faults, and return how many there were."""
+        facts: dict[str, Any] = self._http.delete("/_skerry/faults").raise_for_status().json()
+        return facts
+
     def status(self) -> dict[str, Any]:
         """Return the machines that exist and the regions that are silent."""
         found: dict[str, Any] = self._http.get("/_skerry/status").raise_for_status().json()

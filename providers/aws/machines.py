@@ -7,7 +7,7 @@ from providers.aws.api import AwsApi
 from providers.aws.catalog import machine_of, offers_of, quotas_of
 from providers.aws.errors import FAMILIES, GONE, code_of, translated
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
-from providers.everywhere import look_everywhere
+from providers.everywhere import look_everywhere, without_repeats
 from providers.prices import PriceList
 from providers.settings import AwsSettings
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
@@ -88,7 +88,7 @@ class Aws:
         return quotas_of(region, limits, running)
 
     def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
-        return [_seen(region, described) for described in self._apis[region].instances(OWNER_TAG, owner)]
+        return without_repeats(_seen(region, found) for found in self._apis[region].instances(OWNER_TAG, owner))
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, under its id as client token."""

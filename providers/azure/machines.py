@@ -9,7 +9,7 @@ from providers.azure.catalog import machine_of, offers_of, quotas_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
 from providers.errors import InvalidError
-from providers.everywhere import look_everywhere
+from providers.everywhere import look_everywhere, without_repeats
 from providers.prices import PriceList
 from providers.settings import AzureSettings
 from state.model.catalog import Market, Offer, OfferKey, Quota
@@ -78,7 +78,7 @@ class Azure:
 
     def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
         found = self._api.machines(region_name(region))
-        return [_seen(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner]
+        return without_repeats(_seen(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner)
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, under its id as name; a name that exists is adopted if it is ours."""

@@ -7,29 +7,38 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from flask import Flask, Response, jsonify, request
 
-from providers.emulator.middleware import Environ
-from providers.emulator.scene import SceneRegion, Size
+from providers.emulator.arm_catalog import (
+    FAMILIES,
+    GROUP_OF,
+    azure_regions,
+    azure_reservations,
+    group_body,
+    reservation_body,
+    retail_body,
+    sku_body,
+    usage_bodies,
+    used_vcpus,
+)
+from providers.emulator.middleware import Environ, body_of
+from providers.emulator.scene import SceneRegion
 from providers.emulator.world import CloudWorld, OutOfStockError, Rented
 from state.model.ids import RegionId, region_id
 
 COMPUTE: Final = "/subscriptions/<subscription>/providers/Microsoft.Compute"
 VM: Final = "/subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.Compute/virtualMachines/<name>"
+GROUP: Final = (
+    "/subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.Compute/capacityReservationGroups/<name>"
+)
+PAGE: Final = 500
 LOCATION: Final = re.compile(r"/locations/([a-z0-9]+)")
 VM_PATH: Final = re.compile(r"/virtualMachines/([^/?]+)$", re.IGNORECASE)
 HEAD_NIC: Final = "skerry-head-"
 """Name of the network interface that Terraform makes for a region's head."""
-FAMILIES: Final = {
-    "Standard_D2s_v5": "standardDSv5Family",
-    "Standard_NC24ads_A100_v4": "StandardNCADSA100v4Family",
-    "Standard_NC40ads_H100_v5": "StandardNCadsH100v5Family",
-    "Standard_NC4as_T4_v3": "standardNCASv3_T4Family",
-    "Standard_NV36ads_A10_v5": "StandardNVADSA10v5Family",
-}
 
 
 @dataclass(slots=True)
@@ -47,11 +56,23 @@ class _State:
         machine = self.world.rented.get(name)
         if machine is None or name not in self.bodies:
             return False
-        return not (self.bodies[name].get("deleted") and self.world.host.has_ended(name))
+        is_over = self.world.host.has_ended(name) and self.world.seems_ended(machine)
+        return not (self.bodies[name].get("deleted") and is_over)
+
+
+OPERATION_OF: Final = {
+    "/skus": "offers",
+    "/capacityReservationGroups": "offers",
+    "/usages": "quotas",
+    "/virtualMachines": "instances",
+    "/retail/prices": "prices",
+}
 
 
 class Arm:
     """Azure, on one world."""
+
+    name = "azure"
 
     def __init__(self, world: CloudWorld) -> None:
         """Start without machines."""
@@ -66,10 +87,20 @@ class Arm:
         vm = VM_PATH.search(environ["PATH_INFO"])
         body = self.state.bodies.get(vm.group(1)) if vm else None
         if body is None and environ["REQUEST_METHOD"] == "PUT":
-            sent = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            environ["wsgi.input"] = BytesIO(sent)
-            body = json.loads(sent)
+            body = json.loads(body_of(environ))
         return region_id("azure", body["location"]) if body else None
+
+    def operation_of(self, environ: Environ) -> str:
+        """Return the operation of a method and path."""
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if VM_PATH.search(path):
+            return {"PUT": "launch", "DELETE": "terminate"}.get(method, "")
+        return next((operation for end, operation in OPERATION_OF.items() if path.endswith(end)), "")
+
+    def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
+        """Return an error in JSON."""
+        del environ
+        return "application/json", json.dumps({"error": {"code": code, "message": message}}).encode()
 
 
 def _create(state: _State) -> Flask:
@@ -102,18 +133,36 @@ def _add_reads(app: Flask, state: _State) -> None:
     @app.get(f"{COMPUTE}/skus")
     def skus(subscription: str) -> Response:  # noqa: ARG001
         location = re.search(r"location eq '(\w+)'", request.args.get("$filter", ""))
-        regions = [r for r in _scene(world) if location is None or r.name == location.group(1)]
-        return jsonify(value=[_sku(world.sizes["azure"][n], r) for r in regions for n, spot in r.stock if not spot])
+        regions = [r for r in azure_regions(world) if location is None or r.name == location.group(1)]
+        return jsonify(value=[sku_body(world.sizes["azure"][n], r) for r in regions for n, spot in r.stock if not spot])
 
     @app.get(f"{COMPUTE}/locations/<location>/usages")
     def usages(subscription: str, location: str) -> Response:  # noqa: ARG001
         region = world.region("azure", location)
-        return jsonify(value=[] if region is None else _usages(world, region))
+        return jsonify(value=[] if region is None else usage_bodies(world, region))
 
     @app.get(f"{COMPUTE}/locations/<location>/virtualMachines")
     def by_location(subscription: str, location: str) -> Response:
-        names = [n for n in sorted(state.bodies) if state.is_listed(n) and state.bodies[n]["location"] == location]
-        return jsonify(value=[_vm(state, subscription, name) for name in names])
+        names = [n for n in _listed(state) if state.bodies[n]["location"] == location]
+        return _paged(world, [_vm(state, subscription, name) for name in names])
+
+    @app.get(f"{COMPUTE}/virtualMachines")
+    def everywhere(subscription: str) -> Response:
+        return _paged(world, [_vm(state, subscription, name) for name in _listed(state)])
+
+    @app.get(f"{COMPUTE}/capacityReservationGroups")
+    def groups(subscription: str) -> Response:
+        return _paged(world, [group_body(world, subscription, held) for held in azure_reservations(world)])
+
+    @app.get(GROUP + "/capacityReservations")
+    def reservations(subscription: str, group: str, name: str) -> Response:
+        held = [one for one in azure_reservations(world) if (one.id, GROUP_OF) == (name, group)]
+        return _paged(world, [reservation_body(world, subscription, one) for one in held])
+
+    @app.get("/api/retail/prices")
+    def prices() -> Response:
+        region = re.search(r"armRegionName eq '(\w+)'", request.args.get("$filter", ""))
+        return jsonify(retail_body(world, region.group(1) if region else None))
 
     @app.get(f"{COMPUTE}/locations/<location>/operations/<operation>")
     def operation(subscription: str, location: str, operation: str) -> Response:  # noqa: ARG001
@@ -144,45 +193,24 @@ def _add_machines(app: Flask, state: _State) -> None:
         return _accepted(state, subscription, location, {}, 202)
 
 
-def _scene(world: CloudWorld) -> list[SceneRegion]:
-    return [region for region in world.scene.values() if region.provider == "azure"]
+def _listed(state: _State) -> list[str]:
+    """Return the names of the VMs that lists show: late, and twice, where the world says so."""
+    shown = []
+    for name in sorted(state.bodies):
+        machine = state.world.rented.get(name)
+        if state.is_listed(name) and (machine is None or state.world.is_listed_yet(machine)):
+            shown += [name, name] if state.world.duplicates else [name]
+    return shown
 
 
-def _sku(size: Size, region: SceneRegion) -> dict[str, Any]:
-    capabilities = {
-        "vCPUs": size.vcpus,
-        "MemoryGB": f"{size.memory_gib:g}",
-        "GPUs": size.gpus,
-        "LowPriorityCapable": (size.name, True) in region.stock,
-    }
-    return {
-        "resourceType": "virtualMachines",
-        "name": size.name,
-        "tier": "Standard",
-        "size": size.name.removeprefix("Standard_"),
-        "family": FAMILIES[size.name],
-        "locations": [region.name],
-        "locationInfo": [{"location": region.name, "zones": list(region.zones), "zoneDetails": []}],
-        "capabilities": [{"name": name, "value": str(value)} for name, value in capabilities.items()],
-        "restrictions": [],
-    }
-
-
-def _usages(world: CloudWorld, region: SceneRegion) -> list[dict[str, Any]]:
-    return [
-        {
-            "unit": "Count",
-            "currentValue": _used_vcpus(world, region, family),
-            "limit": limit,
-            "name": {"value": family, "localizedValue": family},
-        }
-        for family, limit in region.quotas.items()
-    ]
-
-
-def _used_vcpus(world: CloudWorld, region: SceneRegion, family: str) -> int:
-    sizes = {name for name, known in FAMILIES.items() if known == family}
-    return sum(s.vcpus for s in world.used(region.id, sizes, is_spot=False))
+def _paged(world: CloudWorld, items: list[dict[str, Any]]) -> Response:
+    """Return one page, with an absolute link to the next that keeps everything asked for."""
+    start, size = int(request.args.get("$skiptoken") or 0), world.page or PAGE
+    body: dict[str, Any] = {"value": items[start : start + size]}
+    if start + size < len(items):
+        asked = {**request.args.to_dict(), "$skiptoken": str(start + size)}
+        body["nextLink"] = f"{request.base_url}?{urlencode(asked)}"
+    return jsonify(body)
 
 
 def _put(state: _State, subscription: str, group: str, name: str) -> Any:
@@ -203,7 +231,10 @@ def _put(state: _State, subscription: str, group: str, name: str) -> Any:
             return _error(409, *refused)
         state.bodies[name] = body | {"group": group}
         try:
-            world.rent(name, region.id, zone, size, is_spot=is_spot, address=_address(properties, region))
+            group_id = properties.get("capacityReservation", {}).get("capacityReservationGroup", {}).get("id")
+            held = group_id.rpartition("/")[2] if group_id else None
+            address = _address(properties, region)
+            world.rent(name, region.id, zone, size, is_spot=is_spot, address=address, reservation=held)
         except OutOfStockError:
             message = f"Allocation failed. There is not enough capacity for {size} in zone {zone}."
             state.failed[name] = {"code": "ZonalAllocationFailed", "message": message}
@@ -218,7 +249,7 @@ def _refusal(world: CloudWorld, region: SceneRegion, size: str, *, is_spot: bool
         message = f"The requested VM size '{size}' is currently not available in location '{region.name}'."
         return "SkuNotAvailable", message
     family = FAMILIES[size]
-    used, needed = _used_vcpus(world, region, family), world.sizes["azure"][size].vcpus
+    used, needed = used_vcpus(world, region, family), world.sizes["azure"][size].vcpus
     if not is_spot and used + needed > region.quotas.get(family, 0):
         message = f"Operation could not be completed as it results in exceeding approved {family} Cores quota."
         return "OperationNotAllowed", message
@@ -255,7 +286,7 @@ def _vm(state: _State, subscription: str, name: str) -> dict[str, Any]:
     machine: Rented | None = state.world.rented.get(name)
     if name in state.failed:
         provisioning = "Failed"
-    elif machine is not None and machine.has_ended:
+    elif machine is not None and state.world.seems_ended(machine):
         provisioning = "Deleting" if sent.get("deleted") else "Failed"
     else:
         provisioning = "Succeeded"
@@ -265,6 +296,13 @@ def _vm(state: _State, subscription: str, name: str) -> dict[str, Any]:
     properties |= {"provisioningState": provisioning, "vmId": name}
     if machine is not None:
         properties["timeCreated"] = machine.started_at.isoformat()
+        begins = machine.reclaim_at or machine.maintenance_at
+        if begins is not None and request.args.get("statusOnly") == "true":
+            window = {
+                "preMaintenanceWindowStartTime": begins.isoformat(),
+                "isCustomerInitiatedMaintenanceAllowed": False,
+            }
+            properties["instanceView"] = {"maintenanceRedeployStatus": window}
     return {
         "id": path + name,
         "name": name,

@@ -10,18 +10,19 @@ import sys
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from flask import Flask, Response, jsonify, request
+from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from providers.emulator import ec2, gce
 from providers.emulator.arm import Arm
-from providers.emulator.ec2 import Ec2
+from providers.emulator.control import create_control
+from providers.emulator.ec2 import Ec2, Ec2Dialect
+from providers.emulator.gce import GceDialect, create_gce
 from providers.emulator.host import Host
 from providers.emulator.middleware import Application, Middleware
 from providers.emulator.scene import load_scene
@@ -87,9 +88,9 @@ class EmbeddedClouds:
         self.world = CloudWorld(load_scene(first_network), self.host, clock)
         self._ec2 = Ec2(self.world)
         arm = Arm(self.world)
-        self.aws = Middleware(self._ec2, self.world, ec2.region_of)
-        self.gcp = Middleware(gce.create_gce(self.world), self.world, gce.region_of)
-        self.azure = Middleware(arm.app, self.world, arm.region_of)
+        self.aws = Middleware(self._ec2, self.world, Ec2Dialect())
+        self.gcp = Middleware(create_gce(self.world), self.world, GceDialect())
+        self.azure = Middleware(arm.app, self.world, arm)
         self._servers: list[BaseWSGIServer] = []
 
     def start(self) -> Addresses:
@@ -104,7 +105,7 @@ class EmbeddedClouds:
             aws=self._serve(self.aws),
             gcp=self._serve(self.gcp),
             azure=self._serve(self.azure, context),
-            control=self._serve(self._control(secret)),
+            control=self._serve(create_control(secret, self.world, self.lose_region)),
             ca_file=str(ca_file),
             control_token_file=str(token_file),
         )
@@ -118,6 +119,7 @@ class EmbeddedClouds:
 
     def stop(self) -> None:
         """Stop listening, and kill whatever machine still runs."""
+        self.world.closed.set()
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -130,41 +132,6 @@ class EmbeddedClouds:
         if region.startswith("aws/"):
             self._ec2.show_ended(region)
         return lost
-
-    def _control(self, secret: str) -> Flask:
-        app = Flask("control")
-
-        @app.before_request
-        def authorised() -> Any:
-            if request.headers.get("Authorization") != f"Bearer {secret}":
-                return jsonify(error="the control API asks for its token"), 401
-            return None
-
-        @app.get("/_skerry/status")
-        def status() -> Response:
-            machines = [
-                {"name": m.name, "region": m.region, "zone": m.zone, "type": m.size.name, "address": m.address}
-                for m in self.world.alive()
-            ]
-            return jsonify(silent=sorted(self.world.silent), machines=machines)
-
-        @app.post("/_skerry/lose")
-        def lose() -> Response:
-            return jsonify(lost=self.lose_region(RegionId(request.get_json()["region"])))
-
-        @app.post("/_skerry/restore")
-        def restore() -> Response:
-            self.world.restore(RegionId(request.get_json()["region"]))
-            return jsonify(restored=True)
-
-        @app.post("/_skerry/stock")
-        def stock() -> Response:
-            asked = request.get_json()
-            where = (RegionId(asked["region"]), asked["zone"], asked["type"], int(asked["count"]))
-            self.world.set_stock(*where, is_spot=bool(asked.get("spot")))
-            return jsonify(set=True)
-
-        return app
 
 
 def _certificate(ca_file: Path) -> ssl.SSLContext:

@@ -8,10 +8,11 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any, Final
 
-from providers.emulator.middleware import Application, Environ, StartResponse
-from providers.emulator.world import CloudWorld, OutOfStockError
+from providers.emulator.middleware import Application, Environ, StartResponse, form_of
+from providers.emulator.world import CloudWorld, OutOfStockError, Rented, Reservation
 from state.model.ids import RegionId, region_id
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
@@ -32,6 +33,20 @@ QUOTA_CODES: Final = {
     "All G and VT Spot Instance Requests": ("L-3819A6DF", "g", True),
 }
 """Quota name to its code, the instance families it counts, and whether it is for spot."""
+
+
+OPERATION_OF: Final = {
+    "DescribeCapacityReservations": "offers",
+    "DescribeInstanceStatus": "notices",
+    "DescribeInstanceTypeOfferings": "offers",
+    "DescribeInstanceTypes": "offers",
+    "DescribeInstances": "instances",
+    "DescribeSpotInstanceRequests": "notices",
+    "DescribeSpotPriceHistory": "prices",
+    "RunInstances": "launch",
+    "TerminateInstances": "terminate",
+}
+REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
 
 
 class NoCapacityError(EC2ClientError):  # type: ignore[misc]
@@ -55,13 +70,23 @@ class Ec2:
         self._world = world
         self._tokens: dict[tuple[str, str], tuple[tuple[Any, ...], Any]] = {}
         self._names: dict[str, str] = {}
+        self._tags: dict[str, dict[str, str]] = {}
+        """Of spot requests, by the id of their machine."""
         self._forget()
         self._moto: Application = DomainDispatcherApplication(create_backend_app)
-        self._run, self._terminate = EC2Response.run_instances, EC2Response.terminate_instances
-        self._offerings = EC2Response.describe_instance_type_offerings
-        EC2Response.describe_instance_type_offerings = _as_method(self.offerings)
-        EC2Response.run_instances = _as_method(self.run_instances)
-        EC2Response.terminate_instances = _as_method(self.terminate_instances)
+        ours: dict[str, Callable[[Any], Any]] = {
+            "describe_capacity_reservations": self.capacity_reservations,
+            "describe_instance_status": self.instance_status,
+            "describe_instance_type_offerings": self.offerings,
+            "describe_instances": self.instances,
+            "describe_spot_instance_requests": self.spot_requests,
+            "describe_spot_price_history": self.spot_prices,
+            "run_instances": self.run_instances,
+            "terminate_instances": self.terminate_instances,
+        }
+        self._motos = {name: getattr(EC2Response, name, None) for name in ours}
+        for name, method in ours.items():
+            setattr(EC2Response, name, _as_method(method))
 
     def _forget(self) -> None:
         """Let moto forget what an earlier world did in this process."""
@@ -72,13 +97,21 @@ class Ec2:
     def close(self) -> None:
         """Give moto its own methods back, and let it forget."""
         self._forget()
-        EC2Response.describe_instance_type_offerings = self._offerings
-        EC2Response.run_instances, EC2Response.terminate_instances = self._run, self._terminate
+        for name, method in self._motos.items():
+            if method is None:
+                delattr(EC2Response, name)
+            else:
+                setattr(EC2Response, name, method)
+
+    def _moto_does(self, name: str, response: Any) -> Any:
+        """Return what moto alone would answer."""
+        method = self._motos[name]
+        return None if method is None else method(response)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer Service Quotas here, and all else by moto."""
         if environ.get("HTTP_X_AMZ_TARGET") == "ServiceQuotasV20190624.ListServiceQuotas":
-            body = json.dumps({"Quotas": self._quotas(region_of(environ))}).encode()
+            body = json.dumps({"Quotas": self._quotas(Ec2Dialect().region_of(environ))}).encode()
             start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
             return [body]
         return self._moto(environ, start_response)
@@ -110,16 +143,22 @@ class Ec2:
                 raise NoCapacityError(size, zone)
             self._check_quota(region, size, is_spot=is_spot)
             address = response._get_param("PrivateIpAddress")
+            held = response._get_param(
+                "CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId"
+            )
             try:
-                machine = world.rent(token, region, zone, size, is_spot=is_spot, address=address)
+                machine = world.rent(token, region, zone, size, is_spot=is_spot, address=address, reservation=held)
             except OutOfStockError:
                 raise NoCapacityError(size, zone) from None
-            result = self._run(response)
+            result = self._moto_does("run_instances", response)
             reservation = result.result if hasattr(result, "result") else result
             instance = reservation.instances[0]
             instance.nics[0].private_ip_address = machine.address
             self._tokens[response.region, token] = (asked, reservation)
             self._names[instance.id] = token
+            for spec in response._get_param("TagSpecifications", []):
+                if spec["ResourceType"] == "spot-instances-request":
+                    self._tags[instance.id] = {tag["Key"]: tag["Value"] for tag in spec["Tags"]}
         script = base64.b64decode(response._get_param("UserData") or "").decode()
         world.boot(token, script)
         return result
@@ -140,7 +179,7 @@ class Ec2:
     def offerings(self, response: Any) -> Any:
         """Return what is sold where in the scene: moto knows all that AWS has."""
         scene = self._world.scene.get(region_id("aws", response.region))
-        result = self._offerings(response)
+        result = self._moto_does("describe_instance_type_offerings", response)
         if scene is not None:
             listed = result.result["InstanceTypeOfferings"]
             sold = {(size, zone) for size, _ in scene.stock for zone in scene.zones}
@@ -149,17 +188,137 @@ class Ec2:
 
     def terminate_instances(self, response: Any) -> Any:
         """End machines, on the host too."""
-        result = self._terminate(response)
+        result = self._moto_does("terminate_instances", response)
         for cloud_id in response._get_param("InstanceIds", []):
             self._world.end(self._names.get(cloud_id, ""))
         return result
+
+    def instances(self, response: Any) -> Any:
+        """List machines as moto does, but late, twice or on short pages where the world says so."""
+        world = self._world
+        if world.page is not None and not response._get_param("InstanceIds", []):
+            asked = int(response._get_param("MaxResults") or world.page)
+            response.params["MaxResults"] = str(min(asked, world.page))
+        self.show_ended(region_id("aws", response.region))
+        result = self._moto_does("describe_instances", response)
+        shown = [r for r in result.result["Reservations"] if self._is_shown(r)]
+        result.result["Reservations"] = [r for r in shown for _ in range(2)] if world.duplicates else shown
+        return result
+
+    def _is_shown(self, reservation: Any) -> bool:
+        machines = (self._world.rented.get(self._names.get(i.id, "")) for i in reservation.instances)
+        return all(machine is None or self._world.is_listed_yet(machine) for machine in machines)
+
+    def _told(self, response: Any) -> list[tuple[str, Rented]]:
+        """Return (EC2's id, machine) of what runs in a request's region."""
+        region = region_id("aws", response.region)
+        found = ((cloud_id, self._world.rented.get(name)) for cloud_id, name in sorted(self._names.items()))
+        return [(cloud_id, m) for cloud_id, m in found if m is not None and m.region == region and not m.has_ended]
+
+    def instance_status(self, response: Any) -> Any:
+        """Return scheduled events, by `event.code` where that is asked for; moto has none."""
+        wanted = response._filters_from_querystring().get("event.code", [])
+        statuses = []
+        for cloud_id, machine in self._told(response):
+            events = []
+            if machine.maintenance_at is not None:
+                begins = machine.maintenance_at.isoformat()
+                events = [{"Code": "system-maintenance", "Description": "scheduled work", "NotBefore": begins}]
+            if wanted and not any(event["Code"] in wanted for event in events):
+                continue
+            fine = {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]}
+            statuses.append(
+                {
+                    "AvailabilityZone": machine.zone,
+                    "Events": events,
+                    "InstanceId": cloud_id,
+                    "InstanceState": {"Code": 16, "Name": "running"},
+                    "InstanceStatus": fine,
+                    "SystemStatus": fine,
+                }
+            )
+        return ActionResult({"InstanceStatuses": statuses})
+
+    def spot_requests(self, response: Any) -> Any:
+        """Return one spot request for each spot machine, by `status-code` and tags where that is asked for."""
+        filters = response._filters_from_querystring()
+        codes = filters.pop("status-code", [])
+        found = []
+        for cloud_id, machine in self._told(response):
+            if not machine.is_spot:
+                continue
+            tags = dict(self._tags.get(cloud_id, {}))
+            status = "fulfilled" if machine.reclaim_at is None else "marked-for-termination"
+            is_meant = all(tags.get(name.removeprefix("tag:")) in values for name, values in filters.items())
+            if not is_meant or (codes and status not in codes):
+                continue
+            found.append(
+                {
+                    "InstanceId": cloud_id,
+                    "SpotInstanceRequestId": f"sir-{cloud_id[-8:]}",
+                    "State": "active",
+                    "Status": {"Code": status, "Message": "", "UpdateTime": (machine.reclaim_at or machine.started_at)},
+                    "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+                    "Type": "one-time",
+                }
+            )
+        return ActionResult({"SpotInstanceRequests": found})
+
+    def spot_prices(self, response: Any) -> Any:
+        """Return the catalogue's spot prices, times what the world says, of the types that are asked for."""
+        world, region = self._world, region_id("aws", response.region)
+        scene = world.scene.get(region)
+        asked = set(response._get_param("InstanceTypes", []))
+        history = []
+        for size, is_spot in scene.stock if scene is not None else ():
+            usd = world.spot_price(region, size)
+            if not is_spot or usd is None or (asked and size not in asked):
+                continue
+            history += [
+                {
+                    "AvailabilityZone": zone,
+                    "InstanceType": size,
+                    "ProductDescription": "Linux/UNIX",
+                    "SpotPrice": f"{usd:.6f}",
+                    "Timestamp": world.clock.now(),
+                }
+                for zone in (scene.zones if scene is not None else ())
+            ]
+        return ActionResult({"SpotPriceHistory": history, "NextToken": ""})
+
+    def capacity_reservations(self, response: Any) -> Any:
+        """Return the reservations of a region; moto has none."""
+        region = region_id("aws", response.region)
+        held = [r for r in self._world.reservations.values() if r.region == region]
+        return ActionResult({"CapacityReservations": [self._reservation(held_one) for held_one in held]})
+
+    def _reservation(self, held: Reservation) -> dict[str, Any]:
+        now = self._world.clock.now()
+        begins = held.begins or now - timedelta(days=1)
+        return {
+            "AvailabilityZone": held.zone,
+            "AvailableInstanceCount": held.count - self._world.used_of(held.id),
+            "CapacityReservationArn": f"arn:aws:ec2:{held.region}:{ACCOUNT}:capacity-reservation/{held.id}",
+            "CapacityReservationId": held.id,
+            "EndDate": held.ends,
+            "EndDateType": "limited" if held.ends else "unlimited",
+            "InstanceMatchCriteria": "targeted",
+            "InstancePlatform": "Linux/UNIX",
+            "InstanceType": held.size,
+            "OwnerId": ACCOUNT,
+            "ReservationType": "default",
+            "StartDate": begins,
+            "State": "active" if begins <= now else "scheduled",
+            "Tenancy": "default",
+            "TotalInstanceCount": held.count,
+        }
 
     def show_ended(self, region: RegionId) -> None:
         """Let moto list as terminated what has ended without it."""
         backend = ec2_backends[ACCOUNT][region.partition("/")[2]]
         for instance in backend.all_instances():
             machine = self._world.rented.get(self._names.get(instance.id, ""))
-            if machine is not None and machine.has_ended and instance.state != "terminated":
+            if machine is not None and self._world.seems_ended(machine) and instance.state != "terminated":
                 instance.terminate()
 
 
@@ -172,7 +331,25 @@ def _as_method(bound: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return method
 
 
-def region_of(environ: Environ) -> RegionId | None:
-    """Return the region that a request is signed for."""
-    scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition(",")[0].split("/")
-    return region_id("aws", scope[2]) if len(scope) > 2 else None  # noqa: PLR2004  id/date/REGION/service/end
+class Ec2Dialect:
+    """AWS's query protocol, and JSON for Service Quotas."""
+
+    name = "aws"
+
+    def region_of(self, environ: Environ) -> RegionId | None:
+        """Return the region that a request is signed for."""
+        scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition(",")[0].split("/")
+        return region_id("aws", scope[2]) if len(scope) > 2 else None  # noqa: PLR2004  id/date/REGION/service/end
+
+    def operation_of(self, environ: Environ) -> str:
+        """Return the operation of an action."""
+        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("ServiceQuotas"):
+            return "quotas"
+        return OPERATION_OF.get(form_of(environ).get("Action", ""), "")
+
+    def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
+        """Return an error as the service that was asked spells it."""
+        if "HTTP_X_AMZ_TARGET" in environ:
+            return "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message}).encode()
+        inner = f"<Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+        return "text/xml", f"<Response>{inner}<RequestID>{REQUEST_ID}</RequestID></Response>".encode()

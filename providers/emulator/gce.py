@@ -3,21 +3,23 @@
 Source of URLs and shapes: the Compute Engine v1 discovery document.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
 from providers.emulator.middleware import Environ
 from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
-from providers.emulator.world import CloudWorld, OutOfStockError, Rented
+from providers.emulator.world import CloudWorld, OutOfStockError, Rented, Reservation
 from state.model.ids import RegionId, derive_id, region_id
 
 BASE: Final = "/compute/v1/projects/<project>"
 ZONE: Final = re.compile(r"/zones/([a-z]+-[a-z]+\d+)-[a-z]/")
 PAGE: Final = 500
+MAINTENANCE: Final = timedelta(hours=1)
 METRICS: Final = {
     "NVIDIA_L4_GPUS": ("L4", False),
     "NVIDIA_A100_80GB_GPUS": ("A100", False),
@@ -35,10 +37,32 @@ class _State:
     """Operation by requestId: the same request is done once."""
 
 
-def region_of(environ: Environ) -> RegionId | None:
-    """Return the region of a request to one zone."""
-    found = ZONE.search(environ["PATH_INFO"] + "/")
-    return region_id("gcp", found.group(1)) if found else None
+class GceDialect:
+    """GCE's REST."""
+
+    name = "gcp"
+
+    def region_of(self, environ: Environ) -> RegionId | None:
+        """Return the region of a request to one zone."""
+        found = ZONE.search(environ["PATH_INFO"] + "/")
+        return region_id("gcp", found.group(1)) if found else None
+
+    def operation_of(self, environ: Environ) -> str:
+        """Return the operation of a method and path."""
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if path.endswith(("/machineTypes", "/acceleratorTypes", "/reservations")):
+            return "offers"
+        if path.endswith("/regions"):
+            return "quotas"
+        if path.endswith("/instances"):
+            return "launch" if method == "POST" else "instances"
+        return "terminate" if method == "DELETE" else ""
+
+    def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
+        """Return an error in JSON."""
+        del environ
+        errors = [{"domain": "global", "reason": code, "message": message}]
+        return "application/json", json.dumps({"error": {"message": message, "errors": errors}}).encode()
 
 
 def create_gce(world: CloudWorld) -> Flask:
@@ -61,12 +85,11 @@ def create_gce(world: CloudWorld) -> Flask:
     @app.get(f"{BASE}/aggregated/instances")
     def instances(project: str) -> Response:
         wanted = dict(re.findall(r'labels\.([\w-]+)\s*=\s*"?([\w.-]+)"?', request.args.get("filter", "")))
-        everything = [m for m in world.rented.values() if m.name in state.bodies and not _is_deleted(state, m)]
+        everything = [m for m in world.listed("gcp") if m.name in state.bodies and not _is_deleted(state, m)]
         start, size = int(request.args.get("pageToken") or 0), int(request.args.get("maxResults") or PAGE)
+        size = min(size, world.page or size)
         found = [
-            m
-            for m in sorted(everything, key=lambda m: m.name)
-            if all(state.bodies[m.name].get("labels", {}).get(k) == v for k, v in wanted.items())
+            m for m in everything if all(state.bodies[m.name].get("labels", {}).get(k) == v for k, v in wanted.items())
         ]
         page = found[start : start + size]
         more = {"nextPageToken": str(start + size)} if start + size < len(found) else {}
@@ -74,8 +97,40 @@ def create_gce(world: CloudWorld) -> Flask:
             world, "instances", lambda _, z: [_instance(state, project, m) for m in page if m.zone == z], more
         )
 
+    @app.get(f"{BASE}/aggregated/reservations")
+    def reservations(project: str) -> Response:
+        def held(_: SceneRegion, zone: str) -> list[dict[str, Any]]:
+            return [_reservation(state, project, one) for one in world.reservations.values() if one.zone == zone]
+
+        return _aggregated(world, "reservations", held)
+
     _add_machines(app, state)
     return app
+
+
+def _reservation(state: _State, project: str, held: Reservation) -> dict[str, Any]:
+    url = f"{request.url_root}compute/v1/projects/{project}/zones/{held.zone}"
+    now = state.world.clock.now()
+    ready = held.begins is None or held.begins <= now
+    body: dict[str, Any] = {
+        "kind": "compute#reservation",
+        "id": str(int(derive_id("n", held.id)[2:14], 16)),
+        "name": held.id,
+        "zone": url,
+        "selfLink": f"{url}/reservations/{held.id}",
+        "creationTimestamp": (held.begins or now).isoformat(timespec="milliseconds"),
+        "specificReservationRequired": True,
+        "status": "READY" if ready else "CREATING",
+        "specificReservation": {
+            "count": str(held.count),
+            "assuredCount": str(held.count),
+            "inUseCount": str(state.world.used_of(held.id)),
+            "instanceProperties": {"machineType": held.size},
+        },
+    }
+    if held.ends is not None:
+        body["deleteAtTime"] = held.ends.isoformat()
+    return body
 
 
 def _add_machines(app: Flask, state: _State) -> None:
@@ -119,7 +174,8 @@ def _sizes(world: CloudWorld, region: SceneRegion) -> list[Size]:
 
 def _is_deleted(state: _State, machine: Rented) -> bool:
     """Return whether a machine is listed no more: it was deleted, and nothing of it runs."""
-    return bool(state.bodies[machine.name].get("deleted")) and state.world.host.has_ended(machine.name)
+    is_deleted = bool(state.bodies[machine.name].get("deleted"))
+    return is_deleted and state.world.host.has_ended(machine.name) and state.world.seems_ended(machine)
 
 
 def _aggregated(world: CloudWorld, kind: str, items: Any, more: dict[str, str] | None = None) -> Response:
@@ -187,9 +243,9 @@ def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
     sent = state.bodies[machine.name]
     url = f"{request.url_root}compute/v1/projects/{project}/zones/{machine.zone}"
     status = "RUNNING"
-    if machine.has_ended:
+    if state.world.seems_ended(machine):
         status = "TERMINATED" if state.world.host.has_ended(machine.name) else "STOPPING"
-    return {
+    body: dict[str, Any] = {
         "kind": "compute#instance",
         "id": str(int(derive_id("n", machine.name)[2:14], 16)),
         "name": machine.name,
@@ -202,6 +258,22 @@ def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
         "networkInterfaces": [{"name": "nic0", "networkIP": machine.address}],
         "selfLink": f"{url}/instances/{machine.name}",
     }
+    if status == "RUNNING" and machine.reclaim_at is not None:
+        # A preemption shows as the machine stopping: half a minute is all the notice there is.
+        body["status"] = "STOPPING"
+        body["statusMessage"] = "Instance was preempted."
+    if machine.maintenance_at is not None:
+        begins = machine.maintenance_at.astimezone(UTC)
+        body["resourceStatus"] = {
+            "upcomingMaintenance": {
+                "canReschedule": False,
+                "maintenanceStatus": "PENDING",
+                "type": "SCHEDULED",
+                "windowStartTime": begins.isoformat(),
+                "windowEndTime": (begins + MAINTENANCE).isoformat(),
+            }
+        }
+    return body
 
 
 def _insert(state: _State, project: str, zone: str) -> Any:
@@ -221,7 +293,8 @@ def _insert(state: _State, project: str, zone: str) -> Any:
         fault = _over_quota(state, region, size, is_spot=is_spot)
         if fault is None:
             try:
-                world.rent(name, region.id, zone, size, is_spot=is_spot, address=address)
+                held = _reservation_asked(body)
+                world.rent(name, region.id, zone, size, is_spot=is_spot, address=address, reservation=held)
             except OutOfStockError:
                 message = f"The zone '{zone}' does not have enough resources available to fulfill the request."
                 fault = ("ZONE_RESOURCE_POOL_EXHAUSTED", message, 503)
@@ -234,6 +307,14 @@ def _insert(state: _State, project: str, zone: str) -> Any:
     metadata = {item["key"]: item["value"] for item in body.get("metadata", {}).get("items", [])}
     world.boot(name, metadata.get("startup-script", ""))
     return jsonify(operation)
+
+
+def _reservation_asked(body: dict[str, Any]) -> str | None:
+    """Return the name of the reservation that a machine is to be taken from."""
+    affinity = body.get("reservationAffinity", {})
+    if affinity.get("consumeReservationType") != "SPECIFIC_RESERVATION":
+        return None
+    return str(affinity["values"][0]).rpartition("/")[2]
 
 
 def _over_quota(state: _State, region: SceneRegion, size: str, *, is_spot: bool) -> tuple[str, str, int] | None:

@@ -76,6 +76,11 @@ class Host:
         self._machines: dict[str, _Running] = {}
         self._lock = threading.RLock()
 
+    def booted(self) -> tuple[Boot, ...]:
+        """Return what was booted, in order."""
+        with self._lock:
+            return tuple(running.boot for running in self._machines.values())
+
     def boot(self, boot: Boot) -> None:
         """Run a machine's start-up script; a name that ran before is not run again."""
         with self._lock:

@@ -87,6 +87,20 @@ def load_sizes(provider: str) -> dict[str, Size]:
         }
 
 
+def load_spot_prices() -> dict[tuple[RegionId, str], float]:
+    """Return the catalogue's spot prices by region and instance type, in US dollars per hour."""
+    prices: dict[tuple[RegionId, str], float] = {}
+    for path in sorted(CATALOG.glob("*.csv")):
+        with path.open() as lines:
+            for row in csv.DictReader(lines):
+                if row["spot"] == "True":
+                    # Some clouds' rows name a zone; the scene has one price a region.
+                    where = row["location"]
+                    region = where.rpartition("-")[0] if path.stem == "gcp" and where.count("-") > 1 else where
+                    prices[region_id(path.stem, region), row["instance_name"]] = float(row["price"])
+    return prices
+
+
 def gcp_accelerator(gpu: str, memory_gib: float) -> str:
     """Return GCE's name of a GPU of the catalogue."""
     canonical = f"A100-{memory_gib:.0f}GB" if gpu == "A100" else gpu

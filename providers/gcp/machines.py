@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
 from providers.errors import InvalidError
+from providers.everywhere import without_repeats
 from providers.gcp.api import GcpApi
 from providers.gcp.catalog import machine_of, offers_of, quota_of, region_of_zone
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, code_of, refusal, translated
@@ -91,7 +92,7 @@ class Gcp:
                     seen += [_seen(zone, described) for described in instances]
         except FAMILIES as error:
             return self._all_blind(error)
-        return Sighting(tuple(s for s in seen if s.key.region not in blind), blind)
+        return Sighting(tuple(s for s in without_repeats(seen) if s.key.region not in blind), blind)
 
     def _note_silence(self, zone: str, answered: bool, blind: dict[RegionId, str]) -> bool:  # noqa: FBT001
         """Return whether to pass over a zone: it is not ours to use, or its region did not answer whole."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from scheduler.cli.exits import Exit, Output, errors_as_exits, say
+from scheduler.cli.fault_app import fault
 
 app = typer.Typer(
     name="skerry",
@@ -21,6 +22,7 @@ local = typer.Typer(no_args_is_help=True, help="The embedded clouds on this comp
 drill = typer.Typer(no_args_is_help=True, help="Rehearse the loss of a region.")
 app.add_typer(local, name="local")
 app.add_typer(drill, name="drill")
+local.add_typer(fault, name="fault")
 
 SpecFile = Annotated[Path, typer.Argument(help="The capacity spec, a YAML file.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Answer as text or as one JSON document.")]

@@ -2,16 +2,32 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from providers.base import LaunchOrder, Provider
-from providers.errors import QuotaError, ShortageError, UnreachableError
+from providers.base import LaunchOrder, Provider, Sighting
+from providers.errors import DeniedError, ProviderError, QuotaError, ShortageError, ThrottledError, UnreachableError
+from providers.faults import Fault, FaultBoard, FaultKind
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
 
 OWNER = "sk-owner"
+FIRST, SECOND = "sk-0000000000000000001", "sk-0000000000000000002"
+LATE_S = 1.5
+"""Longer than the adapters wait in tests."""
+UNDONE = (FaultKind.ERROR, FaultKind.TIMEOUT, FaultKind.DROP, FaultKind.GARBAGE)
+"""Nothing happens, though the caller cannot know."""
+DONE = (FaultKind.ERROR_AFTER, FaultKind.LOST, FaultKind.DROP_AFTER)
+"""It happens, and the caller is not told."""
+REFUSALS = (
+    (FaultKind.THROTTLE, ThrottledError),
+    (FaultKind.DENIED, DeniedError),
+    (FaultKind.SHORTAGE, ShortageError),
+    (FaultKind.QUOTA, QuotaError),
+)
+LOOKS = ("offers", "quotas", "instances")
 SCRIPT = "#!/bin/bash\necho hello\n"
 
 
@@ -24,11 +40,16 @@ class Backstage:
         restore: Callable[[RegionId], None],
         empty: Callable[[Offer], None],
         use_up_quota: Callable[[Offer], None],
+        faults: FaultBoard,
+        lists: Callable[..., None],
     ) -> None:
         self.lose = lose
         self.restore = restore
         self.empty = empty
         self.use_up_quota = use_up_quota
+        self.faults = faults
+        self.lists = lists
+        """Keywords: `lag`, `page`, `duplicates`."""
 
 
 class ProviderContract:
@@ -166,3 +187,135 @@ class ProviderContract:
             provider.launch(self.order(provider, key=offer.key))
 
         assert provider.instances(OWNER).items == ()
+
+    # The fault matrix: each operation, and everything that may befall it.
+
+    def look(self, provider: Provider, operation: str) -> Sighting[Any]:
+        return provider.instances(OWNER) if operation == "instances" else getattr(provider, operation)()
+
+    @pytest.mark.parametrize("kind", [*UNDONE, FaultKind.THROTTLE, FaultKind.DENIED], ids=str)
+    @pytest.mark.parametrize("operation", LOOKS)
+    def test_a_look_that_fails_is_blind_and_one_later_is_whole(
+        self, provider: Provider, backstage: Backstage, operation: str, kind: FaultKind
+    ) -> None:
+        provider.launch(self.order(provider))
+        provider.offers()
+        before = self.look(provider, operation)
+        backstage.faults.add(Fault(kind, operation=operation, seconds=LATE_S))
+
+        failed = self.look(provider, operation)
+        backstage.faults.clear()
+
+        assert set(failed.blind) == set(provider.regions)
+        assert failed.items == ()
+        assert all(reason for reason in failed.blind.values())
+        assert set(self.look(provider, operation).items) == set(before.items)
+
+    @pytest.mark.parametrize("kind", UNDONE, ids=str)
+    def test_a_launch_that_did_not_happen_is_uncertain_and_may_be_asked_for_again(
+        self, provider: Provider, backstage: Backstage, kind: FaultKind
+    ) -> None:
+        order = self.order(provider)
+        backstage.faults.add(Fault(kind, operation="launch", times=1, seconds=LATE_S))
+
+        with pytest.raises(UnreachableError):
+            provider.launch(order)
+        assert self.alive(provider) == []
+
+        provider.launch(order)
+        assert [s.instance_id for s in self.alive(provider)] == [order.instance_id]
+
+    @pytest.mark.parametrize("kind", DONE, ids=str)
+    def test_a_launch_that_happened_unheard_is_found_and_not_repeated(
+        self, provider: Provider, backstage: Backstage, kind: FaultKind
+    ) -> None:
+        order = self.order(provider)
+        backstage.faults.add(Fault(kind, operation="launch", times=1, seconds=LATE_S))
+
+        with pytest.raises(UnreachableError):
+            provider.launch(order)
+        [seen] = self.alive(provider)
+
+        assert provider.launch(order).cloud_id == seen.cloud_id
+        assert len(self.alive(provider)) == 1
+
+    @pytest.mark.parametrize(("kind", "error"), REFUSALS, ids=str)
+    def test_a_refused_launch_is_certain_and_says_what_to_do_next(
+        self, provider: Provider, backstage: Backstage, kind: FaultKind, error: type[ProviderError]
+    ) -> None:
+        backstage.faults.add(Fault(kind, operation="launch", times=1))
+
+        with pytest.raises(error):
+            provider.launch(self.order(provider))
+
+        assert provider.instances(OWNER).items == ()
+
+    @pytest.mark.parametrize("kind", [*UNDONE, *DONE], ids=str)
+    def test_an_end_with_no_known_outcome_may_be_asked_for_again(
+        self, provider: Provider, backstage: Backstage, kind: FaultKind
+    ) -> None:
+        order = self.order(provider)
+        cloud_id = provider.launch(order).cloud_id
+        backstage.faults.add(Fault(kind, operation="terminate", times=1, seconds=LATE_S))
+
+        with pytest.raises(UnreachableError):
+            provider.terminate(order.key, order.instance_id, cloud_id)
+        assert len(self.alive(provider)) == (0 if kind in DONE else 1)
+
+        provider.terminate(order.key, order.instance_id, cloud_id)
+        assert self.alive(provider) == []
+
+    @pytest.mark.parametrize(("kind", "error"), REFUSALS[:2], ids=str)
+    def test_a_refused_end_leaves_the_machine_and_says_so(
+        self, provider: Provider, backstage: Backstage, kind: FaultKind, error: type[ProviderError]
+    ) -> None:
+        order = self.order(provider)
+        cloud_id = provider.launch(order).cloud_id
+        backstage.faults.add(Fault(kind, operation="terminate", times=1))
+
+        with pytest.raises(error):
+            provider.terminate(order.key, order.instance_id, cloud_id)
+
+        assert len(self.alive(provider)) == 1
+
+    def test_every_page_is_read(self, provider: Provider, backstage: Backstage) -> None:
+        self.launch_two(provider)
+        backstage.lists(page=1)
+
+        assert {s.instance_id for s in self.alive(provider)} == {FIRST, SECOND}
+
+    def test_a_page_that_fails_hides_what_came_before_it(self, provider: Provider, backstage: Backstage) -> None:
+        # Half a list looks like machines that are gone.
+        region = self.launch_two(provider)
+        backstage.lists(page=1)
+        backstage.faults.add(Fault(FaultKind.ERROR, operation="instances", skip=1))
+
+        sighting = provider.instances(OWNER)
+
+        assert region in sighting.blind
+        assert all(s.key.region != region for s in sighting.items)
+
+    def test_a_list_that_lags_does_not_lead_to_a_second_machine(self, provider: Provider, backstage: Backstage) -> None:
+        order = self.order(provider)
+        backstage.lists(lag=3600)
+        first = provider.launch(order)
+        assert provider.instances(OWNER).items == ()
+
+        assert provider.launch(order).cloud_id == first.cloud_id
+
+        backstage.lists(lag=0)
+        assert len(self.alive(provider)) == 1
+
+    def test_a_machine_that_is_listed_twice_is_one(self, provider: Provider, backstage: Backstage) -> None:
+        provider.launch(self.order(provider))
+        backstage.lists(duplicates=True)
+
+        assert len(self.alive(provider)) == 1
+
+    def launch_two(self, provider: Provider) -> RegionId:
+        """Start two machines that the stock suffices for, in one region."""
+        first = self.order(provider, FIRST)
+        head = next(o for o in provider.offers().items if not o.machine.gpus and o.key.region == first.key.region)
+        provider.launch(first)
+        provider.launch(self.order(provider, SECOND, key=head.key))
+        return first.key.region

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,10 @@ class TestFake(ProviderContract):
         def use_up(_offer: Offer) -> None:
             provider.limits = tuple(replace(quota, limit=0) for quota in provider.limits)
 
-        return Backstage(provider.lose_region, provider.silent.discard, empty, use_up)
+        def lists(lag: float = 0, page: int | None = None, *, duplicates: bool = False) -> None:
+            provider.lag, provider.page, provider.duplicates = timedelta(seconds=lag), page, duplicates
+
+        return Backstage(provider.lose_region, provider.silent.discard, empty, use_up, provider.faults, lists)
 
 
 class EmbeddedContract(ProviderContract):
@@ -70,7 +74,10 @@ class EmbeddedContract(ProviderContract):
         def lose(region: RegionId) -> None:
             clouds.embedded.lose_region(region)
 
-        return Backstage(lose, world.restore, empty, use_up)
+        def lists(lag: float = 0, page: int | None = None, *, duplicates: bool = False) -> None:
+            world.lag, world.page, world.duplicates = timedelta(seconds=lag), page, duplicates
+
+        return Backstage(lose, world.restore, empty, use_up, world.faults, lists)
 
 
 @pytest.mark.clouds

@@ -60,6 +60,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "providers": provider_settings(clouds.addresses, scene, Pace().cloud_timeout),
             "cells": {region.id: {"head_address": region.head_address} for region in scene},
             "price_catalog": str(ROOT / "providers" / "emulator" / "catalog"),
+            "embedded": {
+                "control": clouds.addresses["control"],
+                "control_token_file": clouds.addresses["control_token_file"],
+                "host_folder": str(folder / "host"),
+            },
         }
         (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
         yield folder
@@ -255,3 +260,23 @@ def test_local_up_does_not_overwrite_settings_for_real_clouds(tmp_path: Path) ->
     assert ran.code == 3
     assert "is for real clouds" in ran.err
     assert (tmp_path / "settings.yaml").read_text() == "tick_seconds: 10\n"
+
+
+def test_faults_are_put_in_force_listed_and_ended(home: Path) -> None:
+    put = skerry(home, "local", "fault", "call", "throttle", "--region", "aws/us-east-1", "--times", "2")
+    listed = skerry(home, "local", "fault", "list", "-o", "json").json()
+    ended = skerry(home, "local", "fault", "clear", "-o", "json").json()
+
+    assert put.code == 0
+    assert isinstance(listed, dict)
+    assert [(rule["kind"], rule["cloud"], rule["times"]) for rule in listed["faults"]] == [("throttle", "aws", 2)]
+    assert ended == {"cleared": 1}
+
+
+def test_a_fault_that_makes_no_sense_is_refused(home: Path, tmp_path: Path) -> None:
+    wrong = skerry(home, "local", "fault", "stock", "aws/us-east-1", "nowhere", "g6.xlarge", "0")
+    nothing = skerry(tmp_path, "local", "fault", "lists", "--lag", "5")
+
+    assert (wrong.code, nothing.code) == (2, 3)
+    assert "there is no zone nowhere" in wrong.err
+    assert "`skerry local up` starts them" in nothing.err

@@ -57,7 +57,7 @@ def usual_work(p: Problem, scale: float = 1.0) -> Work:
         return Work(passes=70, stages=1, settling=0, rounds=round(scale * max(1_800, 18 * many)))
     if many < 3_000:  # noqa: PLR2004
         return Work(passes=60, stages=12, settling=8, rounds=round(scale * 1_800))
-    return Work(passes=45, stages=6, settling=5, rounds=round(scale * 2_600))
+    return Work(passes=40, stages=6, settling=5, rounds=round(scale * 2_600))
 
 
 def cold(p: Problem, work: Work, seed: int = SEED) -> Bench:

@@ -1,0 +1,154 @@
+"""Faults on demand: what a cloud may do to a caller, by cloud, operation and region.
+
+Codes and statuses are those that the cloud itself would send. Source: the tables of errors beside each adapter. Chances
+are drawn from a seed, so that equal runs go equally wrong.
+"""
+
+import threading
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from state.model.ids import RegionId, derive_id
+
+OPERATIONS: Final = ("offers", "prices", "quotas", "instances", "launch", "terminate", "notices")
+ANY: Final = "*"
+
+
+class FaultKind(StrEnum):
+    """What goes wrong."""
+
+    ERROR = "error"
+    """The cloud says that something inside it broke; nothing was done."""
+    ERROR_AFTER = "error_after"
+    """It says so, though it was done."""
+    THROTTLE = "throttle"
+    DENIED = "denied"
+    SHORTAGE = "shortage"
+    QUOTA = "quota"
+    TIMEOUT = "timeout"
+    """No answer, and nothing was done."""
+    LOST = "lost"
+    """It was done, but the answer never comes."""
+    DROP = "drop"
+    """The connection is cut; nothing was done."""
+    DROP_AFTER = "drop_after"
+    """It was done, and the connection is cut."""
+    DELAY = "delay"
+    """The answer comes late."""
+    GARBAGE = "garbage"
+    """A page of HTML, as a proxy in between would send."""
+
+
+DONE_FIRST: Final = frozenset({FaultKind.ERROR_AFTER, FaultKind.LOST, FaultKind.DROP_AFTER})
+
+CODES: Final[dict[str, dict[FaultKind, tuple[int, str]]]] = {
+    "aws": {
+        FaultKind.ERROR: (500, "InternalError"),
+        FaultKind.THROTTLE: (503, "RequestLimitExceeded"),
+        FaultKind.DENIED: (403, "UnauthorizedOperation"),
+        FaultKind.SHORTAGE: (500, "InsufficientInstanceCapacity"),
+        FaultKind.QUOTA: (400, "VcpuLimitExceeded"),
+    },
+    "gcp": {
+        FaultKind.ERROR: (503, "backendError"),
+        FaultKind.THROTTLE: (403, "rateLimitExceeded"),
+        FaultKind.DENIED: (403, "forbidden"),
+        FaultKind.SHORTAGE: (503, "ZONE_RESOURCE_POOL_EXHAUSTED"),
+        FaultKind.QUOTA: (403, "quotaExceeded"),
+    },
+    "azure": {
+        FaultKind.ERROR: (500, "InternalServerError"),
+        FaultKind.THROTTLE: (429, "TooManyRequests"),
+        FaultKind.DENIED: (403, "AuthorizationFailed"),
+        FaultKind.SHORTAGE: (409, "SkuNotAvailable"),
+        FaultKind.QUOTA: (409, "OperationNotAllowed"),
+    },
+}
+"""HTTP status and code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A rule: which calls go wrong, and how."""
+
+    kind: FaultKind
+    cloud: str = ANY
+    operation: str = ANY
+    region: RegionId | None = None
+    """None: any."""
+    times: int | None = None
+    """So many calls; None: until it is cleared."""
+    skip: int = 0
+    """So many calls go well first."""
+    chance: float = 1.0
+    seconds: float = 0.0
+    """How late an answer comes, or after how long a connection without one is cut; 0: a minute."""
+    code: str = ""
+    """Instead of the usual one."""
+    status: int = 0
+
+    def concerns(self, cloud: str, operation: str, region: RegionId | None) -> bool:
+        """Return whether a call is among those meant."""
+        return self.cloud in {ANY, cloud} and self.operation in {ANY, operation} and self.region in {None, region}
+
+    def answer(self, cloud: str) -> tuple[int, str]:
+        """Return the status and code that the cloud says it with."""
+        kind = FaultKind.ERROR if self.kind is FaultKind.ERROR_AFTER else self.kind
+        status, code = CODES[cloud].get(kind, (500, "InternalError"))
+        return self.status or status, self.code or code
+
+
+class FaultBoard:
+    """The rules in force."""
+
+    def __init__(self, seed: int = 1) -> None:
+        """Start without any."""
+        self._lock = threading.Lock()
+        self._seed, self._drawn = seed, 0
+        self._rules: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Put a rule in force, behind the others."""
+        with self._lock:
+            self._rules.append(fault)
+
+    def clear(self) -> int:
+        """Let all go well again; return how many rules ended."""
+        with self._lock:
+            count = len(self._rules)
+            self._rules.clear()
+            return count
+
+    def rules(self) -> tuple[Fault, ...]:
+        """Return the rules in force, with what is left of their counts."""
+        with self._lock:
+            return tuple(self._rules)
+
+    def seed(self, seed: int) -> None:
+        """Draw chances anew."""
+        with self._lock:
+            self._seed, self._drawn = seed, 0
+
+    def strike(self, cloud: str, operation: str, region: RegionId | None) -> Fault | None:
+        """Return what befalls a call, and count it; None where all goes well."""
+        with self._lock:
+            for number, rule in enumerate(self._rules):
+                if not rule.concerns(cloud, operation, region):
+                    continue
+                if rule.skip > 0:
+                    self._rules[number] = replace(rule, skip=rule.skip - 1)
+                    continue
+                if rule.chance < 1.0 and self._draw() >= rule.chance:
+                    continue
+                if rule.times is not None:
+                    self._rules[number] = replace(rule, times=rule.times - 1)
+                    if rule.times <= 1:
+                        del self._rules[number]
+                return rule
+        return None
+
+    def _draw(self) -> float:
+        """Return the next number of the sequence, from 0 up to 1."""
+        self._drawn += 1
+        return int(derive_id("f", f"{self._seed}/{self._drawn}")[2:10], 16) / 2**32

@@ -1,0 +1,143 @@
+"""The embedded clouds' control API, over HTTP: what it does, what it refuses, and that chance is seeded."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from providers.base import LaunchOrder
+from providers.faults import Fault, FaultBoard, FaultKind
+from state.model.catalog import Market
+from state.model.ids import InstanceId, RegionId
+from state.model.inventory import CloudInstance, CloudState, Role
+from tests.conformance.clouds import Clouds, embedded_clouds
+from tests.conformance.provider_contract import OWNER
+
+pytestmark = pytest.mark.clouds
+US = RegionId("aws/us-east-1")
+
+
+@pytest.fixture
+def clouds(tmp_path: Path) -> Iterator[Clouds]:
+    with embedded_clouds(tmp_path, OWNER) as clouds:
+        yield clouds
+
+
+@pytest.fixture
+def control(clouds: Clouds) -> Iterator[httpx.Client]:
+    token = Path(clouds.addresses["control_token_file"]).read_text()
+    base = f"{clouds.addresses['control']}/_skerry"
+    with httpx.Client(base_url=base, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
+        yield client
+
+
+def launched(clouds: Clouds, cloud: str, market: Market = Market.SPOT) -> CloudInstance:
+    provider = clouds.providers[cloud]
+    offer = next(o for o in provider.offers().items if o.machine.gpus and o.key.market is market)
+    return provider.launch(LaunchOrder(InstanceId(f"sk-{cloud}"), offer.key, Role.WORKER, OWNER, "true", None))
+
+
+def state(clouds: Clouds, cloud: str) -> list[CloudState]:
+    return [seen.state for seen in clouds.providers[cloud].instances(OWNER).items]
+
+
+def test_it_asks_for_its_token(clouds: Clouds) -> None:
+    answer = httpx.get(f"{clouds.addresses['control']}/_skerry/status", trust_env=False)
+
+    assert answer.status_code == httpx.codes.UNAUTHORIZED
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "words"),
+    [
+        ("faults", {"kind": "explode"}, "kind"),
+        ("faults", {"kind": "error", "operation": "dance"}, "no operation dance; there are offers"),
+        ("faults", {"kind": "error", "region": "aws/atlantis"}, "no region aws/atlantis; there are"),
+        ("faults", {"kind": "error", "times": 0}, "times"),
+        ("lose", {"zone": "nowhere-1z"}, "no zone nowhere-1z"),
+        ("stock", {"region": "aws/us-east-1"}, "zone is missing"),
+        ("reclaim", {"machine": "sk-nobody"}, "no spot machine sk-nobody"),
+        ("maintenance", {"machine": "sk-nobody"}, "no machine sk-nobody"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_reason(
+    control: httpx.Client, path: str, asked: dict[str, Any], words: str
+) -> None:
+    answer = control.post(f"/{path}", json=asked)
+
+    assert answer.status_code == httpx.codes.BAD_REQUEST
+    assert words in answer.json()["error"]
+
+
+def test_a_fault_counts_down_and_clearing_ends_the_rest(control: httpx.Client, clouds: Clouds) -> None:
+    for times in (1, 5):
+        control.post("/faults", json={"kind": "error", "operation": "instances", "region": US, "times": times})
+
+    aws = clouds.providers["aws"]
+    assert [bool(aws.instances(OWNER).blind) for _ in range(2)] == [True, True]
+    assert control.request("DELETE", "/faults").json() == {"cleared": 1}
+    assert not aws.instances(OWNER).blind
+
+
+@pytest.mark.parametrize(("cloud", "notice_s"), [("aws", 120), ("gcp", 30), ("azure", 30)])
+def test_a_reclaimed_machine_ends_when_its_notice_is_over(
+    control: httpx.Client, clouds: Clouds, cloud: str, notice_s: int
+) -> None:
+    machine = launched(clouds, cloud)
+    assert control.post("/reclaim", json={"machine": machine.instance_id}).is_success
+    rented = clouds.embedded.world.rented[machine.instance_id]
+    assert rented.reclaim_at is not None
+    assert timedelta() < rented.reclaim_at - rented.started_at - timedelta(seconds=notice_s) < timedelta(seconds=30)
+    control.get("/status")
+    assert not rented.has_ended
+
+    rented.reclaim_at = rented.started_at
+
+    assert CloudState.RUNNING not in state(clouds, cloud)
+    assert rented.has_ended
+
+
+@pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
+def test_a_dark_zone_ends_its_machines_and_starts_none(control: httpx.Client, clouds: Clouds, cloud: str) -> None:
+    machine = launched(clouds, cloud)
+
+    assert control.post("/lose", json={"zone": machine.key.zone}).json() == {"lost": [machine.instance_id]}
+
+    assert CloudState.RUNNING not in state(clouds, cloud)
+    assert not clouds.providers[cloud].instances(OWNER).blind, "the region still answers"
+
+
+def test_a_machine_that_does_not_boot_is_listed_and_never_runs_anything(control: httpx.Client, clouds: Clouds) -> None:
+    control.post("/boots", json={"fail": 1})
+
+    launched(clouds, "gcp")
+
+    assert state(clouds, "gcp") == [CloudState.RUNNING]
+    assert clouds.embedded.host.booted() == ()
+
+
+def test_a_machine_with_dead_gpus_boots_without_any(control: httpx.Client, clouds: Clouds) -> None:
+    control.post("/boots", json={"dead_gpus": 1})
+
+    launched(clouds, "gcp")
+
+    assert [boot.gpus for boot in clouds.embedded.host.booted()] == [0]
+
+
+@pytest.fixture
+def struck() -> Callable[[int], list[bool]]:
+    def draw(seed: int) -> list[bool]:
+        board = FaultBoard(seed)
+        board.add(Fault(FaultKind.ERROR, chance=0.3))
+        return [board.strike("aws", "launch", US) is not None for _ in range(400)]
+
+    return draw
+
+
+def test_chance_is_seeded_and_about_what_was_asked_for(struck: Callable[[int], list[bool]]) -> None:
+    assert struck(1) == struck(1)
+    assert struck(1) != struck(2)
+    assert 80 < sum(struck(1)) < 160
