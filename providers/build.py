@@ -30,15 +30,15 @@ def build_providers(
     if settings.aws is not None:
         from providers.aws.machines import Aws  # noqa: PLC0415  slow SDK
 
-        built.append(Aws(settings.aws, prices, owner))
+        built.append(Aws(settings.aws, prices, owner, clock))
     if settings.gcp is not None:
         from providers.gcp.machines import Gcp  # noqa: PLC0415  slow SDK
 
-        built.append(Gcp(settings.gcp, prices))
+        built.append(Gcp(settings.gcp, prices, clock))
     if settings.azure is not None:
         from providers.azure.machines import Azure  # noqa: PLC0415  slow SDK
 
-        built.append(Azure(settings.azure, prices))
+        built.append(Azure(settings.azure, prices, clock))
     return {provider.name: CachedProvider(RecordedProvider(provider, clock), clock) for provider in built}
 
 

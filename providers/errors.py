@@ -10,7 +10,10 @@ ProviderError
 └─ UnreachableError   uncertain: it may have happened; only a later look can tell
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 
 class Scope(StrEnum):
@@ -18,8 +21,12 @@ class Scope(StrEnum):
 
     OFFER = "offer"
     """This instance type, in this zone and market."""
+    ZONE = "zone"
+    """Everything in this zone."""
     MARKET_IN_REGION = "market_in_region"
     """This instance type and market, in every zone of the region."""
+    FAMILY_IN_REGION = "family_in_region"
+    """Every instance type of its family, in this market, in every zone of the region."""
 
 
 class ProviderError(Exception):
@@ -42,6 +49,8 @@ class ShortageError(RefusedError):
     """The cloud has none left: try another offer, ask again later."""
 
     scope: Scope = Scope.OFFER
+    available_in: tuple[str, ...] = ()
+    """Zones that the cloud says still have some."""
 
 
 class QuotaError(RefusedError):
@@ -50,6 +59,9 @@ class QuotaError(RefusedError):
 
 class ThrottledError(RefusedError):
     """Too many requests: slow down, the same one is fine."""
+
+    retry_after_s: float | None = None
+    """How long the cloud asks to wait, where it says."""
 
 
 class DeniedError(RefusedError):
@@ -62,3 +74,47 @@ class InvalidError(RefusedError):
 
 class UnreachableError(ProviderError):
     """Uncertain: it may have happened; only a later look can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a cloud's table of errors."""
+
+    kind: type[ProviderError]
+    source: str
+    """Where the cloud says what the code means."""
+    scope: Scope = Scope.OFFER
+    """Of a shortage."""
+
+    UNCERTAIN: ClassVar[type[ProviderError]] = UnreachableError
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a cloud said of a call that failed."""
+
+    provider: str
+    operation: str
+    code: str
+    detail: str = ""
+    retry_after_s: float | None = None
+    available_in: tuple[str, ...] = ()
+
+
+def by_table(said: Said, table: Mapping[str, Row]) -> ProviderError:
+    """Return the error for a code; one that the table lacks is uncertain."""
+    row = table.get(said.code)
+    error = (row.kind if row else Row.UNCERTAIN)(said.provider, said.operation, said.code, said.detail)
+    if isinstance(error, ShortageError) and row is not None:
+        error.scope, error.available_in = row.scope, said.available_in
+    if isinstance(error, ThrottledError):
+        error.retry_after_s = said.retry_after_s
+    return error
+
+
+def seconds_of(header: str | None) -> float | None:
+    """Return what a Retry-After header asks for; None for none, and for dates, which nobody sends here."""
+    try:
+        return None if header is None else max(0.0, float(header))
+    except ValueError:
+        return None

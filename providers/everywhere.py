@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from providers.base import Sighting
+from providers.errors import ProviderError
+from providers.throttle import Governor
 from state.model.ids import RegionId
 from state.model.inventory import CloudInstance
+
+PARALLEL_REGIONS: Final = 32
 
 Item = TypeVar("Item")
 
@@ -19,23 +23,26 @@ def without_repeats(seen: Iterable[CloudInstance]) -> list[CloudInstance]:
 def look_everywhere(
     regions: tuple[RegionId, ...],
     look: Callable[[RegionId], list[Item]],
+    governor: Governor,
     failures: tuple[type[Exception], ...],
-    reason: Callable[[Exception], str],
+    translate: Callable[[Exception], ProviderError],
 ) -> Sighting[Item]:
     """Return what *look* sees in all regions.
 
     Args:
         regions: Where to look.
         look: Sees one region whole.
+        governor: Sets the pace, and tries again.
         failures: The exceptions by which the cloud's SDK says that it could not.
-        reason: Puts such an exception into words.
+        translate: Returns ours for one of them.
     """
     items: list[Item] = []
     blind: dict[RegionId, str] = {}
-    with ThreadPoolExecutor(len(regions)) as pool:
-        for region, future in [(region, pool.submit(look, region)) for region in regions]:
+    with ThreadPoolExecutor(min(len(regions), PARALLEL_REGIONS)) as pool:
+        asked = [(r, pool.submit(governor.look, r, lambda r=r: look(r), failures, translate)) for r in regions]
+        for region, future in asked:
             try:
                 items += future.result()
-            except failures as error:
-                blind[region] = reason(error)
+            except ProviderError as error:
+                blind[region] = str(error)
     return Sighting(tuple(items), blind)

@@ -9,6 +9,14 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class PaceSettings(_Model):
+    """How fast a cloud is asked, per region; it slows down by itself where the cloud says that it is too much."""
+
+    reads_per_second: Annotated[float, Field(gt=0, le=1000)] = 20.0
+    writes_per_second: Annotated[float, Field(gt=0, le=1000)] = 5.0
+    parallel: Annotated[int, Field(ge=1, le=256)] = Field(default=16, description="Launches and ends at once.")
+
+
 class AwsSettings(_Model):
     """How machines are made on AWS. Credentials come from the SDK's default chain alone."""
 
@@ -21,6 +29,7 @@ class AwsSettings(_Model):
     disk_gib: int = 200
     endpoint_url: str | None = Field(default=None, description="Another endpoint for every AWS API.")
     timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+    pace: PaceSettings = PaceSettings()
 
 
 class GcpSettings(_Model):
@@ -36,6 +45,7 @@ class GcpSettings(_Model):
     disk_gib: int = 200
     endpoint: str | None = Field(default=None, description="Another endpoint; it is spoken to without credentials.")
     timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+    pace: PaceSettings = PaceSettings()
 
 
 class AzureSettings(_Model):
@@ -56,6 +66,7 @@ class AzureSettings(_Model):
     endpoint: str | None = Field(default=None, description="Another endpoint of the Resource Manager.")
     ca_file: str | None = Field(default=None, description="Certificate authority of that endpoint.")
     timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+    pace: PaceSettings = PaceSettings()
 
 
 class ProvidersSettings(_Model):

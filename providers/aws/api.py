@@ -1,7 +1,7 @@
 """The few calls of AWS that we use, typed, per region.
 
-SDK retries are off for launches (EC2 says "out of stock" with HTTP 500, which boto3 would ask again five
-times) and few for reads.
+SDK retries are off: EC2 says "out of stock" with HTTP 500, which boto3 would ask again five times. The governor
+sets the pace of every call, pages included.
 """
 
 from collections.abc import Iterator
@@ -11,15 +11,21 @@ import boto3
 from botocore.config import Config
 
 from providers.settings import AwsSettings
+from providers.throttle import Governor
 
-POOL: Final = 16
+POOL: Final = 32
+WRITES: Final = frozenset({"RunInstances", "TerminateInstances"})
 
 
 class AwsApi:
     """One region's EC2 and Service Quotas."""
 
-    def __init__(self, settings: AwsSettings, region: str) -> None:
+    def __init__(self, settings: AwsSettings, region: str, governor: Governor) -> None:
         """Make clients; nothing is called yet."""
+
+        def admit(model: Any, **_: Any) -> None:  # noqa: ANN401  botocore's own
+            governor.admit(region, is_write=model.name in WRITES)
+
         timeouts: dict[str, Any] = {
             "connect_timeout": min(3.0, settings.timeout_seconds),
             "read_timeout": settings.timeout_seconds,
@@ -30,6 +36,8 @@ class AwsApi:
         common: dict[str, Any] = {"endpoint_url": settings.endpoint_url, "config": once}
         self._ec2: Any = session.client("ec2", **common)
         self._quotas: Any = session.client("service-quotas", **common)
+        for client in (self._ec2, self._quotas):
+            client.meta.events.register("before-call", admit)  # every page is a call
 
     def instance_types(self, names: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the descriptions of instance types, a hundred at most a call."""

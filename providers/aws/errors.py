@@ -1,9 +1,9 @@
-"""EC2's codes to what to do next.
+"""EC2's codes to what to do next. An unknown code counts as uncertain.
 
-Source of the codes: EC2 API reference, "Error codes for the Amazon EC2 API". An unknown code counts as
-uncertain: a launch that might have happened must not be repeated under another id.
+A launch that might have happened must not be repeated under another id.
 """
 
+import re
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
@@ -13,51 +13,81 @@ from providers.errors import (
     InvalidError,
     ProviderError,
     QuotaError,
+    Row,
+    Said,
+    Scope,
     ShortageError,
     ThrottledError,
-    UnreachableError,
+    by_table,
+    seconds_of,
 )
 
-TYPES: Final[dict[str, type[ProviderError]]] = {
-    "AccessDenied": DeniedError,
-    "AccessDeniedException": DeniedError,
-    "AuthFailure": DeniedError,
-    "Blocked": DeniedError,
-    "ExpiredToken": DeniedError,
-    "ExpiredTokenException": DeniedError,
-    "InvalidClientTokenId": DeniedError,
-    "OptInRequired": DeniedError,
-    "PendingVerification": DeniedError,
-    "RequestExpired": DeniedError,
-    "SignatureDoesNotMatch": DeniedError,
-    "UnauthorizedOperation": DeniedError,
-    "UnrecognizedClientException": DeniedError,
-    "EC2ThrottledException": ThrottledError,
-    "RequestLimitExceeded": ThrottledError,
-    "SlowDown": ThrottledError,
-    "Throttling": ThrottledError,
-    "ThrottlingException": ThrottledError,
-    "InstanceLimitExceeded": QuotaError,
-    "MaxSpotInstanceCountExceeded": QuotaError,
-    "VcpuLimitExceeded": QuotaError,
-    "VolumeLimitExceeded": QuotaError,
-    "InsufficientCapacity": ShortageError,
-    "InsufficientFreeAddressesInSubnet": ShortageError,
-    "InsufficientHostCapacity": ShortageError,
-    "InsufficientInstanceCapacity": ShortageError,
-    "SpotMaxPriceTooLow": ShortageError,
-    "UnfulfillableCapacity": ShortageError,
-    "Unsupported": ShortageError,
-    "IdempotentInstanceTerminated": InvalidError,
-    "IdempotentParameterMismatch": InvalidError,
-    "InvalidAMIID.Malformed": InvalidError,
-    "InvalidAMIID.NotFound": InvalidError,
-    "InvalidGroup.NotFound": InvalidError,
-    "InvalidInstanceType": InvalidError,
-    "InvalidParameterCombination": InvalidError,
-    "InvalidParameterValue": InvalidError,
-    "InvalidSubnetID.NotFound": InvalidError,
-    "MissingParameter": InvalidError,
+CODES: Final = "EC2 API reference, Error codes for the Amazon EC2 API"
+COMMON: Final = "AWS general reference, Common errors of AWS APIs"
+THROTTLES: Final = "botocore, retries/special and standard: codes that count as throttling"
+SPOT: Final = "EC2 User Guide, Spot Instance request status and limits"
+FLEET: Final = "EC2 API reference, CreateFleetError"
+QUOTAS: Final = "Service Quotas API reference, Errors"
+
+TABLE: Final[dict[str, Row]] = {
+    "AccessDenied": Row(DeniedError, COMMON),
+    "AccessDeniedException": Row(DeniedError, COMMON),
+    "AuthFailure": Row(DeniedError, CODES),
+    "Blocked": Row(DeniedError, CODES),
+    "ExpiredToken": Row(DeniedError, COMMON),
+    "ExpiredTokenException": Row(DeniedError, COMMON),
+    "IncompleteSignature": Row(DeniedError, COMMON),
+    "InvalidClientTokenId": Row(DeniedError, COMMON),
+    "MissingAuthenticationToken": Row(DeniedError, COMMON),
+    "NotAuthorized": Row(DeniedError, COMMON),
+    "OptInRequired": Row(DeniedError, CODES),
+    "PendingVerification": Row(DeniedError, CODES),
+    "RequestExpired": Row(DeniedError, CODES),
+    "SignatureDoesNotMatch": Row(DeniedError, COMMON),
+    "UnauthorizedOperation": Row(DeniedError, CODES),
+    "UnrecognizedClientException": Row(DeniedError, COMMON),
+    "BandwidthLimitExceeded": Row(ThrottledError, THROTTLES),
+    "EC2ThrottledException": Row(ThrottledError, THROTTLES),
+    "PriorRequestNotComplete": Row(ThrottledError, THROTTLES),
+    "RequestLimitExceeded": Row(ThrottledError, CODES),
+    "RequestThrottled": Row(ThrottledError, THROTTLES),
+    "RequestThrottledException": Row(ThrottledError, THROTTLES),
+    "SlowDown": Row(ThrottledError, THROTTLES),
+    "ThrottledException": Row(ThrottledError, THROTTLES),
+    "Throttling": Row(ThrottledError, COMMON),
+    "ThrottlingException": Row(ThrottledError, COMMON),
+    "TooManyRequestsException": Row(ThrottledError, QUOTAS),
+    "AddressLimitExceeded": Row(QuotaError, CODES),
+    "InstanceLimitExceeded": Row(QuotaError, CODES),
+    "MaxSpotInstanceCountExceeded": Row(QuotaError, SPOT),
+    "NetworkInterfaceLimitExceeded": Row(QuotaError, CODES),
+    "VcpuLimitExceeded": Row(QuotaError, CODES),
+    "VolumeLimitExceeded": Row(QuotaError, CODES),
+    "InsufficientCapacity": Row(ShortageError, CODES),
+    "InsufficientFreeAddressesInSubnet": Row(ShortageError, CODES, Scope.ZONE),
+    "InsufficientHostCapacity": Row(ShortageError, CODES),
+    "InsufficientInstanceCapacity": Row(ShortageError, CODES),
+    "InsufficientReservedInstanceCapacity": Row(ShortageError, CODES),
+    "ReservationCapacityExceeded": Row(ShortageError, CODES),
+    "SpotMaxPriceTooLow": Row(ShortageError, SPOT),
+    "UnfulfillableCapacity": Row(ShortageError, FLEET),
+    "Unsupported": Row(ShortageError, CODES),
+    "IdempotentInstanceTerminated": Row(InvalidError, CODES),
+    "IdempotentParameterMismatch": Row(InvalidError, CODES),
+    "InvalidAMIID.Malformed": Row(InvalidError, CODES),
+    "InvalidAMIID.NotFound": Row(InvalidError, CODES),
+    "InvalidAMIID.Unavailable": Row(InvalidError, CODES),
+    "InvalidBlockDeviceMapping": Row(InvalidError, CODES),
+    "InvalidCapacityReservationId.NotFound": Row(InvalidError, CODES),
+    "InvalidGroup.NotFound": Row(InvalidError, CODES),
+    "InvalidInstanceType": Row(InvalidError, CODES),
+    "InvalidParameter": Row(InvalidError, CODES),
+    "InvalidParameterCombination": Row(InvalidError, CODES),
+    "InvalidParameterValue": Row(InvalidError, CODES),
+    "InvalidSubnetID.NotFound": Row(InvalidError, CODES),
+    "MissingParameter": Row(InvalidError, CODES),
+    "OperationNotPermitted": Row(InvalidError, CODES),
+    "UnknownParameter": Row(InvalidError, CODES),
 }
 
 FAMILIES: Final = (ClientError, BotoCoreError)
@@ -65,6 +95,8 @@ FAMILIES: Final = (ClientError, BotoCoreError)
 
 GONE: Final = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
 """Ending what is not there is success."""
+CHOOSING: Final = re.compile(r"\bchoosing ((?:[a-z]{2}(?:-[a-z]+)+-\d[a-z](?:, )?)+)")
+"""How EC2 says where there is some: "… or choosing us-east-1b, us-east-1c."."""
 
 
 def code_of(error: Exception) -> str:
@@ -78,6 +110,12 @@ def translated(error: Exception, operation: str) -> ProviderError:
     """Return our error for one of the SDK's."""
     code = code_of(error)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return DeniedError("aws", operation, code)
-    detail = str(error.response.get("Error", {}).get("Message", "")) if isinstance(error, ClientError) else ""
-    return TYPES.get(code, UnreachableError)("aws", operation, code, detail)
+        return DeniedError("aws", operation, code, "the SDK's chain finds no credentials")
+    if not isinstance(error, ClientError):
+        return by_table(Said("aws", operation, code), TABLE)
+    detail = str(error.response.get("Error", {}).get("Message", ""))
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    found = CHOOSING.search(detail)
+    zones = tuple(found.group(1).split(", ")) if found else ()
+    wait = seconds_of(headers.get("retry-after"))
+    return by_table(Said("aws", operation, code, detail, wait, zones), TABLE)

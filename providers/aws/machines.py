@@ -10,6 +10,8 @@ from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sight
 from providers.everywhere import look_everywhere, without_repeats
 from providers.prices import PriceList
 from providers.settings import AwsSettings
+from providers.throttle import governor_of
+from state.clock import Clock
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState
@@ -32,12 +34,15 @@ class Aws:
 
     name = ProviderName("aws")
 
-    def __init__(self, settings: AwsSettings, prices: Callable[[], PriceList], owner: Callable[[], str]) -> None:
+    def __init__(
+        self, settings: AwsSettings, prices: Callable[[], PriceList], owner: Callable[[], str], clock: Clock
+    ) -> None:
         """Make clients; nothing is called yet."""
         self._settings = settings
         self._prices = prices
         self._owner = owner
-        self._apis = {region_id("aws", name): AwsApi(settings, name) for name in settings.regions}
+        self._governor = governor_of(settings, clock)
+        self._apis = {region_id("aws", name): AwsApi(settings, name, self._governor) for name in settings.regions}
         self._machines: dict[RegionId, dict[str, Machine]] = {}
 
     @property
@@ -58,7 +63,7 @@ class Aws:
         return self._everywhere(lambda region: self._instances_in(region, owner))
 
     def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
-        return look_everywhere(self.regions, look, FAMILIES, lambda error: str(translated(error, "look")))
+        return look_everywhere(self.regions, look, self._governor, FAMILIES, lambda error: translated(error, "look"))
 
     def _offers_in(self, region: RegionId) -> list[Offer]:
         offerings = list(self._apis[region].offerings())
@@ -93,10 +98,12 @@ class Aws:
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, under its id as client token."""
         region = order.key.region
-        try:
-            return _seen(region, self._apis[region].run(self._request(order)))
-        except FAMILIES as error:
-            raise translated(error, "launch") from error
+
+        def run() -> dict[str, Any]:
+            return self._apis[region].run(self._request(order))
+
+        started = self._governor.act(region_name(region), run, FAMILIES, lambda error: translated(error, "launch"))
+        return _seen(region, started)
 
     def _request(self, order: LaunchOrder) -> dict[str, Any]:
         settings, key = self._settings, order.key
@@ -148,13 +155,17 @@ class Aws:
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """Ask for the end of one machine, found by its tag where its launch never told its id."""
         api = self._apis[key.region]
-        try:
-            known = [cloud_id] if cloud_id else [d["InstanceId"] for d in api.instances(INSTANCE_TAG, instance_id)]
-            for found in known:
-                api.terminate(found)
-        except FAMILIES as error:
-            if code_of(error) not in GONE:
-                raise translated(error, "terminate") from error
+
+        def end() -> None:
+            try:
+                known = [cloud_id] if cloud_id else [d["InstanceId"] for d in api.instances(INSTANCE_TAG, instance_id)]
+                for found in known:
+                    api.terminate(found)
+            except FAMILIES as error:
+                if code_of(error) not in GONE:
+                    raise
+
+        self._governor.act(region_name(key.region), end, FAMILIES, lambda error: translated(error, "terminate"))
 
 
 def _seen(region: RegionId, described: dict[str, Any]) -> CloudInstance:

@@ -4,20 +4,40 @@ SDK retries are off: they would hide throttling, and repeat PUT and DELETE. The 
 not the default thirty.
 """
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from azure.core import MatchConditions
+from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.identity import DefaultAzureCredential
 from azure.mgmt.compute import ComputeManagementClient
 
 from providers.settings import AzureSettings
+from providers.throttle import Governor
+
+EVERYWHERE: Final = "azure"
+LOCATION: Final = re.compile(r"/locations/([a-z0-9]+)|location%20eq%20'([a-z0-9]+)'")
+
+
+class _Paced(SansIOHTTPPolicy[Any, Any]):
+    """Lets every request of the client go at the governor's pace."""
+
+    def __init__(self, governor: Governor) -> None:
+        self._governor = governor
+
+    def on_request(self, request: Any) -> None:  # noqa: ANN401  the SDK's own
+        """Wait until the request may go."""
+        method, url = request.http_request.method, request.http_request.url
+        found = LOCATION.search(url)
+        where = (found.group(1) or found.group(2)) if found else EVERYWHERE
+        self._governor.admit(where, is_write=method in {"PUT", "DELETE"})
 
 
 class AzureApi:
     """One subscription's compute, in one resource group."""
 
-    def __init__(self, settings: AzureSettings) -> None:
+    def __init__(self, settings: AzureSettings, governor: Governor) -> None:
         """Make the client; nothing is called yet."""
         common: dict[str, Any] = {"connection_timeout": min(3.0, settings.timeout_seconds), "retry_total": 0}
         common["read_timeout"] = settings.timeout_seconds
@@ -27,6 +47,7 @@ class AzureApi:
             credential_options = {"authority": settings.endpoint, "disable_instance_discovery": True}
         if settings.ca_file is not None:
             common["connection_verify"] = credential_options["connection_verify"] = settings.ca_file
+        common["per_call_policies"] = [_Paced(governor)]
         credential = DefaultAzureCredential(**credential_options)
         self._client: Any = ComputeManagementClient(credential, settings.subscription_id, polling_interval=1, **common)
         self._group = settings.resource_group

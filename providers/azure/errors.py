@@ -1,10 +1,9 @@
-"""Azure's codes to what to do next, by `error.code`, never by status.
+"""Azure's codes to what to do next, by `error.code`, never by status. An unknown code counts as uncertain.
 
-A failed creation arrives with status 200, and a stock-out with 409 as "resource exists". Source of the
-codes: Azure documentation, "Troubleshoot common Azure deployment errors" and "Allocation failures". An
-unknown code counts as uncertain.
+A failed creation arrives with status 200, and a stock-out with 409 as "resource exists".
 """
 
+import re
 from typing import Final
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
@@ -14,37 +13,57 @@ from providers.errors import (
     InvalidError,
     ProviderError,
     QuotaError,
+    Row,
+    Said,
+    Scope,
     ShortageError,
     ThrottledError,
-    UnreachableError,
+    by_table,
+    seconds_of,
 )
 
-TYPES: Final[dict[str, type[ProviderError]]] = {
-    "AuthorizationFailed": DeniedError,
-    "ExpiredAuthenticationToken": DeniedError,
-    "InvalidAuthenticationToken": DeniedError,
-    "InvalidAuthenticationTokenTenant": DeniedError,
-    "LinkedAuthorizationFailed": DeniedError,
-    "MissingSubscriptionRegistration": DeniedError,
-    "ReadOnlyDisabledSubscription": DeniedError,
-    "RequestDisallowedByPolicy": DeniedError,
-    "ScopeLocked": DeniedError,
-    "SubscriptionNotFound": DeniedError,
-    "SubscriptionRequestsThrottled": ThrottledError,
-    "TooManyRequests": ThrottledError,
-    "QuotaExceeded": QuotaError,
-    "OperationNotAllowed": QuotaError,
-    "AllocationFailed": ShortageError,
-    "OverconstrainedAllocationRequest": ShortageError,
-    "OverconstrainedZonalAllocationRequest": ShortageError,
-    "SkuNotAvailable": ShortageError,
-    "ZonalAllocationFailed": ShortageError,
-    "BadRequest": InvalidError,
-    "ImageNotFound": InvalidError,
-    "InvalidParameter": InvalidError,
-    "InvalidRequestContent": InvalidError,
-    "LocationNotAvailableForResourceType": InvalidError,
-    "ResourceGroupNotFound": InvalidError,
+DEPLOYING: Final = "Azure Resource Manager documentation, Troubleshoot common Azure deployment errors"
+ALLOCATING: Final = "Azure documentation, Troubleshoot allocation failures when you create VMs"
+SKUS: Final = "Azure documentation, Resolve errors for SKU not available"
+QUOTAS: Final = "Azure documentation, Resolve errors for resource quotas"
+LIMITS: Final = "Azure documentation, Troubleshooting API throttling errors of Compute"
+COMMON: Final = "Microsoft REST API guidelines for Azure, Common error codes"
+SEEN: Final = "a public log of failed launches, 2026"
+
+TABLE: Final[dict[str, Row]] = {
+    "AuthorizationFailed": Row(DeniedError, DEPLOYING),
+    "DisallowedProvider": Row(DeniedError, DEPLOYING),
+    "ExpiredAuthenticationToken": Row(DeniedError, COMMON),
+    "InvalidAuthenticationToken": Row(DeniedError, COMMON),
+    "InvalidAuthenticationTokenTenant": Row(DeniedError, COMMON),
+    "LinkedAuthorizationFailed": Row(DeniedError, DEPLOYING),
+    "MissingSubscriptionRegistration": Row(DeniedError, DEPLOYING),
+    "ReadOnlyDisabledSubscription": Row(DeniedError, COMMON),
+    "RequestDisallowedByPolicy": Row(DeniedError, DEPLOYING),
+    "ScopeLocked": Row(DeniedError, COMMON),
+    "SubscriptionNotFound": Row(DeniedError, DEPLOYING),
+    "NicReservedForAnotherVm": Row(ThrottledError, SEEN),
+    "OperationNotAllowedDueToThrottling": Row(ThrottledError, LIMITS),
+    "SubscriptionRequestsThrottled": Row(ThrottledError, LIMITS),
+    "TooManyRequests": Row(ThrottledError, LIMITS),
+    "PublicIPCountLimitReached": Row(QuotaError, QUOTAS),
+    "QuotaExceeded": Row(QuotaError, QUOTAS),
+    "exceeding quota": Row(QuotaError, QUOTAS),
+    "AllocationFailed": Row(ShortageError, ALLOCATING, Scope.MARKET_IN_REGION),
+    "OverconstrainedAllocationRequest": Row(ShortageError, ALLOCATING, Scope.MARKET_IN_REGION),
+    "OverconstrainedZonalAllocationRequest": Row(ShortageError, ALLOCATING),
+    "SkuNotAvailable": Row(ShortageError, SKUS, Scope.MARKET_IN_REGION),
+    "ZonalAllocationFailed": Row(ShortageError, ALLOCATING),
+    "not offered": Row(ShortageError, SEEN, Scope.MARKET_IN_REGION),
+    "not offered in the zone": Row(ShortageError, SKUS),
+    "BadRequest": Row(InvalidError, COMMON),
+    "ImageNotFound": Row(InvalidError, DEPLOYING),
+    "InvalidParameter": Row(InvalidError, COMMON),
+    "InvalidRequestContent": Row(InvalidError, DEPLOYING),
+    "LocationNotAvailableForResourceGroup": Row(InvalidError, SEEN),
+    "LocationNotAvailableForResourceType": Row(InvalidError, DEPLOYING),
+    "OperationNotAllowed": Row(InvalidError, QUOTAS),
+    "ResourceGroupNotFound": Row(InvalidError, DEPLOYING),
 }
 
 ALREADY_EXISTS: Final = frozenset({"PreconditionFailed", "PropertyChangeNotAllowed"})
@@ -53,6 +72,14 @@ FAMILIES: Final = (AzureError,)
 NOT_FOUND: Final = frozenset({"ResourceNotFound", "NotFound"})
 LEFT_BEHIND: Final = (ShortageError, QuotaError, InvalidError)
 """After these, a creation that was accepted first has left a VM resource behind."""
+
+BY_WORDS: Final = (
+    ("OperationNotAllowed", re.compile(r"quota", re.IGNORECASE), "exceeding quota"),
+    ("SkuNotAvailable", re.compile(r"in zones? '"), "not offered in the zone"),
+    ("InvalidParameter", re.compile(r"VM size .* is not available"), "not offered"),
+    ("BadRequest", re.compile(r"VM size .* is not supported"), "not offered"),
+)
+"""Codes that mean several things: (code, words, the row that they mean)."""
 
 
 def code_of(error: Exception) -> str:
@@ -64,7 +91,12 @@ def code_of(error: Exception) -> str:
 
 def translated(error: Exception, operation: str) -> ProviderError:
     """Return our error for one of the SDK's."""
-    code = code_of(error)
+    code, words = code_of(error), str(error)
     if isinstance(error, ClientAuthenticationError):
-        return DeniedError("azure", operation, code, str(error))
-    return TYPES.get(code, UnreachableError)("azure", operation, code, str(error))
+        return DeniedError("azure", operation, code, words)
+    response = getattr(error, "response", None)
+    wait = seconds_of(response.headers.get("Retry-After")) if response is not None else None
+    row = next((row for told, pattern, row in BY_WORDS if told == code and pattern.search(words)), code)
+    ours = by_table(Said("azure", operation, row, words, wait), TABLE)
+    ours.code = code
+    return ours

@@ -8,10 +8,12 @@ from providers.azure.api import AzureApi
 from providers.azure.catalog import machine_of, offers_of, quotas_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
-from providers.errors import InvalidError
+from providers.errors import InvalidError, ProviderError
 from providers.everywhere import look_everywhere, without_repeats
 from providers.prices import PriceList
 from providers.settings import AzureSettings
+from providers.throttle import governor_of
+from state.clock import Clock
 from state.model.catalog import Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Role
@@ -29,6 +31,7 @@ NETWORK_API: Final = "2022-11-01"
 ADMIN: Final = "skerry"
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Azure:
@@ -36,11 +39,12 @@ class Azure:
 
     name = ProviderName("azure")
 
-    def __init__(self, settings: AzureSettings, prices: Callable[[], PriceList]) -> None:
+    def __init__(self, settings: AzureSettings, prices: Callable[[], PriceList], clock: Clock) -> None:
         """Make the client; nothing is called yet."""
         self._settings = settings
         self._prices = prices
-        self._api = AzureApi(settings)
+        self._governor = governor_of(settings, clock)
+        self._api = AzureApi(settings, self._governor)
         self._regions = tuple(region_id("azure", name) for name in settings.regions)
         self._families: dict[RegionId, set[str]] = {}
 
@@ -62,7 +66,7 @@ class Azure:
         return self._everywhere(lambda region: self._instances_in(region, owner))
 
     def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
-        return look_everywhere(self._regions, look, FAMILIES, lambda error: str(translated(error, "look")))
+        return look_everywhere(self._regions, look, self._governor, FAMILIES, lambda error: translated(error, "look"))
 
     def _offers_in(self, region: RegionId) -> list[Offer]:
         prices, offers = self._prices(), []
@@ -83,18 +87,20 @@ class Azure:
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, under its id as name; a name that exists is adopted if it is ours."""
         try:
-            vm = self._api.create(order.instance_id, self._body(order))
-        except FAMILIES as error:
-            if code_of(error) in ALREADY_EXISTS:
+            vm = self._act(order.key, lambda: self._api.create(order.instance_id, self._body(order)), "launch")
+        except ProviderError as error:
+            if error.code in ALREADY_EXISTS:
                 return self._adopted(order)
-            ours = translated(error, "launch")
-            if isinstance(ours, LEFT_BEHIND):
+            if isinstance(error, LEFT_BEHIND):
                 self._clean_up(order.instance_id)
-            raise ours from error
+            raise
         if vm is not None:
             return _seen(order.key.region, vm)
         state = CloudState.PENDING
         return CloudInstance(order.instance_id, order.instance_id, order.key, state, order.private_address, None)
+
+    def _act(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
+        return self._governor.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
 
     def _adopted(self, order: LaunchOrder) -> CloudInstance:
         try:
@@ -161,12 +167,12 @@ class Azure:
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """Ask for the end of one machine; its name is its id."""
-        del key, cloud_id
+        del cloud_id
         try:
-            self._api.delete(instance_id)
-        except FAMILIES as error:
-            if code_of(error) not in NOT_FOUND:
-                raise translated(error, "terminate") from error
+            self._act(key, lambda: self._api.delete(instance_id), "terminate")
+        except ProviderError as error:
+            if error.code not in NOT_FOUND:
+                raise
 
 
 def _seen(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  the SDK's model

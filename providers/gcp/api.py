@@ -5,7 +5,7 @@ the settings say. The default retry of reads is off, since it goes on for ten mi
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from google.api_core.client_options import ClientOptions
@@ -13,21 +13,24 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import compute_v1
 
 from providers.settings import GcpSettings
+from providers.throttle import Governor
 
 PAGE: Final = 500
 UNREACHABLE: Final = "UNREACHABLE"
+EVERYWHERE: Final = "gcp"
+"""What lists of every zone count against: they are one call."""
 
 
 class GcpApi:
     """One project's Compute Engine."""
 
-    def __init__(self, settings: GcpSettings) -> None:
+    def __init__(self, settings: GcpSettings, governor: Governor) -> None:
         """Make clients; nothing is called yet."""
         options: dict[str, Any] = {}
         if settings.endpoint is not None:
             anonymous: Any = AnonymousCredentials()
             options = {"client_options": ClientOptions(api_endpoint=settings.endpoint), "credentials": anonymous}
-        self._project = settings.project
+        self._project, self._governor = settings.project, governor
         self._call: dict[str, Any] = {"retry": None, "timeout": settings.timeout_seconds}
         self._instances = compute_v1.InstancesClient(**options)
         self._operations = compute_v1.ZoneOperationsClient(**options)
@@ -35,16 +38,28 @@ class GcpApi:
         self._types = compute_v1.MachineTypesClient(**options)
         self._regions = compute_v1.RegionsClient(**options)
 
+    def _paged(self, pager: Any, items: Callable[[Any], Iterable[Any]]) -> Iterator[Any]:  # noqa: ANN401  the SDK's
+        """Yield the items of every page, each asked for at the governor's pace; the first was asked for already."""
+        pages = iter(pager.pages)
+        for page in pages:
+            yield from items(page)
+            if page.next_page_token:
+                self._governor.admit(EVERYWHERE)
+
     def machine_types(self) -> Iterator[tuple[str, Any, bool]]:
         """Yield (zone, its machine types, whether it answered)."""
         request = compute_v1.AggregatedListMachineTypesRequest(project=self._project, max_results=PAGE)
-        for scope, listed in self._types.aggregated_list(request=request, **self._call):
+        self._governor.admit(EVERYWHERE)
+        pager = self._types.aggregated_list(request=request, **self._call)
+        for scope, listed in self._paged(pager, lambda page: page.items.items()):
             yield scope.rpartition("/")[2], listed.machine_types, listed.warning.code != UNREACHABLE
 
     def accelerator_types(self) -> Iterator[tuple[str, str]]:
         """Yield (zone, accelerator type) of everything that the project may attach or get with a machine type."""
         request = compute_v1.AggregatedListAcceleratorTypesRequest(project=self._project, max_results=PAGE)
-        for scope, listed in self._accelerators.aggregated_list(request=request, **self._call):
+        self._governor.admit(EVERYWHERE)
+        pager = self._accelerators.aggregated_list(request=request, **self._call)
+        for scope, listed in self._paged(pager, lambda page: page.items.items()):
             for accelerator in listed.accelerator_types:
                 yield scope.rpartition("/")[2], accelerator.name
 
@@ -53,13 +68,17 @@ class GcpApi:
         request = compute_v1.AggregatedListInstancesRequest(
             project=self._project, filter=f'labels.{label} = "{value}"', max_results=PAGE
         )
-        for scope, listed in self._instances.aggregated_list(request=request, **self._call):
+        self._governor.admit(EVERYWHERE)
+        pager = self._instances.aggregated_list(request=request, **self._call)
+        for scope, listed in self._paged(pager, lambda page: page.items.items()):
             yield scope.rpartition("/")[2], listed.instances, listed.warning.code != UNREACHABLE
 
     def region_quotas(self) -> Iterator[tuple[str, str, float, float]]:
         """Yield (region, metric, limit, usage)."""
         request = compute_v1.ListRegionsRequest(project=self._project)
-        for region in self._regions.list(request=request, **self._call):
+        self._governor.admit(EVERYWHERE)
+        pager = self._regions.list(request=request, **self._call)
+        for region in self._paged(pager, lambda page: page.items):
             for quota in region.quotas:
                 yield region.name, quota.metric, quota.limit, quota.usage
 
@@ -74,6 +93,7 @@ class GcpApi:
             instance_resource=compute_v1.Instance(body),
             request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, body["name"])),
         )
+        self._governor.admit(zone.rpartition("-")[0], is_write=True)
         operation = self._instances.insert_unary(request=request, **self._call)
         if operation.status != compute_v1.Operation.Status.DONE:
             operation = self._operations.wait(project=self._project, zone=zone, operation=operation.name, **self._call)
@@ -86,4 +106,5 @@ class GcpApi:
 
     def delete(self, zone: str, name: str) -> None:
         """Ask for the end of an instance."""
+        self._governor.admit(zone.rpartition("-")[0], is_write=True)
         self._instances.delete_unary(project=self._project, zone=zone, instance=name, **self._call)

@@ -1,9 +1,9 @@
-"""GCE's codes to what to do next.
+"""GCE's codes to what to do next. An unknown code counts as uncertain.
 
-A stock-out arrives in the operation, not in the call. Source of the codes: Compute Engine documentation,
-"Troubleshooting creating and updating VMs" and "Resource errors". An unknown code counts as uncertain.
+A stock-out arrives in the operation, not in the call.
 """
 
+import re
 from typing import Final
 
 import requests
@@ -16,32 +16,51 @@ from providers.errors import (
     InvalidError,
     ProviderError,
     QuotaError,
+    Row,
+    Said,
+    Scope,
     ShortageError,
     ThrottledError,
-    UnreachableError,
+    by_table,
+    seconds_of,
 )
 
-TYPES: Final[dict[str, type[ProviderError]]] = {
-    "IAM_PERMISSION_DENIED": DeniedError,
-    "accessNotConfigured": DeniedError,
-    "authError": DeniedError,
-    "billingNotEnabled": DeniedError,
-    "forbidden": DeniedError,
-    "RESOURCE_OPERATION_RATE_EXCEEDED": ThrottledError,
-    "rateLimitExceeded": ThrottledError,
-    "userRateLimitExceeded": ThrottledError,
-    "QUOTA_EXCEEDED": QuotaError,
-    "quotaExceeded": QuotaError,
-    "UNSUPPORTED_OPERATION": ShortageError,
-    "ZONE_RESOURCE_POOL_EXHAUSTED": ShortageError,
-    "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": ShortageError,
-    "insufficientCapacity": ShortageError,
-    "badRequest": InvalidError,
-    "invalid": InvalidError,
-    "invalidParameter": InvalidError,
-    "required": InvalidError,
-    "resourceNotFound": InvalidError,
-    "RESOURCE_NOT_FOUND": InvalidError,
+CREATING: Final = "Compute Engine documentation, Troubleshooting creating and updating VMs"
+RESOURCES: Final = "Compute Engine documentation, Troubleshooting resource availability errors"
+RATES: Final = "Compute Engine documentation, API rate limits and errors of operations"
+REASONS: Final = "Google Cloud APIs, Standard error responses: reasons"
+SEEN: Final = "a public log of failed launches, 2026"
+
+TABLE: Final[dict[str, Row]] = {
+    "IAM_PERMISSION_DENIED": Row(DeniedError, REASONS),
+    "SERVICE_DISABLED": Row(DeniedError, REASONS),
+    "accessNotConfigured": Row(DeniedError, REASONS),
+    "authError": Row(DeniedError, REASONS),
+    "billingNotEnabled": Row(DeniedError, REASONS),
+    "forbidden": Row(DeniedError, REASONS),
+    "required": Row(DeniedError, REASONS),
+    "CONCURRENT_OPERATIONS_QUOTA_EXCEEDED": Row(ThrottledError, RATES),
+    "RATE_LIMIT_EXCEEDED": Row(ThrottledError, RATES),
+    "RESOURCE_OPERATION_RATE_EXCEEDED": Row(ThrottledError, RATES),
+    "rateLimitExceeded": Row(ThrottledError, RATES),
+    "userRateLimitExceeded": Row(ThrottledError, RATES),
+    "QUOTA_EXCEEDED": Row(QuotaError, RESOURCES),
+    "limitExceeded": Row(QuotaError, REASONS),
+    "quotaExceeded": Row(QuotaError, RESOURCES),
+    "UNSUPPORTED_OPERATION": Row(ShortageError, RESOURCES),
+    "ZONE_RESOURCE_POOL_EXHAUSTED": Row(ShortageError, RESOURCES),
+    "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": Row(ShortageError, RESOURCES),
+    "insufficientCapacity": Row(ShortageError, RESOURCES),
+    "not offered": Row(ShortageError, SEEN),
+    "resourceExhausted": Row(ShortageError, RESOURCES),
+    "IP_SPACE_EXHAUSTED": Row(ShortageError, CREATING, Scope.MARKET_IN_REGION),
+    "INVALID_FIELD_VALUE": Row(InvalidError, CREATING),
+    "INVALID_USAGE": Row(InvalidError, CREATING),
+    "RESOURCE_NOT_FOUND": Row(InvalidError, CREATING),
+    "badRequest": Row(InvalidError, REASONS),
+    "invalid": Row(InvalidError, REASONS),
+    "invalidParameter": Row(InvalidError, REASONS),
+    "resourceNotFound": Row(InvalidError, REASONS),
 }
 
 FAMILIES: Final = (GoogleAPICallError, RetryError, GoogleAuthError, requests.exceptions.RequestException, ParseError)
@@ -49,6 +68,8 @@ FAMILIES: Final = (GoogleAPICallError, RetryError, GoogleAuthError, requests.exc
 
 ALREADY_EXISTS: Final = "alreadyExists"
 NOT_FOUND: Final = "notFound"
+NOT_OFFERED: Final = re.compile(r"cannot be used by .* machine type|machine type .* is not available in zone")
+"""Of this machine type alone, though the code says that the request is wrong."""
 
 
 def code_of(error: Exception) -> str:
@@ -64,9 +85,13 @@ def translated(error: Exception, operation: str) -> ProviderError:
     code = code_of(error)
     if isinstance(error, GoogleAuthError):
         return DeniedError("gcp", operation, code, str(error))
-    return refusal(code, str(error), operation)
+    response = getattr(error, "response", None)
+    wait = seconds_of(response.headers.get("Retry-After")) if isinstance(response, requests.Response) else None
+    return refusal(code, str(error), operation, wait)
 
 
-def refusal(code: str, message: str, operation: str) -> ProviderError:
+def refusal(code: str, message: str, operation: str, retry_after_s: float | None = None) -> ProviderError:
     """Return our error for a code, of a call or of an operation."""
-    return TYPES.get(code, UnreachableError)("gcp", operation, code, message)
+    if TABLE.get(code, Row(ShortageError, "")).kind is InvalidError and NOT_OFFERED.search(message):
+        return by_table(Said("gcp", operation, "not offered", f"{code}: {message}"), TABLE)
+    return by_table(Said("gcp", operation, code, message, retry_after_s), TABLE)

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
-from providers.errors import InvalidError
+from providers.errors import InvalidError, ProviderError
 from providers.everywhere import without_repeats
-from providers.gcp.api import GcpApi
+from providers.gcp.api import EVERYWHERE, GcpApi
 from providers.gcp.catalog import machine_of, offers_of, quota_of, region_of_zone
-from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, code_of, refusal, translated
+from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.prices import PriceList
 from providers.settings import GcpSettings
+from providers.throttle import governor_of
+from state.clock import Clock
 from state.model.catalog import Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState
@@ -32,17 +34,21 @@ STATES: Final = {
 }
 """GCE's TERMINATED means stopped: the machine is still there and its disk costs, so it counts as one to be ended."""
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 class Gcp:
     """Compute Engine in the regions of the settings."""
 
     name = ProviderName("gcp")
 
-    def __init__(self, settings: GcpSettings, prices: Callable[[], PriceList]) -> None:
+    def __init__(self, settings: GcpSettings, prices: Callable[[], PriceList], clock: Clock) -> None:
         """Make clients; nothing is called yet."""
         self._settings = settings
         self._prices = prices
-        self._api = GcpApi(settings)
+        self._governor = governor_of(settings, clock)
+        self._api = GcpApi(settings, self._governor)
         self._regions = tuple(region_id("gcp", name) for name in settings.regions)
 
     @property
@@ -52,20 +58,27 @@ class Gcp:
 
     def offers(self) -> Sighting[Offer]:
         """Return the GPU types, and those for heads, of every zone."""
+        return self._look(self._offers)
+
+    def _offers(self) -> Sighting[Offer]:
         offers: list[Offer] = []
         blind: dict[RegionId, str] = {}
-        try:
-            prices, sold = self._prices(), set(self._api.accelerator_types())
-            for zone, types, answered in self._api.machine_types():
-                if self._note_silence(zone, answered, blind):
-                    continue
-                for described in types:
-                    machine = machine_of(described)
-                    if machine is not None and self._is_of_use(described, zone, sold):
-                        offers += offers_of(zone, described.name, machine, prices)
-        except FAMILIES as error:
-            return self._all_blind(error)
+        prices, sold = self._prices(), set(self._api.accelerator_types())
+        for zone, types, answered in self._api.machine_types():
+            if self._note_silence(zone, answered, blind):
+                continue
+            for described in types:
+                machine = machine_of(described)
+                if machine is not None and self._is_of_use(described, zone, sold):
+                    offers += offers_of(zone, described.name, machine, prices)
         return Sighting(tuple(o for o in offers if o.key.region not in blind), blind)
+
+    def _look(self, look: Callable[[], Sighting[Item]]) -> Sighting[Item]:
+        """Return what a look at every zone sees; one that fails is blind everywhere."""
+        try:
+            return self._governor.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "look"))
+        except ProviderError as error:
+            return Sighting((), dict.fromkeys(self._regions, str(error)))
 
     def _is_of_use(self, described: Any, zone: str, sold: set[tuple[str, str]]) -> bool:  # noqa: ANN401
         """Return whether a machine type serves a cell: its GPUs are sold in the zone, or it is fit for a head."""
@@ -76,22 +89,22 @@ class Gcp:
 
     def quotas(self) -> Sighting[Quota]:
         """Return the GPU quotas of every region."""
-        try:
-            told = [quota_of(*quota) for quota in self._api.region_quotas()]
-        except FAMILIES as error:
-            return self._all_blind(error)
+        return self._look(self._quotas)
+
+    def _quotas(self) -> Sighting[Quota]:
+        told = [quota_of(*quota) for quota in self._api.region_quotas()]
         return Sighting(tuple(quota for quota in told if quota is not None and quota.region in self._regions))
 
     def instances(self, owner: str) -> Sighting[CloudInstance]:
         """Return the machines of *owner* in every zone."""
+        return self._look(lambda: self._machines(owner))
+
+    def _machines(self, owner: str) -> Sighting[CloudInstance]:
         seen: list[CloudInstance] = []
         blind: dict[RegionId, str] = {}
-        try:
-            for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
-                if not self._note_silence(zone, answered, blind):
-                    seen += [_seen(zone, described) for described in instances]
-        except FAMILIES as error:
-            return self._all_blind(error)
+        for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
+            if not self._note_silence(zone, answered, blind):
+                seen += [_seen(zone, described) for described in instances]
         return Sighting(tuple(s for s in without_repeats(seen) if s.key.region not in blind), blind)
 
     def _note_silence(self, zone: str, answered: bool, blind: dict[RegionId, str]) -> bool:  # noqa: FBT001
@@ -103,22 +116,21 @@ class Gcp:
             blind[region] = f"{zone} did not answer"
         return not answered
 
-    def _all_blind(self, error: Exception) -> Sighting[Any]:
-        reason = str(translated(error, "look"))
-        return Sighting((), dict.fromkeys(self._regions, reason))
-
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, under its id as name and request id."""
         key = order.key
         try:
-            fault = self._api.insert(key.zone, self._body(order))
-        except FAMILIES as error:
-            if code_of(error) == ALREADY_EXISTS:
+            fault = self._act(key, lambda: self._api.insert(key.zone, self._body(order)), "launch")
+        except ProviderError as error:
+            if error.code == ALREADY_EXISTS:
                 return self._adopted(order)
-            raise translated(error, "launch") from error
+            raise
         if fault is not None:
             raise refusal(*fault, "launch")
         return CloudInstance(order.instance_id, order.instance_id, key, CloudState.PENDING, order.private_address, None)
+
+    def _act(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
+        return self._governor.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
 
     def _adopted(self, order: LaunchOrder) -> CloudInstance:
         """Return the machine that has our name already, if it is ours."""
@@ -169,10 +181,10 @@ class Gcp:
         """Ask for the end of one machine; its name is its id."""
         del cloud_id
         try:
-            self._api.delete(key.zone, instance_id)
-        except FAMILIES as error:
-            if code_of(error) != NOT_FOUND:
-                raise translated(error, "terminate") from error
+            self._act(key, lambda: self._api.delete(key.zone, instance_id), "terminate")
+        except ProviderError as error:
+            if error.code != NOT_FOUND:
+                raise
 
 
 def _seen(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  the SDK's message

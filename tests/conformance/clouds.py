@@ -14,6 +14,7 @@ from providers.emulator.scene import CATALOG
 from providers.gcp.machines import Gcp
 from providers.prices import load_prices
 from providers.settings import AwsSettings, AzureSettings, GcpSettings
+from state.clock import SystemClock
 from tests.builders import NOON
 
 
@@ -63,9 +64,9 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
         yield Clouds(
             clouds,
             {
-                "aws": Aws(aws, lambda: prices, lambda: owner),
-                "gcp": Gcp(gcp, lambda: prices),
-                "azure": Azure(azure, lambda: prices),
+                "aws": Aws(aws, lambda: prices, lambda: owner, SystemClock()),
+                "gcp": Gcp(gcp, lambda: prices, SystemClock()),
+                "azure": Azure(azure, lambda: prices, SystemClock()),
             },
             asdict(at),
         )

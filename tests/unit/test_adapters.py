@@ -12,7 +12,18 @@ from google.auth.exceptions import DefaultCredentialsError
 from providers.aws import errors as aws
 from providers.aws.catalog import family_of, machine_of, quotas_of
 from providers.azure import errors as azure
-from providers.errors import DeniedError, ProviderError, QuotaError, RefusedError, ThrottledError, UnreachableError
+from providers.errors import (
+    DeniedError,
+    InvalidError,
+    ProviderError,
+    QuotaError,
+    RefusedError,
+    Row,
+    Scope,
+    ShortageError,
+    ThrottledError,
+    UnreachableError,
+)
 from providers.gcp import errors as gcp
 from providers.gpus import aws_gpu, azure_gpu
 from providers.prices import is_believable
@@ -24,7 +35,17 @@ def aws_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "words"}}, "RunInstances")
 
 
-@pytest.mark.parametrize(("code", "kind"), sorted(aws.TYPES.items()))
+def rows(table: dict[str, Row]) -> list[tuple[str, type[ProviderError]]]:
+    return [(code, row.kind) for code, row in sorted(table.items())]
+
+
+@pytest.mark.parametrize("table", [aws.TABLE, gcp.TABLE, azure.TABLE], ids=["aws", "gcp", "azure"])
+def test_every_row_cites_its_source_and_none_is_uncertain(table: dict[str, Row]) -> None:
+    assert all(row.source for row in table.values())
+    assert not any(issubclass(row.kind, UnreachableError) for row in table.values())
+
+
+@pytest.mark.parametrize(("code", "kind"), rows(aws.TABLE))
 def test_every_ec2_code_of_the_table_becomes_its_error(code: str, kind: type[ProviderError]) -> None:
     error = aws.translated(aws_error(code), "launch")
 
@@ -56,7 +77,7 @@ def test_missing_credentials_are_denied_not_silence() -> None:
     assert isinstance(azure.translated(ClientAuthenticationError("x"), "look"), DeniedError)
 
 
-@pytest.mark.parametrize(("code", "kind"), sorted(gcp.TYPES.items()))
+@pytest.mark.parametrize(("code", "kind"), rows(gcp.TABLE))
 def test_every_gce_code_of_the_table_becomes_its_error(code: str, kind: type[ProviderError]) -> None:
     assert type(gcp.refusal(code, "words", "launch")) is kind
 
@@ -68,14 +89,14 @@ def test_gce_says_two_things_with_403(reason: str, kind: type[ProviderError]) ->
     assert type(gcp.translated(error, "launch")) is kind
 
 
-def azure_error(code: str, status: int) -> HttpResponseError:
-    error = HttpResponseError(message="words")
+def azure_error(code: str, status: int, words: str = "words") -> HttpResponseError:
+    error = HttpResponseError(message=words)
     error.status_code = status
     error.error = type("E", (), {"code": code})()
     return error
 
 
-@pytest.mark.parametrize(("code", "kind"), sorted(azure.TYPES.items()))
+@pytest.mark.parametrize(("code", "kind"), rows(azure.TABLE))
 @pytest.mark.parametrize("status", [200, 409])
 def test_azure_is_told_by_code_never_by_status(code: str, kind: type[ProviderError], status: int) -> None:
     assert type(azure.translated(azure_error(code, status), "launch")) is kind
@@ -151,3 +172,90 @@ def test_aws_gpus_are_told_apart_by_memory() -> None:
 @pytest.mark.parametrize(("usd", "gpus", "expected"), [(0, 1, False), (2, 1, True), (600, 8, False), (0.1, 0, True)])
 def test_prices_out_of_bounds_are_not_believed(usd: float, gpus: int, expected: bool) -> None:  # noqa: FBT001
     assert is_believable(usd, gpus) is expected
+
+
+# Words that real clouds answered to real launches.
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        (
+            "OperationNotAllowed",
+            "exceeding approved Total Regional Cores quota. Current Limit: 65",
+            QuotaError,
+        ),
+        ("OperationNotAllowed", "The VM is being deleted.", InvalidError),
+        ("InvalidParameter", "The requested VM size X is not available in the current region.", ShortageError),
+        ("InvalidParameter", "The requested VM size X is not available to the current subscription.", ShortageError),
+        (
+            "BadRequest",
+            "The VM size 'X' is not supported for creation of VMs.",
+            ShortageError,
+        ),
+        ("BadRequest", "The request is wrong.", InvalidError),
+        ("NicReservedForAnotherVm", "Nic(s) in request is reserved for another Virtual Machine", ThrottledError),
+        ("LocationNotAvailableForResourceGroup", "The provided location is not available", InvalidError),
+    ],
+)
+def test_azure_says_several_things_with_one_code(code: str, words: str, kind: type[ProviderError]) -> None:
+    error = azure.translated(azure_error(code, 400, words), "launch")
+
+    assert type(error) is kind
+    assert error.code == code
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        (
+            "badRequest",
+            "pd-ssd disk type cannot be used by c3-standard-192-metal machine type.",
+            ShortageError,
+        ),
+        ("invalid", "Invalid value for field 'resource.scheduling.onHostMaintenance'", InvalidError),
+    ],
+)
+def test_gce_calls_a_type_that_it_does_not_offer_a_bad_request(
+    code: str, words: str, kind: type[ProviderError]
+) -> None:
+    assert type(gcp.refusal(code, words, "launch")) is kind
+
+
+def test_ec2_says_where_there_still_is_some() -> None:
+    words = (
+        "We currently do not have sufficient p5.4xlarge capacity in the Availability Zone you requested (us-east-1a). "
+        "You can currently get p5.4xlarge capacity by not specifying an Availability Zone in your request or choosing "
+        "us-east-1b, us-east-1f."
+    )
+
+    error = aws.translated(ClientError({"Error": {"Code": "InsufficientInstanceCapacity", "Message": words}}, "X"), "l")
+
+    assert isinstance(error, ShortageError)
+    assert error.available_in == ("us-east-1b", "us-east-1f")
+    assert error.scope is Scope.OFFER
+
+
+@pytest.mark.parametrize(
+    ("error", "scope"),
+    [
+        (aws.translated(aws_error("InsufficientFreeAddressesInSubnet"), "launch"), Scope.ZONE),
+        (azure.translated(azure_error("SkuNotAvailable", 409), "launch"), Scope.MARKET_IN_REGION),
+        (azure.translated(azure_error("SkuNotAvailable", 409, "not available in zones '1'"), "launch"), Scope.OFFER),
+        (azure.translated(azure_error("ZonalAllocationFailed", 200), "launch"), Scope.OFFER),
+        (gcp.refusal("ZONE_RESOURCE_POOL_EXHAUSTED", "words", "launch"), Scope.OFFER),
+    ],
+    ids=str,
+)
+def test_a_shortage_is_as_wide_as_the_cloud_says(error: ProviderError, scope: Scope) -> None:
+    assert isinstance(error, ShortageError)
+    assert error.scope is scope
+
+
+def test_how_long_to_wait_is_read_from_the_answer() -> None:
+    said = {"Error": {"Code": "RequestLimitExceeded"}, "ResponseMetadata": {"HTTPHeaders": {"retry-after": "7"}}}
+
+    error = aws.translated(ClientError(said, "RunInstances"), "launch")  # type: ignore[arg-type]
+
+    assert isinstance(error, ThrottledError)
+    assert error.retry_after_s == 7
