@@ -5,7 +5,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from state.model.catalog import Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
-from state.model.inventory import CloudInstance, Role
+from state.model.inventory import CloudInstance, Notice, Role
 
 OWNER_TAG: Final = "skerry-owner"
 """Tag or label with the installation's id: machines without it are not ours."""
@@ -60,6 +60,13 @@ class Provider(Protocol):
         """Return every machine tagged with *owner*, terminated ones as long as the cloud lists them.
 
         A region is seen whole or is blind.
+        """
+
+    def notices(self, owner: str) -> Sighting[Notice]:
+        """Return what is announced for machines tagged with *owner*: interruptions, rebalances and maintenance.
+
+        Some clouds tell no more here than that a machine is being taken back already; what only the machine itself
+        is told is not among these.
         """
 
     def launch(self, order: LaunchOrder) -> CloudInstance:

@@ -10,7 +10,7 @@ from providers.base import LaunchOrder, Provider, Sighting
 from state.clock import Clock
 from state.model.catalog import Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
-from state.model.inventory import CloudInstance
+from state.model.inventory import CloudInstance, Notice
 
 OFFERS_MAX_AGE: Final = timedelta(minutes=5)
 QUOTAS_MAX_AGE: Final = timedelta(minutes=5)
@@ -76,6 +76,10 @@ class CachedProvider:
     def instances(self, owner: str) -> Sighting[CloudInstance]:
         """Look afresh."""
         return self._inner.instances(owner)
+
+    def notices(self, owner: str) -> Sighting[Notice]:
+        """Look afresh."""
+        return self._inner.notices(owner)
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine."""

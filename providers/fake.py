@@ -20,7 +20,7 @@ from providers.faults import DONE_FIRST, Fault, FaultBoard, FaultKind
 from state.clock import Clock
 from state.model.catalog import Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
-from state.model.inventory import CloudInstance, CloudState, Role
+from state.model.inventory import CloudInstance, CloudState, Notice, NoticeKind, Role
 
 SAID: Final[dict[FaultKind, type[ProviderError]]] = {
     FaultKind.THROTTLE: ThrottledError,
@@ -59,6 +59,7 @@ class FakeCloud:
         """So many of the next launches happen, but their answers are lost."""
         self.launched: list[InstanceId] = []
         """Every machine that was really started, in order."""
+        self.announced: list[Notice] = []
         self.faults = FaultBoard()
         self.lag = timedelta()
         """How long after its start a machine is not listed."""
@@ -94,10 +95,34 @@ class FakeCloud:
 
         return self._look_at("instances", listed, lambda machine: machine.key.region)
 
+    def notices(self, owner: str) -> Sighting[Notice]:
+        """Return what is announced for the machines of *owner*."""
+
+        def told() -> list[Notice]:
+            living = (m.seen for m in self._machines.values() if m.owner == owner)
+            ids = {seen.instance_id for seen in living if seen.state is not CloudState.TERMINATED}
+            return [notice for notice in self.announced if notice.instance_id in ids]
+
+        return self._look_at("notices", told, lambda notice: notice.region)
+
+    def reclaim(self, instance_id: InstanceId, notice: timedelta) -> None:
+        """Announce that a machine is taken back, and take it back when the notice is over."""
+        with self._lock:
+            at, region = self._clock.now() + notice, self._machines[instance_id].seen.key.region
+            self.announced.append(Notice(instance_id, region, NoticeKind.INTERRUPTION, at))
+
+    def _take_back(self) -> None:
+        """End the machines whose notice is over."""
+        now = self._clock.now()
+        for notice in self.announced:
+            if notice.kind is NoticeKind.INTERRUPTION and notice.at is not None and notice.at <= now:
+                self.end(notice.instance_id, "taken back")
+
     def _look_at(
         self, operation: str, look: Callable[[], list[Item]], region_of: Callable[[Item], RegionId]
     ) -> Sighting[Item]:
         with self._lock:
+            self._take_back()
             blind = {region: "no answer" for region in self.regions if region in self.silent}
             items = look()
             for region in self.regions:
@@ -184,6 +209,7 @@ class FakeCloud:
     def alive(self) -> tuple[tuple[CloudInstance, Role], ...]:
         """Return the machines that exist now, whoever can see them."""
         with self._lock:
+            self._take_back()
             looks = ((self._look(m), m.role) for m in self._machines.values())
             return tuple((seen, role) for seen, role in looks if seen.state is not CloudState.TERMINATED)
 

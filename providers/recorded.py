@@ -10,7 +10,7 @@ from providers.errors import ProviderError
 from state.clock import Clock
 from state.model.catalog import Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
-from state.model.inventory import CloudInstance
+from state.model.inventory import CloudInstance, Notice
 
 PROVIDER_CALL: Final = "provider_call"
 PROVIDER_BLIND: Final = "provider_blind"
@@ -45,6 +45,10 @@ class RecordedProvider:
     def instances(self, owner: str) -> Sighting[CloudInstance]:
         """Return the machines of *owner*."""
         return self._look("instances", lambda: self._inner.instances(owner))
+
+    def notices(self, owner: str) -> Sighting[Notice]:
+        """Return what is announced for machines of *owner*."""
+        return self._look("notices", lambda: self._inner.notices(owner))
 
     def _look(self, operation: str, call: Callable[[], Sighting[Item]]) -> Sighting[Item]:
         start = self._clock.elapsed()

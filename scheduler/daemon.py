@@ -20,6 +20,7 @@ from scheduler.logs import (
     DAEMON_STARTED,
     DAEMON_STOPPED,
     LEASE_HELD,
+    NOTICES_FAILED,
     OBSERVER_ISOLATED,
     PLAN_REFUSED,
     TICK,
@@ -27,13 +28,16 @@ from scheduler.logs import (
 )
 from scheduler.outside import Outside
 from scheduler.tick import tick
+from state.model.history import NOTICE_HEARD, Event
 from state.model.history import PLAN_REFUSED as PLAN_REFUSED_EVENT
-from state.model.history import Event
+from state.model.inventory import Notice
 from state.model.plan import Plan
 from state.store import StoreError
 
 LEASE_TTL: Final = timedelta(seconds=60)
 """Longer than any tick: cloud calls time out well before. Another daemon waits so long after a crash."""
+NOTICES_EVERY_S: Final = 5.0
+"""The shortest notice that a cloud gives is half a minute."""
 WATCH_EVERY_S: Final = 1.0
 """Wake-ups are looked for, and so batched, this often."""
 
@@ -48,6 +52,7 @@ class Daemon:
         self.holder = holder or f"daemon-{os.getpid()}"
         self._stop = threading.Event()
         self._log = structlog.get_logger()
+        self._heard: set[Notice] = set()
 
     def tick_once(self) -> Plan | None:
         """Tick, unless another holds the lease; no error of one tick ends the daemon."""
@@ -83,6 +88,26 @@ class Daemon:
             )
         return plan
 
+    def watch_notices(self) -> None:
+        """Ask what is announced; anything new is noted, and wakes the next tick up."""
+        owner = self._outside.store.installation()
+        for name, provider in sorted(self._outside.providers.items()):
+            try:
+                told = {n for n in provider.notices(owner).items if n not in self._heard}
+                for notice in sorted(told, key=lambda n: n.order):
+                    now = self._outside.clock.now()
+                    event = Event(now, self.holder, NOTICE_HEARD, str(notice.instance_id), str(notice))
+                    self._outside.store.note(event)
+            except StoreError as error:
+                self._log.warning(NOTICES_FAILED, provider=name, reason=str(error))
+                continue
+            except Exception:  # noqa: BLE001  a watcher that dies would hear nothing more; the log has it whole
+                self._log.exception(NOTICES_FAILED, provider=name)
+                continue
+            if told:
+                self._heard |= told
+                self._outside.store.nudge()
+
     def run(self) -> None:
         """Tick until SIGTERM or SIGINT; the tick in progress is finished first."""
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -93,6 +118,14 @@ class Daemon:
             "interval",
             seconds=self._every.total_seconds(),
             next_run_time=self._outside.clock.now(),
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+        scheduler.add_job(
+            self.watch_notices,
+            "interval",
+            seconds=NOTICES_EVERY_S,
             max_instances=1,
             coalesce=True,
             misfire_grace_time=None,

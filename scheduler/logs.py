@@ -12,6 +12,7 @@ SECRETS: Final = frozenset({"authorization", "password", "secret", "token", "sta
 TICK: Final = "tick"
 TICK_FAILED: Final = "tick_failed"
 PLAN_REFUSED: Final = "plan_refused"
+NOTICES_FAILED: Final = "notices_failed"
 LEASE_HELD: Final = "lease_held_by_another"
 OBSERVER_ISOLATED: Final = "observer_isolated"
 DAEMON_STARTED: Final = "daemon_started"

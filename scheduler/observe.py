@@ -36,15 +36,17 @@ def observe(outside: Outside) -> Snapshot:
     with ThreadPoolExecutor(PARALLEL_LOOKS) as pool:
         machines = _ask(pool, outside.providers, lambda p: p.instances(owner))
         offers = _ask(pool, outside.providers, lambda p: p.offers())
+        announced = _ask(pool, outside.providers, lambda p: p.notices(owner))
         quotas = _ask(pool, outside.providers, lambda p: p.quotas())
         cells = [pool.submit(_look, outside, region, known.wanted) for region in _regions_with_head(known)]
         cut_off = {drill.region for drill in known.drills if drill.cuts_off and drill.until > now}
         seen_cells = tuple(_cut(future.result(), cut_off) for future in cells)
         seen = _joined(machines)
+        notices = tuple(sorted(_joined(announced).items, key=lambda notice: notice.order))
         blind = frozenset(seen.blind) | frozenset(cut_off)
         catalogue, limits = _joined(offers), _joined(quotas)
     sights: tuple[CloudInstance, ...] = tuple(s for s in seen.items if s.key.region not in blind)
-    recognised = recognise(known.instances, sights, blind, now)
+    recognised = recognise(known.instances, sights, blind, now, notices)
     signals = _signals(outside, recognised.live, seen_cells, blind)
     return Snapshot(
         taken_at=now,
@@ -55,6 +57,7 @@ def observe(outside: Outside) -> Snapshot:
         instances=recognised.live,
         learned=recognised.learned,
         strays=recognised.strays,
+        notices=notices,
         blind=blind,
         cells=seen_cells,
         health=assess(known.health, signals, now, outside.knobs),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from state.model.ids import InstanceId, RegionId
-from state.model.inventory import CloudInstance, CloudState, Instance, advanced
+from state.model.inventory import CloudInstance, CloudState, Instance, Notice, NoticeKind, advanced
 from state.model.lifecycle import InstanceStatus
 
 REQUESTED_MAX: Final = timedelta(minutes=10)
@@ -17,6 +17,8 @@ ABSENT_MAX: Final = timedelta(minutes=2)
 """How long a running machine may be missing from its region's list before it counts as gone: lists lag."""
 ENDED_ABSENT_MAX: Final = timedelta(seconds=1)
 """The same for one that we ended: the second look without it says so."""
+MAINTENANCE_AHEAD: Final = timedelta(minutes=30)
+"""So long before its host is worked on a machine is replaced: longer than a machine takes to start and load."""
 
 _S = InstanceStatus
 
@@ -31,7 +33,11 @@ class Recognised:
 
 
 def recognise(
-    held: tuple[Instance, ...], seen: tuple[CloudInstance, ...], blind: frozenset[RegionId], now: datetime
+    held: tuple[Instance, ...],
+    seen: tuple[CloudInstance, ...],
+    blind: frozenset[RegionId],
+    now: datetime,
+    notices: tuple[Notice, ...] = (),
 ) -> Recognised:
     """Return *held*, brought up to date by *seen*.
 
@@ -40,11 +46,14 @@ def recognise(
         seen: Machines with our tag, from regions that answered.
         blind: Regions that did not.
         now: When the look was taken.
+        notices: What is announced. A machine that is about to end counts as ending, so that another takes its place.
     """
     by_id: dict[InstanceId, CloudInstance] = {}
     for sight in sorted(seen, key=lambda s: s.state is not CloudState.TERMINATED):
         by_id[sight.instance_id] = sight
+    doomed = {n.instance_id: n for n in sorted(notices, key=lambda n: n.order, reverse=True) if is_doom(n, now)}
     current = [_updated(instance, by_id.get(instance.id), instance.region in blind, now) for instance in held]
+    current = [_warned(instance, doomed.get(instance.id)) for instance in current]
     known = {instance.id for instance in held}
     strays = tuple(s for s in by_id.values() if s.instance_id not in known and s.state is not CloudState.TERMINATED)
     return Recognised(
@@ -52,6 +61,20 @@ def recognise(
         learned=tuple(new for new, old in zip(current, held, strict=True) if new != old),
         strays=tuple(sorted(strays, key=lambda s: s.instance_id)),
     )
+
+
+def is_doom(notice: Notice, now: datetime) -> bool:
+    """Return whether a machine is not to be counted on any more: a recommendation alone is no reason to move."""
+    if notice.kind is NoticeKind.REBALANCE:
+        return False
+    is_soon = notice.at is None or notice.at - now <= MAINTENANCE_AHEAD
+    return notice.kind is NoticeKind.INTERRUPTION or is_soon
+
+
+def _warned(instance: Instance, notice: Notice | None) -> Instance:
+    if notice is None or instance.status not in {_S.REQUESTED, _S.RUNNING}:
+        return instance
+    return advanced(instance, _S.TERMINATING, str(notice))
 
 
 def _updated(instance: Instance, seen: CloudInstance | None, is_blind: bool, now: datetime) -> Instance:  # noqa: FBT001

@@ -61,6 +61,23 @@ class AwsApi:
             for reservation in page["Reservations"]:
                 yield from reservation["Instances"]
 
+    def spot_requests(self, tag: str, value: str, codes: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield the spot requests with a tag whose status is among *codes*."""
+        filters = [{"Name": f"tag:{tag}", "Values": [value]}, {"Name": "status-code", "Values": codes}]
+        pages = self._ec2.get_paginator("describe_spot_instance_requests").paginate(Filters=filters)
+        for page in pages:
+            yield from page["SpotInstanceRequests"]
+
+    def scheduled_events(self, codes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (instance id, event) of scheduled events whose code is among *codes*."""
+        pages = self._ec2.get_paginator("describe_instance_status").paginate(
+            Filters=[{"Name": "event.code", "Values": codes}]
+        )
+        for page in pages:
+            for status in page["InstanceStatuses"]:
+                for event in status.get("Events", []):
+                    yield status["InstanceId"], event
+
     def quotas(self) -> Iterator[tuple[str, float]]:
         """Yield (name, limit) of EC2's quotas."""
         for page in self._quotas.get_paginator("list_service_quotas").paginate(ServiceCode="ec2"):

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 from providers.aws.api import AwsApi
 from providers.aws.catalog import machine_of, offers_of, quotas_of
 from providers.aws.errors import FAMILIES, GONE, code_of, translated
+from providers.aws.notices import EVENTS, INTERRUPTIONS, interruption_of, is_over, maintenance_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
 from providers.everywhere import look_everywhere, without_repeats
 from providers.prices import PriceList
@@ -14,7 +15,7 @@ from providers.throttle import governor_of
 from state.clock import Clock
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
-from state.model.inventory import CloudInstance, CloudState
+from state.model.inventory import CloudInstance, CloudState, Notice
 
 STATES: Final = {
     "pending": CloudState.PENDING,
@@ -61,6 +62,21 @@ class Aws:
     def instances(self, owner: str) -> Sighting[CloudInstance]:
         """Return the machines of *owner* in every region."""
         return self._everywhere(lambda region: self._instances_in(region, owner))
+
+    def notices(self, owner: str) -> Sighting[Notice]:
+        """Return interruptions, rebalance recommendations and scheduled events of every region."""
+        return self._everywhere(lambda region: self._notices_in(region, owner))
+
+    def _notices_in(self, region: RegionId, owner: str) -> list[Notice]:
+        api = self._apis[region]
+        found = [
+            interruption_of(region, request) for request in api.spot_requests(OWNER_TAG, owner, sorted(INTERRUPTIONS))
+        ]
+        events = [(cloud_id, event) for cloud_id, event in api.scheduled_events(sorted(EVENTS)) if not is_over(event)]
+        if events:
+            ours = {seen.cloud_id: seen.instance_id for seen in self._instances_in(region, owner)}
+            found += [maintenance_of(region, ours[c], event) for c, event in events if c in ours]
+        return found
 
     def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
         return look_everywhere(self.regions, look, self._governor, FAMILIES, lambda error: translated(error, "look"))
@@ -123,6 +139,7 @@ class Aws:
             "TagSpecifications": [
                 {"ResourceType": "instance", "Tags": tag_list},
                 {"ResourceType": "volume", "Tags": tag_list},
+                {"ResourceType": "network-interface", "Tags": tag_list},
             ],
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
             "InstanceInitiatedShutdownBehavior": "terminate",
@@ -149,6 +166,7 @@ class Aws:
         if key.market is Market.SPOT:
             # One-time, ended when interrupted: a stopped machine would come back unasked.
             spot = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
+            request["TagSpecifications"].append({"ResourceType": "spot-instances-request", "Tags": tag_list})
             request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": spot}
         return request
 

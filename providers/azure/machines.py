@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 from providers.azure.api import AzureApi
 from providers.azure.catalog import machine_of, offers_of, quotas_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
+from providers.azure.notices import notice_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
 from providers.errors import InvalidError, ProviderError
 from providers.everywhere import look_everywhere, without_repeats
@@ -16,7 +17,7 @@ from providers.throttle import governor_of
 from state.clock import Clock
 from state.model.catalog import Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
-from state.model.inventory import CloudInstance, CloudState, Role
+from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
 STATES: Final = {
     "Creating": CloudState.PENDING,
@@ -64,6 +65,14 @@ class Azure:
     def instances(self, owner: str) -> Sighting[CloudInstance]:
         """Return the machines of *owner* in every region."""
         return self._everywhere(lambda region: self._instances_in(region, owner))
+
+    def notices(self, owner: str) -> Sighting[Notice]:
+        """Return the announced maintenance of every region; an eviction is told to the machine alone."""
+        return self._everywhere(lambda region: self._notices_in(region, owner))
+
+    def _notices_in(self, region: RegionId, owner: str) -> list[Notice]:
+        found = (vm for vm in self._api.statuses(region_name(region)) if (vm.tags or {}).get(OWNER_TAG, owner) == owner)
+        return [notice for vm in found if (notice := notice_of(region, vm)) is not None]
 
     def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
         return look_everywhere(self._regions, look, self._governor, FAMILIES, lambda error: translated(error, "look"))

@@ -95,6 +95,8 @@ class Arm:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if VM_PATH.search(path):
             return {"PUT": "launch", "DELETE": "terminate"}.get(method, "")
+        if "statusOnly=true" in environ.get("QUERY_STRING", ""):
+            return "notices"
         return next((operation for end, operation in OPERATION_OF.items() if path.endswith(end)), "")
 
     def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
@@ -296,7 +298,7 @@ def _vm(state: _State, subscription: str, name: str) -> dict[str, Any]:
     properties |= {"provisioningState": provisioning, "vmId": name}
     if machine is not None:
         properties["timeCreated"] = machine.started_at.isoformat()
-        begins = machine.reclaim_at or machine.maintenance_at
+        begins = machine.maintenance_at  # an eviction is told to the machine alone
         if begins is not None and request.args.get("statusOnly") == "true":
             window = {
                 "preMaintenanceWindowStartTime": begins.isoformat(),

@@ -8,11 +8,11 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from providers.emulator.middleware import Application, Environ, StartResponse, form_of
-from providers.emulator.world import CloudWorld, OutOfStockError, Rented, Reservation
+from providers.emulator.world import NOTICE, CloudWorld, OutOfStockError, Rented, Reservation
 from state.model.ids import RegionId, region_id
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
@@ -257,7 +257,7 @@ class Ec2:
                     "InstanceId": cloud_id,
                     "SpotInstanceRequestId": f"sir-{cloud_id[-8:]}",
                     "State": "active",
-                    "Status": {"Code": status, "Message": "", "UpdateTime": (machine.reclaim_at or machine.started_at)},
+                    "Status": {"Code": status, "Message": "", "UpdateTime": _marked_at(machine)},
                     "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
                     "Type": "one-time",
                 }
@@ -320,6 +320,11 @@ class Ec2:
             machine = self._world.rented.get(self._names.get(instance.id, ""))
             if machine is not None and self._world.seems_ended(machine) and instance.state != "terminated":
                 instance.terminate()
+
+
+def _marked_at(machine: Rented) -> datetime:
+    """Return when a spot request got its status."""
+    return machine.started_at if machine.reclaim_at is None else machine.reclaim_at - NOTICE["aws"]
 
 
 def _as_method(bound: Callable[[Any], Any]) -> Callable[[Any], Any]:

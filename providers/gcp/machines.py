@@ -10,13 +10,14 @@ from providers.everywhere import without_repeats
 from providers.gcp.api import EVERYWHERE, GcpApi
 from providers.gcp.catalog import machine_of, offers_of, quota_of, region_of_zone
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
+from providers.gcp.notices import notice_of
 from providers.prices import PriceList
 from providers.settings import GcpSettings
 from providers.throttle import governor_of
 from state.clock import Clock
 from state.model.catalog import Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
-from state.model.inventory import CloudInstance, CloudState
+from state.model.inventory import CloudInstance, CloudState, Notice
 
 STATES: Final = {
     "PROVISIONING": CloudState.PENDING,
@@ -106,6 +107,22 @@ class Gcp:
             if not self._note_silence(zone, answered, blind):
                 seen += [_seen(zone, described) for described in instances]
         return Sighting(tuple(s for s in without_repeats(seen) if s.key.region not in blind), blind)
+
+    def notices(self, owner: str) -> Sighting[Notice]:
+        """Return the preemptions and maintenance of every zone.
+
+        Compute Engine tells a preemption ahead to the machine alone; here it shows as the machine stopping.
+        """
+
+        def look() -> Sighting[Notice]:
+            found: list[Notice] = []
+            blind: dict[RegionId, str] = {}
+            for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
+                if not self._note_silence(zone, answered, blind):
+                    found += [n for described in instances if (n := notice_of(zone, described)) is not None]
+            return Sighting(tuple(n for n in found if n.region not in blind), blind)
+
+        return self._look(look)
 
     def _note_silence(self, zone: str, answered: bool, blind: dict[RegionId, str]) -> bool:  # noqa: FBT001
         """Return whether to pass over a zone: it is not ours to use, or its region did not answer whole."""

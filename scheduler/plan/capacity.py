@@ -14,7 +14,7 @@ from scheduler.solve.groups import is_excluded, untouchable
 from state.model.catalog import OfferKey
 from state.model.health import HealthState
 from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId, derive_id
-from state.model.inventory import CloudInstance, Instance, Role, advanced
+from state.model.inventory import CloudInstance, Instance, Notice, Role, advanced
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import Drain, Launch, MachineCount, Placement, Snapshot, Terminate
 from state.model.serving import NodeStatus
@@ -268,11 +268,26 @@ def _unrest(region: RegionId, snapshot: Snapshot, ready: Readiness, changes: Cap
 
 def _end_again(snapshot: Snapshot, changes: CapacityChanges) -> None:
     """Repeat each end until the cloud says that it came; it is never assumed."""
+    announced = {notice.instance_id: notice for notice in snapshot.notices}
     for instance in snapshot.instances:
-        if instance.status is _S.TERMINATING and instance.region not in snapshot.blind:
+        if instance.status is not _S.TERMINATING or instance.region in snapshot.blind:
+            continue
+        notice = announced.get(instance.id)
+        if notice is not None and notice.at is not None and notice.at > snapshot.taken_at:
+            _use_notice(instance, notice, snapshot, changes)
+        else:
             changes.terminations.append(
                 Terminate(instance.id, instance.key, instance.cloud_id, instance.reason or "ending")
             )
+
+
+def _use_notice(instance: Instance, notice: Notice, snapshot: Snapshot, changes: CapacityChanges) -> None:
+    """Move the replicas of a machine that will be taken away, and end it once it carries none."""
+    node, cell = _node(snapshot, instance), snapshot.cell(instance.region)
+    if node is not None and node.replicas and cell is not None and cell.answered:
+        changes.drains.append(Drain(instance.id, instance.region, node.node_id, str(notice)))
+        return
+    changes.terminations.append(Terminate(instance.id, instance.key, instance.cloud_id, str(notice)))
 
 
 def _end_strays(snapshot: Snapshot, changes: CapacityChanges) -> None:

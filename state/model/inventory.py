@@ -40,6 +40,39 @@ class CloudInstance:
     """Why it ended, where the cloud says."""
 
 
+class NoticeKind(StrEnum):
+    """What a cloud says is going to happen to a machine."""
+
+    INTERRUPTION = "interruption"
+    """A spot machine is taken back."""
+    REBALANCE = "rebalance"
+    """A spot machine is likelier than usual to be taken back."""
+    MAINTENANCE = "maintenance"
+    """The machine's host will be worked on, and the machine stopped or restarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that is going to happen to one of our machines."""
+
+    instance_id: InstanceId
+    region: RegionId
+    kind: NoticeKind
+    at: datetime | None = None
+    """When it happens; None: the cloud does not say, so at any moment."""
+    detail: str = ""
+
+    @property
+    def order(self) -> tuple[str, str, str, str]:
+        """What notices are sorted by."""
+        return (self.instance_id, self.kind, "" if self.at is None else self.at.isoformat(), self.detail)
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        when = "at any moment" if self.at is None else f"at {self.at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.kind} announced, {when}{f': {self.detail}' if self.detail else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """A machine that we hold, asked for, or held."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from state.model.catalog import Machine, Offer, OfferKey, Quota, Shortage
 from state.model.health import RegionHealth
 from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId
-from state.model.inventory import CloudInstance, Instance, Role
+from state.model.inventory import CloudInstance, Instance, Notice, Role
 from state.model.serving import CellStatus, RoutingTable
 from state.model.spec import CapacitySpec, FateDomain
 from state.model.units import Usd
@@ -73,6 +73,8 @@ class Snapshot:
     """Those that this look changed, live or not."""
     strays: tuple[CloudInstance, ...] = ()
     """Machines with our tag and no live record."""
+    notices: tuple[Notice, ...] = ()
+    """What is announced for our machines."""
     blind: frozenset[RegionId] = frozenset()
     """Regions whose cloud did not answer."""
     cells: tuple[CellStatus, ...] = ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from providers.errors import DeniedError, ProviderError, QuotaError, ShortageErr
 from providers.faults import Fault, FaultBoard, FaultKind
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId, RegionId
-from state.model.inventory import CloudInstance, CloudState, Role
+from state.model.inventory import CloudInstance, CloudState, NoticeKind, Role
 
 OWNER = "sk-owner"
 FIRST, SECOND = "sk-0000000000000000001", "sk-0000000000000000002"
@@ -27,7 +28,7 @@ REFUSALS = (
     (FaultKind.SHORTAGE, ShortageError),
     (FaultKind.QUOTA, QuotaError),
 )
-LOOKS = ("offers", "quotas", "instances")
+LOOKS = ("offers", "quotas", "instances", "notices")
 SCRIPT = "#!/bin/bash\necho hello\n"
 
 
@@ -42,6 +43,7 @@ class Backstage:
         use_up_quota: Callable[[Offer], None],
         faults: FaultBoard,
         lists: Callable[..., None],
+        announce_maintenance: Callable[[InstanceId], datetime],
     ) -> None:
         self.lose = lose
         self.restore = restore
@@ -50,6 +52,7 @@ class Backstage:
         self.faults = faults
         self.lists = lists
         """Keywords: `lag`, `page`, `duplicates`."""
+        self.announce_maintenance = announce_maintenance
 
 
 class ProviderContract:
@@ -188,10 +191,27 @@ class ProviderContract:
 
         assert provider.instances(OWNER).items == ()
 
+    def test_what_is_announced_for_a_machine_is_told_to_its_owner(
+        self, provider: Provider, backstage: Backstage
+    ) -> None:
+        order = self.order(provider)
+        provider.launch(order)
+        assert provider.notices(OWNER).items == ()
+
+        begins = backstage.announce_maintenance(order.instance_id)
+
+        [notice] = provider.notices(OWNER).items
+        assert (notice.instance_id, notice.region) == (order.instance_id, order.key.region)
+        assert notice.kind is NoticeKind.MAINTENANCE
+        assert notice.at is not None
+        assert abs(notice.at - begins) < timedelta(seconds=1)
+
     # The fault matrix: each operation, and everything that may befall it.
 
     def look(self, provider: Provider, operation: str) -> Sighting[Any]:
-        return provider.instances(OWNER) if operation == "instances" else getattr(provider, operation)()
+        look: Any = getattr(provider, operation)
+        seen: Sighting[Any] = look(OWNER) if operation in {"instances", "notices"} else look()
+        return seen
 
     @pytest.mark.parametrize("kind", [*UNDONE, FaultKind.THROTTLE, FaultKind.DENIED], ids=str)
     @pytest.mark.parametrize("operation", LOOKS)
@@ -201,7 +221,8 @@ class ProviderContract:
         provider.launch(self.order(provider))
         provider.offers()
         before = self.look(provider, operation)
-        backstage.faults.add(Fault(kind, operation=operation, seconds=LATE_S))
+        # Some clouds tell notices in the list of machines.
+        backstage.faults.add(Fault(kind, operation="*" if operation == "notices" else operation, seconds=LATE_S))
 
         failed = self.look(provider, operation)
         backstage.faults.clear()

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from providers.fake import FakeCloud
 from state.clock import ManualClock
 from state.model.catalog import Market, Offer, Quota
 from state.model.ids import InstanceId, RegionId
-from state.model.inventory import Role
+from state.model.inventory import CloudState, Notice, NoticeKind, Role
 from tests.builders import NOON, an_offer, with_heads
 from tests.conformance.clouds import Clouds, embedded_clouds
 from tests.conformance.provider_contract import OWNER, Backstage, ProviderContract
@@ -42,7 +42,14 @@ class TestFake(ProviderContract):
         def lists(lag: float = 0, page: int | None = None, *, duplicates: bool = False) -> None:
             provider.lag, provider.page, provider.duplicates = timedelta(seconds=lag), page, duplicates
 
-        return Backstage(provider.lose_region, provider.silent.discard, empty, use_up, provider.faults, lists)
+        def announce(name: InstanceId) -> datetime:
+            at = NOON + timedelta(hours=1)
+            [seen] = [seen for seen, _ in provider.alive() if seen.instance_id == name]
+            provider.announced.append(Notice(name, seen.key.region, NoticeKind.MAINTENANCE, at))
+            return at
+
+        faults = provider.faults
+        return Backstage(provider.lose_region, provider.silent.discard, empty, use_up, faults, lists, announce)
 
 
 class EmbeddedContract(ProviderContract):
@@ -77,7 +84,12 @@ class EmbeddedContract(ProviderContract):
         def lists(lag: float = 0, page: int | None = None, *, duplicates: bool = False) -> None:
             world.lag, world.page, world.duplicates = timedelta(seconds=lag), page, duplicates
 
-        return Backstage(lose, world.restore, empty, use_up, world.faults, lists)
+        def announce(name: InstanceId) -> datetime:
+            begins = world.announce_maintenance(name, timedelta(hours=1))
+            assert begins is not None
+            return begins
+
+        return Backstage(lose, world.restore, empty, use_up, world.faults, lists, announce)
 
 
 @pytest.mark.clouds
@@ -99,6 +111,18 @@ class TestAws(EmbeddedContract):
         assert clouds.embedded.world.alive() == ()
         assert looks < 20
 
+    def test_an_interruption_is_told_two_minutes_ahead(self, provider: Provider, clouds: Clouds) -> None:
+        order = self.order(provider, key=self.gpu_offer(provider, Market.SPOT).key)
+        provider.launch(order)
+
+        at = clouds.embedded.world.reclaim(order.instance_id)
+
+        [notice] = provider.notices(OWNER).items
+        assert (notice.instance_id, notice.kind) == (order.instance_id, NoticeKind.INTERRUPTION)
+        assert notice.at is not None
+        assert at is not None
+        assert abs(notice.at - at) < timedelta(seconds=1)
+
 
 @pytest.mark.clouds
 class TestGcp(EmbeddedContract):
@@ -108,6 +132,16 @@ class TestGcp(EmbeddedContract):
         provider.launch(self.order(provider))
 
         assert any(c.method == "POST" and c.path.endswith("/instances") for c in clouds.embedded.gcp.calls)
+
+    def test_a_preemption_shows_as_the_machine_stopping(self, provider: Provider, clouds: Clouds) -> None:
+        order = self.order(provider, key=self.gpu_offer(provider, Market.SPOT).key)
+        provider.launch(order)
+
+        clouds.embedded.world.reclaim(order.instance_id)
+
+        [notice] = provider.notices(OWNER).items
+        assert (notice.kind, notice.at) == (NoticeKind.INTERRUPTION, None)
+        assert [s.state for s in provider.instances(OWNER).items] == [CloudState.STOPPING]
 
 
 @pytest.mark.clouds

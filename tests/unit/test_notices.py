@@ -1,0 +1,91 @@
+"""What is announced for a machine, from the cloud to the plan: another takes its place before it ends."""
+
+from datetime import timedelta
+
+from scheduler.daemon import Daemon
+from scheduler.recognise import MAINTENANCE_AHEAD, is_doom
+from state.model.history import NOTICE_HEARD
+from state.model.ids import InstanceId, RegionId
+from state.model.inventory import Notice, NoticeKind, Role
+from state.model.lifecycle import InstanceStatus
+from state.model.plan import Drain, Launch, Terminate
+from tests.builders import NOON, a_spec, an_offer, application
+from tests.world import World
+
+MINUTES = timedelta(minutes=1)
+
+
+def a_serving_world() -> tuple[World, InstanceId]:
+    """Return a settled world, and a worker of it."""
+    world = World(an_offer())
+    world.want(a_spec(chat=application()))
+    world.settle()
+    worker = next(i for i in world.store.load().instances if i.role is Role.WORKER)
+    return world, worker.id
+
+
+def test_a_machine_that_is_taken_back_is_replaced_and_drained_while_its_notice_runs() -> None:
+    world, worker = a_serving_world()
+    cloud = next(iter(world.clouds.values()))
+    before = len(world.store.load().instances)
+
+    cloud.reclaim(worker, 2 * MINUTES)
+    plan = world.tick()
+
+    assert [type(action) for action in plan.actions if isinstance(action, Launch | Terminate)] == [Launch]
+    assert [a.instance_id for a in plan.actions if isinstance(a, Drain)] == [worker]
+    [doomed] = [i for i in world.store.load().instances if i.id == worker]
+    assert doomed.status is InstanceStatus.TERMINATING
+    assert "interruption announced, at 2" in doomed.reason
+    world.run(4 * MINUTES)
+    world.settle()
+    assert worker not in {i.id for i in world.store.load().instances}
+    assert len(world.store.load().instances) == before
+
+
+def test_maintenance_is_acted_on_when_it_is_near_and_a_recommendation_is_not() -> None:
+    def notice(kind: NoticeKind, after: timedelta | None) -> Notice:
+        return Notice(InstanceId("sk-1"), RegionId("fake/one"), kind, None if after is None else NOON + after)
+
+    far, near = MAINTENANCE_AHEAD + MINUTES, MAINTENANCE_AHEAD - MINUTES
+    assert is_doom(notice(NoticeKind.INTERRUPTION, None), NOON)
+    assert is_doom(notice(NoticeKind.INTERRUPTION, 2 * MINUTES), NOON)
+    assert is_doom(notice(NoticeKind.MAINTENANCE, near), NOON)
+    assert not is_doom(notice(NoticeKind.MAINTENANCE, far), NOON)
+    assert not is_doom(notice(NoticeKind.REBALANCE, None), NOON)
+
+
+def test_a_new_notice_wakes_the_daemon_once_and_is_on_record() -> None:
+    world, worker = a_serving_world()
+    daemon = Daemon(world.outside, MINUTES, "d")
+    daemon.watch_notices()
+    nudges = world.store.nudges()
+
+    next(iter(world.clouds.values())).reclaim(worker, 2 * MINUTES)
+    daemon.watch_notices()
+    daemon.watch_notices()
+
+    assert world.store.nudges() == nudges + 1
+    heard = [event for event in world.store.events() if event.kind == NOTICE_HEARD]
+    assert [event.subject for event in heard] == [worker]
+
+
+def test_a_cloud_that_breaks_the_watcher_does_not_keep_the_others_unheard() -> None:
+    world, worker = a_serving_world()
+    daemon = Daemon(world.outside, MINUTES, "d")
+
+    class BrokenError(Exception):
+        pass
+
+    def broken(owner: str) -> None:
+        raise BrokenError(owner)
+
+    cloud = next(iter(world.clouds.values()))
+    cloud.reclaim(worker, 2 * MINUTES)
+    kept, cloud.notices = cloud.notices, broken  # type: ignore[method-assign, assignment]
+    daemon.watch_notices()
+    cloud.notices = kept  # type: ignore[method-assign]
+    nudges = world.store.nudges()
+    daemon.watch_notices()
+
+    assert world.store.nudges() == nudges + 1
