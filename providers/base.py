@@ -1,7 +1,7 @@
 """The protocol that every cloud is spoken to through. Adapters translate, nothing more."""
 
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from state.model.catalog import Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
@@ -83,4 +83,16 @@ class Provider(Protocol):
         Raises:
             RefusedError: The cloud will not end it.
             UnreachableError: It may or may not have heard.
+        """
+
+
+@runtime_checkable
+class CanRehearse(Protocol):
+    """A provider whose cloud can say whether a launch would be allowed, without one."""
+
+    def rehearse(self, region: RegionId) -> None:
+        """Ask.
+
+        Raises:
+            ProviderError: It would not be.
         """

@@ -10,7 +10,7 @@ import structlog
 
 from providers.base import Provider
 from providers.cached import CachedProvider
-from providers.prices import PriceList, load_prices
+from providers.prices import Negotiated, PriceList, load_prices, with_negotiated
 from providers.recorded import RecordedProvider
 from providers.settings import ProvidersSettings
 from state.clock import Clock
@@ -21,11 +21,15 @@ PRICES_MISSING: Final = "prices_missing"
 
 
 def build_providers(
-    settings: ProvidersSettings, catalog_dir: Path | None, owner: Callable[[], str], clock: Clock
+    settings: ProvidersSettings,
+    catalog_dir: Path | None,
+    owner: Callable[[], str],
+    clock: Clock,
+    agreed: tuple[Negotiated, ...] = (),
 ) -> dict[ProviderName, Provider]:
     """Return the providers that the settings name, wrapped."""
     names = tuple(name for name in ("aws", "gcp", "azure") if getattr(settings, name) is not None)
-    prices = _Prices(names, catalog_dir, clock)
+    prices = _Prices(names, catalog_dir, clock, agreed)
     built: list[Provider] = []
     if settings.aws is not None:
         from providers.aws.machines import Aws  # noqa: PLC0415  slow SDK
@@ -45,8 +49,10 @@ def build_providers(
 class _Prices:
     """The price list, loaded when it is first asked for, and again when it is old."""
 
-    def __init__(self, names: tuple[str, ...], catalog_dir: Path | None, clock: Clock) -> None:
-        self._names = names
+    def __init__(
+        self, names: tuple[str, ...], catalog_dir: Path | None, clock: Clock, agreed: tuple[Negotiated, ...]
+    ) -> None:
+        self._names, self._agreed = names, agreed
         self._catalog_dir = catalog_dir
         self._clock = clock
         self._lock = threading.Lock()
@@ -58,7 +64,8 @@ class _Prices:
             now = self._clock.now()
             if self._list is None or now - self._loaded_at > PRICES_MAX_AGE:
                 try:
-                    self._list, self._loaded_at = load_prices(self._names, self._catalog_dir, now), now
+                    listed = load_prices(self._names, self._catalog_dir, now)
+                    self._list, self._loaded_at = with_negotiated(listed, self._agreed), now
                 except (OSError, ValueError, KeyError) as error:
                     # Without prices nothing new is bought; what stands is kept, and the next look tries again.
                     structlog.get_logger().error(PRICES_MISSING, reason=f"{type(error).__name__}: {error}")

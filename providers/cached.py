@@ -32,7 +32,7 @@ class CachedProvider:
 
     def __init__(self, inner: Provider, clock: Clock) -> None:
         """Keep nothing yet."""
-        self._inner = inner
+        self.inner = inner
         self._clock = clock
         self._lock = threading.Lock()
         self._offers: _Kept[Offer] = _Kept()
@@ -42,15 +42,15 @@ class CachedProvider:
     @property
     def regions(self) -> tuple[RegionId, ...]:
         """Return the regions of the settings."""
-        return self._inner.regions
+        return self.inner.regions
 
     def offers(self) -> Sighting[Offer]:
         """Return offers at most five minutes old; those of a region that falls silent stay what they were."""
-        return self._fresh(self._offers, self._inner.offers, OFFERS_MAX_AGE, lambda offer: offer.key.region)
+        return self._fresh(self._offers, self.inner.offers, OFFERS_MAX_AGE, lambda offer: offer.key.region)
 
     def quotas(self) -> Sighting[Quota]:
         """Return quotas at most five minutes old."""
-        return self._fresh(self._quotas, self._inner.quotas, QUOTAS_MAX_AGE, lambda quota: quota.region)
+        return self._fresh(self._quotas, self.inner.quotas, QUOTAS_MAX_AGE, lambda quota: quota.region)
 
     def _fresh(
         self,
@@ -75,16 +75,16 @@ class CachedProvider:
 
     def instances(self, owner: str) -> Sighting[CloudInstance]:
         """Look afresh."""
-        return self._inner.instances(owner)
+        return self.inner.instances(owner)
 
     def notices(self, owner: str) -> Sighting[Notice]:
         """Look afresh."""
-        return self._inner.notices(owner)
+        return self.inner.notices(owner)
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine."""
-        return self._inner.launch(order)
+        return self.inner.launch(order)
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """End one machine."""
-        self._inner.terminate(key, instance_id, cloud_id)
+        self.inner.terminate(key, instance_id, cloud_id)

@@ -18,7 +18,7 @@ from providers.errors import (
 from providers.everywhere import without_repeats
 from providers.faults import DONE_FIRST, Fault, FaultBoard, FaultKind
 from state.clock import Clock
-from state.model.catalog import Offer, OfferKey, Quota
+from state.model.catalog import Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, CloudState, Notice, NoticeKind, Role
 
@@ -77,7 +77,11 @@ class FakeCloud:
 
     def offers(self) -> Sighting[Offer]:
         """Return the catalogue, without saying what is left, as real clouds do not."""
-        return self._look_at("offers", lambda: [replace(o, stock=None) for o in self.catalogue], lambda o: o.key.region)
+        return self._look_at("offers", lambda: [self._offered(o) for o in self.catalogue], lambda o: o.key.region)
+
+    def _offered(self, offer: Offer) -> Offer:
+        is_reserved = offer.key.market is Market.RESERVED
+        return replace(offer, stock=self.stock.get(offer.key) if is_reserved else None)
 
     def quotas(self) -> Sighting[Quota]:
         """Return the limits with their use."""

@@ -4,12 +4,13 @@ In production gpuhunt loads its published catalogue; elsewhere it reads a direct
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from state.model.catalog import Market, Price
+from state.model.catalog import Market, Offer, Price
 from state.model.units import Usd
 
 GPU_HOUR_USD: Final = (0.02, 60.0)
@@ -30,6 +31,57 @@ class PriceList:
         """
         found = (self.prices.get((provider, location, instance_type, market)) for location in locations)
         return next((price for price in found if price is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """A price that was agreed upon, for whatever its patterns match; the first one that matches counts."""
+
+    provider: str
+    region: str
+    """A shell pattern of the cloud's own name."""
+    instance_type: str
+    """A shell pattern."""
+    market: Market
+    usd_per_hour: float | None
+    discount: float
+    """Off the list price, where no price is named."""
+    source: str
+
+    def price(self, listed: Price) -> Price:
+        """Return what is paid instead of a list price."""
+        usd = listed.per_hour.dollars * (1 - self.discount) if self.usd_per_hour is None else self.usd_per_hour
+        return Price(Usd.of(round(usd, 6)), f"{self.source}, on {listed.source}", listed.as_of)
+
+    def matches(self, provider: str, location: str, instance_type: str, market: Market) -> bool:
+        """Return whether a price is among those meant; a zone counts as in its region."""
+        is_there = fnmatchcase(location, self.region) or fnmatchcase(location.rpartition("-")[0], self.region)
+        is_meant = fnmatchcase(instance_type, self.instance_type) and market is self.market
+        return provider == self.provider and is_there and is_meant
+
+
+def with_negotiated(prices: PriceList, agreed: tuple[Negotiated, ...]) -> PriceList:
+    """Return a price list in which agreed prices stand for those that they match."""
+
+    def paid(key: tuple[str, str, str, Market], listed: Price) -> Price:
+        found = next((one for one in agreed if one.matches(*key)), None)
+        return listed if found is None else found.price(listed)
+
+    return PriceList({key: paid(key, listed) for key, listed in prices.prices.items()})
+
+
+LIVE_BAND: Final = (0.2, 5.0)
+"""A live spot price outside this multiple of the catalogue's is not believed: a wrong unit, or a gap."""
+
+
+def live_spot(offer: Offer, usd: float | None, source: str, now: datetime) -> Offer:
+    """Return a spot offer at its live price, if that is believable; else at the catalogue's."""
+    if usd is None or offer.key.market is not Market.SPOT or not is_believable(usd, offer.machine.gpus):
+        return offer
+    low, high = LIVE_BAND
+    if not low * offer.price.per_hour.dollars <= usd <= high * offer.price.per_hour.dollars:
+        return offer
+    return replace(offer, price=Price(Usd.of(usd), source, now))
 
 
 def is_believable(usd_per_hour: float, gpus: int) -> bool:

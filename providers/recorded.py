@@ -24,7 +24,7 @@ class RecordedProvider:
 
     def __init__(self, inner: Provider, clock: Clock) -> None:
         """Wrap *inner*."""
-        self._inner = inner
+        self.inner = inner
         self._clock = clock
         self._log = structlog.get_logger().bind(provider=inner.name)
         self.name: ProviderName = inner.name
@@ -32,23 +32,23 @@ class RecordedProvider:
     @property
     def regions(self) -> tuple[RegionId, ...]:
         """Return the regions of the settings."""
-        return self._inner.regions
+        return self.inner.regions
 
     def offers(self) -> Sighting[Offer]:
         """Return the offers."""
-        return self._look("offers", self._inner.offers)
+        return self._look("offers", self.inner.offers)
 
     def quotas(self) -> Sighting[Quota]:
         """Return the quotas."""
-        return self._look("quotas", self._inner.quotas)
+        return self._look("quotas", self.inner.quotas)
 
     def instances(self, owner: str) -> Sighting[CloudInstance]:
         """Return the machines of *owner*."""
-        return self._look("instances", lambda: self._inner.instances(owner))
+        return self._look("instances", lambda: self.inner.instances(owner))
 
     def notices(self, owner: str) -> Sighting[Notice]:
         """Return what is announced for machines of *owner*."""
-        return self._look("notices", lambda: self._inner.notices(owner))
+        return self._look("notices", lambda: self.inner.notices(owner))
 
     def _look(self, operation: str, call: Callable[[], Sighting[Item]]) -> Sighting[Item]:
         start = self._clock.elapsed()
@@ -60,11 +60,11 @@ class RecordedProvider:
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine."""
-        return self._act("launch", order.key, order.instance_id, lambda: self._inner.launch(order))
+        return self._act("launch", order.key, order.instance_id, lambda: self.inner.launch(order))
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """End one machine."""
-        self._act("terminate", key, instance_id, lambda: self._inner.terminate(key, instance_id, cloud_id))
+        self._act("terminate", key, instance_id, lambda: self.inner.terminate(key, instance_id, cloud_id))
 
     def _act(self, operation: str, key: OfferKey, instance_id: InstanceId, call: Callable[[], Result]) -> Result:
         log = self._log.bind(operation=operation, offer=str(key), instance=instance_id)

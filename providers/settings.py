@@ -65,6 +65,9 @@ class AzureSettings(_Model):
     disk_gib: int = 200
     endpoint: str | None = Field(default=None, description="Another endpoint of the Resource Manager.")
     ca_file: str | None = Field(default=None, description="Certificate authority of that endpoint.")
+    prices_url: str = Field(
+        default="https://prices.azure.com/api/retail/prices", description="The retail price API, for spot prices."
+    )
     timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
     pace: PaceSettings = PaceSettings()
 

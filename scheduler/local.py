@@ -269,6 +269,7 @@ def provider_settings(addresses: dict[str, str], scene: tuple[SceneRegion, ...],
             "ssh_public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEembedded",
             "endpoint": addresses["azure"],
             "ca_file": addresses["ca_file"],
+            "prices_url": f"{addresses['azure']}/api/retail/prices",
             "timeout_seconds": timeout,
         },
     }

@@ -76,6 +76,9 @@ class Settings(_Model):
     cells: dict[str, CellModel] = Field(default_factory=dict)
     ray_token_file: str | None = None
     price_catalog: str | None = Field(default=None, description="Folder in gpuhunt's format; none: its published one.")
+    negotiated_prices: str | None = Field(
+        default=None, description="File of prices that were agreed upon; docs/operations.md shows one."
+    )
     latency_table: str | None = Field(
         default=None,
         description="CSV of measured round trips; what it lacks is fitted from the distance.",

@@ -12,6 +12,7 @@ from inference.ray_serve import RayCells
 from providers.build import build_providers
 from scheduler.latency_file import read_latencies
 from scheduler.outside import Outside
+from scheduler.price_file import read_negotiated
 from scheduler.settings import Settings
 from state.clock import Clock, SystemClock
 from state.store import Store
@@ -47,10 +48,11 @@ def open_outside(settings: Settings, store: Store | None = None, clock: Clock | 
         os.environ |= EMBEDDED_CREDENTIALS
     silence_solver()
     catalog = None if settings.price_catalog is None else Path(settings.price_catalog)
+    agreed = () if settings.negotiated_prices is None else read_negotiated(Path(settings.negotiated_prices))
     token_file = Path(settings.ray_token_file or settings.home / "ray-token")
     return Outside(
         store=store,
-        providers=build_providers(settings.providers, catalog, store.installation, clock),
+        providers=build_providers(settings.providers, catalog, store.installation, clock, agreed),
         cell=RayCells(token_file, clock),
         gateway=open_gateway(settings),
         clock=clock,

@@ -5,10 +5,12 @@ sets the pace of every call, pages included.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from providers.settings import AwsSettings
 from providers.throttle import Governor
@@ -78,6 +80,22 @@ class AwsApi:
                 for event in status.get("Events", []):
                     yield status["InstanceId"], event
 
+    def spot_prices(self, instance_types: list[str], now: datetime) -> Iterator[dict[str, Any]]:
+        """Yield the current spot prices of some types, by zone."""
+        pages = self._ec2.get_paginator("describe_spot_price_history").paginate(
+            InstanceTypes=instance_types, ProductDescriptions=["Linux/UNIX"], StartTime=now
+        )
+        for page in pages:
+            yield from page["SpotPriceHistory"]
+
+    def reservations(self) -> Iterator[dict[str, Any]]:
+        """Yield the capacity reservations and Capacity Blocks that are, or will be, in force."""
+        pages = self._ec2.get_paginator("describe_capacity_reservations").paginate(
+            Filters=[{"Name": "state", "Values": ["active", "scheduled"]}]
+        )
+        for page in pages:
+            yield from page["CapacityReservations"]
+
     def quotas(self) -> Iterator[tuple[str, float]]:
         """Yield (name, limit) of EC2's quotas."""
         for page in self._quotas.get_paginator("list_service_quotas").paginate(ServiceCode="ec2"):
@@ -88,6 +106,14 @@ class AwsApi:
         """Start one instance, and return its description."""
         instance: dict[str, Any] = self._ec2.run_instances(**request, MinCount=1, MaxCount=1)["Instances"][0]
         return instance
+
+    def rehearse(self, request: dict[str, Any]) -> None:
+        """Ask whether a start would be allowed; returns if it would."""
+        try:
+            self._ec2.run_instances(**request, MinCount=1, MaxCount=1, DryRun=True)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "DryRunOperation":
+                raise
 
     def terminate(self, cloud_id: str) -> None:
         """Ask for the end of an instance."""

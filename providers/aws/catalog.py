@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from providers.gpus import aws_gpu
 from providers.prices import PriceList
+from providers.reservations import Held
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import RegionId, region_name
 from state.model.inventory import CloudInstance
@@ -59,6 +60,24 @@ def offers_of(
             if price is not None and (machine.gpus or market is Market.ON_DEMAND):
                 offers.append(Offer(OfferKey(region, zone, instance_type, market), machine, price))
     return offers
+
+
+def held_of(reservation: dict[str, Any]) -> Held:
+    """Return a capacity reservation or Capacity Block."""
+    return Held(
+        id=reservation["CapacityReservationId"],
+        zone=reservation["AvailabilityZone"],
+        instance_type=reservation["InstanceType"],
+        free=reservation["AvailableInstanceCount"],
+        valid_from=reservation.get("StartDate"),
+        valid_until=reservation.get("EndDate"),
+    )
+
+
+def newest_spot_prices(history: Iterable[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    """Return the newest price of each (zone, instance type), in US dollars per hour."""
+    ordered = sorted(history, key=lambda row: row["Timestamp"])
+    return {(row["AvailabilityZone"], row["InstanceType"]): float(row["SpotPrice"]) for row in ordered}
 
 
 def quotas_of(

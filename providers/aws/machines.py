@@ -4,18 +4,20 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from providers.aws.api import AwsApi
-from providers.aws.catalog import machine_of, offers_of, quotas_of
+from providers.aws.catalog import held_of, machine_of, newest_spot_prices, offers_of, quotas_of
 from providers.aws.errors import FAMILIES, GONE, code_of, translated
 from providers.aws.notices import EVENTS, INTERRUPTIONS, interruption_of, is_over, maintenance_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
+from providers.errors import ProviderError, ShortageError
 from providers.everywhere import look_everywhere, without_repeats
-from providers.prices import PriceList
+from providers.prices import PriceList, live_spot
+from providers.reservations import chosen, reserved_offers
 from providers.settings import AwsSettings
 from providers.throttle import governor_of
 from state.clock import Clock
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
-from state.model.inventory import CloudInstance, CloudState, Notice
+from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
 STATES: Final = {
     "pending": CloudState.PENDING,
@@ -26,6 +28,8 @@ STATES: Final = {
     "terminated": CloudState.TERMINATED,
 }
 """A stopped machine still costs its disk, so it counts as one to be ended."""
+
+BLOCK: Final = "capacity-block"
 
 Item = TypeVar("Item")
 
@@ -42,6 +46,7 @@ class Aws:
         self._settings = settings
         self._prices = prices
         self._owner = owner
+        self._clock = clock
         self._governor = governor_of(settings, clock)
         self._apis = {region_id("aws", name): AwsApi(settings, name, self._governor) for name in settings.regions}
         self._machines: dict[RegionId, dict[str, Machine]] = {}
@@ -82,14 +87,19 @@ class Aws:
         return look_everywhere(self.regions, look, self._governor, FAMILIES, lambda error: translated(error, "look"))
 
     def _offers_in(self, region: RegionId) -> list[Offer]:
-        offerings = list(self._apis[region].offerings())
-        prices = self._prices()
-        priced = sorted({t for t, _ in offerings if self._is_of_use(t) and self._has_price(prices, region, t)})
-        described = self._apis[region].instance_types(priced)
+        api, prices, now = self._apis[region], self._prices(), self._clock.now()
+        offerings, holdings = list(api.offerings()), [held_of(found) for found in api.reservations()]
+        priced = {t for t, _ in offerings if self._is_of_use(t) and self._has_price(prices, region, t)}
+        described = api.instance_types(sorted(priced | {held.instance_type for held in holdings}))
         machines = {d["InstanceType"]: machine for d in described if (machine := machine_of(d)) is not None}
         fit = {t: m for t, m in machines.items() if m.gpus or t in self._settings.head_types}
         self._machines[region] = fit
-        return offers_of(region, fit, offerings, prices)
+        offers = offers_of(region, fit, offerings, prices)
+        spot = sorted({o.key.instance_type for o in offers if o.key.market is Market.SPOT})
+        live = newest_spot_prices(api.spot_prices(spot, now)) if spot else {}
+        source = "AWS DescribeSpotPriceHistory"
+        offers = [live_spot(o, live.get((o.key.zone, o.key.instance_type)), source, now) for o in offers]
+        return offers + reserved_offers(region, fit, holdings, now)
 
     def _is_of_use(self, instance_type: str) -> bool:
         return instance_type[0] in "gp" or instance_type in self._settings.head_types
@@ -115,11 +125,37 @@ class Aws:
         """Start one machine, under its id as client token."""
         region = order.key.region
 
-        def run() -> dict[str, Any]:
-            return self._apis[region].run(self._request(order))
+        api, act, name = self._apis[region], self._governor.act, region_name(region)
 
-        started = self._governor.act(region_name(region), run, FAMILIES, lambda error: translated(error, "launch"))
-        return _seen(region, started)
+        def run() -> dict[str, Any]:
+            if order.key.market is not Market.RESERVED:
+                return api.run(self._request(order))
+            # One that runs already may have used the reservation up: it must not be told as a shortage.
+            there = (one for one in api.instances(INSTANCE_TAG, order.instance_id) if _is_owned_by(one, order.owner))
+            return next(there, None) or api.run(self._request(order) | self._reservation(order.key))
+
+        return _seen(region, act(name, run, FAMILIES, lambda error: translated(error, "launch")))
+
+    def _reservation(self, key: OfferKey) -> dict[str, Any]:
+        """Return what a request says to be taken from a reservation."""
+        api, now = self._apis[key.region], self._clock.now()
+        found = list(api.reservations())
+        held = chosen((held_of(one) for one in found), key.zone, key.instance_type, now)
+        if held is None:
+            raise ShortageError(self.name, "launch", "ReservationUsedUp", f"no machine of {key} is left")
+        block = any(one["CapacityReservationId"] == held.id and one.get("ReservationType") == BLOCK for one in found)
+        target = {"CapacityReservationTarget": {"CapacityReservationId": held.id}}
+        options = {"InstanceMarketOptions": {"MarketType": BLOCK}} if block else {}
+        return {"CapacityReservationSpecification": target, **options}
+
+    def rehearse(self, region: RegionId) -> None:
+        """Ask EC2 whether a launch would be allowed: DryRun checks permissions and settings, and starts nothing."""
+        api, name = self._apis[region], region_name(region)
+        translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "rehearse")  # noqa: E731
+        zones = self._governor.look(name, lambda: sorted({z for _, z in api.offerings()}), FAMILIES, translate)
+        key = OfferKey(region, zones[0] if zones else "", self._settings.head_types[0], Market.ON_DEMAND)
+        order = LaunchOrder(InstanceId("sk-rehearsal"), key, Role.WORKER, self._owner(), "true", None)
+        self._governor.act(name, lambda: api.rehearse(self._request(order)), FAMILIES, translate)
 
     def _request(self, order: LaunchOrder) -> dict[str, Any]:
         settings, key = self._settings, order.key
@@ -186,9 +222,15 @@ class Aws:
         self._governor.act(region_name(key.region), end, FAMILIES, lambda error: translated(error, "terminate"))
 
 
+def _is_owned_by(described: dict[str, Any], owner: str) -> bool:
+    return any((tag["Key"], tag["Value"]) == (OWNER_TAG, owner) for tag in described.get("Tags", []))
+
+
 def _seen(region: RegionId, described: dict[str, Any]) -> CloudInstance:
     tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
     market = Market.SPOT if described.get("InstanceLifecycle") == "spot" else Market.ON_DEMAND
+    if described.get("CapacityReservationId"):
+        market = Market.RESERVED
     key = OfferKey(region, described["Placement"]["AvailabilityZone"], described["InstanceType"], market)
     return CloudInstance(
         cloud_id=described["InstanceId"],

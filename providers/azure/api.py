@@ -5,9 +5,12 @@ not the default thirty.
 """
 
 import re
+import ssl
 from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import urlencode
 
+import httpx
 from azure.core import MatchConditions
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.identity import DefaultAzureCredential
@@ -17,6 +20,7 @@ from providers.settings import AzureSettings
 from providers.throttle import Governor
 
 EVERYWHERE: Final = "azure"
+RETAIL_VERSION: Final = "2023-01-01-preview"
 LOCATION: Final = re.compile(r"/locations/([a-z0-9]+)|location%20eq%20'([a-z0-9]+)'")
 
 
@@ -50,6 +54,12 @@ class AzureApi:
         common["per_call_policies"] = [_Paced(governor)]
         credential = DefaultAzureCredential(**credential_options)
         self._client: Any = ComputeManagementClient(credential, settings.subscription_id, polling_interval=1, **common)
+        self._governor = governor
+        self._prices_url = settings.prices_url
+        verify: bool | ssl.SSLContext = True
+        if settings.ca_file is not None:
+            verify = ssl.create_default_context(cafile=settings.ca_file)
+        self._http = httpx.Client(timeout=settings.timeout_seconds, verify=verify)
         self._group = settings.resource_group
         self._patience = settings.timeout_seconds
 
@@ -63,6 +73,26 @@ class AzureApi:
         """Yield (quota, limit, used) of a location."""
         for usage in self._client.usage.list(location):
             yield usage.name.value, usage.limit, usage.current_value
+
+    def reservations(self, location: str) -> Iterator[tuple[str, Any]]:
+        """Yield (its group's id, capacity reservation) of a location."""
+        for group in self._client.capacity_reservation_groups.list_by_subscription():
+            if group.location == location:
+                owner = group.id.split("/")[4]
+                for found in self._client.capacity_reservations.list_by_capacity_reservation_group(owner, group.name):
+                    yield group.id, found
+
+    def spot_prices(self, location: str) -> Iterator[tuple[str, float]]:
+        """Yield (size, US dollars per hour) of spot machines with Linux, from the public retail price API."""
+        wanted = f"serviceName eq 'Virtual Machines' and armRegionName eq '{location}' and priceType eq 'Consumption'"
+        url: str | None = f"{self._prices_url}?{urlencode({'api-version': RETAIL_VERSION, '$filter': wanted})}"
+        while url is not None:
+            self._governor.admit(location)
+            answer = self._http.get(url).raise_for_status().json()
+            for item in answer["Items"]:
+                if item["skuName"].endswith(" Spot") and not item["productName"].endswith("Windows"):
+                    yield item["armSkuName"], float(item["retailPrice"])
+            url = answer.get("NextPageLink")
 
     def machines(self, location: str) -> Iterator[Any]:
         """Yield the VMs of a location, in every resource group."""

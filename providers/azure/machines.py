@@ -4,18 +4,22 @@ import base64
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import httpx
+import structlog
+
 from providers.azure.api import AzureApi
-from providers.azure.catalog import machine_of, offers_of, quotas_of
+from providers.azure.catalog import held_of, machine_of, offers_of, quotas_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
 from providers.azure.notices import notice_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
-from providers.errors import InvalidError, ProviderError
+from providers.errors import InvalidError, ProviderError, ShortageError
 from providers.everywhere import look_everywhere, without_repeats
-from providers.prices import PriceList
+from providers.prices import PriceList, live_spot
+from providers.reservations import Held, chosen, reserved_offers
 from providers.settings import AzureSettings
 from providers.throttle import governor_of
 from state.clock import Clock
-from state.model.catalog import Market, Offer, OfferKey, Quota
+from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
@@ -30,6 +34,7 @@ STATES: Final = {
 NETWORK_API: Final = "2022-11-01"
 """The only version but one that an inline network interface may name."""
 ADMIN: Final = "skerry"
+SPOT_PRICES_MISSING: Final = "spot_prices_missing"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -44,6 +49,7 @@ class Azure:
         """Make the client; nothing is called yet."""
         self._settings = settings
         self._prices = prices
+        self._clock = clock
         self._governor = governor_of(settings, clock)
         self._api = AzureApi(settings, self._governor)
         self._regions = tuple(region_id("azure", name) for name in settings.regions)
@@ -78,13 +84,27 @@ class Azure:
         return look_everywhere(self._regions, look, self._governor, FAMILIES, lambda error: translated(error, "look"))
 
     def _offers_in(self, region: RegionId) -> list[Offer]:
-        prices, offers = self._prices(), []
-        for sku in self._api.skus(region_name(region)):
+        prices, now, location = self._prices(), self._clock.now(), region_name(region)
+        offers: list[Offer] = []
+        fit: dict[str, Machine] = {}
+        for sku in self._api.skus(location):
             machine = machine_of(sku)
             if machine is not None and (machine.gpus or sku.name in self._settings.head_types):
+                fit[sku.name] = machine
                 offers += offers_of(region, sku, machine, prices)
         self._families[region] = {offer.machine.family for offer in offers}
-        return offers
+        live = self._spot_prices(location) if any(o.key.market is Market.SPOT for o in offers) else {}
+        offers = [live_spot(o, live.get(o.key.instance_type), "Azure retail prices", now) for o in offers]
+        holdings = [held_of(group, found) for group, found in self._api.reservations(location)]
+        return offers + reserved_offers(region, fit, holdings, now)
+
+    def _spot_prices(self, location: str) -> dict[str, float]:
+        """Return live spot prices; where the price API does not answer, none: the catalogue's stand."""
+        try:
+            return dict(self._api.spot_prices(location))
+        except (httpx.HTTPError, KeyError, ValueError) as error:
+            structlog.get_logger().warning(SPOT_PRICES_MISSING, region=location, reason=str(error))
+            return {}
 
     def _quotas_in(self, region: RegionId) -> list[Quota]:
         return quotas_of(region, list(self._api.usages(region_name(region))), self._families.get(region, set()))
@@ -96,7 +116,14 @@ class Azure:
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, under its id as name; a name that exists is adopted if it is ours."""
         try:
-            vm = self._act(order.key, lambda: self._api.create(order.instance_id, self._body(order)), "launch")
+            body = self._body(order)
+            if order.key.market is Market.RESERVED:
+                # One that runs already may have used the reservation up: it must not be told as a shortage.
+                if (there := self._existing(order)) is not None:
+                    return there
+                group = {"capacityReservationGroup": {"id": self._reservation(order.key)}}
+                body["properties"]["capacityReservation"] = group
+            vm = self._act(order.key, lambda: self._api.create(order.instance_id, body), "launch")
         except ProviderError as error:
             if error.code in ALREADY_EXISTS:
                 return self._adopted(order)
@@ -108,8 +135,29 @@ class Azure:
         state = CloudState.PENDING
         return CloudInstance(order.instance_id, order.instance_id, order.key, state, order.private_address, None)
 
+    def _reservation(self, key: OfferKey) -> str:
+        """Return the id of the reservation group that a machine is taken from."""
+        location = region_name(key.region)
+
+        def look() -> list[Held]:
+            return [held_of(group, found) for group, found in self._api.reservations(location)]
+
+        found = self._governor.look(location, look, FAMILIES, lambda error: translated(error, "launch"))
+        held = chosen(found, key.zone, key.instance_type, self._clock.now())
+        if held is None:
+            raise ShortageError(self.name, "launch", "ReservationUsedUp", f"no machine of {key} is left")
+        return held.id
+
     def _act(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
         return self._governor.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
+
+    def _existing(self, order: LaunchOrder) -> CloudInstance | None:
+        try:
+            return self._adopted(order)
+        except ProviderError as error:
+            if error.code not in NOT_FOUND:
+                raise
+            return None
 
     def _adopted(self, order: LaunchOrder) -> CloudInstance:
         try:
@@ -186,6 +234,8 @@ class Azure:
 
 def _seen(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  the SDK's model
     market = Market.SPOT if vm.priority == "Spot" else Market.ON_DEMAND
+    if vm.capacity_reservation is not None:
+        market = Market.RESERVED
     key = OfferKey(region, (vm.zones or [""])[0], _text(vm.hardware_profile.vm_size), market)
     return CloudInstance(
         cloud_id=vm.name,

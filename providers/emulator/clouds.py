@@ -101,6 +101,7 @@ class EmbeddedClouds:
         token_file.touch(mode=0o600)
         token_file.write_text(secret)
         context = _certificate(ca_file)
+        self._ec2.warm_up()
         return Addresses(
             aws=self._serve(self.aws),
             gcp=self._serve(self.gcp),

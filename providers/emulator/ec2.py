@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from werkzeug.test import Client
+
 from providers.emulator.middleware import Application, Environ, StartResponse, form_of
 from providers.emulator.world import NOTICE, CloudWorld, OutOfStockError, Rented, Reservation
 from state.model.ids import RegionId, region_id
@@ -103,6 +105,14 @@ class Ec2:
             else:
                 setattr(EC2Response, name, method)
 
+    def warm_up(self) -> None:
+        """Let moto load its data now: its first answers would take longer than clients wait."""
+        for action in ("DescribeInstanceTypes", "DescribeInstances", "DescribeInstanceTypeOfferings"):
+            scope = "Credential=embedded/20260101/us-east-1/ec2/aws4_request"
+            form = {"Action": action, "Version": "2016-11-15"}
+            form |= {"InstanceType.1": "g6.xlarge"} if action == "DescribeInstanceTypes" else {}
+            Client(self).post("/", data=form, headers={"Authorization": f"AWS4-HMAC-SHA256 {scope}, Signature=0"})
+
     def _moto_does(self, name: str, response: Any) -> Any:
         """Return what moto alone would answer."""
         method = self._motos[name]
@@ -126,6 +136,7 @@ class Ec2:
 
     def run_instances(self, response: Any) -> Any:
         """Start one machine: once per token, while stock and quota last."""
+        response.error_on_dryrun()
         world = self._world
         size, zone = response._get_param("InstanceType"), response._get_param("Placement.AvailabilityZone")
         is_spot = response._get_param("InstanceMarketOptions.MarketType") == "spot"
@@ -154,6 +165,7 @@ class Ec2:
             reservation = result.result if hasattr(result, "result") else result
             instance = reservation.instances[0]
             instance.nics[0].private_ip_address = machine.address
+            instance.capacity_reservation_id = held
             self._tokens[response.region, token] = (asked, reservation)
             self._names[instance.id] = token
             for spec in response._get_param("TagSpecifications", []):

@@ -258,6 +258,8 @@ def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
         "networkInterfaces": [{"name": "nic0", "networkIP": machine.address}],
         "selfLink": f"{url}/instances/{machine.name}",
     }
+    if "reservationAffinity" in sent:
+        body["reservationAffinity"] = sent["reservationAffinity"]
     if status == "RUNNING" and machine.reclaim_at is not None:
         # A preemption shows as the machine stopping: half a minute is all the notice there is.
         body["status"] = "STOPPING"

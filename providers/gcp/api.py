@@ -36,6 +36,7 @@ class GcpApi:
         self._operations = compute_v1.ZoneOperationsClient(**options)
         self._accelerators = compute_v1.AcceleratorTypesClient(**options)
         self._types = compute_v1.MachineTypesClient(**options)
+        self._reservations = compute_v1.ReservationsClient(**options)
         self._regions = compute_v1.RegionsClient(**options)
 
     def _paged(self, pager: Any, items: Callable[[Any], Iterable[Any]]) -> Iterator[Any]:  # noqa: ANN401  the SDK's
@@ -72,6 +73,15 @@ class GcpApi:
         pager = self._instances.aggregated_list(request=request, **self._call)
         for scope, listed in self._paged(pager, lambda page: page.items.items()):
             yield scope.rpartition("/")[2], listed.instances, listed.warning.code != UNREACHABLE
+
+    def reservations(self) -> Iterator[tuple[str, Any]]:
+        """Yield (zone, reservation) of everything that is reserved."""
+        request = compute_v1.AggregatedListReservationsRequest(project=self._project, max_results=PAGE)
+        self._governor.admit(EVERYWHERE)
+        pager = self._reservations.aggregated_list(request=request, **self._call)
+        for scope, listed in self._paged(pager, lambda page: page.items.items()):
+            for reservation in listed.reservations:
+                yield scope.rpartition("/")[2], reservation
 
     def region_quotas(self) -> Iterator[tuple[str, str, float, float]]:
         """Yield (region, metric, limit, usage)."""

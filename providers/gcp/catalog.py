@@ -1,9 +1,11 @@
 """GCE's machine types and region quotas to offers and quotas. Pure."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from providers.gpus import GCP_ACCELERATORS, MEMORY_GIB
 from providers.prices import PriceList
+from providers.reservations import Held
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import RegionId, region_id
 
@@ -53,6 +55,24 @@ def offers_of(zone: str, instance_type: str, machine: Machine, prices: PriceList
         if price is not None and (machine.gpus or market is Market.ON_DEMAND):
             found.append(Offer(OfferKey(region, zone, instance_type, market), machine, price))
     return found
+
+
+def held_of(zone: str, reservation: Any) -> Held:  # noqa: ANN401  the SDK's message
+    """Return a reservation of machines of one type."""
+    specific = reservation.specific_reservation
+    has_begun = reservation.status != "CREATING"
+    return Held(
+        id=reservation.name,
+        zone=zone,
+        instance_type=specific.instance_properties.machine_type,
+        free=specific.count - specific.in_use_count,
+        valid_from=None if has_begun else _time(reservation.creation_timestamp),
+        valid_until=_time(reservation.delete_at_time),
+    )
+
+
+def _time(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def quota_of(region: str, metric: str, limit: float, usage: float) -> Quota | None:

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
-from providers.errors import InvalidError, ProviderError
+from providers.errors import InvalidError, ProviderError, ShortageError
 from providers.everywhere import without_repeats
 from providers.gcp.api import EVERYWHERE, GcpApi
-from providers.gcp.catalog import machine_of, offers_of, quota_of, region_of_zone
+from providers.gcp.catalog import held_of, machine_of, offers_of, quota_of, region_of_zone
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.notices import notice_of
 from providers.prices import PriceList
+from providers.reservations import Held, chosen, reserved_offers
 from providers.settings import GcpSettings
 from providers.throttle import governor_of
 from state.clock import Clock
@@ -34,6 +35,7 @@ STATES: Final = {
     "DEPROVISIONING": CloudState.STOPPING,
 }
 """GCE's TERMINATED means stopped: the machine is still there and its disk costs, so it counts as one to be ended."""
+SPECIFIC: Final = "SPECIFIC_RESERVATION"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,6 +50,7 @@ class Gcp:
         """Make clients; nothing is called yet."""
         self._settings = settings
         self._prices = prices
+        self._clock = clock
         self._governor = governor_of(settings, clock)
         self._api = GcpApi(settings, self._governor)
         self._regions = tuple(region_id("gcp", name) for name in settings.regions)
@@ -65,13 +68,19 @@ class Gcp:
         offers: list[Offer] = []
         blind: dict[RegionId, str] = {}
         prices, sold = self._prices(), set(self._api.accelerator_types())
+        holdings = [held_of(zone, reservation) for zone, reservation in self._api.reservations()]
         for zone, types, answered in self._api.machine_types():
             if self._note_silence(zone, answered, blind):
                 continue
-            for described in types:
-                machine = machine_of(described)
-                if machine is not None and self._is_of_use(described, zone, sold):
-                    offers += offers_of(zone, described.name, machine, prices)
+            fit = {
+                described.name: machine
+                for described in types
+                if self._is_of_use(described, zone, sold) and (machine := machine_of(described)) is not None
+            }
+            for name, machine in fit.items():
+                offers += offers_of(zone, name, machine, prices)
+            here = [held for held in holdings if held.zone == zone]
+            offers += reserved_offers(region_of_zone(zone), fit, here, self._clock.now())
         return Sighting(tuple(o for o in offers if o.key.region not in blind), blind)
 
     def _look(self, look: Callable[[], Sighting[Item]]) -> Sighting[Item]:
@@ -137,7 +146,13 @@ class Gcp:
         """Start one machine, under its id as name and request id."""
         key = order.key
         try:
-            fault = self._act(key, lambda: self._api.insert(key.zone, self._body(order)), "launch")
+            body = self._body(order)
+            if key.market is Market.RESERVED:
+                # One that runs already may have used the reservation up: it must not be told as a shortage.
+                if (there := self._existing(order)) is not None:
+                    return there
+                body["reservation_affinity"] = self._reservation(key)
+            fault = self._act(key, lambda: self._api.insert(key.zone, body), "launch")
         except ProviderError as error:
             if error.code == ALREADY_EXISTS:
                 return self._adopted(order)
@@ -146,8 +161,29 @@ class Gcp:
             raise refusal(*fault, "launch")
         return CloudInstance(order.instance_id, order.instance_id, key, CloudState.PENDING, order.private_address, None)
 
+    def _reservation(self, key: OfferKey) -> dict[str, Any]:
+        """Return what a request says to be taken from a reservation."""
+
+        def look() -> list[Held]:
+            return [held_of(zone, found) for zone, found in self._api.reservations()]
+
+        found = self._governor.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "launch"))
+        held = chosen(found, key.zone, key.instance_type, self._clock.now())
+        if held is None:
+            raise ShortageError(self.name, "launch", "reservationUsedUp", f"no machine of {key} is left")
+        name = "compute.googleapis.com/reservation-name"
+        return {"consume_reservation_type": SPECIFIC, "key": name, "values": [held.id]}
+
     def _act(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
         return self._governor.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
+
+    def _existing(self, order: LaunchOrder) -> CloudInstance | None:
+        try:
+            return self._adopted(order)
+        except ProviderError as error:
+            if error.code != NOT_FOUND:
+                raise
+            return None
 
     def _adopted(self, order: LaunchOrder) -> CloudInstance:
         """Return the machine that has our name already, if it is ours."""
@@ -208,6 +244,8 @@ def _seen(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  the SDK'
     labels = dict(described.labels)
     is_spot = described.scheduling.provisioning_model == "SPOT"
     market = Market.SPOT if is_spot else Market.ON_DEMAND
+    if described.reservation_affinity.consume_reservation_type == SPECIFIC:
+        market = Market.RESERVED
     instance_type = described.machine_type.rpartition("/")[2]
     interfaces = list(described.network_interfaces)
     created = described.creation_timestamp

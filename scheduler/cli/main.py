@@ -131,6 +131,15 @@ def explain(
 
 
 @app.command()
+def doctor(output: OutputOption = Output.TEXT) -> None:
+    """Check credentials, permissions, quotas, clocks and settings, and say what to do. Nothing is changed."""
+    from scheduler.cli import doctor_command
+
+    with errors_as_exits():
+        doctor_command.run(output)
+
+
+@app.command()
 def daemon(output: OutputOption = Output.TEXT) -> None:
     """Keep the fleet as it is wanted, until told to stop. Logs go to standard error, as JSON where asked for."""
     from scheduler.cli import daemon_command

@@ -58,6 +58,7 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
         ssh_public_key="ssh-ed25519 AAAA",
         endpoint=at.azure,
         ca_file=at.ca_file,
+        prices_url=f"{at.azure}/api/retail/prices",
         timeout_seconds=timeout,
     )
     try:

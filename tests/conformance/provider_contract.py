@@ -44,6 +44,7 @@ class Backstage:
         faults: FaultBoard,
         lists: Callable[..., None],
         announce_maintenance: Callable[[InstanceId], datetime],
+        reserve: Callable[[Offer, int], None],
     ) -> None:
         self.lose = lose
         self.restore = restore
@@ -53,6 +54,7 @@ class Backstage:
         self.lists = lists
         """Keywords: `lag`, `page`, `duplicates`."""
         self.announce_maintenance = announce_maintenance
+        self.reserve = reserve
 
 
 class ProviderContract:
@@ -190,6 +192,25 @@ class ProviderContract:
             provider.launch(self.order(provider, key=offer.key))
 
         assert provider.instances(OWNER).items == ()
+
+    def test_a_reservation_is_offered_for_nothing_and_machines_are_taken_from_it(
+        self, provider: Provider, backstage: Backstage
+    ) -> None:
+        paid = self.gpu_offer(provider)
+        backstage.empty(paid)
+        backstage.reserve(paid, 1)
+        [offer] = [o for o in provider.offers().items if o.key.market is Market.RESERVED]
+
+        order = self.order(provider, key=offer.key)
+        first = provider.launch(order)
+
+        assert (offer.price.per_hour.micros, offer.stock, offer.machine) == (0, 1, paid.machine)
+        assert "paid for already" in offer.price.source
+        assert [s.key for s in self.alive(provider)] == [offer.key]
+        assert provider.launch(order).cloud_id == first.cloud_id, "it is found, though the reservation is used up"
+        with pytest.raises(ShortageError):
+            provider.launch(self.order(provider, SECOND, key=offer.key))
+        assert [o.stock for o in provider.offers().items if o.key.market is Market.RESERVED] == [0]
 
     def test_what_is_announced_for_a_machine_is_told_to_its_owner(
         self, provider: Provider, backstage: Backstage

@@ -141,3 +141,25 @@ def test_chance_is_seeded_and_about_what_was_asked_for(struck: Callable[[int], l
     assert struck(1) == struck(1)
     assert struck(1) != struck(2)
     assert 80 < sum(struck(1)) < 160
+
+
+@pytest.mark.parametrize(("cloud", "region"), [("aws", "aws/us-east-1"), ("azure", "azure/eastus")])
+def test_a_spot_price_is_the_live_one_unless_it_is_not_believable(
+    control: httpx.Client, clouds: Clouds, cloud: str, region: str
+) -> None:
+    provider = clouds.providers[cloud]
+
+    def spot() -> dict[str, float]:
+        found = (o for o in provider.offers().items if o.key.market is Market.SPOT and o.key.region == region)
+        return {o.key.instance_type: o.price.per_hour.dollars for o in found}
+
+    before = spot()
+    dearer, absurd = min(before), max(before)
+    control.post("/price", json={"region": region, "type": dearer, "factor": 1.5})
+    if absurd != dearer:
+        control.post("/price", json={"region": region, "type": absurd, "factor": 1000})
+
+    after = spot()
+
+    assert after[dearer] == pytest.approx(before[dearer] * 1.5, rel=1e-4)
+    assert absurd == dearer or after[absurd] == before[absurd]

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from providers.base import LaunchOrder, Provider
+from providers.emulator.world import Reservation
 from providers.errors import ShortageError, UnreachableError
 from providers.fake import FakeCloud
 from state.clock import ManualClock
-from state.model.catalog import Market, Offer, Quota
+from state.model.catalog import Market, Offer, Price, Quota
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudState, Notice, NoticeKind, Role
+from state.model.units import Usd
 from tests.builders import NOON, an_offer, with_heads
 from tests.conformance.clouds import Clouds, embedded_clouds
 from tests.conformance.provider_contract import OWNER, Backstage, ProviderContract
@@ -49,7 +51,15 @@ class TestFake(ProviderContract):
             return at
 
         faults = provider.faults
-        return Backstage(provider.lose_region, provider.silent.discard, empty, use_up, faults, lists, announce)
+
+        def reserve(offer: Offer, count: int) -> None:
+            key = replace(offer.key, market=Market.RESERVED)
+            price = Price(Usd(0), "paid for already: test", NOON)
+            provider.catalogue += (replace(offer, key=key, price=price),)
+            provider.stock[key] = count
+
+        lose, restore = provider.lose_region, provider.silent.discard
+        return Backstage(lose, restore, empty, use_up, faults, lists, announce, reserve)
 
 
 class EmbeddedContract(ProviderContract):
@@ -89,7 +99,11 @@ class EmbeddedContract(ProviderContract):
             assert begins is not None
             return begins
 
-        return Backstage(lose, world.restore, empty, use_up, world.faults, lists, announce)
+        def reserve(offer: Offer, count: int) -> None:
+            key = offer.key
+            world.reservations["cr-1"] = Reservation("cr-1", key.region, key.zone, key.instance_type, count)
+
+        return Backstage(lose, world.restore, empty, use_up, world.faults, lists, announce, reserve)
 
 
 @pytest.mark.clouds

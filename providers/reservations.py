@@ -1,0 +1,68 @@
+"""Capacity that is paid for already: reservations to offers, and which of them a machine is taken from. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from state.model.catalog import Machine, Market, Offer, OfferKey, Price
+from state.model.ids import RegionId
+from state.model.units import Usd
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reservation, as its cloud lists it."""
+
+    id: str
+    """What a launch names it by."""
+    zone: str
+    instance_type: str
+    free: int
+    """Machines of it that are not in use."""
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+    def is_in_force(self, now: datetime) -> bool:
+        """Return whether machines can be taken from it at *now*."""
+        has_begun = self.valid_from is None or self.valid_from <= now
+        return has_begun and (self.valid_until is None or now < self.valid_until)
+
+
+def _soonest_end(held: Held) -> tuple[bool, str, str]:
+    return (held.valid_until is None, str(held.valid_until), held.id)
+
+
+def chosen(holdings: Iterable[Held], zone: str, instance_type: str, now: datetime) -> Held | None:
+    """Return the reservation that the next machine is taken from: the one that ends first; None where none is free."""
+    fit = (h for h in holdings if (h.zone, h.instance_type) == (zone, instance_type))
+    return min((h for h in fit if h.free > 0 and h.is_in_force(now)), key=_soonest_end, default=None)
+
+
+def reserved_offers(
+    region: RegionId, machines: Mapping[str, Machine], holdings: Iterable[Held], now: datetime
+) -> list[Offer]:
+    """Return the offers of a region's reservations, at no price: one per zone and type.
+
+    Those in force count together, until the first of them ends; where none is, the next one stands for its time.
+    """
+    by_kind: dict[tuple[str, str], list[Held]] = {}
+    for held in holdings:
+        if held.instance_type in machines and (held.valid_until is None or held.valid_until > now):
+            by_kind.setdefault((held.zone, held.instance_type), []).append(held)
+    offers = []
+    for (zone, instance_type), several in sorted(by_kind.items()):
+        current = [h for h in several if h.is_in_force(now)]
+        counted = current or [min(several, key=lambda h: (str(h.valid_from), h.id))]
+        names = ", ".join(sorted(h.id for h in counted))
+        ends = [h.valid_until for h in counted if h.valid_until is not None]
+        offers.append(
+            Offer(
+                key=OfferKey(region, zone, instance_type, Market.RESERVED),
+                machine=machines[instance_type],
+                price=Price(Usd(0), f"paid for already: {names}", now),
+                stock=sum(h.free for h in counted),
+                valid_from=None if current else counted[0].valid_from,
+                valid_until=min(ends, default=None),
+            )
+        )
+    return offers

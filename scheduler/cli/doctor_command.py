@@ -1,0 +1,32 @@
+"""doctor."""
+
+import sys
+from dataclasses import asdict
+
+from scheduler.cli.exits import Exit, Output, answer_json, fail
+from scheduler.doctor import Level, diagnose
+from scheduler.settings import load_settings
+from scheduler.wiring import open_outside
+from state.clock import SystemClock
+
+MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.ERROR: "ERROR  "}
+
+
+def run(output: Output) -> None:
+    """Look at everything, and say what is wrong."""
+    settings = load_settings()
+    outside = open_outside(settings)
+    try:
+        providers = {str(name): provider for name, provider in outside.providers.items()}
+        findings = diagnose(settings, providers, outside.store.installation(), SystemClock())
+    finally:
+        outside.store.close()
+    errors = sum(finding.level is Level.ERROR for finding in findings)
+    if output is Output.JSON:
+        answer_json({"healthy": not errors, "findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            todo = f"\n         {finding.todo}" if finding.todo else ""
+            sys.stdout.write(f"{MARKS[finding.level]}  {finding.subject}: {finding.what}{todo}\n")
+    if errors:
+        raise fail(Exit.FAILED, f"{errors} errors")

@@ -1,0 +1,129 @@
+"""Prices: what was agreed upon, what spot costs now, and what is not believed."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from providers.prices import Negotiated, PriceList, live_spot, with_negotiated
+from providers.reservations import Held, chosen, reserved_offers
+from scheduler.documents import DocumentError
+from scheduler.price_file import read_negotiated
+from state.model.catalog import Market, Price
+from state.model.units import Usd
+from tests.builders import NOON, a_region, an_offer
+
+HOUR = timedelta(hours=1)
+LISTED = PriceList(
+    {
+        ("aws", "us-east-1", "p5.48xlarge", Market.ON_DEMAND): Price(Usd.of(100), "list", NOON),
+        ("aws", "us-east-1", "p5.48xlarge", Market.SPOT): Price(Usd.of(40), "list", NOON),
+        ("aws", "eu-west-1", "p5.48xlarge", Market.ON_DEMAND): Price(Usd.of(110), "list", NOON),
+        ("gcp", "us-central1-a", "a3-highgpu-8g", Market.ON_DEMAND): Price(Usd.of(90), "list", NOON),
+    }
+)
+FILE = """\
+prices:
+  - {provider: aws, region: us-*, instance_type: p5.*, discount: 0.25, source: agreement of 2026}
+  - {provider: gcp, region: us-central1, usd_per_hour: 60}
+"""
+
+
+def agreed(tmp_path: Path, text: str = FILE) -> tuple[Negotiated, ...]:
+    path = tmp_path / "prices.yaml"
+    path.write_text(text)
+    return read_negotiated(path)
+
+
+def test_agreed_prices_stand_for_those_that_they_match_and_no_others(tmp_path: Path) -> None:
+    paid = with_negotiated(LISTED, agreed(tmp_path))
+
+    def usd(provider: str, location: str, instance_type: str, market: Market = Market.ON_DEMAND) -> float:
+        price = paid.price(provider, (location,), instance_type, market)
+        assert price is not None
+        return price.per_hour.dollars
+
+    assert usd("aws", "us-east-1", "p5.48xlarge") == 75
+    assert usd("aws", "us-east-1", "p5.48xlarge", Market.SPOT) == 40
+    assert usd("aws", "eu-west-1", "p5.48xlarge") == 110
+    assert usd("gcp", "us-central1-a", "a3-highgpu-8g") == 60
+
+
+def test_a_price_says_by_whom_it_was_agreed_and_on_what(tmp_path: Path) -> None:
+    price = with_negotiated(LISTED, agreed(tmp_path)).price("aws", ("us-east-1",), "p5.48xlarge", Market.ON_DEMAND)
+
+    assert price is not None
+    assert price.source == "agreement of 2026, on list"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{provider: aws}", "exactly one of usd_per_hour and discount"),
+        ("{provider: aws, discount: 1.5}", "less than 1"),
+        ("{provider: aws, usd_per_hour: -1}", "greater than 0"),
+        ("{provider: aws, discount: 0.1, regions: us}", "regions"),
+    ],
+)
+def test_a_wrong_agreement_is_told_with_file_and_line(tmp_path: Path, line: str, words: str) -> None:
+    with pytest.raises(DocumentError) as told:
+        agreed(tmp_path, f"prices:\n  - {{provider: gcp, discount: 0.5}}\n  - {line}\n")
+
+    assert words in str(told.value)
+    assert "prices.yaml:3" in str(told.value)
+
+
+@pytest.mark.parametrize(("usd", "expected"), [(0.5, 0.5), (None, 0.3), (0.0, 0.3), (0.05, 0.3), (1.6, 0.3)], ids=str)
+def test_a_live_price_counts_within_the_band_around_the_catalogue(usd: float | None, expected: float) -> None:
+    spot = an_offer(price="0.3", market=Market.SPOT)
+
+    assert live_spot(spot, usd, "live", NOON).price.per_hour.dollars == expected
+
+
+def test_only_spot_has_a_live_price() -> None:
+    offer = an_offer(price="0.3")
+
+    assert live_spot(offer, 0.5, "live", NOON) == offer
+
+
+def held(name: str, free: int = 1, begins: float | None = None, ends: float | None = None) -> Held:
+    key = an_offer().key
+    times = (None if hours is None else NOON + hours * HOUR for hours in (begins, ends))
+    return Held(name, key.zone, key.instance_type, free, *times)
+
+
+def test_the_reservation_that_ends_first_is_used_up_first() -> None:
+    key = an_offer().key
+    several = [
+        held("forever"),
+        held("long", ends=9),
+        held("short", ends=2),
+        held("over", ends=-1),
+        held("full", 0, ends=1),
+    ]
+
+    found = chosen(several, key.zone, key.instance_type, NOON)
+
+    assert found is not None
+    assert found.id == "short"
+    assert chosen([held("later", begins=1)], key.zone, key.instance_type, NOON) is None
+
+
+def test_reservations_in_force_count_together_and_a_later_one_stands_for_its_time() -> None:
+    machines = {an_offer().key.instance_type: an_offer().machine}
+    region = a_region()
+
+    [now] = reserved_offers(region, machines, [held("a", 2, ends=5), held("b", 3), held("later", 9, begins=1)], NOON)
+    [later] = reserved_offers(region, machines, [held("later", 9, begins=1, ends=4), held("over", 1, ends=-1)], NOON)
+
+    assert (now.stock, now.valid_from, now.valid_until) == (5, None, NOON + 5 * HOUR)
+    assert (later.stock, later.valid_from, later.valid_until) == (9, NOON + HOUR, NOON + 4 * HOUR)
+    assert not later.is_in_force(NOON)
+    assert reserved_offers(region, {}, [held("a")], NOON) == []
+
+
+def test_a_reservation_of_an_unknown_type_is_left_out() -> None:
+    strange = replace(held("a"), instance_type="x9.large")
+
+    assert reserved_offers(a_region(), {an_offer().key.instance_type: an_offer().machine}, [strange], NOON) == []
