@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := state providers inference scheduler tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format accept docs bench-plan bench-solver pins
+.PHONY: help setup demo test test-fast check format accept docs bench-plan bench-solver bench-providers pins
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ bench-plan: $(VENV)/.dev ## Measure how long a decision takes, by size of the fl
 
 bench-solver: $(VENV)/.dev ## Measure the solver at fleet sizes, against bounds and peers (about half an hour)
 	@$(BIN)/python benchmarks/bench_solver.py --plot $(ARGS)
+
+bench-providers: $(VENV)/.dev ## Measure the adapters through the real SDKs, against the embedded clouds
+	@$(BIN)/python benchmarks/bench_providers.py
 
 pins: ## Renew the pins (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra emulator \

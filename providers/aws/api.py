@@ -22,8 +22,8 @@ WRITES: Final = frozenset({"RunInstances", "TerminateInstances"})
 class AwsApi:
     """One region's EC2 and Service Quotas."""
 
-    def __init__(self, settings: AwsSettings, region: str, governor: Governor) -> None:
-        """Make clients; nothing is called yet."""
+    def __init__(self, session: boto3.session.Session, settings: AwsSettings, region: str, governor: Governor) -> None:
+        """Make clients; nothing is called yet. One session for all regions reads the SDK's models once."""
 
         def admit(model: Any, **_: Any) -> None:  # noqa: ANN401  botocore's own
             governor.admit(region, is_write=model.name in WRITES)
@@ -34,8 +34,7 @@ class AwsApi:
             "max_pool_connections": POOL,
         }
         once: Config = Config(retries={"total_max_attempts": 1, "mode": "standard"}, **timeouts)
-        session = boto3.session.Session(region_name=region)
-        common: dict[str, Any] = {"endpoint_url": settings.endpoint_url, "config": once}
+        common: dict[str, Any] = {"region_name": region, "endpoint_url": settings.endpoint_url, "config": once}
         self._ec2: Any = session.client("ec2", **common)
         self._quotas: Any = session.client("service-quotas", **common)
         for client in (self._ec2, self._quotas):

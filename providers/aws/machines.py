@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import boto3
+
 from providers.aws.api import AwsApi
 from providers.aws.catalog import held_of, machine_of, newest_spot_prices, offers_of, quotas_of
 from providers.aws.errors import FAMILIES, GONE, code_of, translated
@@ -48,7 +50,10 @@ class Aws:
         self._owner = owner
         self._clock = clock
         self._governor = governor_of(settings, clock)
-        self._apis = {region_id("aws", name): AwsApi(settings, name, self._governor) for name in settings.regions}
+        session = boto3.session.Session()
+        self._apis = {
+            region_id("aws", name): AwsApi(session, settings, name, self._governor) for name in settings.regions
+        }
         self._machines: dict[RegionId, dict[str, Machine]] = {}
 
     @property

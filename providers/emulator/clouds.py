@@ -8,6 +8,7 @@ import signal
 import ssl
 import sys
 import threading
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,7 @@ from providers.emulator.ec2 import Ec2, Ec2Dialect
 from providers.emulator.gce import GceDialect, create_gce
 from providers.emulator.host import Host
 from providers.emulator.middleware import Application, Middleware
-from providers.emulator.scene import load_scene
+from providers.emulator.scene import SceneRegion, load_scene
 from providers.emulator.world import CloudWorld
 from state.clock import Clock, SystemClock, draw_secret
 from state.model.ids import RegionId
@@ -70,6 +71,7 @@ class EmbeddedClouds:
         clock: Clock | None = None,
         first_network: int = 10,
         dry: bool = False,
+        scene: tuple[SceneRegion, ...] | None = None,
     ) -> None:
         """Prepare; nothing listens yet.
 
@@ -81,11 +83,12 @@ class EmbeddedClouds:
             clock: The time.
             first_network: The first region's machines have addresses 127.N.0.x, the next N+1, and so on.
             dry: Machines only pretend to run.
+            scene: The regions; None: the usual ones.
         """
         clock = clock or SystemClock()
         self._folder = folder
         self.host = Host(host_folder, apps, ray_token_file, clock, dry=dry)
-        self.world = CloudWorld(load_scene(first_network), self.host, clock)
+        self.world = CloudWorld(scene or load_scene(first_network), self.host, clock)
         self._ec2 = Ec2(self.world)
         arm = Arm(self.world)
         self.aws = Middleware(self._ec2, self.world, Ec2Dialect())
@@ -106,7 +109,7 @@ class EmbeddedClouds:
             aws=self._serve(self.aws),
             gcp=self._serve(self.gcp),
             azure=self._serve(self.azure, context),
-            control=self._serve(create_control(secret, self.world, self.lose_region)),
+            control=self._serve(create_control(secret, self.world, self.lose_region, self.counted)),
             ca_file=str(ca_file),
             control_token_file=str(token_file),
         )
@@ -126,6 +129,13 @@ class EmbeddedClouds:
             server.server_close()
         self._ec2.close()
         self.host.close()
+
+    def counted(self) -> dict[str, int]:
+        """Return how many calls each cloud got since this was last asked, by `cloud operation`."""
+        counts: Counter[str] = Counter()
+        for name, cloud in (("aws", self.aws), ("gcp", self.gcp), ("azure", self.azure)):
+            counts.update(f"{name} {call.operation or 'other'}" for call in cloud.taken())
+        return dict(counts)
 
     def lose_region(self, region: RegionId) -> tuple[str, ...]:
         """Let a region die, and return the machines lost with it."""

@@ -40,13 +40,19 @@ class FaultRequest(BaseModel):
     status: int = Field(default=0, ge=0, le=599)
 
 
-def create_control(secret: str, world: CloudWorld, lose_region: Callable[[RegionId], tuple[str, ...]]) -> Flask:
+def create_control(
+    secret: str,
+    world: CloudWorld,
+    lose_region: Callable[[RegionId], tuple[str, ...]],
+    counted: Callable[[], dict[str, int]],
+) -> Flask:
     """Return the application.
 
     Args:
         secret: The token that it asks for.
         world: What it acts on.
         lose_region: Lets a region die in every cloud's books.
+        counted: Returns how many calls came since it was last asked.
     """
     app = Flask("control")
 
@@ -64,6 +70,10 @@ def create_control(secret: str, world: CloudWorld, lose_region: Callable[[Region
     def refused(error: Exception) -> Any:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         return jsonify(error=reason), 400
+
+    @app.post(f"{PREFIX}/calls")
+    def calls() -> Response:
+        return jsonify(counted())
 
     _add_status(app, world)
     _add_faults(app, world)

@@ -85,6 +85,13 @@ class Middleware:
             return self._fail(fault, environ, start_response)
         return self._answer(environ, start_response, operation)
 
+    def taken(self) -> list[Call]:
+        """Return the calls since this was last asked, and forget them."""
+        with self._lock:
+            found = list(self.calls)
+            self.calls.clear()
+            return found
+
     def _answer(self, environ: Environ, start_response: StartResponse, operation: str) -> Iterable[bytes]:
         if not self.keep_bodies:
             self._note(environ, operation)

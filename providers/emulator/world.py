@@ -283,4 +283,5 @@ class CloudWorld:
     def _next_address(self, region: RegionId) -> str:
         network = self.scene[region].network
         taken = {m.address for m in self.rented.values() if m.region == region and not m.has_ended}
-        return next(a for n in range(2, 250) if (a := f"127.{network}.0.{n}") not in taken)
+        every = (f"127.{network}.{n // 250}.{n % 250 + 1}" for n in range(1, 60_000))
+        return next(address for address in every if address not in taken)

@@ -1,0 +1,1 @@
+"""What bench_providers.py runs against."""
