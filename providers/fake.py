@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from providers.base import LaunchOrder, Sighting
 from providers.errors import (
     DeniedError,
+    InvalidError,
     ProviderError,
     QuotaError,
     ShortageError,
@@ -155,6 +156,8 @@ class FakeCloud:
             if order.key.region in self.silent:
                 raise UnreachableError(self.name, "launch", "timeout")
             if order.instance_id in self._machines:
+                if self._machines[order.instance_id].owner != order.owner:
+                    raise InvalidError(self.name, "launch", "Exists", "it belongs to somebody else")
                 return self._look(self._machines[order.instance_id])
             if self.fail_next:
                 raise self.fail_next.pop(0)

@@ -25,6 +25,7 @@ class AwsSettings(_Model):
     subnets: dict[str, str] = Field(default_factory=dict, description="Subnet per zone; none: the default VPC's.")
     security_groups: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Security groups per region.")
     instance_profile: str | None = Field(default=None, description="Instance profile that may read the Ray token.")
+    public_address: bool = Field(default=False, description="Whether machines get a public address in a subnet.")
     head_types: tuple[str, ...] = Field(default=("m6i.large", "m7i.large"), description="Types fit for a cell's head.")
     disk_gib: int = 200
     endpoint_url: str | None = Field(default=None, description="Another endpoint for every AWS API.")
@@ -41,6 +42,9 @@ class GcpSettings(_Model):
     network: str = "global/networks/default"
     subnetworks: dict[str, str] = Field(default_factory=dict, description="Subnetwork per region.")
     service_account: str | None = Field(default=None, description="Service account that may read the Ray token.")
+    max_run_hours: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="After so long Compute Engine itself ends a worker, should nobody else do it."
+    )
     head_types: tuple[str, ...] = ("e2-standard-2", "n2-standard-2")
     disk_gib: int = 200
     endpoint: str | None = Field(default=None, description="Another endpoint; it is spoken to without credentials.")

@@ -196,12 +196,7 @@ class Aws:
                 }
             ],
         }
-        if order.private_address is not None:
-            request["PrivateIpAddress"] = order.private_address
-        if key.zone in settings.subnets:
-            request["SubnetId"] = settings.subnets[key.zone]
-        if groups := settings.security_groups.get(region_name(key.region)):
-            request["SecurityGroupIds"] = list(groups)
+        request |= self._network(order)
         if settings.instance_profile is not None:
             request["IamInstanceProfile"] = {"Name": settings.instance_profile}
         if key.market is Market.SPOT:
@@ -210,6 +205,21 @@ class Aws:
             request["TagSpecifications"].append({"ResourceType": "spot-instances-request", "Tags": tag_list})
             request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": spot}
         return request
+
+    def _network(self, order: LaunchOrder) -> dict[str, Any]:
+        """Return where a machine stands; a subnet may give public addresses unasked, so it is told not to."""
+        settings, zone = self._settings, order.key.zone
+        address = {} if order.private_address is None else {"PrivateIpAddress": order.private_address}
+        groups = list(settings.security_groups.get(region_name(order.key.region), ()))
+        if zone not in settings.subnets:
+            return address | ({"SecurityGroupIds": groups} if groups else {})
+        interface: dict[str, Any] = {
+            "DeviceIndex": 0,
+            "SubnetId": settings.subnets[zone],
+            "AssociatePublicIpAddress": settings.public_address,
+            "DeleteOnTermination": True,
+        }
+        return {"NetworkInterfaces": [interface | address | ({"Groups": groups} if groups else {})]}
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """Ask for the end of one machine, found by its tag where its launch never told its id."""

@@ -48,6 +48,9 @@ OPERATION_OF: Final = {
     "RunInstances": "launch",
     "TerminateInstances": "terminate",
 }
+MOTOS_NAMESPACE: Final = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15"'
+EC2S_NAMESPACE: Final = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"'
+"""As EC2 itself sends it; clients other than boto3 find nothing under the other."""
 REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
 
 
@@ -72,6 +75,7 @@ class Ec2:
         self._world = world
         self._tokens: dict[tuple[str, str], tuple[tuple[Any, ...], Any]] = {}
         self._names: dict[str, str] = {}
+        self._untold = 0
         self._tags: dict[str, dict[str, str]] = {}
         """Of spot requests, by the id of their machine."""
         self._forget()
@@ -124,7 +128,13 @@ class Ec2:
             body = json.dumps({"Quotas": self._quotas(Ec2Dialect().region_of(environ))}).encode()
             start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
             return [body]
-        return self._moto(environ, start_response)
+        told: list[Any] = []
+        body = b"".join(self._moto(environ, lambda *answer: told.append(answer)))
+        status, headers = told[-1][:2]
+        body = body.replace(MOTOS_NAMESPACE, EC2S_NAMESPACE, 1)
+        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        start_response(status, [*kept, ("Content-Length", str(len(body)))])
+        return [body]
 
     def _quotas(self, region: RegionId | None) -> list[dict[str, Any]]:
         if region not in self._world.scene:
@@ -140,9 +150,13 @@ class Ec2:
         world = self._world
         size, zone = response._get_param("InstanceType"), response._get_param("Placement.AvailabilityZone")
         is_spot = response._get_param("InstanceMarketOptions.MarketType") == "spot"
-        token = response._get_param("ClientToken") or ""
-        asked = (size, zone, is_spot, response._get_param("ImageId"))
+        token = response._get_param("ClientToken") or self._untold_token()
+        tags = json.dumps(response._get_param("TagSpecifications", []), sort_keys=True)
+        asked = (size, zone, is_spot, response._get_param("ImageId"), tags)
         region = region_id("aws", response.region)
+        if zone is None:
+            zone = self._any_zone(region, size, is_spot=is_spot)
+            response.params["Placement"] = {"AvailabilityZone": zone}
         with world.lock:
             if (response.region, token) in self._tokens:
                 before, reservation = self._tokens[response.region, token]
@@ -174,6 +188,19 @@ class Ec2:
         script = base64.b64decode(response._get_param("UserData") or "").decode()
         world.boot(token, script)
         return result
+
+    def _untold_token(self) -> str:
+        """Return a token for a request without one, which is never the same as another."""
+        with self._world.lock:
+            self._untold += 1
+            return f"untold-{self._untold}"
+
+    def _any_zone(self, region: RegionId, size: str, *, is_spot: bool) -> str:
+        """Return the zone that EC2 picks where none is asked for: one that has the machine, if any."""
+        scene = self._world.scene.get(region)
+        zones = scene.zones if scene is not None else ("",)
+        has_some = (zone for zone in zones if self._world.stock(region, zone, size, is_spot=is_spot) > 0)
+        return next(has_some, zones[0])
 
     def _check_quota(self, region: RegionId, size: str, *, is_spot: bool) -> None:
         world = self._world

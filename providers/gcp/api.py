@@ -95,13 +95,14 @@ class GcpApi:
     def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str] | None:
         """Start one instance, and return the (code, message) of the operation's error; None: it goes well so far.
 
-        The request id is derived from the name, so that the same request is done once.
+        The request id is derived from the name and the labels, so that the same request is done once, and another
+        installation's is another.
         """
         request = compute_v1.InsertInstanceRequest(
             project=self._project,
             zone=zone,
             instance_resource=compute_v1.Instance(body),
-            request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, body["name"])),
+            request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join([*sorted(body["labels"].values()), body["name"]]))),
         )
         self._governor.admit(zone.rpartition("-")[0], is_write=True)
         operation = self._instances.insert_unary(request=request, **self._call)

@@ -18,7 +18,7 @@ from providers.throttle import governor_of
 from state.clock import Clock
 from state.model.catalog import Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
-from state.model.inventory import CloudInstance, CloudState, Notice
+from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
 STATES: Final = {
     "PROVISIONING": CloudState.PENDING,
@@ -204,7 +204,9 @@ class Gcp:
             "on_host_maintenance": "TERMINATE",  # machines with GPUs cannot be moved
             "automatic_restart": not is_spot,
         }
-        if is_spot:
+        if settings.max_run_hours is not None and order.role is Role.WORKER:
+            scheduling["max_run_duration"] = {"seconds": round(settings.max_run_hours * 3600)}
+        if is_spot or "max_run_duration" in scheduling:
             scheduling["instance_termination_action"] = "DELETE"
         interface: dict[str, Any] = {"network": settings.network}
         if subnetwork := settings.subnetworks.get(region_name(key.region)):

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from providers.base import LaunchOrder, Provider, Sighting
-from providers.errors import DeniedError, ProviderError, QuotaError, ShortageError, ThrottledError, UnreachableError
+from providers.errors import (
+    DeniedError,
+    InvalidError,
+    ProviderError,
+    QuotaError,
+    ShortageError,
+    ThrottledError,
+    UnreachableError,
+)
 from providers.faults import Fault, FaultBoard, FaultKind
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId, RegionId
@@ -100,6 +108,15 @@ class ProviderContract:
         first, second = provider.launch(order), provider.launch(order)
 
         assert first.cloud_id == second.cloud_id
+        assert len(self.alive(provider)) == 1
+
+    def test_a_machine_of_somebody_else_is_not_taken_for_ours(self, provider: Provider) -> None:
+        order = self.order(provider)
+        provider.launch(order)
+
+        with pytest.raises(InvalidError):
+            provider.launch(replace(order, owner="sk-somebody-else"))
+
         assert len(self.alive(provider)) == 1
 
     def test_spot_is_bought_as_spot(self, provider: Provider) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from providers.base import LaunchOrder, Provider
 from providers.emulator.world import Reservation
-from providers.errors import ShortageError, UnreachableError
+from providers.errors import ShortageError, ThrottledError, UnreachableError
 from providers.fake import FakeCloud
+from providers.faults import Fault, FaultKind
 from state.clock import ManualClock
 from state.model.catalog import Market, Offer, Price, Quota
 from state.model.ids import InstanceId, RegionId
@@ -142,6 +143,16 @@ class TestAws(EmbeddedContract):
 class TestGcp(EmbeddedContract):
     cloud = "gcp"
 
+    def test_a_request_is_done_once_by_a_number_of_ours(self, provider: Provider, clouds: Clouds) -> None:
+        order = self.order(provider)
+        provider.launch(order)
+        provider.launch(order)
+
+        asked = {c.query for c in clouds.embedded.gcp.calls if c.operation == "launch"}
+
+        assert len(asked) == 1
+        assert "requestId=" in next(iter(asked))
+
     def test_operations_are_polled_on_the_endpoint_of_the_settings(self, provider: Provider, clouds: Clouds) -> None:
         provider.launch(self.order(provider))
 
@@ -173,6 +184,19 @@ class TestAzure(EmbeddedContract):
 
         assert [c.method for c in clouds.embedded.azure.calls if "/virtualMachines/sk-" in c.path].count("DELETE") == 1
         assert provider.instances(OWNER).items == ()
+
+    def test_throttling_is_told_at_once_and_not_waited_out(self, provider: Provider, clouds: Clouds) -> None:
+        # azure-core would ask ten times, and wait as long as it is told to.
+        order = self.order(provider)
+        clouds.embedded.world.faults.add(Fault(FaultKind.THROTTLE, operation="launch", seconds=30))
+        before = len(clouds.embedded.azure.calls)
+
+        with pytest.raises(ThrottledError) as told:
+            provider.launch(order)
+
+        calls = list(clouds.embedded.azure.calls)[before:]
+        assert [c.operation for c in calls].count("launch") == 1
+        assert told.value.retry_after_s == 30
 
     def test_a_head_gets_the_address_that_is_kept_for_it(self, provider: Provider, clouds: Clouds) -> None:
         head = next(o for o in provider.offers().items if not o.machine.gpus)

@@ -1,0 +1,205 @@
+"""The embedded clouds, before referees that their real makers wrote; and third-party clients that drive them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.base import LaunchOrder, Provider
+from providers.emulator.middleware import Call, Middleware
+from providers.emulator.world import Reservation
+from providers.errors import ProviderError
+from state.model.catalog import Market, Offer
+from state.model.ids import InstanceId
+from state.model.inventory import Role
+from tests.conformance.clouds import Clouds, embedded_clouds
+from tests.conformance.provider_contract import OWNER
+from tests.conformance.referees import AzureReferee, Ec2Referee, GceReferee
+
+pytestmark = pytest.mark.clouds
+NAMES = ("aws", "gcp", "azure")
+
+
+@pytest.fixture(scope="module")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    with embedded_clouds(tmp_path_factory.mktemp("clouds"), OWNER) as clouds:
+        yield clouds
+
+
+@pytest.fixture(scope="module")
+def exchanges(clouds: Clouds) -> dict[str, list[Call]]:
+    """Everything that is said in a machine's life, on demand, on spot, reserved, sold out and announced."""
+    layers = middlewares(clouds)
+    for layer in layers.values():
+        layer.keep_bodies = True
+    for name in NAMES:
+        live(clouds, clouds.providers[name])
+    for layer in layers.values():
+        layer.keep_bodies = False
+    return {name: [call for call in layer.taken() if call.status] for name, layer in layers.items()}
+
+
+def middlewares(clouds: Clouds) -> dict[str, Middleware]:
+    return {name: getattr(clouds.embedded, name) for name in NAMES}
+
+
+def live(clouds: Clouds, provider: Provider) -> None:
+    world = clouds.embedded.world
+    cheapest = min((o for o in provider.offers().items if o.machine.gpus), key=lambda o: (o.key.market, o.key))
+    key = cheapest.key
+    world.reservations[f"cr-{provider.name}"] = Reservation(
+        f"cr-{provider.name}", key.region, key.zone, key.instance_type, 1, ends=world.clock.now() + timedelta(days=1)
+    )
+    for number, offer in enumerate(sorted(provider.offers().items, key=lambda o: (o.key.market, o.key))):
+        if offer.key.region == key.region and (offer.machine.gpus or number == 0):
+            launch(provider, offer, f"sk-{provider.name}-{number}")
+    launch(provider, replace(cheapest, key=replace(key, market=Market.ON_DEMAND)), f"sk-{provider.name}-sold-out")
+    for machine in world.alive():
+        if world.scene[machine.region].provider == provider.name:
+            world.announce_maintenance(machine.name, timedelta(hours=1))
+    provider.quotas()
+    provider.notices(OWNER)
+    for seen in provider.instances(OWNER).items:
+        provider.terminate(seen.key, seen.instance_id, seen.cloud_id)
+    provider.instances(OWNER)
+
+
+def launch(provider: Provider, offer: Offer, name: str) -> None:
+    order = LaunchOrder(InstanceId(name), offer.key, Role.WORKER, OWNER, "true", None)
+    for _ in range(2):
+        try:
+            provider.launch(order)
+        except ProviderError:
+            continue
+
+
+REFEREES: dict[str, Any] = {"aws": Ec2Referee, "gcp": GceReferee, "azure": AzureReferee}
+
+
+@pytest.mark.parametrize("cloud", NAMES)
+def test_nothing_that_is_said_breaks_the_published_description(cloud: str, exchanges: dict[str, list[Call]]) -> None:
+    referee = REFEREES[cloud]()
+
+    found = sorted({words for call in exchanges[cloud] for words in referee.judge(call)})
+
+    assert found == []
+    assert {call.operation for call in exchanges[cloud]} >= {"offers", "quotas", "instances", "launch", "terminate"}
+
+
+MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
+    "gcp": [
+        ("machineType", "machinetype", "instances"),
+        ("guestCpus", "cpus", "offers"),
+        ('"metric"', '"name"', "quotas"),
+        ("RUNNING", "ALIVE", "instances"),
+        ('"usage":', '"used":', "quotas"),
+        ('"networkIP"', '"ip"', "instances"),
+    ],
+    "azure": [
+        ("provisioningState", "state", "instances"),
+        ('"tags":', '"labels":', "instances"),
+        ('"currentValue":', '"used":', "quotas"),
+        ("capabilities", "abilities", "offers"),
+        ('"limit":', '"max":', "quotas"),
+        ("vmSize", "size", "launch"),
+    ],
+    "aws": [
+        ("<instanceType>", "<type>", "instances"),
+        ("privateIpAddress>", "privateIp>", "instances"),
+        ("spotPrice>", "price>", "prices"),
+        ("instanceTypeOfferingSet>", "offerings>", "offers"),
+        ("availableInstanceCount>", "free>", "offers"),
+        ("instanceState>", "state>", "instances"),
+    ],
+}
+
+
+@pytest.mark.parametrize("cloud", NAMES)
+def test_the_referee_bites(cloud: str, exchanges: dict[str, list[Call]]) -> None:
+    referee, missed = REFEREES[cloud](), []
+    for right, wrong, operation in MUTATIONS[cloud]:
+        spoilt = [
+            replace(call, response=respelt(call.response, right, wrong))
+            for call in exchanges[cloud]
+            if call.operation == operation and call.status < 400 and right.encode() in call.response
+        ]
+        if not any(list(referee.judge(call)) for call in spoilt):
+            missed.append(right)
+
+    assert missed == []
+
+
+def respelt(body: bytes, right: str, wrong: str) -> bytes:
+    text = body.decode()
+    if right.startswith("<"):
+        return text.replace(right, wrong).replace(right.replace("<", "</"), wrong.replace("<", "</")).encode()
+    return text.replace(right, wrong).encode()
+
+
+def test_the_machine_types_that_the_scene_sells_are_ec2s_own(exchanges: dict[str, list[Call]]) -> None:
+    described = [c for c in exchanges["aws"] if b"DescribeInstanceTypesResponse" in c.response]
+
+    assert described
+    assert all(b"<gpuInfo>" in call.response for call in described)
+
+
+def test_azure_speaks_json_alone(exchanges: dict[str, list[Call]]) -> None:
+    assert all(json.loads(call.response) is not None for call in exchanges["azure"] if call.response)
+
+
+def test_libcloud_lists_creates_and_ends_machines_on_the_embedded_ec2(clouds: Clouds) -> None:
+    ec2: Any = pytest.importorskip("libcloud.compute.drivers.ec2")
+    base: Any = pytest.importorskip("libcloud.compute.base")
+    host, _, port = clouds.addresses["aws"].removeprefix("http://").partition(":")
+    at = {"host": host, "port": int(port), "secure": False}
+    driver = ec2.EC2NodeDriver("key", "secret", region="us-east-1", signature_version="4", **at)
+    image = base.NodeImage("ami-12c6146b", "image", driver)
+    size = driver.list_sizes()[0]
+    size.id = "g4dn.xlarge"
+    before = {node.id for node in driver.list_nodes()}
+
+    node = driver.create_node(name="third", image=image, size=size)
+
+    assert {found.id for found in driver.list_nodes()} - before == {node.id}
+    assert driver.destroy_node(node)
+    assert node.id not in {found.id for found in driver.list_nodes() if found.state == "running"}
+
+
+def test_googles_other_client_creates_and_ends_machines_on_the_embedded_gce(clouds: Clouds) -> None:
+    discovery: Any = pytest.importorskip("googleapiclient.discovery")
+    document = json.loads(Path(gce_document()).read_text())
+    document["rootUrl"], document["baseUrl"] = f"{clouds.addresses['gcp']}/", f"{clouds.addresses['gcp']}/compute/v1/"
+    client = discovery.build_from_document(document, http=plain_http())
+    body = {
+        "name": "third",
+        "machineType": "zones/us-central1-a/machineTypes/g2-standard-4",
+        "networkInterfaces": [{"network": "global/networks/default"}],
+        "disks": [{"boot": True, "initializeParams": {"sourceImage": "i"}}],
+    }
+    where = {"project": "p", "zone": "us-central1-a"}
+
+    operation = client.instances().insert(**where, body=body).execute()
+    waited = client.zoneOperations().wait(**where, operation=operation["name"]).execute()
+    found = client.instances().get(**where, instance="third").execute()
+    ended = client.instances().delete(**where, instance="third").execute()
+
+    assert (waited["status"], found["status"]) == ("DONE", "RUNNING")
+    assert ended["operationType"] == "delete"
+    regions = client.regions().list(project="p").execute()["items"]
+    assert {quota["metric"] for region in regions for quota in region["quotas"]} >= {"NVIDIA_L4_GPUS"}
+
+
+def gce_document() -> str:
+    import googleapiclient.discovery_cache as cache
+
+    return str(Path(next(iter(cache.__path__))) / "documents" / "compute.v1.json")
+
+
+def plain_http() -> Any:
+    import httplib2
+
+    return httplib2.Http()
