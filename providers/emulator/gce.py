@@ -50,7 +50,7 @@ class GceDialect:
     def operation_of(self, environ: Environ) -> str:
         """Return the operation of a method and path."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if path.endswith(("/machineTypes", "/acceleratorTypes", "/reservations")):
+        if path.endswith(("/machineTypes", "/acceleratorTypes", "/reservations", "/futureReservations")):
             return "offers"
         if path.endswith("/regions"):
             return "quotas"
@@ -100,27 +100,58 @@ def create_gce(world: CloudWorld) -> Flask:
     @app.get(f"{BASE}/aggregated/reservations")
     def reservations(project: str) -> Response:
         def held(_: SceneRegion, zone: str) -> list[dict[str, Any]]:
-            return [_reservation(state, project, one) for one in world.reservations.values() if one.zone == zone]
+            return [_reservation(state, project, one) for one in _held(world, zone, has_begun=True)]
 
         return _aggregated(world, "reservations", held)
+
+    @app.get(f"{BASE}/aggregated/futureReservations")
+    def future_reservations(project: str) -> Response:
+        def coming(_: SceneRegion, zone: str) -> list[dict[str, Any]]:
+            return [_future_reservation(project, one) for one in _held(world, zone, has_begun=False)]
+
+        return _aggregated(world, "futureReservations", coming)
 
     _add_machines(app, state)
     return app
 
 
+def _held(world: CloudWorld, zone: str, *, has_begun: bool) -> list[Reservation]:
+    now = world.clock.now()
+    here = (held for held in world.reservations.values() if held.zone == zone)
+    return [held for held in here if (held.begins is None or held.begins <= now) is has_begun]
+
+
+def _future_reservation(project: str, held: Reservation) -> dict[str, Any]:
+    url = f"{request.url_root}compute/v1/projects/{project}/zones/{held.zone}"
+    window = {"startTime": held.begins.isoformat() if held.begins else ""}
+    if held.ends is not None:
+        window["endTime"] = held.ends.isoformat()
+    return {
+        "kind": "compute#futureReservation",
+        "id": str(int(derive_id("n", held.id)[2:14], 16)),
+        "name": held.id,
+        "zone": url,
+        "selfLink": f"{url}/futureReservations/{held.id}",
+        "specificSkuProperties": {
+            "instanceProperties": {"machineType": held.size},
+            "totalCount": str(held.count),
+        },
+        "timeWindow": window,
+        "status": {"procurementStatus": "APPROVED"},
+    }
+
+
 def _reservation(state: _State, project: str, held: Reservation) -> dict[str, Any]:
     url = f"{request.url_root}compute/v1/projects/{project}/zones/{held.zone}"
-    now = state.world.clock.now()
-    ready = held.begins is None or held.begins <= now
     body: dict[str, Any] = {
         "kind": "compute#reservation",
         "id": str(int(derive_id("n", held.id)[2:14], 16)),
         "name": held.id,
         "zone": url,
         "selfLink": f"{url}/reservations/{held.id}",
-        "creationTimestamp": (held.begins or now).isoformat(timespec="milliseconds"),
+        "creationTimestamp": (held.begins or state.world.clock.now()).isoformat(timespec="milliseconds"),
         "specificReservationRequired": True,
-        "status": "READY" if ready else "CREATING",
+        "status": "READY",
         "specificReservation": {
             "count": str(held.count),
             "assuredCount": str(held.count),

@@ -36,6 +36,7 @@ class GcpApi:
         self._operations = compute_v1.ZoneOperationsClient(**options)
         self._accelerators = compute_v1.AcceleratorTypesClient(**options)
         self._types = compute_v1.MachineTypesClient(**options)
+        self._future = compute_v1.FutureReservationsClient(**options)
         self._reservations = compute_v1.ReservationsClient(**options)
         self._regions = compute_v1.RegionsClient(**options)
 
@@ -81,6 +82,15 @@ class GcpApi:
         pager = self._reservations.aggregated_list(request=request, **self._call)
         for scope, listed in self._paged(pager, lambda page: page.items.items()):
             for reservation in listed.reservations:
+                yield scope.rpartition("/")[2], reservation
+
+    def future_reservations(self) -> Iterator[tuple[str, Any]]:
+        """Yield (zone, future reservation); once its time has come Compute Engine makes a reservation of it."""
+        request = compute_v1.AggregatedListFutureReservationsRequest(project=self._project, max_results=PAGE)
+        self._governor.admit(EVERYWHERE)
+        pager = self._future.aggregated_list(request=request, **self._call)
+        for scope, listed in self._paged(pager, lambda page: page.items.items()):
+            for reservation in listed.future_reservations:
                 yield scope.rpartition("/")[2], reservation
 
     def region_quotas(self) -> Iterator[tuple[str, str, float, float]]:

@@ -60,14 +60,31 @@ def offers_of(zone: str, instance_type: str, machine: Machine, prices: PriceList
 def held_of(zone: str, reservation: Any) -> Held:  # noqa: ANN401  the SDK's message
     """Return a reservation of machines of one type."""
     specific = reservation.specific_reservation
-    has_begun = reservation.status != "CREATING"
     return Held(
         id=reservation.name,
         zone=zone,
         instance_type=specific.instance_properties.machine_type,
         free=specific.count - specific.in_use_count,
-        valid_from=None if has_begun else _time(reservation.creation_timestamp),
         valid_until=_time(reservation.delete_at_time),
+    )
+
+
+GRANTED: Final = frozenset({"APPROVED", "COMMITTED", "PROVISIONING"})
+"""Statuses of a future reservation that will come true. Source: the SDK's FutureReservationStatus."""
+
+
+def future_held_of(zone: str, reservation: Any) -> Held | None:  # noqa: ANN401  the SDK's message
+    """Return a future reservation; None where it is not granted, or has become a reservation."""
+    if reservation.status.procurement_status not in GRANTED:
+        return None
+    wanted = reservation.specific_sku_properties
+    return Held(
+        id=reservation.name,
+        zone=zone,
+        instance_type=wanted.instance_properties.machine_type,
+        free=wanted.total_count,
+        valid_from=_time(reservation.time_window.start_time),
+        valid_until=_time(reservation.time_window.end_time),
     )
 
 

@@ -8,7 +8,7 @@ from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sight
 from providers.errors import InvalidError, ProviderError, ShortageError
 from providers.everywhere import without_repeats
 from providers.gcp.api import EVERYWHERE, GcpApi
-from providers.gcp.catalog import held_of, machine_of, offers_of, quota_of, region_of_zone
+from providers.gcp.catalog import future_held_of, held_of, machine_of, offers_of, quota_of, region_of_zone
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.notices import notice_of
 from providers.prices import PriceList
@@ -69,6 +69,8 @@ class Gcp:
         blind: dict[RegionId, str] = {}
         prices, sold = self._prices(), set(self._api.accelerator_types())
         holdings = [held_of(zone, reservation) for zone, reservation in self._api.reservations()]
+        coming = (future_held_of(zone, reservation) for zone, reservation in self._api.future_reservations())
+        holdings += [held for held in coming if held is not None]
         for zone, types, answered in self._api.machine_types():
             if self._note_silence(zone, answered, blind):
                 continue

@@ -54,6 +54,9 @@ def live(clouds: Clouds, provider: Provider) -> None:
     world.reservations[f"cr-{provider.name}"] = Reservation(
         f"cr-{provider.name}", key.region, key.zone, key.instance_type, 1, ends=world.clock.now() + timedelta(days=1)
     )
+    world.reservations[f"fr-{provider.name}"] = Reservation(
+        f"fr-{provider.name}", key.region, key.zone, key.instance_type, 1, begins=world.clock.now() + timedelta(days=1)
+    )
     for number, offer in enumerate(sorted(provider.offers().items, key=lambda o: (o.key.market, o.key))):
         if offer.key.region == key.region and (offer.machine.gpus or number == 0):
             launch(provider, offer, f"sk-{provider.name}-{number}")

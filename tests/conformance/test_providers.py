@@ -153,6 +153,19 @@ class TestGcp(EmbeddedContract):
         assert len(asked) == 1
         assert "requestId=" in next(iter(asked))
 
+    def test_a_future_reservation_is_offered_for_its_time(self, provider: Provider, clouds: Clouds) -> None:
+        world, key = clouds.embedded.world, self.gpu_offer(provider).key
+        begins = world.clock.now() + timedelta(days=1)
+        ends = begins + timedelta(days=2)
+        coming = Reservation("fr-1", key.region, key.zone, key.instance_type, 3, begins, ends)
+        world.reservations["fr-1"] = coming
+
+        [offer] = [o for o in provider.offers().items if o.key.market is Market.RESERVED]
+
+        assert (offer.stock, offer.valid_from, offer.valid_until) == (3, begins, ends)
+        with pytest.raises(ShortageError):
+            provider.launch(self.order(provider, key=offer.key))
+
     def test_operations_are_polled_on_the_endpoint_of_the_settings(self, provider: Provider, clouds: Clouds) -> None:
         provider.launch(self.order(provider))
 
