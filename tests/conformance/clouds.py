@@ -38,7 +38,7 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
     clouds = EmbeddedClouds(folder, host_folder=folder / "h", ray_token_file=folder / "token", dry=True)
     at = clouds.start()
     prices = load_prices(("aws", "gcp", "azure"), CATALOG, NOON)
-    timeout = 1.0
+    timeout = 2.0
     aws = AwsSettings(
         regions=("us-east-1", "eu-central-1"),
         images=dict.fromkeys(("us-east-1", "eu-central-1"), "ami-12c6146b"),
