@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from state.model.ids import InstanceId, RegionId
-from state.model.inventory import CloudInstance, CloudState, Instance, Notice, NoticeKind, advanced
+from state.model.inventory import CloudInstance, CloudState, Instance, Notice, NoticeKind, Role, advanced
 from state.model.lifecycle import InstanceStatus
 
 REQUESTED_MAX: Final = timedelta(minutes=10)
@@ -74,6 +74,10 @@ def is_doom(notice: Notice, now: datetime) -> bool:
 def _warned(instance: Instance, notice: Notice | None) -> Instance:
     if notice is None or instance.status not in {_S.REQUESTED, _S.RUNNING}:
         return instance
+    if instance.role is Role.HEAD and notice.kind is NoticeKind.MAINTENANCE:
+        return (
+            instance  # a head has the cell's one address: it comes back from a restart sooner than from another machine
+        )
     return advanced(instance, _S.TERMINATING, str(notice))
 
 

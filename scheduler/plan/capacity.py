@@ -24,6 +24,8 @@ STRAY_AFTER: Final = timedelta(minutes=10)
 """How old a machine with our tag and no record must be before it is ended: a launch may still be in flight."""
 JOIN_MAX: Final = timedelta(minutes=15)
 """How long a machine may run without joining its cell before it is replaced."""
+DRAIN_AHEAD: Final = timedelta(minutes=5)
+"""So long before a machine is taken away its replicas are moved: what a request and a drain may take, and more."""
 
 _S = InstanceStatus
 
@@ -282,7 +284,13 @@ def _end_again(snapshot: Snapshot, changes: CapacityChanges) -> None:
 
 
 def _use_notice(instance: Instance, notice: Notice, snapshot: Snapshot, changes: CapacityChanges) -> None:
-    """Move the replicas of a machine that will be taken away, and end it once it carries none."""
+    """Move the replicas of a machine that will be taken away, and end it once it carries none.
+
+    With time to spare it serves on while another starts.
+    """
+    if notice.at is not None and notice.at - snapshot.taken_at > DRAIN_AHEAD:
+        changes.waiting.append(f"{instance.id} ({instance.key}) serves on till another has started: {notice}")
+        return
     node, cell = _node(snapshot, instance), snapshot.cell(instance.region)
     if node is not None and node.replicas and cell is not None and cell.answered:
         changes.drains.append(Drain(instance.id, instance.region, node.node_id, str(notice)))

@@ -43,6 +43,37 @@ def test_a_machine_that_is_taken_back_is_replaced_and_drained_while_its_notice_r
     assert len(world.store.load().instances) == before
 
 
+def announced(world: World, name: InstanceId, after: timedelta) -> None:
+    cloud = next(iter(world.clouds.values()))
+    [seen] = [seen for seen, _ in cloud.alive() if seen.instance_id == name]
+    at = world.clock.now() + after
+    cloud.announced.append(Notice(name, seen.key.region, NoticeKind.MAINTENANCE, at))
+
+
+def test_with_time_to_spare_a_machine_serves_on_while_another_starts() -> None:
+    world, worker = a_serving_world()
+    announced(world, worker, 20 * MINUTES)
+
+    plan = world.tick()
+    assert any(isinstance(action, Launch) for action in plan.actions)
+    assert not any(isinstance(action, Drain | Terminate) for action in plan.actions)
+    assert any("serves on till another has started" in text for text in plan.waiting)
+
+    world.run(16 * MINUTES)
+    world.run(2 * MINUTES)
+    assert worker not in {i.id for i in world.store.load().instances}, "it is drained and ended before its time"
+
+
+def test_a_head_is_not_replaced_for_maintenance() -> None:
+    world, _ = a_serving_world()
+    head = next(i for i in world.store.load().instances if i.role is Role.HEAD)
+    announced(world, head.id, 2 * MINUTES)
+
+    plan = world.tick()
+
+    assert not any(isinstance(action, Launch | Terminate) for action in plan.actions)
+
+
 def test_maintenance_is_acted_on_when_it_is_near_and_a_recommendation_is_not() -> None:
     def notice(kind: NoticeKind, after: timedelta | None) -> Notice:
         return Notice(InstanceId("sk-1"), RegionId("fake/one"), kind, None if after is None else NOON + after)
