@@ -25,8 +25,6 @@ class Scope(StrEnum):
     """Everything in this zone."""
     MARKET_IN_REGION = "market_in_region"
     """This instance type and market, in every zone of the region."""
-    FAMILY_IN_REGION = "family_in_region"
-    """Every instance type of its family, in this market, in every zone of the region."""
 
 
 class ProviderError(Exception):

@@ -147,10 +147,8 @@ def _shortage(launch: Launch, error: ProviderError, outside: Outside) -> Shortag
     if isinstance(error, QuotaError):
         zone, instance_type, family = None, None, launch.machine.family
     elif isinstance(error, ShortageError):
-        if error.scope in {Scope.MARKET_IN_REGION, Scope.FAMILY_IN_REGION}:
+        if error.scope is Scope.MARKET_IN_REGION:
             zone = None
-        if error.scope is Scope.FAMILY_IN_REGION:
-            instance_type, family = None, launch.machine.family
         if error.scope is Scope.ZONE:
             return Shortage(key.region, key.zone, None, None, str(error), now, now)
     return Shortage(key.region, zone, instance_type, market, str(error), now, now, family=family)
