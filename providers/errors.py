@@ -13,7 +13,6 @@ ProviderError
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
 
 
 class Scope(StrEnum):
@@ -84,8 +83,6 @@ class Row:
     scope: Scope = Scope.OFFER
     """Of a shortage."""
 
-    UNCERTAIN: ClassVar[type[ProviderError]] = UnreachableError
-
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -102,7 +99,7 @@ class Said:
 def by_table(said: Said, table: Mapping[str, Row]) -> ProviderError:
     """Return the error for a code; one that the table lacks is uncertain."""
     row = table.get(said.code)
-    error = (row.kind if row else Row.UNCERTAIN)(said.provider, said.operation, said.code, said.detail)
+    error = (row.kind if row else UnreachableError)(said.provider, said.operation, said.code, said.detail)
     if isinstance(error, ShortageError) and row is not None:
         error.scope, error.available_in = row.scope, said.available_in
     if isinstance(error, ThrottledError):

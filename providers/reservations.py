@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from providers.errors import ShortageError
 from state.model.catalog import Machine, Market, Offer, OfferKey, Price
 from state.model.ids import RegionId
 from state.model.units import Usd
@@ -36,6 +37,18 @@ def chosen(holdings: Iterable[Held], zone: str, instance_type: str, now: datetim
     """Return the reservation that the next machine is taken from: the one that ends first; None where none is free."""
     fit = (h for h in holdings if (h.zone, h.instance_type) == (zone, instance_type))
     return min((h for h in fit if h.free > 0 and h.is_in_force(now)), key=_soonest_end, default=None)
+
+
+def taken(holdings: Iterable[Held], key: OfferKey, now: datetime) -> Held:
+    """Return the reservation that the next machine of an offer is taken from.
+
+    Raises:
+        ShortageError: None is free.
+    """
+    held = chosen(holdings, key.zone, key.instance_type, now)
+    if held is None:
+        raise ShortageError(key.provider, "launch", "ReservationUsedUp", f"no machine of {key} is left")
+    return held
 
 
 def reserved_offers(

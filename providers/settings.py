@@ -14,7 +14,12 @@ class PaceSettings(_Model):
 
     reads_per_second: Annotated[float, Field(gt=0, le=1000)] = 20.0
     writes_per_second: Annotated[float, Field(gt=0, le=1000)] = 5.0
-    parallel: Annotated[int, Field(ge=1, le=256)] = Field(default=16, description="Launches and ends at once.")
+    burst_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=4.0, description="So many seconds' worth of calls may come at once."
+    )
+    parallel: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=16, description="Launches and ends at once, over all regions."
+    )
 
 
 class AwsSettings(_Model):

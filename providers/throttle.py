@@ -9,9 +9,8 @@ them.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from providers.errors import DeniedError, InvalidError, ProviderError, ThrottledError
 from providers.settings import PaceSettings
@@ -27,30 +26,6 @@ GROWTH: Final = 0.05
 LEAST_WAIT: Final = timedelta(milliseconds=1)
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What one region may be asked, in calls per second; a page is a call."""
-
-    reads: float = 20.0
-    writes: float = 5.0
-    burst: float = 4.0
-    """Seconds' worth of calls that may come at once."""
-    parallel: int = 16
-    """Most launches and ends under way at once, over all regions."""
-
-
-class Paced(Protocol):
-    """Settings of a cloud, as far as its pace goes."""
-
-    @property
-    def pace(self) -> PaceSettings:
-        """How fast it is asked."""
-
-    @property
-    def timeout_seconds(self) -> float:
-        """How long one call may take."""
 
 
 class Bucket:
@@ -99,7 +74,7 @@ class Bucket:
 class Governor:
     """The pace of one cloud."""
 
-    def __init__(self, pace: Pace, clock: Clock, patience_s: float) -> None:
+    def __init__(self, pace: PaceSettings, clock: Clock, patience_s: float) -> None:
         """Keep to *pace*; a look, retries and all, takes *patience_s* and one call at most."""
         self._pace, self._clock, self._patience_s = pace, clock, patience_s
         self._buckets: dict[tuple[str, bool], Bucket] = {}
@@ -111,8 +86,8 @@ class Governor:
         with self._lock:
             found = self._buckets.get((where, is_write))
             if found is None:
-                rate = self._pace.writes if is_write else self._pace.reads
-                found = self._buckets[where, is_write] = Bucket(rate, self._pace.burst, self._clock)
+                rate = self._pace.writes_per_second if is_write else self._pace.reads_per_second
+                found = self._buckets[where, is_write] = Bucket(rate, self._pace.burst_seconds, self._clock)
             return found
 
     def admit(self, where: str, *, is_write: bool = False) -> None:
@@ -181,10 +156,3 @@ class Governor:
                 raise ours from error
             bucket.speed_up()
             return done
-
-
-def governor_of(settings: Paced, clock: Clock) -> Governor:
-    """Return the governor that a cloud's settings ask for."""
-    asked = settings.pace
-    pace = Pace(asked.reads_per_second, asked.writes_per_second, parallel=asked.parallel)
-    return Governor(pace, clock, settings.timeout_seconds)

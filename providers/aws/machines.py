@@ -10,12 +10,12 @@ from providers.aws.catalog import held_of, machine_of, newest_spot_prices, offer
 from providers.aws.errors import FAMILIES, GONE, code_of, translated
 from providers.aws.notices import EVENTS, INTERRUPTIONS, interruption_of, is_over, maintenance_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
-from providers.errors import ProviderError, ShortageError
+from providers.errors import ProviderError
 from providers.everywhere import look_everywhere, without_repeats
 from providers.prices import PriceList, live_spot
-from providers.reservations import chosen, reserved_offers
+from providers.reservations import reserved_offers, taken
 from providers.settings import AwsSettings
-from providers.throttle import governor_of
+from providers.throttle import Governor
 from state.clock import Clock
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
@@ -49,7 +49,7 @@ class Aws:
         self._prices = prices
         self._owner = owner
         self._clock = clock
-        self._governor = governor_of(settings, clock)
+        self._governor = Governor(settings.pace, clock, settings.timeout_seconds)
         session = boto3.session.Session()
         self._apis = {
             region_id("aws", name): AwsApi(session, settings, name, self._governor) for name in settings.regions
@@ -74,7 +74,7 @@ class Aws:
         return self._everywhere(lambda region: self._instances_in(region, owner))
 
     def notices(self, owner: str) -> Sighting[Notice]:
-        """Return interruptions, rebalance recommendations and scheduled events of every region."""
+        """Return interruptions of spot machines and scheduled events, of every region."""
         return self._everywhere(lambda region: self._notices_in(region, owner))
 
     def _notices_in(self, region: RegionId, owner: str) -> list[Notice]:
@@ -145,9 +145,7 @@ class Aws:
         """Return what a request says to be taken from a reservation."""
         api, now = self._apis[key.region], self._clock.now()
         found = list(api.reservations())
-        held = chosen((held_of(one) for one in found), key.zone, key.instance_type, now)
-        if held is None:
-            raise ShortageError(self.name, "launch", "ReservationUsedUp", f"no machine of {key} is left")
+        held = taken((held_of(one) for one in found), key, now)
         block = any(one["CapacityReservationId"] == held.id and one.get("ReservationType") == BLOCK for one in found)
         target = {"CapacityReservationTarget": {"CapacityReservationId": held.id}}
         options = {"InstanceMarketOptions": {"MarketType": BLOCK}} if block else {}

@@ -98,11 +98,9 @@ class AzureApi:
         """Yield the VMs of a location, in every resource group."""
         yield from self._client.virtual_machines.list_by_location(location)
 
-    def statuses(self, location: str) -> Iterator[Any]:
-        """Yield the VMs of a location with their run-time status; one list serves the whole subscription."""
-        for vm in self._client.virtual_machines.list_all(status_only="true"):
-            if vm.location == location:
-                yield vm
+    def statuses(self) -> Iterator[Any]:
+        """Yield the VMs of the subscription with their run-time status."""
+        yield from self._client.virtual_machines.list_all(status_only="true")
 
     def create(self, name: str, body: dict[str, Any]) -> Any:  # noqa: ANN401  the SDK's model
         """Create a VM that must not exist yet; wait for the outcome as long as a call may take.

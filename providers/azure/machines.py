@@ -7,17 +7,17 @@ from typing import Any, Final, TypeVar
 import httpx
 import structlog
 
-from providers.azure.api import AzureApi
+from providers.azure.api import EVERYWHERE, AzureApi
 from providers.azure.catalog import held_of, machine_of, offers_of, quotas_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
 from providers.azure.notices import notice_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
-from providers.errors import InvalidError, ProviderError, ShortageError
+from providers.errors import InvalidError, ProviderError
 from providers.everywhere import look_everywhere, without_repeats
 from providers.prices import PriceList, live_spot
-from providers.reservations import Held, chosen, reserved_offers
+from providers.reservations import Held, reserved_offers, taken
 from providers.settings import AzureSettings
-from providers.throttle import governor_of
+from providers.throttle import Governor
 from state.clock import Clock
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
@@ -50,7 +50,7 @@ class Azure:
         self._settings = settings
         self._prices = prices
         self._clock = clock
-        self._governor = governor_of(settings, clock)
+        self._governor = Governor(settings.pace, clock, settings.timeout_seconds)
         self._api = AzureApi(settings, self._governor)
         self._regions = tuple(region_id("azure", name) for name in settings.regions)
         self._families: dict[RegionId, set[str]] = {}
@@ -73,12 +73,18 @@ class Azure:
         return self._everywhere(lambda region: self._instances_in(region, owner))
 
     def notices(self, owner: str) -> Sighting[Notice]:
-        """Return the announced maintenance of every region; an eviction is told to the machine alone."""
-        return self._everywhere(lambda region: self._notices_in(region, owner))
+        """Return the announced maintenance of every region, in one list; an eviction is told to the machine alone."""
 
-    def _notices_in(self, region: RegionId, owner: str) -> list[Notice]:
-        found = (vm for vm in self._api.statuses(region_name(region)) if (vm.tags or {}).get(OWNER_TAG, owner) == owner)
-        return [notice for vm in found if (notice := notice_of(region, vm)) is not None]
+        def look() -> list[Notice]:
+            found = (vm for vm in self._api.statuses() if (vm.tags or {}).get(OWNER_TAG, owner) == owner)
+            told = (notice_of(region_id("azure", vm.location), vm) for vm in found)
+            return [notice for notice in told if notice is not None and notice.region in self._regions]
+
+        try:
+            seen = self._governor.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "look"))
+        except ProviderError as error:
+            return Sighting((), dict.fromkeys(self._regions, str(error)))
+        return Sighting(tuple(seen))
 
     def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
         return look_everywhere(self._regions, look, self._governor, FAMILIES, lambda error: translated(error, "look"))
@@ -143,10 +149,7 @@ class Azure:
             return [held_of(group, found) for group, found in self._api.reservations(location)]
 
         found = self._governor.look(location, look, FAMILIES, lambda error: translated(error, "launch"))
-        held = chosen(found, key.zone, key.instance_type, self._clock.now())
-        if held is None:
-            raise ShortageError(self.name, "launch", "ReservationUsedUp", f"no machine of {key} is left")
-        return held.id
+        return taken(found, key, self._clock.now()).id
 
     def _act(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
         return self._governor.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))

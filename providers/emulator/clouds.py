@@ -22,7 +22,8 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from providers.emulator.arm import Arm
 from providers.emulator.control import create_control
-from providers.emulator.ec2 import Ec2, Ec2Dialect
+from providers.emulator.ec2 import Ec2
+from providers.emulator.ec2_dialect import Ec2Dialect
 from providers.emulator.gce import GceDialect, create_gce
 from providers.emulator.host import Host
 from providers.emulator.middleware import Application, Middleware

@@ -9,11 +9,12 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from werkzeug.test import Client
 
-from providers.emulator.middleware import Application, Environ, StartResponse, form_of
+from providers.emulator.ec2_dialect import Ec2Dialect
+from providers.emulator.middleware import Application, Environ, StartResponse
 from providers.emulator.world import NOTICE, CloudWorld, OutOfStockError, Rented, Reservation
 from state.model.ids import RegionId, region_id
 
@@ -37,21 +38,9 @@ QUOTA_CODES: Final = {
 """Quota name to its code, the instance families it counts, and whether it is for spot."""
 
 
-OPERATION_OF: Final = {
-    "DescribeCapacityReservations": "offers",
-    "DescribeInstanceStatus": "notices",
-    "DescribeInstanceTypeOfferings": "offers",
-    "DescribeInstanceTypes": "offers",
-    "DescribeInstances": "instances",
-    "DescribeSpotInstanceRequests": "notices",
-    "DescribeSpotPriceHistory": "prices",
-    "RunInstances": "launch",
-    "TerminateInstances": "terminate",
-}
 MOTOS_NAMESPACE: Final = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15"'
 EC2S_NAMESPACE: Final = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"'
 """As EC2 itself sends it; clients other than boto3 find nothing under the other."""
-REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
 
 
 class NoCapacityError(EC2ClientError):  # type: ignore[misc]
@@ -69,6 +58,8 @@ class NoCapacityError(EC2ClientError):  # type: ignore[misc]
 
 class Ec2:
     """Moto, on one world."""
+
+    _is_warm: ClassVar[bool] = False
 
     def __init__(self, world: CloudWorld) -> None:
         """Extend moto's classes, in this process."""
@@ -110,7 +101,10 @@ class Ec2:
                 setattr(EC2Response, name, method)
 
     def warm_up(self) -> None:
-        """Let moto load its data now: its first answers would take longer than clients wait."""
+        """Let moto load its data now: its first answers in a process would take longer than clients wait."""
+        if Ec2._is_warm:
+            return
+        Ec2._is_warm = True
         for action in ("DescribeInstanceTypes", "DescribeInstances", "DescribeInstanceTypeOfferings"):
             scope = "Credential=embedded/20260101/us-east-1/ec2/aws4_request"
             form = {"Action": action, "Version": "2016-11-15"}
@@ -373,27 +367,3 @@ def _as_method(bound: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return bound(response)
 
     return method
-
-
-class Ec2Dialect:
-    """AWS's query protocol, and JSON for Service Quotas."""
-
-    name = "aws"
-
-    def region_of(self, environ: Environ) -> RegionId | None:
-        """Return the region that a request is signed for."""
-        scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition(",")[0].split("/")
-        return region_id("aws", scope[2]) if len(scope) > 2 else None  # noqa: PLR2004  id/date/REGION/service/end
-
-    def operation_of(self, environ: Environ) -> str:
-        """Return the operation of an action."""
-        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("ServiceQuotas"):
-            return "quotas"
-        return OPERATION_OF.get(form_of(environ).get("Action", ""), "")
-
-    def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
-        """Return an error as the service that was asked spells it."""
-        if "HTTP_X_AMZ_TARGET" in environ:
-            return "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message}).encode()
-        inner = f"<Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
-        return "text/xml", f"<Response>{inner}<RequestID>{REQUEST_ID}</RequestID></Response>".encode()

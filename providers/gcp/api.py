@@ -5,7 +5,7 @@ the settings say. The default retry of reads is off, since it goes on for ten mi
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from google.api_core.client_options import ClientOptions
@@ -40,67 +40,62 @@ class GcpApi:
         self._reservations = compute_v1.ReservationsClient(**options)
         self._regions = compute_v1.RegionsClient(**options)
 
-    def _paged(self, pager: Any, items: Callable[[Any], Iterable[Any]]) -> Iterator[Any]:  # noqa: ANN401  the SDK's
-        """Yield the items of every page, each asked for at the governor's pace; the first was asked for already."""
-        pages = iter(pager.pages)
-        for page in pages:
-            yield from items(page)
+    def _pages(self, listing: Callable[..., Any], request: Any) -> Iterator[Any]:  # noqa: ANN401  the SDK's
+        """Yield the pages of a list, each asked for at the governor's pace."""
+        self._governor.admit(EVERYWHERE)
+        for page in listing(request=request, **self._call).pages:
+            yield page
             if page.next_page_token:
                 self._governor.admit(EVERYWHERE)
+
+    def _zones(self, listing: Callable[..., Any], request: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  the SDK's
+        """Yield (zone, what is listed of it) of an aggregated list."""
+        for page in self._pages(listing, request):
+            for scope, listed in page.items.items():
+                yield scope.rpartition("/")[2], listed
 
     def machine_types(self) -> Iterator[tuple[str, Any, bool]]:
         """Yield (zone, its machine types, whether it answered)."""
         request = compute_v1.AggregatedListMachineTypesRequest(project=self._project, max_results=PAGE)
-        self._governor.admit(EVERYWHERE)
-        pager = self._types.aggregated_list(request=request, **self._call)
-        for scope, listed in self._paged(pager, lambda page: page.items.items()):
-            yield scope.rpartition("/")[2], listed.machine_types, listed.warning.code != UNREACHABLE
+        for zone, listed in self._zones(self._types.aggregated_list, request):
+            yield zone, listed.machine_types, listed.warning.code != UNREACHABLE
 
     def accelerator_types(self) -> Iterator[tuple[str, str]]:
         """Yield (zone, accelerator type) of everything that the project may attach or get with a machine type."""
         request = compute_v1.AggregatedListAcceleratorTypesRequest(project=self._project, max_results=PAGE)
-        self._governor.admit(EVERYWHERE)
-        pager = self._accelerators.aggregated_list(request=request, **self._call)
-        for scope, listed in self._paged(pager, lambda page: page.items.items()):
+        for zone, listed in self._zones(self._accelerators.aggregated_list, request):
             for accelerator in listed.accelerator_types:
-                yield scope.rpartition("/")[2], accelerator.name
+                yield zone, accelerator.name
 
     def instances(self, label: str, value: str) -> Iterator[tuple[str, Any, bool]]:
         """Yield (zone, its instances with a label, whether it answered)."""
         request = compute_v1.AggregatedListInstancesRequest(
             project=self._project, filter=f'labels.{label} = "{value}"', max_results=PAGE
         )
-        self._governor.admit(EVERYWHERE)
-        pager = self._instances.aggregated_list(request=request, **self._call)
-        for scope, listed in self._paged(pager, lambda page: page.items.items()):
-            yield scope.rpartition("/")[2], listed.instances, listed.warning.code != UNREACHABLE
+        for zone, listed in self._zones(self._instances.aggregated_list, request):
+            yield zone, listed.instances, listed.warning.code != UNREACHABLE
 
     def reservations(self) -> Iterator[tuple[str, Any]]:
         """Yield (zone, reservation) of everything that is reserved."""
         request = compute_v1.AggregatedListReservationsRequest(project=self._project, max_results=PAGE)
-        self._governor.admit(EVERYWHERE)
-        pager = self._reservations.aggregated_list(request=request, **self._call)
-        for scope, listed in self._paged(pager, lambda page: page.items.items()):
+        for zone, listed in self._zones(self._reservations.aggregated_list, request):
             for reservation in listed.reservations:
-                yield scope.rpartition("/")[2], reservation
+                yield zone, reservation
 
     def future_reservations(self) -> Iterator[tuple[str, Any]]:
         """Yield (zone, future reservation); once its time has come Compute Engine makes a reservation of it."""
         request = compute_v1.AggregatedListFutureReservationsRequest(project=self._project, max_results=PAGE)
-        self._governor.admit(EVERYWHERE)
-        pager = self._future.aggregated_list(request=request, **self._call)
-        for scope, listed in self._paged(pager, lambda page: page.items.items()):
+        for zone, listed in self._zones(self._future.aggregated_list, request):
             for reservation in listed.future_reservations:
-                yield scope.rpartition("/")[2], reservation
+                yield zone, reservation
 
     def region_quotas(self) -> Iterator[tuple[str, str, float, float]]:
         """Yield (region, metric, limit, usage)."""
         request = compute_v1.ListRegionsRequest(project=self._project)
-        self._governor.admit(EVERYWHERE)
-        pager = self._regions.list(request=request, **self._call)
-        for region in self._paged(pager, lambda page: page.items):
-            for quota in region.quotas:
-                yield region.name, quota.metric, quota.limit, quota.usage
+        for page in self._pages(self._regions.list, request):
+            for region in page.items:
+                for quota in region.quotas:
+                    yield region.name, quota.metric, quota.limit, quota.usage
 
     def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str] | None:
         """Start one instance, and return the (code, message) of the operation's error; None: it goes well so far.

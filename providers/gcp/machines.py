@@ -5,16 +5,16 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
-from providers.errors import InvalidError, ProviderError, ShortageError
+from providers.errors import InvalidError, ProviderError
 from providers.everywhere import without_repeats
 from providers.gcp.api import EVERYWHERE, GcpApi
 from providers.gcp.catalog import future_held_of, held_of, machine_of, offers_of, quota_of, region_of_zone
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.notices import notice_of
 from providers.prices import PriceList
-from providers.reservations import Held, chosen, reserved_offers
+from providers.reservations import Held, reserved_offers, taken
 from providers.settings import GcpSettings
-from providers.throttle import governor_of
+from providers.throttle import Governor
 from state.clock import Clock
 from state.model.catalog import Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
@@ -51,7 +51,7 @@ class Gcp:
         self._settings = settings
         self._prices = prices
         self._clock = clock
-        self._governor = governor_of(settings, clock)
+        self._governor = Governor(settings.pace, clock, settings.timeout_seconds)
         self._api = GcpApi(settings, self._governor)
         self._regions = tuple(region_id("gcp", name) for name in settings.regions)
 
@@ -170,9 +170,7 @@ class Gcp:
             return [held_of(zone, found) for zone, found in self._api.reservations()]
 
         found = self._governor.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "launch"))
-        held = chosen(found, key.zone, key.instance_type, self._clock.now())
-        if held is None:
-            raise ShortageError(self.name, "launch", "reservationUsedUp", f"no machine of {key} is left")
+        held = taken(found, key, self._clock.now())
         name = "compute.googleapis.com/reservation-name"
         return {"consume_reservation_type": SPECIFIC, "key": name, "values": [held.id]}
 

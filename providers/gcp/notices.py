@@ -3,7 +3,7 @@
 Source: Compute Engine documentation, "Preemption process" and "Monitor and plan for a host maintenance event".
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from providers.base import INSTANCE_TAG
@@ -12,7 +12,6 @@ from state.model.ids import InstanceId
 from state.model.inventory import Notice, NoticeKind
 
 PREEMPTED: Final = "preempted"
-WARNING: Final = timedelta(seconds=30)
 
 
 def notice_of(zone: str, described: Any) -> Notice | None:  # noqa: ANN401  the SDK's message

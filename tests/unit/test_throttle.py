@@ -3,7 +3,8 @@
 import pytest
 
 from providers.errors import DeniedError, InvalidError, ProviderError, ThrottledError, UnreachableError
-from providers.throttle import TRIES, Governor, Pace
+from providers.settings import PaceSettings
+from providers.throttle import TRIES, Governor
 from state.clock import ManualClock
 from tests.builders import NOON
 
@@ -15,7 +16,9 @@ class WordsError(Exception):
 class Watched:
     def __init__(self, patience_s: float = 20.0) -> None:
         self.clock = ManualClock(NOON)
-        self.governor = Governor(Pace(reads=10, writes=2, burst=1), self.clock, patience_s)
+        self.governor = Governor(
+            PaceSettings(reads_per_second=10, writes_per_second=2, burst_seconds=1), self.clock, patience_s
+        )
         self.calls = 0
 
     def look(self, *errors: ProviderError) -> str:

@@ -1,0 +1,44 @@
+"""How EC2 and Service Quotas are spoken to: regions, operations and errors, as requests and answers spell them."""
+
+import json
+from typing import Final
+
+from providers.emulator.middleware import Environ, form_of
+from state.model.ids import RegionId, region_id
+
+OPERATION_OF: Final = {
+    "DescribeCapacityReservations": "offers",
+    "DescribeInstanceStatus": "notices",
+    "DescribeInstanceTypeOfferings": "offers",
+    "DescribeInstanceTypes": "offers",
+    "DescribeInstances": "instances",
+    "DescribeSpotInstanceRequests": "notices",
+    "DescribeSpotPriceHistory": "prices",
+    "RunInstances": "launch",
+    "TerminateInstances": "terminate",
+}
+REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
+
+
+class Ec2Dialect:
+    """AWS's query protocol, and JSON for Service Quotas."""
+
+    name = "aws"
+
+    def region_of(self, environ: Environ) -> RegionId | None:
+        """Return the region that a request is signed for."""
+        scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition(",")[0].split("/")
+        return region_id("aws", scope[2]) if len(scope) > 2 else None  # noqa: PLR2004  id/date/REGION/service/end
+
+    def operation_of(self, environ: Environ) -> str:
+        """Return the operation of an action."""
+        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("ServiceQuotas"):
+            return "quotas"
+        return OPERATION_OF.get(form_of(environ).get("Action", ""), "")
+
+    def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
+        """Return an error as the service that was asked spells it."""
+        if "HTTP_X_AMZ_TARGET" in environ:
+            return "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message}).encode()
+        inner = f"<Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+        return "text/xml", f"<Response>{inner}<RequestID>{REQUEST_ID}</RequestID></Response>".encode()
