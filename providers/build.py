@@ -43,6 +43,10 @@ def build_providers(
         from providers.azure.machines import Azure  # noqa: PLC0415  slow SDK
 
         built.append(Azure(settings.azure, prices, clock))
+    if settings.static is not None:
+        from providers.static.machines import Static  # noqa: PLC0415  only where it is used
+
+        built.append(Static(settings.static, clock))
     return {provider.name: CachedProvider(RecordedProvider(provider, clock), clock) for provider in built}
 
 

@@ -64,6 +64,12 @@ CODES: Final[dict[str, dict[FaultKind, tuple[int, str]]]] = {
         FaultKind.SHORTAGE: (409, "SkuNotAvailable"),
         FaultKind.QUOTA: (409, "OperationNotAllowed"),
     },
+    "static": {
+        FaultKind.ERROR: (500, "InternalServerError"),
+        FaultKind.THROTTLE: (429, "TooManyRequests"),
+        FaultKind.DENIED: (401, "Unauthorized"),
+        FaultKind.SHORTAGE: (409, "NoFreeMachine"),
+    },
 }
 """HTTP status and code."""
 

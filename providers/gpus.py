@@ -65,6 +65,27 @@ def aws_gpu(name: str, memory_mib: int) -> str:
     return short
 
 
+_NVIDIA: Final = (
+    (re.compile(r"A100.*80GB"), "A100-80GB"),
+    (re.compile(r"A100.*40GB"), "A100-40GB"),
+    (re.compile(r"H100.*NVL"), "H100-NVL"),
+    (re.compile(r"RTX PRO 6000"), "RTXPRO6000"),
+    (re.compile(r"V100.*32GB"), "V100-32GB"),
+    (re.compile(r"\b(A10G|A10|B200|B300|H100|H200|L40S|L4|P100|T4G|T4|V100)\b"), None),
+)
+
+
+def nvidia_gpu(name: str) -> str:
+    """Return the canonical name of a GPU as its driver spells it: `A100-80GB` of `NVIDIA A100-SXM4-80GB`.
+
+    Models that no cloud sells keep their own name, without spaces and the maker's: `RTX4090`.
+    """
+    for pattern, canonical in _NVIDIA:
+        if (found := pattern.search(name)) is not None:
+            return canonical or found.group(1)
+    return "".join(word for word in name.upper().split() if word not in {"NVIDIA", "GEFORCE", "TESLA"})
+
+
 def azure_gpu(size: str) -> str | None:
     """Return the canonical name of the GPU of a VM size, or None for an unknown one. Azure states it nowhere else."""
     short = size.removeprefix("Standard_")

@@ -4,6 +4,8 @@ Coordinates are of the nearest city, in degrees. Source: the clouds' public list
 """
 
 import math
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from state.model.catalog import Region
@@ -69,6 +71,13 @@ _R: Final[tuple[tuple[str, str, float, float], ...]] = (
 KNOWN: Final[dict[RegionId, Region]] = {
     RegionId(name): Region(RegionId(name), law, latitude, longitude) for name, law, latitude, longitude in _R
 }
+
+
+@lru_cache(maxsize=16)
+def known_regions(own: tuple[Region, ...] = ()) -> Mapping[RegionId, Region]:
+    """Return every region whose place is known: the clouds', and those of the settings."""
+    return {**KNOWN, **{region.id: region for region in own}}
+
 
 EARTH_RADIUS_KM: Final = 6371.0
 RTT_BASE_MS: Final = 23.6

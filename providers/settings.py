@@ -1,8 +1,13 @@
 """What the adapters need to know that no cloud can tell: frozen, written by people or by Terraform."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from state.model.catalog import Region
+from state.model.ids import region_id
+
+NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
 class _Model(BaseModel):
@@ -81,9 +86,39 @@ class AzureSettings(_Model):
     pace: PaceSettings = PaceSettings()
 
 
+class StaticRegionSettings(_Model):
+    """A place where machines of one's own stand."""
+
+    register_url: str = Field(description="Where the register of its machines listens, such as https://10.0.0.5:8790.")
+    jurisdiction: str = Field(min_length=1, description="EU, UK, EEA, or an ISO country code such as US.")
+    latitude: Annotated[float, Field(ge=-90, le=90)]
+    longitude: Annotated[float, Field(ge=-180, le=180)]
+
+
+class StaticSettings(_Model):
+    """Machines of one's own, which agents hold ready and registers keep."""
+
+    regions: dict[Annotated[str, Field(pattern=NAME)], StaticRegionSettings] = Field(
+        min_length=1, description="By a name of your own; elsewhere it is written static/NAME."
+    )
+    token_file: str = Field(description="The registers' token: `skerry machines serve` writes one.")
+    ca_file: str | None = Field(default=None, description="Certificate authority of the registers.")
+    timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    pace: PaceSettings = PaceSettings()
+
+    @property
+    def places(self) -> tuple[Region, ...]:
+        """The regions, and where they are."""
+        return tuple(
+            Region(region_id("static", name), place.jurisdiction, place.latitude, place.longitude)
+            for name, place in sorted(self.regions.items())
+        )
+
+
 class ProvidersSettings(_Model):
     """Which clouds are used; one that is left out is not."""
 
     aws: AwsSettings | None = None
     gcp: GcpSettings | None = None
     azure: AzureSettings | None = None
+    static: StaticSettings | None = None

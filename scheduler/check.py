@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from providers.regions import KNOWN
+from providers.regions import known_regions
 from state.model.catalog import Market
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
@@ -197,9 +197,10 @@ def _fits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
 def _laws(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     if snapshot.wanted is None:
         return
+    known = known_regions(snapshot.own_regions)
     for replicas in plan.placement.replicas:
         laws = snapshot.wanted.spec.applications[replicas.application].regions.jurisdictions
-        region = KNOWN.get(replicas.region)
+        region = known.get(replicas.region)
         if laws and (region is None or region.jurisdiction not in laws):
             yield Finding("jurisdiction", f"{replicas.application} in {replicas.region}")
 

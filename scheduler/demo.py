@@ -18,7 +18,7 @@ from typing import Any, Final
 import httpx
 import psutil
 
-from providers.emulator.processes import end_session, members, start_recorded, uninterrupted
+from providers.processes import end_session, members, start_recorded, uninterrupted
 from scheduler.converge import converge
 from scheduler.drill import Cut, DrillReport, LiveDrill, count_leaked
 from scheduler.load import SteadyLoad

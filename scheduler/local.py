@@ -18,7 +18,8 @@ import httpx
 import yaml
 
 from inference.gateway import HaproxyGateway
-from providers.emulator.processes import (
+from providers.emulator.scene import CATALOG, SceneRegion, load_scene
+from providers.processes import (
     SessionLog,
     end_session,
     kill_session,
@@ -26,7 +27,6 @@ from providers.emulator.processes import (
     start_recorded,
     uninterrupted,
 )
-from providers.emulator.scene import CATALOG, SceneRegion, load_scene
 from scheduler.settings import EmbeddedModel, Settings, home_folder, load_settings, settings_file
 from state.clock import Clock, SystemClock, draw_secret
 from state.model.ids import RegionId, derive_id

@@ -66,6 +66,7 @@ def observe(outside: Outside) -> Snapshot:
         limits=outside.limits,
         placed=() if last is None else last.placement.replicas,
         latencies=outside.latencies,
+        own_regions=outside.own_regions,
     )
 
 

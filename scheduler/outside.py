@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from inference.base import CellFactory, Gateway
 from providers.base import Provider
 from state.clock import Clock
+from state.model.catalog import Region
 from state.model.health import HealthKnobs
 from state.model.ids import ProviderName, RegionId
 from state.model.plan import CellSettings, Limits
@@ -26,3 +27,5 @@ class Outside:
     limits: Limits
     latencies: tuple[tuple[RegionId, RegionId, float], ...] = ()
     """Measured round trips between regions, in milliseconds."""
+    own_regions: tuple[Region, ...] = ()
+    """Where our own machines stand."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from providers.settings import ProvidersSettings
 from scheduler.documents import DocumentError, Problem, read_document, validated
+from state.model.catalog import Region
 from state.model.health import HealthKnobs
 from state.model.ids import RegionId
 from state.model.plan import CellSettings, Limits
@@ -103,6 +104,11 @@ class Settings(_Model):
         return tuple(
             CellSettings(region=RegionId(region), **cell.model_dump()) for region, cell in sorted(self.cells.items())
         )
+
+    @property
+    def own_regions(self) -> tuple[Region, ...]:
+        """The regions of machines of one's own, which only the settings know."""
+        return () if self.providers.static is None else self.providers.static.places
 
     @property
     def knobs(self) -> HealthKnobs:

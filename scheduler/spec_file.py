@@ -1,12 +1,14 @@
 """A capacity spec and the Ray Serve configs that it refers to, from files to one value."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from inference.config import canonical
-from providers.regions import KNOWN
+from providers.regions import known_regions
 from scheduler.documents import Document, DocumentError, Problem, read_document, validated
+from state.model.catalog import Region
 from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.plan import Wanted
 from state.model.spec import Application, CapacitySpec, Choice
@@ -14,15 +16,19 @@ from state.model.spec import Application, CapacitySpec, Choice
 SERVE_SIZE_MAX: Final = 256 * 1024
 
 
-def load_wanted(path: Path) -> Wanted:
+def load_wanted(path: Path, own_regions: tuple[Region, ...] = ()) -> Wanted:
     """Return what a spec file asks for, as version 0.
+
+    Args:
+        path: The spec.
+        own_regions: Regions that the settings describe, which a spec may name beside the clouds'.
 
     Raises:
         DocumentError: The spec, or a file that it refers to, is wrong; every problem is named.
     """
     document = read_document(path)
     spec = validated(document, CapacitySpec)
-    problems = _unknown_regions(spec, document)
+    problems = _unknown_regions(spec, document, known_regions(own_regions))
     entries: list[tuple[ApplicationName, str]] = []
     for name, application in spec.named():
         try:
@@ -35,10 +41,10 @@ def load_wanted(path: Path) -> Wanted:
     return Wanted(0, spec, tuple(entries))
 
 
-def _unknown_regions(spec: CapacitySpec, document: Document) -> list[Problem]:
+def _unknown_regions(spec: CapacitySpec, document: Document, known: Mapping[RegionId, Region]) -> list[Problem]:
     """Return a problem for each place name that we know nothing of: it would silently match nothing."""
-    laws = {region.jurisdiction for region in KNOWN.values()}
-    problems = _unknown_choices(spec, document)
+    laws = {region.jurisdiction for region in known.values()}
+    problems = _unknown_choices(spec, document, known)
     for name, application in spec.named():
         base: tuple[str | int, ...] = ("applications", name)
         for n, law in enumerate(application.regions.jurisdictions):
@@ -47,20 +53,20 @@ def _unknown_regions(spec: CapacitySpec, document: Document) -> list[Problem]:
                 remedy = f"use some of {', '.join(sorted(laws))}"
                 problems.append(_problem(document, place, f"no region is under the law of {law!r}", remedy))
         for floor in application.regions.floors:
-            if floor not in laws and RegionId(floor) not in KNOWN:
+            if floor not in laws and RegionId(floor) not in known:
                 place = (*base, "regions", "floors", floor)
                 problems.append(_problem(document, place, "is neither a jurisdiction nor a region that we know"))
         for n, client in enumerate(application.latency.clients if application.latency else ()):
-            if client.near is not None and RegionId(client.near) not in KNOWN:
+            if client.near is not None and RegionId(client.near) not in known:
                 place = (*base, "latency", "clients", n, "near")
                 problems.append(_problem(document, place, f"we do not know where {client.near} is", "give coordinates"))
     return problems
 
 
-def _unknown_choices(spec: CapacitySpec, document: Document) -> list[Problem]:
-    providers = sorted({provider_of(region) for region in KNOWN})
+def _unknown_choices(spec: CapacitySpec, document: Document, regions: Mapping[RegionId, Region]) -> list[Problem]:
+    providers = sorted({provider_of(region) for region in regions})
     problems = []
-    for field, known in (("providers", set(providers)), ("regions", set(KNOWN))):
+    for field, known in (("providers", set(providers)), ("regions", set(regions))):
         choice: Choice = getattr(spec, field)
         for side in ("allow", "deny"):
             for n, name in enumerate(getattr(choice, side)):

@@ -59,6 +59,7 @@ def open_outside(settings: Settings, store: Store | None = None, clock: Clock | 
         cell_settings=settings.cell_settings,
         knobs=settings.knobs,
         limits=settings.bounds,
+        own_regions=settings.own_regions,
         latencies=() if settings.latency_table is None else read_latencies(Path(settings.latency_table)),
     )
 

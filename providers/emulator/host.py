@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from providers.emulator.processes import SessionLog, end_session, kill_session, start_session
+from providers.processes import SessionLog, end_session, kill_session, start_session
 from state.clock import Clock
 from state.model.ids import RegionId
 

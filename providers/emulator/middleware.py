@@ -14,8 +14,8 @@ from io import BytesIO
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
-from providers.emulator.world import CloudWorld
-from providers.faults import DONE_FIRST, Fault, FaultKind
+from providers.faults import DONE_FIRST, Fault, FaultBoard, FaultKind
+from state.clock import Clock
 from state.model.ids import RegionId
 
 HANG: Final = timedelta(seconds=60)
@@ -56,10 +56,22 @@ class Dialect(Protocol):
         """Return the content type and body with which the cloud says an error."""
 
 
+class Stage(Protocol):
+    """What stands behind a cloud's API, as far as this layer is concerned."""
+
+    silent: set[RegionId]
+    faults: FaultBoard
+    clock: Clock
+    closed: threading.Event
+
+    def advance(self) -> None:
+        """Let happen what is due."""
+
+
 class Middleware:
     """Wraps one cloud's application."""
 
-    def __init__(self, application: Application, world: CloudWorld, dialect: Dialect) -> None:
+    def __init__(self, application: Application, world: Stage, dialect: Dialect) -> None:
         """Prepare; nothing was called yet."""
         self._application = application
         self._world = world

@@ -87,7 +87,7 @@ EXACT: Final = Effort(exact_seconds=60.0, always_exact=True, gap=0.01)
 
 def plan(path: Path, output: Output, *, exact: bool = False) -> None:
     """Show the plan for a spec."""
-    wanted = load_wanted(path)
+    wanted = load_wanted(path, load_settings().own_regions)
     _, outside = opened()
     with working("looking at the clouds and solving"):
         snapshot = _as_if(outside, wanted)
@@ -134,7 +134,7 @@ def print_plan(made: Plan, resilience: tuple[ResiliencePrice, ...]) -> None:
 
 def apply(path: Path, *, yes: bool, minutes: float, output: Output) -> None:
     """Make a spec so."""
-    wanted = load_wanted(path)
+    wanted = load_wanted(path, load_settings().own_regions)
     _, outside = opened()
     with working("looking at the clouds and solving"):
         snapshot = _as_if(outside, wanted)

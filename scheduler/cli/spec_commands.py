@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 
 from scheduler.cli.exits import Output, answer_json
+from scheduler.settings import load_settings
 from scheduler.spec_file import load_wanted
 from state.model.spec import CapacitySpec
 
 
 def validate(path: Path, output: Output) -> None:
     """Check a spec; what is wrong is raised as a DocumentError."""
-    wanted = load_wanted(path)
+    wanted = load_wanted(path, load_settings().own_regions)
     applications = [name for name, _ in wanted.spec.named()]
     if output is Output.JSON:
         answer_json({"valid": True, "fleet": wanted.spec.fleet, "applications": applications})

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from scheduler.explain.ask import afresh
 from scheduler.solve.groups import sold
-from scheduler.solve.latency import measured
+from scheduler.solve.latency import atlas
 from scheduler.solve.pose import per_machine, region_causes
 from state.model.catalog import Market, Offer
 from state.model.plan import Snapshot
@@ -62,7 +62,7 @@ def _screened(
         cause = next(iter(sorted(here.refused)), None)
         group = next((g for g in here.groups if any(o.key == offer.key for o in g.offers)), None)
         if cause is None and group is not None:
-            cause = region_causes(wanted, (offer.key.region,), measured(snapshot)).get(offer.key.region)
+            cause = region_causes(wanted, (offer.key.region,), atlas(snapshot)).get(offer.key.region)
             if cause is None and offer.key.market is Market.SPOT and wanted.market.spot is Spot.NEVER:
                 cause = "spot not allowed"
             if cause is None and not any(per_machine(shape, group) for shape in wanted.shapes):

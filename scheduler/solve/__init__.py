@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
+from providers.regions import known_regions
 from scheduler.solve.answer import Answer, objective
 from scheduler.solve.certificate import breaches, certificate
 from scheduler.solve.exact import solve_exactly
@@ -53,7 +54,7 @@ def solve(snapshot: Snapshot, effort: Effort = USUAL) -> Placement:
         placement = read_placement(snapshot, spec, *found)
         posed = found[0]
     placement = replace(placement, certificate=certificate(spec, placement, posed))
-    return replace(placement, breaches=breaches(spec, placement))
+    return replace(placement, breaches=breaches(spec, placement, known_regions(snapshot.own_regions)))
 
 
 def _answered(posed: Posed, spec: CapacitySpec, effort: Effort) -> tuple[Posed, Answer] | None:

@@ -1,11 +1,12 @@
 """The certificate: for each loss that the spec names, what is left, against what must be."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from scheduler.solve.places import domain_of, is_in, required_milli, share_of
 from scheduler.solve.pose import Posed
-from state.model.catalog import Market
-from state.model.ids import ApplicationName
+from state.model.catalog import Market, Region
+from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
 from state.model.plan import Placement, Survival
 from state.model.spec import Application, CapacitySpec, FateDomain
@@ -83,12 +84,14 @@ def _credit(
     return min(share_of(application.demand.milli, share), spare)
 
 
-def breaches(spec: CapacitySpec, placement: Placement) -> tuple[str, ...]:
+def breaches(spec: CapacitySpec, placement: Placement, known: Mapping[RegionId, Region]) -> tuple[str, ...]:
     """Return the rules that a placement with its certificate does not keep, in words; unplaced demand apart."""
-    return tuple(text for name, application in spec.named() for text in _breaches(name, application, placement))
+    return tuple(text for name, application in spec.named() for text in _breaches(name, application, placement, known))
 
 
-def _breaches(name: ApplicationName, application: Application, placement: Placement) -> list[str]:
+def _breaches(
+    name: ApplicationName, application: Application, placement: Placement, known: Mapping[RegionId, Region]
+) -> list[str]:
     found = []
     mine = [r for r in placement.replicas if r.application == name]
     regions = {r.region for r in mine}
@@ -109,10 +112,12 @@ def _breaches(name: ApplicationName, application: Application, placement: Placem
             found.append(
                 f"{name}: {region} without its spot machines would leave {(left - total + lost) / MILLI:g} short"
             )
-    return found + _place_breaches(name, application, placement)
+    return found + _place_breaches(name, application, placement, known)
 
 
-def _place_breaches(name: ApplicationName, application: Application, placement: Placement) -> list[str]:
+def _place_breaches(
+    name: ApplicationName, application: Application, placement: Placement, known: Mapping[RegionId, Region]
+) -> list[str]:
     found = []
     rules = application.regions
     total = placement.capacity_milli(name)
@@ -123,7 +128,9 @@ def _place_breaches(name: ApplicationName, application: Application, placement: 
         if share is not None:
             least = max(least, share_of(application.demand.milli, share.min))
         inside = sum(
-            r.count * r.milli_each for r in placement.replicas if r.application == name and is_in(r.region, place)
+            r.count * r.milli_each
+            for r in placement.replicas
+            if r.application == name and is_in(r.region, place, known)
         )
         if inside < least:
             found.append(f"{name}: {place} carries {inside / MILLI:g}, not {least / MILLI:g}")

@@ -80,14 +80,14 @@ def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
     fit: dict[RegionId, list[Offer]] = {}
     for offer in snapshot.offers:
         machine = offer.machine
-        if machine.gpus or offer.key.market is not Market.ON_DEMAND:
+        if machine.gpus or offer.key.market is Market.SPOT:
             continue
         if machine.vcpus < HEAD_VCPUS or machine.memory_gib < HEAD_MEMORY_GIB or not _is_head_zone(snapshot, offer):
             continue
         ours = standing.get(offer.key.region)
         if ours is not None and ours.key == offer.key:
             fit[offer.key.region] = [offer]
-        elif ours is None and not any(shortage_covers(snapshot, offer)):
+        elif ours is None and _room(snapshot, offer):
             fit.setdefault(offer.key.region, []).append(offer)
     chosen = {region: min(offers, key=lambda o: (o.price.per_hour, o.key)) for region, offers in fit.items()}
     # A head whose offer left the catalogue, or whose region does not answer, still stands.

@@ -1,6 +1,8 @@
 """Places as a spec names them, the domains that fail together, and what must be left after a loss."""
 
-from providers.regions import KNOWN
+from collections.abc import Mapping
+
+from state.model.catalog import Region
 from state.model.ids import RegionId, provider_of
 from state.model.spec import Application, FateDomain
 
@@ -8,10 +10,10 @@ Stand = tuple[RegionId, str]
 """A region and a zone of it."""
 
 
-def is_in(region: RegionId, place: str) -> bool:
+def is_in(region: RegionId, place: str, known: Mapping[RegionId, Region]) -> bool:
     """Return whether a region is *place*, is sold by the provider or lies in the jurisdiction of that name."""
-    known = KNOWN.get(region)
-    return place in {region, provider_of(region)} or (known is not None and known.jurisdiction == place)
+    here = known.get(region)
+    return place in {region, provider_of(region)} or (here is not None and here.jurisdiction == place)
 
 
 def domain_of(kind: FateDomain, region: RegionId, zone: str) -> str:

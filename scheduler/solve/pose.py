@@ -11,10 +11,9 @@ from typing import Final
 import numpy as np
 
 from providers.gpus import same_gpu
-from providers.regions import KNOWN
 from scheduler.solve.assemble import Ask, Bounds, Floor, Keep, Need, Table, assemble
 from scheduler.solve.groups import Group, Sold, is_excluded
-from scheduler.solve.latency import distance, measured
+from scheduler.solve.latency import Atlas, atlas, distance
 from scheduler.solve.places import is_in, required_milli, share_of
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, Flags, Problem, Real
 from state.model.catalog import Market, Quota
@@ -71,13 +70,13 @@ def pose(snapshot: Snapshot, spec: CapacitySpec, sold: Sold) -> Posed:
     places = sorted({place for _, a in named for place in (*a.regions.floors, *a.regions.shares)})
     gpus = sorted({group.machine.gpu or "" for group in sold.groups})
     weights = _weights(spec, sold.groups)
-    matrix = measured(snapshot)
+    where = atlas(snapshot)
     asks = []
     refusals: list[tuple[ApplicationName, str, int]] = []
     for name, application in named:
-        causes = region_causes(application, regions, matrix)
+        causes = region_causes(application, regions, where)
         allowed = np.array([region not in causes for region in regions], np.bool_)
-        per_unit = _distance_costs(application, regions, matrix)
+        per_unit = _distance_costs(application, regions, where)
         ask = _ask(application, gpus, allowed, per_unit, weights[name])
         ask = _placed_in(ask, application, places)
         asks.append(ask)
@@ -85,7 +84,7 @@ def pose(snapshot: Snapshot, spec: CapacitySpec, sold: Sold) -> Posed:
         refusals += [(name, cause, count) for cause, count in sorted(counts.items())]
     bounds = Bounds(
         head=np.array([_head_cost(snapshot, sold, region) for region in regions], np.int64),
-        place_has=np.array([[is_in(r, place) for r in regions] for place in places], np.bool_).reshape(
+        place_has=np.array([[is_in(r, place, where.known) for r in regions] for place in places], np.bool_).reshape(
             len(places), len(regions)
         ),
         budget=_budget(snapshot, spec, sold),
@@ -148,18 +147,16 @@ def _weights(spec: CapacitySpec, groups: tuple[Group, ...]) -> dict[ApplicationN
     }
 
 
-def region_causes(
-    application: Application, regions: tuple[RegionId, ...], matrix: dict[tuple[RegionId, RegionId], float]
-) -> dict[RegionId, str]:
+def region_causes(application: Application, regions: tuple[RegionId, ...], where: Atlas) -> dict[RegionId, str]:
     """Return why an application may not stand in some regions."""
     laws, latency = application.regions.jurisdictions, application.latency
     causes: dict[RegionId, str] = {}
     for region in regions:
-        known = KNOWN.get(region)
+        known = where.known.get(region)
         if laws and (known is None or known.jurisdiction not in laws):
             causes[region] = "jurisdiction"
         elif latency is not None:
-            far = distance(latency, region, matrix)
+            far = distance(latency, region, where)
             if far is None or far.expected_ms > latency.max_ms:
                 causes[region] = "latency above max_ms"
             elif latency.worst_ms is not None and far.worst_ms > latency.worst_ms:
@@ -167,14 +164,12 @@ def region_causes(
     return causes
 
 
-def _distance_costs(
-    application: Application, regions: tuple[RegionId, ...], matrix: dict[tuple[RegionId, RegionId], float]
-) -> Real | None:
+def _distance_costs(application: Application, regions: tuple[RegionId, ...], where: Atlas) -> Real | None:
     """Return by region what a thousandth of capacity pays for its distance from the clients; None for nothing."""
     latency = application.latency
     if latency is None or latency.usd_per_ms == 0:
         return None
-    far = [distance(latency, region, matrix) for region in regions]
+    far = [distance(latency, region, where) for region in regions]
     trips = np.array([0.0 if d is None else d.expected_ms for d in far])
     return np.asarray(trips * latency.usd_per_ms * 1_000_000 / MILLI, np.float64)
 

@@ -38,6 +38,11 @@ class CloudInstance:
     launched_at: datetime | None
     reason: str = ""
     """Why it ended, where the cloud says."""
+    price_per_hour: Usd | None = None
+    """What it costs by today's list; None where nobody knows."""
+    trouble: str = ""
+    """What its cloud finds wrong with it; empty for nothing, or where it does not look."""
+    trouble_since: datetime | None = None
 
 
 class NoticeKind(StrEnum):

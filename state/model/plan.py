@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from state.model.catalog import Machine, Offer, OfferKey, Quota, Shortage
+from state.model.catalog import Machine, Offer, OfferKey, Quota, Region, Shortage
 from state.model.health import RegionHealth
 from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId
 from state.model.inventory import CloudInstance, Instance, Notice, Role
@@ -87,6 +87,8 @@ class Snapshot:
     """Replicas as last decided: what stands is kept unless moving pays."""
     latencies: tuple[tuple[RegionId, RegionId, float], ...] = ()
     """Measured round trips between regions, in milliseconds; what is not among them is fitted from the distance."""
+    own_regions: tuple[Region, ...] = ()
+    """Where our own machines stand; the clouds' regions are known anyway."""
 
     def cell(self, region: RegionId) -> CellStatus | None:
         """Return the look at one cell, or None where there is none."""

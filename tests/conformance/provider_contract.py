@@ -1,9 +1,9 @@
 """What every provider promises, as tests: the fake first, then each real adapter over HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -68,12 +68,22 @@ class Backstage:
 class ProviderContract:
     """Subclass it, and give the fixtures `provider` and `backstage`."""
 
+    market = Market.ON_DEMAND
+    """How its machines are usually had."""
+    lacks: ClassVar[Mapping[str, str]] = {}
+    """What the provider has not, to the reason: the features that tests say they need."""
+
+    def needs(self, feature: str) -> None:
+        if feature in self.lacks:
+            pytest.skip(f"no {feature}: {self.lacks[feature]}")
+
     def order(self, provider: Provider, name: str = "sk-0000000000000000001", **changes: object) -> LaunchOrder:
         offer = self.gpu_offer(provider)
         order = LaunchOrder(InstanceId(name), offer.key, Role.WORKER, OWNER, SCRIPT, None)
         return replace(order, **changes)  # type: ignore[arg-type]
 
-    def gpu_offer(self, provider: Provider, market: Market = Market.ON_DEMAND) -> Offer:
+    def gpu_offer(self, provider: Provider, market: Market | None = None) -> Offer:
+        market = market or self.market
         found = (o for o in provider.offers().items if o.machine.gpus == 1 and o.key.market is market)
         return min(found, key=lambda o: (o.price.per_hour, o.key))
 
@@ -85,7 +95,8 @@ class ProviderContract:
 
         assert not sighting.blind
         assert {o.key.region for o in sighting.items} == set(provider.regions)
-        assert all(o.price.per_hour.micros > 0 and o.price.source for o in sighting.items)
+        assert all(o.price.source for o in sighting.items)
+        assert all((o.price.per_hour.micros > 0) == (o.key.market is not Market.RESERVED) for o in sighting.items)
         assert len({o.key for o in sighting.items}) == len(sighting.items)
 
     def test_every_region_sells_a_machine_for_a_head(self, provider: Provider) -> None:
@@ -120,6 +131,7 @@ class ProviderContract:
         assert len(self.alive(provider)) == 1
 
     def test_spot_is_bought_as_spot(self, provider: Provider) -> None:
+        self.needs("spot")
         offer = self.gpu_offer(provider, Market.SPOT)
 
         provider.launch(self.order(provider, key=offer.key))
@@ -181,6 +193,7 @@ class ProviderContract:
     def test_machines_of_a_region_that_died_are_not_running_when_it_answers_again(
         self, provider: Provider, backstage: Backstage
     ) -> None:
+        self.needs("mortality")
         order = self.order(provider)
         provider.launch(order)
 
@@ -190,6 +203,7 @@ class ProviderContract:
         assert self.alive(provider) == []
 
     def test_quotas_count_what_runs(self, provider: Provider) -> None:
+        self.needs("quotas")
         offer = self.gpu_offer(provider)
 
         def used() -> int:
@@ -202,6 +216,7 @@ class ProviderContract:
         assert used() > before
 
     def test_a_quota_that_is_used_up_is_refused_as_such(self, provider: Provider, backstage: Backstage) -> None:
+        self.needs("quotas")
         offer = self.gpu_offer(provider)
         backstage.use_up_quota(offer)
 
@@ -213,6 +228,7 @@ class ProviderContract:
     def test_a_reservation_is_offered_for_nothing_and_machines_are_taken_from_it(
         self, provider: Provider, backstage: Backstage
     ) -> None:
+        self.needs("reservations")
         paid = self.gpu_offer(provider)
         backstage.empty(paid)
         backstage.reserve(paid, 1)
@@ -260,6 +276,8 @@ class ProviderContract:
     def test_a_look_that_fails_is_blind_and_one_later_is_whole(
         self, provider: Provider, backstage: Backstage, operation: str, kind: FaultKind
     ) -> None:
+        if operation == "quotas":
+            self.needs("quotas")
         provider.launch(self.order(provider))
         provider.offers()
         before = self.look(provider, operation)
@@ -306,6 +324,8 @@ class ProviderContract:
     def test_a_refused_launch_is_certain_and_says_what_to_do_next(
         self, provider: Provider, backstage: Backstage, kind: FaultKind, error: type[ProviderError]
     ) -> None:
+        if kind is FaultKind.QUOTA:
+            self.needs("quotas")
         backstage.faults.add(Fault(kind, operation="launch", times=1))
 
         with pytest.raises(error):
@@ -359,6 +379,7 @@ class ProviderContract:
         assert all(s.key.region != region for s in sighting.items)
 
     def test_a_list_that_lags_does_not_lead_to_a_second_machine(self, provider: Provider, backstage: Backstage) -> None:
+        self.needs("late lists")
         order = self.order(provider)
         backstage.lists(lag=3600)
         first = provider.launch(order)
@@ -370,6 +391,7 @@ class ProviderContract:
         assert len(self.alive(provider)) == 1
 
     def test_a_machine_that_is_listed_twice_is_one(self, provider: Provider, backstage: Backstage) -> None:
+        self.needs("repeats")
         provider.launch(self.order(provider))
         backstage.lists(duplicates=True)
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from providers.emulator.processes import SessionLog, kill_session, members
+from providers.processes import SessionLog, kill_session, members
 from scheduler.demo import start_daemon
 from scheduler.local import Control, Local
 from scheduler.settings import Settings, load_settings

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from providers.emulator.host import Boot, Host
-from providers.emulator.processes import SessionLog, end_session, kill_session, members, start_session
+from providers.processes import SessionLog, end_session, kill_session, members, start_session
 from state.clock import SystemClock
 from tests.builders import a_region
 
