@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from inference.base import Placed
 from inference.config import gpu_resource
 from inference.errors import CellRefusedError, CellSilentError
 from state.model.catalog import Machine
-from state.model.ids import ApplicationName, RegionId
+from state.model.ids import ApplicationName, InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
 from state.model.plan import CellSettings
 from state.model.serving import ApplicationStatus, CellStatus, NodeStatus, RoutingTable
@@ -24,6 +25,8 @@ class FakeCell:
         self.region: RegionId = settings.region
         self.config: str | None = None
         self.drained: set[str] = set()
+        self.short_of_gpus: set[InstanceId] = set()
+        """Machines whose GPUs do not answer."""
         self.is_silent = False
         self.applied = 0
         """How often a configuration was taken."""
@@ -47,17 +50,21 @@ class FakeCell:
         if not self._answers():
             return CellStatus(self.region, answered=False, reason="no answer")
         workers = sorted(self._running(Role.WORKER), key=lambda seen: seen.instance_id)
-        rooms = [_Room(w, self._machine_of(w.key.instance_type)) for w in workers if w.address not in self.drained]
+        rooms = [self._room(w) for w in workers if w.address not in self.drained]
         names = {p.application: p.deployment for p in placed}
         listed = json.loads(self.config or '{"applications":[]}')["applications"]
         applications = tuple(self._fill(application, names.get(application["name"]), rooms) for application in listed)
-        nodes = [NodeStatus(r.id, r.address, f"node-{r.address}", is_head=False, replicas=r.replicas) for r in rooms]
+        nodes = [NodeStatus(r.id, r.address, f"node-{r.address}", False, r.replicas, r.gpus) for r in rooms]
         heads = [
             NodeStatus(h.instance_id, h.address or "", f"node-{h.address}", is_head=True, replicas=0)
             for h in self._running(Role.HEAD)
         ]
         proxies = tuple(f"{node.address}:8000" for node in (*heads, *nodes))
         return CellStatus(self.region, True, applications, (*heads, *nodes), proxies)
+
+    def _room(self, worker: CloudInstance) -> "_Room":
+        machine = self._machine_of(worker.key.instance_type)
+        return _Room(worker, replace(machine, gpus=0) if worker.instance_id in self.short_of_gpus else machine)
 
     def _fill(self, application: dict[str, Any], placed: str | None, rooms: list["_Room"]) -> ApplicationStatus:
         """Put an application's replicas where they fit; old ones stay beside them while new ones may surge."""
@@ -101,7 +108,7 @@ class _Room:
     def __init__(self, seen: CloudInstance, machine: Machine) -> None:
         self.id, self.address = seen.instance_id, seen.address or ""
         self.replicas = 0
-        self._free = machine.gpus
+        self.gpus = self._free = machine.gpus
         gpu = machine.gpu or ""
         self._resources = {gpu_resource(gpu), gpu_resource(gpu.partition("-")[0])}
 

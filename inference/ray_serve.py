@@ -170,7 +170,9 @@ def _alive(nodes: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _node(node: dict[str, Any], on_node: Counter[str]) -> NodeStatus:
     instance = InstanceId((node.get("labels") or {}).get("instance", ""))
-    return NodeStatus(instance, node["node_ip"], node["node_id"], bool(node["is_head_node"]), on_node[node["node_id"]])
+    gpus = float((node.get("resources_total") or {}).get("GPU", 0))
+    name = node["node_id"]
+    return NodeStatus(instance, node["node_ip"], name, bool(node["is_head_node"]), on_node[name], gpus)
 
 
 def _proxies(serve: dict[str, Any]) -> tuple[str, ...]:

@@ -61,6 +61,8 @@ class FakeCloud:
         self.launched: list[InstanceId] = []
         """Every machine that was really started, in order."""
         self.announced: list[Notice] = []
+        self.troubled: dict[InstanceId, tuple[str, datetime]] = {}
+        """What is wrong with machines, and since when."""
         self.faults = FaultBoard()
         self.lag = timedelta()
         """How long after its start a machine is not listed."""
@@ -224,7 +226,8 @@ class FakeCloud:
         booted = self._clock.now() >= machine.started_at + self.boot
         if machine.seen.state is CloudState.PENDING and booted:
             machine.seen = replace(machine.seen, state=CloudState.RUNNING)
-        return machine.seen
+        trouble, since = self.troubled.get(machine.seen.instance_id, ("", None))
+        return replace(machine.seen, trouble=trouble, trouble_since=since)
 
     def _take(self, order: LaunchOrder) -> None:
         offer = next((o for o in self.catalogue if o.key == order.key), None)

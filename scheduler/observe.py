@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from typing import Final, TypeVar
 
 from inference.base import Placed
@@ -12,7 +13,7 @@ from scheduler.recognise import recognise
 from state.model.catalog import Offer
 from state.model.health import RegionSignals
 from state.model.ids import ProviderName, RegionId
-from state.model.inventory import CloudInstance, Instance, Role
+from state.model.inventory import CloudInstance, Instance, Role, Trouble
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import Snapshot, Wanted
 from state.model.serving import CellStatus
@@ -58,6 +59,7 @@ def observe(outside: Outside) -> Snapshot:
         learned=recognised.learned,
         strays=recognised.strays,
         notices=notices,
+        troubles=_troubles(sights, now),
         blind=blind,
         cells=seen_cells,
         health=assess(known.health, signals, now, outside.knobs),
@@ -68,6 +70,11 @@ def observe(outside: Outside) -> Snapshot:
         latencies=outside.latencies,
         own_regions=outside.own_regions,
     )
+
+
+def _troubles(sights: tuple[CloudInstance, ...], now: datetime) -> tuple[Trouble, ...]:
+    found = (Trouble(s.instance_id, s.trouble, s.trouble_since or now) for s in sights if s.trouble)
+    return tuple(sorted(found, key=lambda trouble: trouble.instance_id))
 
 
 def _ask(

@@ -74,7 +74,7 @@ def is_doom(notice: Notice, now: datetime) -> bool:
 def _warned(instance: Instance, notice: Notice | None) -> Instance:
     if notice is None or instance.status not in {_S.REQUESTED, _S.RUNNING}:
         return instance
-    if instance.role is Role.HEAD and notice.kind is NoticeKind.MAINTENANCE:
+    if instance.role is Role.HEAD and notice.kind in {NoticeKind.MAINTENANCE, NoticeKind.DRAIN}:
         return (
             instance  # a head has the cell's one address: it comes back from a restart sooner than from another machine
         )

@@ -57,7 +57,7 @@ def notices_of(region: RegionId, machines: Iterable[Machine], orders: dict[str, 
     """
     draining = {machine.name: machine.drain_at for machine in machines if machine.drain_at is not None}
     return [
-        Notice(InstanceId(order), region, NoticeKind.MAINTENANCE, draining[name], f"{name} is being drained")
+        Notice(InstanceId(order), region, NoticeKind.DRAIN, draining[name], f"{name} is being drained")
         for order, name in sorted(orders.items())
         if name in draining
     ]

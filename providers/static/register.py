@@ -103,6 +103,7 @@ class Register:
         # Agents report to a register that has just been started within seconds: till then they are believed.
         self._heard_at = dict.fromkeys(self._machines, clock.now())
         self._gpus_seen: dict[str, int | None] = {}
+        self._short_since: dict[str, AwareDatetime] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -304,6 +305,10 @@ class Register:
                 raise RegisterError(Refusal.UNKNOWN_MACHINE, msg)
             self._heard_at[name] = self._clock.now()
             self._gpus_seen[name] = report.gpus_seen
+            if report.gpus_seen is None or report.gpus_seen >= self._machines[name].facts.gpus:
+                self._short_since.pop(name, None)
+            else:
+                self._short_since.setdefault(name, self._clock.now())
             order = self._orders.get(self._machines[name].order_id or "")
             if order is not None and order.state is OrderState.STOPPING and report.running != order.instance_id:
                 self._end(order, "ended")
@@ -334,7 +339,7 @@ class Register:
         if order.state is OrderState.ENDED or order.machine not in self._machines:
             return order
         machine = self._seen(order.machine)
-        since: AwareDatetime | None = (machine.silent_since or self._clock.now()) if machine.trouble else None
+        since = machine.silent_since or self._short_since.get(machine.name) if machine.trouble else None
         return order.model_copy(update={"trouble": machine.trouble, "trouble_since": since})
 
     def _end(self, order: Order, reason: str) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from scheduler.cli.exits import Exit, Output, errors_as_exits, say
 from scheduler.cli.fault_app import fault
+from scheduler.cli.machines_app import join, machines
 
 app = typer.Typer(
     name="skerry",
@@ -22,6 +23,8 @@ local = typer.Typer(no_args_is_help=True, help="The embedded clouds on this comp
 drill = typer.Typer(no_args_is_help=True, help="Rehearse the loss of a region.")
 app.add_typer(local, name="local")
 app.add_typer(drill, name="drill")
+app.add_typer(machines, name="machines")
+app.command("join")(join)
 local.add_typer(fault, name="fault")
 
 SpecFile = Annotated[Path, typer.Argument(help="The capacity spec, a YAML file.")]

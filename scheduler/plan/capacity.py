@@ -14,7 +14,7 @@ from scheduler.solve.groups import is_excluded, untouchable
 from state.model.catalog import OfferKey
 from state.model.health import HealthState
 from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId, derive_id
-from state.model.inventory import CloudInstance, Instance, Notice, Role, advanced
+from state.model.inventory import CloudInstance, Instance, Notice, NoticeKind, Role, advanced
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import Drain, Launch, MachineCount, Placement, Snapshot, Terminate
 from state.model.serving import NodeStatus
@@ -24,6 +24,9 @@ STRAY_AFTER: Final = timedelta(minutes=10)
 """How old a machine with our tag and no record must be before it is ended: a launch may still be in flight."""
 JOIN_MAX: Final = timedelta(minutes=15)
 """How long a machine may run without joining its cell before it is replaced."""
+NEVER_JOINED: Final = "never joined its cell"
+TROUBLE_MAX: Final = timedelta(minutes=1)
+"""How long something may be wrong with a machine that carries nothing before it is replaced."""
 DRAIN_AHEAD: Final = timedelta(minutes=5)
 """So long before a machine is taken away its replicas are moved: what a request and a drain may take, and more."""
 
@@ -53,7 +56,7 @@ def capacity_changes(
     _repeat_unknown(snapshot, placement, changes)
     for instance in _surplus(placement, snapshot):
         _retire(instance, snapshot, ready, changes)
-    _end_again(snapshot, changes)
+    _end_again(snapshot, ready, changes)
     _end_strays(snapshot, changes)
     return changes
 
@@ -175,13 +178,13 @@ def _surplus(placement: Placement, snapshot: Snapshot) -> Iterator[Instance]:
     for instance in snapshot.instances:
         if instance.is_standing and _may_be_ended(snapshot, instance.region):
             by_offer.setdefault((instance.key, instance.role), []).append(instance)
-    late = {instance.id for instance in snapshot.instances if _never_joined(instance, snapshot)}
+    lost = {instance.id for instance in snapshot.instances if _why_lost(instance, snapshot)}
     for offer, instances in sorted(by_offer.items()):
         is_lost = is_excluded(snapshot, offer[0].region)
         count = len(instances) - (0 if is_lost else targets[offer])
         missed = sorted(instances, key=lambda i: (i.status is not _S.REQUESTED, _replicas_on(snapshot, i), i.id))
         for number, instance in enumerate(missed):
-            if number < count or instance.id in late:
+            if number < count or instance.id in lost:
                 yield instance
 
 
@@ -204,15 +207,25 @@ def _replicas_on(snapshot: Snapshot, instance: Instance) -> int:
     return node.replicas if node is not None else 0
 
 
-def _never_joined(instance: Instance, snapshot: Snapshot) -> bool:
+def _why_lost(instance: Instance, snapshot: Snapshot) -> str | None:
+    """Return why a running machine is of no use to its cell; None where it is, or may still be."""
     cell = snapshot.cell(instance.region)
-    if instance.status is not _S.RUNNING or instance.running_at is None or untouchable(snapshot, instance.region):
-        return False
+    is_settled = instance.status is _S.RUNNING and not untouchable(snapshot, instance.region)
+    if not is_settled or instance.running_at is None or cell is None:
+        return None
     is_late = snapshot.taken_at - instance.running_at > JOIN_MAX
     if instance.role is Role.HEAD:
-        health = snapshot.health_of(instance.region)
-        return is_late and cell is not None and not cell.answered and health is None
-    return is_late and cell is not None and cell.answered and _node(snapshot, instance) is None
+        is_lost = is_late and not cell.answered and snapshot.health_of(instance.region) is None
+        return NEVER_JOINED if is_lost else None
+    node, trouble = _node(snapshot, instance), snapshot.trouble_of(instance.id)
+    if not cell.answered:
+        return None
+    if node is not None and node.gpus is not None and node.gpus < instance.machine.gpus:
+        return f"joined its cell with {node.gpus:g} of {instance.machine.gpus} GPUs"
+    # What serves is believed, whatever its cloud finds.
+    if trouble is not None and snapshot.taken_at - trouble.since > TROUBLE_MAX and not _replicas_on(snapshot, instance):
+        return f"carries no replica, and {trouble.reason}"
+    return NEVER_JOINED if is_late and node is None else None
 
 
 def _retire(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> None:
@@ -227,8 +240,7 @@ def _retire(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: C
         changes.drains.append(Drain(instance.id, instance.region, node.node_id, "its machine is no longer wanted"))
         return
     reason = "nothing is wanted any more" if snapshot.wanted is None else "not in the placement"
-    if _never_joined(instance, snapshot):
-        reason = "never joined its cell"
+    reason = _why_lost(instance, snapshot) or reason
     changes.terminations.append(Terminate(instance.id, instance.key, instance.cloud_id, reason))
     changes.instances.append(advanced(instance, _S.TERMINATING, reason))
 
@@ -268,19 +280,33 @@ def _unrest(region: RegionId, snapshot: Snapshot, ready: Readiness, changes: Cap
             yield f"{application.name} is not at rest in its cell"
 
 
-def _end_again(snapshot: Snapshot, changes: CapacityChanges) -> None:
+def _end_again(snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> None:
     """Repeat each end until the cloud says that it came; it is never assumed."""
     announced = {notice.instance_id: notice for notice in snapshot.notices}
     for instance in snapshot.instances:
         if instance.status is not _S.TERMINATING or instance.region in snapshot.blind:
             continue
         notice = announced.get(instance.id)
-        if notice is not None and notice.at is not None and notice.at > snapshot.taken_at:
+        if notice is not None and notice.kind is NoticeKind.DRAIN:
+            _empty(instance, notice, snapshot, ready, changes)
+        elif notice is not None and notice.at is not None and notice.at > snapshot.taken_at:
             _use_notice(instance, notice, snapshot, changes)
         else:
             changes.terminations.append(
                 Terminate(instance.id, instance.key, instance.cloud_id, instance.reason or "ending")
             )
+
+
+def _empty(instance: Instance, notice: Notice, snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> None:
+    """Move the replicas of a machine that is to be empty once others carry them, and end it after."""
+    why_not = _why_not_yet(instance, snapshot, ready, changes)
+    node, cell = _node(snapshot, instance), snapshot.cell(instance.region)
+    if why_not is not None:
+        changes.waiting.append(f"{instance.id} ({instance.key}) is not emptied yet: {why_not}")
+    elif node is not None and node.replicas and cell is not None and cell.answered:
+        changes.drains.append(Drain(instance.id, instance.region, node.node_id, str(notice)))
+    else:
+        changes.terminations.append(Terminate(instance.id, instance.key, instance.cloud_id, str(notice)))
 
 
 def _use_notice(instance: Instance, notice: Notice, snapshot: Snapshot, changes: CapacityChanges) -> None:

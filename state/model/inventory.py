@@ -54,6 +54,8 @@ class NoticeKind(StrEnum):
     """A spot machine is likelier than usual to be taken back."""
     MAINTENANCE = "maintenance"
     """The machine's host will be worked on, and the machine stopped or restarted."""
+    DRAIN = "drain"
+    """Its operator wants it empty by then; it runs on till others carry what it carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,15 @@ class Notice:
         """Return it in words."""
         when = "at any moment" if self.at is None else f"at {self.at:%Y-%m-%d %H:%M:%S} UTC"
         return f"{self.kind} announced, {when}{f': {self.detail}' if self.detail else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What a cloud finds wrong with one of our machines, and since when."""
+
+    instance_id: InstanceId
+    reason: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

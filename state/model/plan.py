@@ -6,7 +6,7 @@ from datetime import datetime
 from state.model.catalog import Machine, Offer, OfferKey, Quota, Region, Shortage
 from state.model.health import RegionHealth
 from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId
-from state.model.inventory import CloudInstance, Instance, Notice, Role
+from state.model.inventory import CloudInstance, Instance, Notice, Role, Trouble
 from state.model.serving import CellStatus, RoutingTable
 from state.model.spec import CapacitySpec, FateDomain
 from state.model.units import Usd
@@ -75,6 +75,8 @@ class Snapshot:
     """Machines with our tag and no live record."""
     notices: tuple[Notice, ...] = ()
     """What is announced for our machines."""
+    troubles: tuple[Trouble, ...] = ()
+    """What is wrong with our machines, as far as their clouds look."""
     blind: frozenset[RegionId] = frozenset()
     """Regions whose cloud did not answer."""
     cells: tuple[CellStatus, ...] = ()
@@ -97,6 +99,10 @@ class Snapshot:
     def settings_of(self, region: RegionId) -> CellSettings | None:
         """Return the fixed facts of a region's cell, or None where the region is not set up."""
         return next((cell for cell in self.cell_settings if cell.region == region), None)
+
+    def trouble_of(self, instance: InstanceId) -> Trouble | None:
+        """Return what is wrong with a machine, or None where nobody says that anything is."""
+        return next((trouble for trouble in self.troubles if trouble.instance_id == instance), None)
 
     def health_of(self, region: RegionId) -> RegionHealth | None:
         """Return the health of one region, or None where nothing is held against it."""

@@ -31,6 +31,8 @@ class NodeStatus:
     is_head: bool
     replicas: int
     """Replicas of placed deployments that run on it."""
+    gpus: float | None = None
+    """GPUs that it joined with; None where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)

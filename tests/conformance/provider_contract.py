@@ -1,8 +1,8 @@
 """What every provider promises, as tests: the fake first, then each real adapter over HTTP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -17,10 +17,11 @@ from providers.errors import (
     ThrottledError,
     UnreachableError,
 )
-from providers.faults import Fault, FaultBoard, FaultKind
+from providers.faults import Fault, FaultKind
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, NoticeKind, Role
+from tests.conformance.backstage import Backstage
 
 OWNER = "sk-owner"
 FIRST, SECOND = "sk-0000000000000000001", "sk-0000000000000000002"
@@ -40,36 +41,12 @@ LOOKS = ("offers", "quotas", "instances", "notices")
 SCRIPT = "#!/bin/bash\necho hello\n"
 
 
-class Backstage:
-    """What a contract needs to do behind a provider's back."""
-
-    def __init__(
-        self,
-        lose: Callable[[RegionId], None],
-        restore: Callable[[RegionId], None],
-        empty: Callable[[Offer], None],
-        use_up_quota: Callable[[Offer], None],
-        faults: FaultBoard,
-        lists: Callable[..., None],
-        announce_maintenance: Callable[[InstanceId], datetime],
-        reserve: Callable[[Offer, int], None],
-    ) -> None:
-        self.lose = lose
-        self.restore = restore
-        self.empty = empty
-        self.use_up_quota = use_up_quota
-        self.faults = faults
-        self.lists = lists
-        """Keywords: `lag`, `page`, `duplicates`."""
-        self.announce_maintenance = announce_maintenance
-        self.reserve = reserve
-
-
 class ProviderContract:
     """Subclass it, and give the fixtures `provider` and `backstage`."""
 
     market = Market.ON_DEMAND
     """How its machines are usually had."""
+    announces = NoticeKind.MAINTENANCE
     lacks: ClassVar[Mapping[str, str]] = {}
     """What the provider has not, to the reason: the features that tests say they need."""
 
@@ -256,7 +233,7 @@ class ProviderContract:
 
         [notice] = provider.notices(OWNER).items
         assert (notice.instance_id, notice.region) == (order.instance_id, order.key.region)
-        assert notice.kind is NoticeKind.MAINTENANCE
+        assert notice.kind is self.announces
         assert notice.at is not None
         assert abs(notice.at - begins) < timedelta(seconds=1)
 

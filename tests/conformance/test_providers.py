@@ -19,8 +19,9 @@ from state.model.ids import InstanceId, RegionId, region_name
 from state.model.inventory import CloudState, Notice, NoticeKind, Role
 from state.model.units import Usd
 from tests.builders import NOON, an_offer, with_heads
+from tests.conformance.backstage import Backstage
 from tests.conformance.clouds import Clouds, embedded_clouds
-from tests.conformance.provider_contract import OWNER, SECOND, Backstage, ProviderContract
+from tests.conformance.provider_contract import OWNER, SECOND, ProviderContract
 from tests.conformance.sites import Sites, own_sites
 
 QUOTA_NAMES = {"G and VT": "Running On-Demand G and VT instances", "L4": "NVIDIA_L4_GPUS"}
@@ -71,6 +72,7 @@ class TestStatic(ProviderContract):
     """Machines of our own."""
 
     market = Market.RESERVED
+    announces = NoticeKind.DRAIN
     lacks: ClassVar[Mapping[str, str]] = {
         "spot": "nobody takes one's own machines back",
         "quotas": "nobody limits the use of one's own machines",

@@ -1,0 +1,33 @@
+"""What a contract needs to do behind a provider's back."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from providers.faults import FaultBoard
+from state.model.catalog import Offer
+from state.model.ids import InstanceId, RegionId
+
+
+class Backstage:
+    """What a contract needs to do behind a provider's back."""
+
+    def __init__(
+        self,
+        lose: Callable[[RegionId], None],
+        restore: Callable[[RegionId], None],
+        empty: Callable[[Offer], None],
+        use_up_quota: Callable[[Offer], None],
+        faults: FaultBoard,
+        lists: Callable[..., None],
+        announce_maintenance: Callable[[InstanceId], datetime],
+        reserve: Callable[[Offer, int], None],
+    ) -> None:
+        self.lose = lose
+        self.restore = restore
+        self.empty = empty
+        self.use_up_quota = use_up_quota
+        self.faults = faults
+        self.lists = lists
+        """Keywords: `lag`, `page`, `duplicates`."""
+        self.announce_maintenance = announce_maintenance
+        self.reserve = reserve

@@ -1,0 +1,179 @@
+"""Machines of our own in the plan: used first, bursting to the clouds, and judged by what they say of themselves."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from providers.settings import ProvidersSettings, StaticRegionSettings, StaticSettings
+from scheduler.documents import DocumentError
+from scheduler.machines_file import read_machines
+from scheduler.settings import Settings
+from scheduler.spec_file import load_wanted
+from state.model.catalog import Market, Offer, Price
+from state.model.ids import RegionId
+from state.model.inventory import Notice, NoticeKind, Role
+from state.model.plan import Launch, Terminate
+from state.model.units import Usd
+from tests.builders import NOON, a_head_offer, an_offer
+from tests.fleets import US, want
+from tests.world import TICK, World
+
+OWN = "static/berlin"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "chat" / "capacity.yaml"
+
+
+def own(offer: Offer, stock: int) -> Offer:
+    key = replace(offer.key, market=Market.RESERVED)
+    return replace(offer, key=key, price=Price(Usd(0), "paid for already", NOON), stock=stock)
+
+
+def a_hybrid(machines: int) -> World:
+    head = own(replace(a_head_offer(OWN), key=replace(a_head_offer(OWN).key, instance_type="head-4c")), 1)
+    return World(own(an_offer(OWN), machines), head, an_offer(US, "1", stock=20))
+
+
+def workers(world: World) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for offer, count in world.running().items():
+        region = offer.rsplit("/", 3)[0]
+        found[region] = found.get(region, 0) + count
+    return found
+
+
+def test_our_own_machines_are_used_first_and_the_rest_is_bought() -> None:
+    world = a_hybrid(2)
+    want(world, 2, survive={"any": "none"})
+    world.settle()
+    assert workers(world) == {OWN: 2}
+
+    want(world, 5, survive={"any": "none"})
+    world.settle()
+    assert workers(world) == {OWN: 2, US: 3}
+
+    want(world, 2, survive={"any": "none"})
+    world.settle()
+    assert workers(world) == {OWN: 2}
+
+
+def test_a_cell_of_our_own_has_a_head_that_costs_nothing() -> None:
+    world = a_hybrid(2)
+    want(world, 2, survive={"any": "none"})
+
+    plan = world.settle()
+
+    assert plan.placement.per_hour == Usd(0)
+    heads = [seen for seen, _ in world.cloud("static").alive() if seen.key.instance_type == "head-4c"]
+    assert [seen.key.market for seen in heads] == [Market.RESERVED]
+
+
+def test_a_drained_machine_is_replaced_by_a_bought_one_and_ended_after() -> None:
+    world = a_hybrid(2)
+    want(world, 2, survive={"any": "none"}, disruption={"max_surge": 2})
+    world.settle()
+    leaving = next(seen for seen, _ in world.cloud("static").alive() if seen.key.instance_type != "head-4c")
+    cloud = world.cloud("static")
+    cloud.announced.append(Notice(leaving.instance_id, RegionId(OWN), NoticeKind.DRAIN, world.clock.now()))
+
+    bought, ended = None, None
+    for number in range(30):
+        for action in world.tick().actions:
+            if isinstance(action, Launch) and action.key.region == US and action.role is Role.WORKER:
+                bought = number
+            if isinstance(action, Terminate) and action.instance_id == leaving.instance_id:
+                ended = ended or number
+
+    assert bought is not None
+    assert ended is not None
+    assert bought < ended
+    assert leaving.instance_id not in {seen.instance_id for seen, _ in cloud.alive()}
+
+
+def test_a_machine_that_joined_without_its_gpus_is_replaced() -> None:
+    world = World(an_offer(US, "1", stock=3))
+    want(world, 1, survive={"any": "none"})
+    world.tick()
+    world.tick()
+    [dead] = world.cloud("aws").launched[-1:]
+    world.cells[RegionId(US)].short_of_gpus.add(dead)
+
+    ends = [a for _ in range(12) for a in world.tick().actions if isinstance(a, Terminate)]
+
+    assert [a.instance_id for a in ends][:1] == [dead]
+    assert ends[0].reason == "joined its cell with 0 of 1 GPUs"
+    assert dead not in {seen.instance_id for seen, _ in world.cloud("aws").alive()}
+    world.settle()
+    assert workers(world) == {US: 1}
+
+
+def test_a_machine_in_trouble_is_replaced_once_it_is_not_in_its_cell_and_not_before() -> None:
+    world = World(an_offer(US, "1", stock=3))
+    want(world, 1, survive={"any": "none"})
+    world.settle()
+    [(worker, _)] = [(seen, r) for seen, r in world.cloud("aws").alive() if seen.key.instance_type == "l4.1"]
+    world.cloud("aws").troubled[worker.instance_id] = ("its instance status check fails", world.clock.now())
+
+    for _ in range(10):
+        assert not any(isinstance(a, Terminate | Launch) for a in world.tick().actions), "it still serves"
+
+    world.cells[RegionId(US)].drained.add(worker.address or "")
+    ends = [a for _ in range(8) for a in world.tick().actions if isinstance(a, Terminate)]
+    assert ends[0].instance_id == worker.instance_id
+    assert ends[0].reason == "carries no replica, and its instance status check fails"
+
+
+def test_regions_of_our_own_have_the_law_and_the_place_that_the_settings_say(tmp_path: Path) -> None:
+    place = StaticRegionSettings(register_url="http://x", jurisdiction="EU", latitude=52.5, longitude=13.4)
+    static = StaticSettings(regions={"berlin": place}, token_file="t")
+    settings = Settings(home=tmp_path, database_url="x", providers=ProvidersSettings(static=static))
+    for law, count in (("EU", 2), ("US", 0)):
+        world = a_hybrid(2)
+        world.outside = replace(world.outside, own_regions=settings.own_regions)
+        want(world, 2, survive={"any": "none"}, regions={"jurisdictions": [law]})
+        for _ in range(20):
+            world.tick(TICK)
+        assert workers(world).get(OWN, 0) == count
+
+
+def test_a_spec_may_name_regions_that_the_settings_describe(tmp_path: Path) -> None:
+    spec = tmp_path / "capacity.yaml"
+    text = EXAMPLE.read_text().replace("config: ", f"config: {EXAMPLE.parent}/")
+    spec.write_text(f"{text}\nregions: {{deny: [static/berlin]}}\n")
+    place = StaticRegionSettings(register_url="http://x", jurisdiction="EU", latitude=52.5, longitude=13.4)
+
+    with pytest.raises(DocumentError, match="there is no region 'static/berlin'"):
+        load_wanted(spec)
+    own_regions = StaticSettings(regions={"berlin": place}, token_file="t").places
+
+    assert load_wanted(spec, own_regions).spec.regions.deny == ("static/berlin",)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{name: a, region: berlin, address: x, vcpus: 8, memory_gib: 32}", "as a head alone"),
+        ("{name: a, region: berlin, address: x, gpus: 1, vcpus: 8, memory_gib: 32}", "both gpu and gpus"),
+        ("{name: a, region: berlin, address: x, gpu: RTX4090, gpus: 1, vcpus: 8, memory_gib: 32}", "gpu_memory_gib"),
+        ("{name: A B, region: berlin, address: x, head: true, vcpus: 8, memory_gib: 32}", "name"),
+    ],
+)
+def test_a_file_of_machines_that_makes_no_sense_is_refused_with_its_line(tmp_path: Path, line: str, words: str) -> None:
+    file = tmp_path / "machines.yaml"
+    file.write_text(f"machines:\n  - {line}\n")
+
+    with pytest.raises(DocumentError) as told:
+        read_machines(file)
+
+    assert words in str(told.value.problems[0])
+    assert f"{file}:2" in str(told.value.problems[0])
+
+
+def test_a_file_of_machines_knows_the_memory_of_common_gpus(tmp_path: Path) -> None:
+    file = tmp_path / "machines.yaml"
+    file.write_text(
+        "machines: [{name: a, region: berlin, address: x, gpu: H100, gpus: 8, vcpus: 192, memory_gib: 2048}]"
+    )
+
+    [machine] = read_machines(file)
+
+    assert (machine.facts.gpu_memory_gib, machine.facts.gpus, machine.is_head) == (80, 8, False)
