@@ -104,7 +104,7 @@ class EmbeddedClouds:
         secret = draw_secret()
         token_file.touch(mode=0o600)
         token_file.write_text(secret)
-        context = _certificate(ca_file)
+        context = certificate(ca_file)
         self._ec2.warm_up()
         return Addresses(
             aws=self._serve(self.aws),
@@ -146,7 +146,7 @@ class EmbeddedClouds:
         return lost
 
 
-def _certificate(ca_file: Path) -> ssl.SSLContext:
+def certificate(ca_file: Path) -> ssl.SSLContext:
     """Make a certificate for loopback, valid for two days, and write its public part to *ca_file*."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "skerry embedded clouds")])
