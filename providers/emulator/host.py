@@ -94,43 +94,11 @@ class Host:
         folder.mkdir(parents=True, exist_ok=True)
         script = folder / "start.sh"
         script.write_text(boot.script)
-        environment = self._environment(boot, folder)
+        environment = machine_environment(boot, folder, self._apps, self._token_file)
         process = start_session(["/bin/bash", str(script)], environment, folder / "log")
         self._log.add(process.pid)
         threading.Thread(target=process.wait, daemon=True).start()  # no zombies
         return process
-
-    def _environment(self, boot: Boot, folder: Path) -> dict[str, str]:
-        ray = Path(sys.executable).parent / "ray"
-        arguments = [
-            f"--temp-dir={folder}/r",
-            f"--num-cpus={boot.vcpus}",
-            f"--memory={int(boot.memory_gib * 1024**3)}",
-            f"--object-store-memory={OBJECT_STORE_BYTES}",
-            "--dashboard-agent-listen-port=0",
-            "--metrics-export-port=0",
-            "--min-worker-port=0",
-            "--max-worker-port=0",
-            "--include-log-monitor=false",
-        ]
-        arguments += [f"--num-gpus={boot.gpus}"] if boot.gpus else ["--no-monitor"]
-        project = Path(__file__).resolve().parents[2]
-        network = int(boot.address.split(".")[1])
-        return {
-            # Ray's heads each serve their own metrics, on a port of the whole computer.
-            "AUTOSCALER_METRIC_PORT": str(28_000 + network),
-            "DASHBOARD_METRIC_PORT": str(27_000 + network),
-            "HOME": str(folder),
-            "LANG": "C.UTF-8",
-            "PATH": f"{ray.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
-            "PYTHONPATH": ":".join(map(str, (*self._apps, project))),
-            "RAY_AUTH_TOKEN_PATH": str(self._token_file),
-            "SKERRY_NODE_ADDRESS": boot.address,
-            "SKERRY_RAY": str(ray),
-            "SKERRY_RAY_ARGS": " ".join(arguments),
-            "TMPDIR": str(folder),
-            **LEAN,
-        }
 
     def end(self, name: str) -> None:
         """End a machine as its cloud would: politely, then by force, without waiting for it."""
@@ -179,3 +147,37 @@ class Host:
             machines = [m for m in self._machines.values() if not m.has_ended]
         for machine in machines:
             self._kill(machine)
+
+
+def machine_environment(boot: Boot, folder: Path, apps: tuple[Path, ...], token_file: Path) -> dict[str, str]:
+    """Return what a machine's start-up script finds: a part of this computer that looks like a machine of its own."""
+    ray = Path(sys.executable).parent / "ray"
+    arguments = [
+        f"--temp-dir={folder}/r",
+        f"--num-cpus={boot.vcpus}",
+        f"--memory={int(boot.memory_gib * 1024**3)}",
+        f"--object-store-memory={OBJECT_STORE_BYTES}",
+        "--dashboard-agent-listen-port=0",
+        "--metrics-export-port=0",
+        "--min-worker-port=0",
+        "--max-worker-port=0",
+        "--include-log-monitor=false",
+    ]
+    arguments += [f"--num-gpus={boot.gpus}"] if boot.gpus else ["--no-monitor"]
+    project = Path(__file__).resolve().parents[2]
+    network = int(boot.address.split(".")[1])
+    return {
+        # Ray's heads each serve their own metrics, on a port of the whole computer.
+        "AUTOSCALER_METRIC_PORT": str(28_000 + network),
+        "DASHBOARD_METRIC_PORT": str(27_000 + network),
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "PATH": f"{ray.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+        "PYTHONPATH": ":".join(map(str, (*apps, project))),
+        "RAY_AUTH_TOKEN_PATH": str(token_file),
+        "SKERRY_NODE_ADDRESS": boot.address,
+        "SKERRY_RAY": str(ray),
+        "SKERRY_RAY_ARGS": " ".join(arguments),
+        "TMPDIR": str(folder),
+        **LEAN,
+    }
