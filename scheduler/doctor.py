@@ -72,7 +72,8 @@ def _installation(settings: Settings) -> Iterator[Finding]:
     else:
         yield Finding(Level.OK, "ray token", "is there, and its owner's alone")
     clouds = settings.providers
-    named = {f"{p}/{r}" for p in ENDPOINTS if (c := getattr(clouds, p)) is not None for r in c.regions}
+    every = ((name, getattr(clouds, name)) for name in type(clouds).model_fields)
+    named = {f"{name}/{region}" for name, cloud in every if cloud is not None for region in cloud.regions}
     for region in sorted(named - set(settings.cells)):
         yield Finding(Level.WARNING, region, "has no cell, so nothing is placed there", "give it one under cells:")
     for region in sorted(set(settings.cells) - named):
@@ -118,6 +119,10 @@ def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
         yield Finding(Level.ERROR, ", ".join(sorted(where)), f"{what}: {reason}", todo)
     if not denied:
         yield Finding(Level.OK, name, "credentials are right, and offers, quotas, machines and notices can be read")
+    for machine in machines.result().items:
+        if machine.trouble:
+            todo = "it is replaced once it carries nothing; mend it, or end it"
+            yield Finding(Level.WARNING, machine.key.region, f"{machine.instance_id}: {machine.trouble}", todo)
     yield from _supply(provider, offers.items, set(offers.blind), settings)
     yield from _quotas(quotas.items, offers.items)
     yield from _rehearsal(provider)
@@ -132,7 +137,8 @@ def _supply(
             todo = "check that the region sells GPUs to this account, and that the price catalogue covers it"
             yield Finding(Level.WARNING, region, "offers no machine with GPUs", todo)
         if region in settings.cells and not any(not offer.machine.gpus for offer in here):
-            yield Finding(Level.ERROR, region, "sells no machine for a cell's head", "name others under head_types:")
+            todo = "let one join with --head" if provider.name == "static" else "name others under head_types:"
+            yield Finding(Level.ERROR, region, "sells no machine for a cell's head", todo)
 
 
 def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Finding]:
