@@ -227,7 +227,8 @@ class FakeCloud:
         if machine.seen.state is CloudState.PENDING and booted:
             machine.seen = replace(machine.seen, state=CloudState.RUNNING)
         trouble, since = self.troubled.get(machine.seen.instance_id, ("", None))
-        return replace(machine.seen, trouble=trouble, trouble_since=since)
+        price = next((o.price.per_hour for o in self.catalogue if o.key == machine.seen.key), None)
+        return replace(machine.seen, price_per_hour=price, trouble=trouble, trouble_since=since)
 
     def _take(self, order: LaunchOrder) -> None:
         offer = next((o for o in self.catalogue if o.key == order.key), None)

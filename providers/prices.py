@@ -4,13 +4,16 @@ In production gpuhunt loads its published catalogue; elsewhere it reads a direct
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from state.model.catalog import Market, Offer, Price
+from state.model.catalog import Market, Offer, OfferKey, Price
+from state.model.ids import region_name
+from state.model.inventory import CloudInstance
 from state.model.units import Usd
 
 GPU_HOUR_USD: Final = (0.02, 60.0)
@@ -31,6 +34,16 @@ class PriceList:
         """
         found = (self.prices.get((provider, location, instance_type, market)) for location in locations)
         return next((price for price in found if price is not None), None)
+
+    def paid(self, seen: Iterable[CloudInstance]) -> list[CloudInstance]:
+        """Return machines with what each costs by this list; reserved ones cost nothing more."""
+        return [replace(one, price_per_hour=self._paid(one.key)) for one in seen]
+
+    def _paid(self, key: OfferKey) -> Usd | None:
+        if key.market is Market.RESERVED:
+            return Usd(0)
+        found = self.price(key.provider, (key.zone, region_name(key.region)), key.instance_type, key.market)
+        return None if found is None else found.per_hour
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ def _shortage(launch: Launch, error: ProviderError, outside: Outside) -> Shortag
     now, key = outside.clock.now(), launch.key
     zone: str | None = key.zone
     instance_type: str | None = key.instance_type
-    market, family = key.market, None
+    market, family, elsewhere = key.market, None, tuple[str, ...]()
     if isinstance(error, DeniedError):
         return Shortage(key.region, None, None, None, str(error), now, now)
     if isinstance(error, QuotaError):
@@ -151,4 +151,7 @@ def _shortage(launch: Launch, error: ProviderError, outside: Outside) -> Shortag
             zone = None
         if error.scope is Scope.ZONE:
             return Shortage(key.region, key.zone, None, None, str(error), now, now)
-    return Shortage(key.region, zone, instance_type, market, str(error), now, now, family=family)
+        if error.available_in:
+            # Who names the zones that have some says that the others have none.
+            zone, elsewhere = None, tuple(z for z in error.available_in if z != key.zone)
+    return Shortage(key.region, zone, instance_type, market, str(error), now, now, family=family, elsewhere=elsewhere)

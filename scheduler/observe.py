@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
 from typing import Final, TypeVar
 
 from inference.base import Placed
@@ -59,7 +58,7 @@ def observe(outside: Outside) -> Snapshot:
         learned=recognised.learned,
         strays=recognised.strays,
         notices=notices,
-        troubles=_troubles(sights, now),
+        troubles=_troubles(sights),
         blind=blind,
         cells=seen_cells,
         health=assess(known.health, signals, now, outside.knobs),
@@ -72,8 +71,8 @@ def observe(outside: Outside) -> Snapshot:
     )
 
 
-def _troubles(sights: tuple[CloudInstance, ...], now: datetime) -> tuple[Trouble, ...]:
-    found = (Trouble(s.instance_id, s.trouble, s.trouble_since or now) for s in sights if s.trouble)
+def _troubles(sights: tuple[CloudInstance, ...]) -> tuple[Trouble, ...]:
+    found = (Trouble(s.instance_id, s.trouble, s.trouble_since) for s in sights if s.trouble)
     return tuple(sorted(found, key=lambda trouble: trouble.instance_id))
 
 

@@ -62,6 +62,16 @@ class AwsApi:
             for reservation in page["Reservations"]:
                 yield from reservation["Instances"]
 
+    def running(self) -> Iterator[dict[str, Any]]:
+        """Yield what counts against the account's quotas, whoever started it."""
+        pages = self._ec2.get_paginator("describe_instances").paginate(
+            Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}],
+            PaginationConfig={"PageSize": 1000},
+        )
+        for page in pages:
+            for reservation in page["Reservations"]:
+                yield from reservation["Instances"]
+
     def spot_requests(self, tag: str, value: str, codes: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the spot requests with a tag whose status is among *codes*."""
         filters = [{"Name": f"tag:{tag}", "Values": [value]}, {"Name": "status-code", "Values": codes}]
@@ -78,6 +88,19 @@ class AwsApi:
             for status in page["InstanceStatuses"]:
                 for event in status.get("Events", []):
                     yield status["InstanceId"], event
+
+    def impaired(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (instance id, status) of running instances that fail one of EC2's own checks."""
+        seen: set[str] = set()
+        for check in ("instance-status.status", "system-status.status"):
+            pages = self._ec2.get_paginator("describe_instance_status").paginate(
+                Filters=[{"Name": check, "Values": ["impaired"]}]
+            )
+            for page in pages:
+                for status in page["InstanceStatuses"]:
+                    if status["InstanceId"] not in seen:
+                        seen.add(status["InstanceId"])
+                        yield status["InstanceId"], status
 
     def spot_prices(self, instance_types: list[str], now: datetime) -> Iterator[dict[str, Any]]:
         """Yield the current spot prices of some types, by zone."""

@@ -8,7 +8,6 @@ from providers.prices import PriceList
 from providers.reservations import Held
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import RegionId, region_name
-from state.model.inventory import CloudInstance
 
 FAMILIES: Final = (
     ("G and VT", ("g", "vt")),
@@ -81,18 +80,18 @@ def newest_spot_prices(history: Iterable[dict[str, Any]]) -> dict[tuple[str, str
 
 
 def quotas_of(
-    region: RegionId, limits: Iterable[tuple[str, float]], running: Iterable[tuple[CloudInstance, int]]
+    region: RegionId, limits: Iterable[tuple[str, float]], running: Iterable[tuple[str, Market, int]]
 ) -> list[Quota]:
     """Return the vCPU quotas of a region.
 
     Args:
         region: Which.
         limits: Names and limits from Service Quotas, which does not say what is used.
-        running: Our machines and their vCPUs; what others in the account use is not known.
+        running: Instance type, market and vCPUs of every machine of the account, whoever started it.
     """
     used: dict[tuple[str, Market], int] = {}
-    for seen, vcpus in running:
-        kind = (family_of(seen.key.instance_type), seen.key.market)
+    for instance_type, market, vcpus in running:
+        kind = (family_of(instance_type), market)
         used[kind] = used.get(kind, 0) + vcpus
     quotas = []
     for name, limit in limits:

@@ -1,6 +1,7 @@
 """AWS as a provider."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import boto3
@@ -8,7 +9,7 @@ import boto3
 from providers.aws.api import AwsApi
 from providers.aws.catalog import held_of, machine_of, newest_spot_prices, offers_of, quotas_of
 from providers.aws.errors import FAMILIES, GONE, code_of, translated
-from providers.aws.notices import EVENTS, INTERRUPTIONS, interruption_of, is_over, maintenance_of
+from providers.aws.notices import EVENTS, INTERRUPTIONS, interruption_of, is_over, maintenance_of, trouble_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
 from providers.errors import ProviderError
 from providers.everywhere import look_everywhere, without_repeats
@@ -70,8 +71,15 @@ class Aws:
         return self._everywhere(self._quotas_in)
 
     def instances(self, owner: str) -> Sighting[CloudInstance]:
-        """Return the machines of *owner* in every region."""
-        return self._everywhere(lambda region: self._instances_in(region, owner))
+        """Return the machines of *owner* in every region, with what they cost and what EC2 finds wrong with them."""
+
+        def look(region: RegionId) -> list[CloudInstance]:
+            found = self._instances_in(region, owner)
+            troubles = {cloud_id: trouble_of(s) for cloud_id, s in self._apis[region].impaired()} if found else {}
+            found = [replace(m, **troubles[m.cloud_id]) if m.cloud_id in troubles else m for m in found]
+            return self._prices().paid(found)
+
+        return self._everywhere(look)
 
     def notices(self, owner: str) -> Sighting[Notice]:
         """Return interruptions of spot machines and scheduled events, of every region."""
@@ -115,13 +123,7 @@ class Aws:
     def _quotas_in(self, region: RegionId) -> list[Quota]:
         limits = list(self._apis[region].quotas())
         sizes = self._machines.get(region, {})
-        ours = self._instances_in(region, self._owner())
-        running = [
-            (seen, sizes[seen.key.instance_type].vcpus)
-            for seen in ours
-            if seen.state is not CloudState.TERMINATED and seen.key.instance_type in sizes
-        ]
-        return quotas_of(region, limits, running)
+        return quotas_of(region, limits, [_load_of(found, sizes) for found in self._apis[region].running()])
 
     def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
         return without_repeats(_seen(region, found) for found in self._apis[region].instances(OWNER_TAG, owner))
@@ -233,6 +235,14 @@ class Aws:
                     raise
 
         self._governor.act(region_name(key.region), end, FAMILIES, lambda error: translated(error, "terminate"))
+
+
+def _load_of(described: dict[str, Any], sizes: Mapping[str, Machine]) -> tuple[str, Market, int]:
+    """Return (instance type, market, vCPUs) of a machine that counts against the account's quotas."""
+    market = Market.SPOT if described.get("InstanceLifecycle") == "spot" else Market.ON_DEMAND
+    options, known = described.get("CpuOptions", {}), sizes.get(described["InstanceType"])
+    told = int(options.get("CoreCount", 0)) * int(options.get("ThreadsPerCore", 0))
+    return described["InstanceType"], market, known.vcpus if known is not None else told
 
 
 def _is_owned_by(described: dict[str, Any], owner: str) -> bool:

@@ -36,3 +36,16 @@ def is_over(event: dict[str, Any]) -> bool:
 def maintenance_of(region: RegionId, instance_id: InstanceId, event: dict[str, Any]) -> Notice:
     """Return the notice of a scheduled event."""
     return Notice(instance_id, region, NoticeKind.MAINTENANCE, event.get("NotBefore"), str(event["Code"]))
+
+
+def trouble_of(status: dict[str, Any]) -> dict[str, Any]:
+    """Return what EC2's own checks find wrong with a machine, and since when, as fields of it.
+
+    Source: EC2 User Guide, "Status checks for your instances".
+    """
+    checks = {"system": status.get("SystemStatus", {}), "instance": status.get("InstanceStatus", {})}
+    failing = sorted(name for name, check in checks.items() if check.get("Status") == "impaired")
+    details = (detail for name in failing for detail in checks[name].get("Details", []))
+    since = [detail["ImpairedSince"] for detail in details if "ImpairedSince" in detail]
+    what = f"EC2's {' and '.join(failing)} status check fails"
+    return {"trouble": what if failing else "", "trouble_since": min(since, default=None)}

@@ -117,7 +117,8 @@ class Azure:
 
     def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
         found = self._api.machines(region_name(region))
-        return without_repeats(_seen(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner)
+        ours = (_seen(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner)
+        return self._prices().paid(without_repeats(ours))
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, under its id as name; a name that exists is adopted if it is ours."""

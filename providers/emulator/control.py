@@ -237,6 +237,15 @@ def _add_machines(app: Flask, world: CloudWorld) -> None:
             raise BadRequestError(msg)
         return jsonify(taken_back_at=when.isoformat())
 
+    @app.post(f"{PREFIX}/impair")
+    def impair() -> Response:
+        name = request.get_json()["machine"]
+        since = world.impair(name)
+        if since is None:
+            msg = f"there is no machine {name}"
+            raise BadRequestError(msg)
+        return jsonify(impaired_since=since.isoformat())
+
     @app.post(f"{PREFIX}/maintenance")
     def maintenance() -> Response:
         asked = request.get_json()

@@ -249,8 +249,12 @@ class Ec2:
         return [(cloud_id, m) for cloud_id, m in found if m is not None and m.region == region and not m.has_ended]
 
     def instance_status(self, response: Any) -> Any:
-        """Return scheduled events, by `event.code` where that is asked for; moto has none."""
-        wanted = response._filters_from_querystring().get("event.code", [])
+        """Return scheduled events and failing checks, by those where that is asked for; moto has none."""
+        filters = response._filters_from_querystring()
+        wanted = filters.get("event.code", [])
+        is_for_impaired = "impaired" in filters.get("instance-status.status", [])
+        if "impaired" in filters.get("system-status.status", []):
+            return ActionResult({"InstanceStatuses": []})
         statuses = []
         for cloud_id, machine in self._told(response):
             events = []
@@ -259,14 +263,20 @@ class Ec2:
                 events = [{"Code": "system-maintenance", "Description": "scheduled work", "NotBefore": begins}]
             if wanted and not any(event["Code"] in wanted for event in events):
                 continue
+            if is_for_impaired and machine.impaired_at is None:
+                continue
             fine = {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]}
+            own = fine
+            if machine.impaired_at is not None:
+                detail = {"ImpairedSince": machine.impaired_at.isoformat(), "Name": "reachability", "Status": "failed"}
+                own = {"Status": "impaired", "Details": [detail]}
             statuses.append(
                 {
                     "AvailabilityZone": machine.zone,
                     "Events": events,
                     "InstanceId": cloud_id,
                     "InstanceState": {"Code": 16, "Name": "running"},
-                    "InstanceStatus": fine,
+                    "InstanceStatus": own,
                     "SystemStatus": fine,
                 }
             )

@@ -295,6 +295,8 @@ def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
         # A preemption shows as the machine stopping: half a minute is all the notice there is.
         body["status"] = "STOPPING"
         body["statusMessage"] = "Instance was preempted."
+    if status == "RUNNING" and machine.impaired_at is not None:
+        body["status"] = "REPAIRING"
     if machine.maintenance_at is not None:
         begins = machine.maintenance_at.astimezone(UTC)
         body["resourceStatus"] = {

@@ -36,6 +36,8 @@ class Rented:
     """When the cloud takes it back, once it has told so."""
     maintenance_at: datetime | None = None
     """When its host is worked on, once that is announced."""
+    impaired_at: datetime | None = None
+    """Since when it fails its cloud's own checks."""
     reservation: str | None = None
     """The reservation that it is taken from."""
 
@@ -235,6 +237,15 @@ class CloudWorld:
                 return None
             machine.maintenance_at = self.clock.now() + after
             return machine.maintenance_at
+
+    def impair(self, name: str) -> datetime | None:
+        """Let a machine fail its cloud's own checks, and return since when; None where there is no such machine."""
+        with self.lock:
+            machine = self.rented.get(name)
+            if machine is None or machine.has_ended:
+                return None
+            machine.impaired_at = self.clock.now()
+            return machine.impaired_at
 
     def advance(self) -> None:
         """Do what is due: machines whose notice has run out end."""

@@ -117,7 +117,8 @@ class Gcp:
         for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
             if not self._note_silence(zone, answered, blind):
                 seen += [_seen(zone, described) for described in instances]
-        return Sighting(tuple(s for s in without_repeats(seen) if s.key.region not in blind), blind)
+        known = [s for s in without_repeats(seen) if s.key.region not in blind]
+        return Sighting(tuple(self._prices().paid(known)), blind)
 
     def notices(self, owner: str) -> Sighting[Notice]:
         """Return the preemptions and maintenance of every zone.
@@ -259,4 +260,5 @@ def _seen(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  the SDK'
         address=interfaces[0].network_i_p if interfaces else None,
         launched_at=datetime.fromisoformat(created) if created else None,
         reason=described.status_message,
+        trouble="Compute Engine is repairing it" if described.status == "REPAIRING" else "",
     )

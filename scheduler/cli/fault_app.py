@@ -173,6 +173,12 @@ def reclaim(machine: Machine, output: OutputOption = Output.TEXT) -> None:
     _tell("reclaim", {"machine": machine}, output)
 
 
+@fault.command("impair")
+def impair(machine: Machine, output: OutputOption = Output.TEXT) -> None:
+    """Let a machine fail its cloud's own checks."""
+    _tell("impair", {"machine": machine}, output)
+
+
 @fault.command("maintenance")
 def maintenance(
     machine: Machine,

@@ -223,7 +223,8 @@ def _why_lost(instance: Instance, snapshot: Snapshot) -> str | None:
     if node is not None and node.gpus is not None and node.gpus < instance.machine.gpus:
         return f"joined its cell with {node.gpus:g} of {instance.machine.gpus} GPUs"
     # What serves is believed, whatever its cloud finds.
-    if trouble is not None and snapshot.taken_at - trouble.since > TROUBLE_MAX and not _replicas_on(snapshot, instance):
+    is_told = trouble is not None and (trouble.since is None or snapshot.taken_at - trouble.since > TROUBLE_MAX)
+    if trouble is not None and is_told and not _replicas_on(snapshot, instance):
         return f"carries no replica, and {trouble.reason}"
     return NEVER_JOINED if is_late and node is None else None
 

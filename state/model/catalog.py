@@ -125,6 +125,8 @@ class Shortage:
     """How often it was refused again after an earlier end."""
     family: str | None = None
     """Set for a refusal by quota: every instance type of the family is meant."""
+    elsewhere: tuple[str, ...] = ()
+    """Zones that the cloud said still have some; they are not meant."""
 
     def covers(self, offer: Offer) -> bool:
         """Return whether *offer* is among what was refused."""
@@ -132,6 +134,7 @@ class Shortage:
         return (
             key.region == self.region
             and self.zone in (None, key.zone)
+            and key.zone not in self.elsewhere
             and self.instance_type in (None, key.instance_type)
             and self.market in (None, key.market)
             and self.family in (None, offer.machine.family)

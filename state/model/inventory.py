@@ -86,7 +86,8 @@ class Trouble:
 
     instance_id: InstanceId
     reason: str
-    since: datetime
+    since: datetime | None
+    """None: the cloud does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ class Backstage:
         lists: Callable[..., None],
         announce_maintenance: Callable[[InstanceId], datetime],
         reserve: Callable[[Offer, int], None],
+        impair: Callable[[InstanceId], object],
     ) -> None:
         self.lose = lose
         self.restore = restore
@@ -31,3 +32,4 @@ class Backstage:
         """Keywords: `lag`, `page`, `duplicates`."""
         self.announce_maintenance = announce_maintenance
         self.reserve = reserve
+        self.impair = impair

@@ -237,6 +237,21 @@ class ProviderContract:
         assert notice.at is not None
         assert abs(notice.at - begins) < timedelta(seconds=1)
 
+    def test_a_machine_is_listed_with_its_price_and_what_is_wrong_with_it(
+        self, provider: Provider, backstage: Backstage
+    ) -> None:
+        order = self.order(provider)
+        provider.launch(order)
+        [offer] = [o for o in provider.offers().items if o.key == order.key]
+        [seen] = self.alive(provider)
+        assert (seen.price_per_hour, seen.trouble) == (offer.price.per_hour, "")
+
+        self.needs("health")
+        backstage.impair(order.instance_id)
+
+        [seen] = self.alive(provider)
+        assert seen.trouble
+
     # The fault matrix: each operation, and everything that may befall it.
 
     def look(self, provider: Provider, operation: str) -> Sighting[Any]:

@@ -65,7 +65,11 @@ class TestFake(ProviderContract):
             provider.stock[key] = count
 
         lose, restore = provider.lose_region, provider.silent.discard
-        return Backstage(lose, restore, empty, use_up, faults, lists, announce, reserve)
+
+        def impair(name: InstanceId) -> None:
+            provider.troubled[name] = ("its check fails", NOON)
+
+        return Backstage(lose, restore, empty, use_up, faults, lists, announce, reserve, impair)
 
 
 class TestStatic(ProviderContract):
@@ -118,7 +122,12 @@ class TestStatic(ProviderContract):
             raise AssertionError("the contract asks for nothing that the provider lacks")
 
         lose, restore = sites.silent.add, sites.silent.discard
-        return Backstage(lose, restore, empty, never, sites.faults, lists, announce, never)
+
+        def impair(name: InstanceId) -> None:
+            [machine] = [machine for machine in register.machines() if machine.order_id == name]
+            sites.report(machine.name, name, gpus_seen=0)
+
+        return Backstage(lose, restore, empty, never, sites.faults, lists, announce, never, impair)
 
     def test_a_machine_that_runs_something_is_not_for_sale(self, provider: Static) -> None:
         order = self.order(provider)
@@ -220,7 +229,7 @@ class EmbeddedContract(ProviderContract):
             key = offer.key
             world.reservations["cr-1"] = Reservation("cr-1", key.region, key.zone, key.instance_type, count)
 
-        return Backstage(lose, world.restore, empty, use_up, world.faults, lists, announce, reserve)
+        return Backstage(lose, world.restore, empty, use_up, world.faults, lists, announce, reserve, world.impair)
 
 
 @pytest.mark.clouds
@@ -241,6 +250,18 @@ class TestAws(EmbeddedContract):
         looks = len([c for c in list(clouds.embedded.aws.calls)[before:] if c.method == "POST"])
         assert clouds.embedded.world.alive() == ()
         assert looks < 20
+
+    def test_quotas_count_what_anybody_in_the_account_runs(self, provider: Provider) -> None:
+        offer = self.gpu_offer(provider)
+
+        def used() -> int:
+            kind = (offer.key.region, offer.machine.family, offer.key.market)
+            return sum(q.used for q in provider.quotas().items if (q.region, q.family, q.market) == kind)
+
+        before = used()
+        provider.launch(self.order(provider, owner="sk-somebody-else"))
+
+        assert used() == before + offer.machine.vcpus
 
     def test_an_interruption_is_told_two_minutes_ahead(self, provider: Provider, clouds: Clouds) -> None:
         order = self.order(provider, key=self.gpu_offer(provider, Market.SPOT).key)
@@ -301,6 +322,7 @@ class TestGcp(EmbeddedContract):
 @pytest.mark.clouds
 class TestAzure(EmbeddedContract):
     cloud = "azure"
+    lacks: ClassVar[Mapping[str, str]] = {"health": "its list says whether a machine was made, not whether it is well"}
 
     def test_a_creation_that_failed_leaves_nothing_behind(
         self, provider: Provider, backstage: Backstage, clouds: Clouds

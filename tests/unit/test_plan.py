@@ -9,7 +9,7 @@ from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
 from state.model.plan import Launch, Route, Terminate
 from state.model.units import Usd
-from tests.builders import NOON, a_spec, an_offer, application
+from tests.builders import NOON, a_head_offer, a_spec, an_offer, application
 from tests.fleets import AZ, EU, US, a_world, ready, want
 from tests.world import World
 
@@ -45,6 +45,21 @@ def test_goes_elsewhere_when_the_cheapest_is_out_of_stock_and_does_not_ask_again
     [shortage] = world.store.load().shortages
     assert (shortage.region, shortage.zone, shortage.instance_type) == (US, "a", "l4.1")
     assert shortage.reason.startswith("aws launch: OutOfStock")
+
+
+def test_where_the_cloud_says_which_zones_have_some_the_others_are_not_asked() -> None:
+    zones = [an_offer(US, "1", zone=zone) for zone in "abc"] + [a_head_offer(US, zone="c"), a_head_offer(US)]
+    world = World(*zones, an_offer(EU, "5"))
+    refused = ShortageError("aws", "launch", "InsufficientInstanceCapacity")
+    refused.available_in = ("c",)
+    world.fail_next("aws", refused)
+    want(world, 1, survive={"any": "none"})
+
+    world.settle()
+
+    assert world.running(Role.HEAD) == {f"{US}/c/cpu.4/on_demand": 1}, "the head is asked for first"
+    [shortage] = world.store.load().shortages
+    assert (shortage.zone, shortage.instance_type, shortage.elsewhere) == (None, "cpu.4", ("c",))
 
 
 def test_a_quota_refusal_covers_the_family_for_an_hour() -> None:
