@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from state.model.ids import RegionId
+from state.model.ids import InstanceId, RegionId
 from state.model.plan import CellSettings
 from state.model.serving import CellStatus, RoutingTable
 
@@ -39,6 +39,13 @@ class ServingCell(Protocol):
 
         Raises:
             CellRefusedError: Ray will not drain it.
+            CellSilentError: No answer.
+        """
+
+    def leaving(self) -> tuple[InstanceId, ...]:
+        """Return the machines whose nodes are being drained, whoever asked: we, or the machine that is taken away.
+
+        Raises:
             CellSilentError: No answer.
         """
 

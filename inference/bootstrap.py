@@ -9,6 +9,10 @@ machine's identity where it is not there yet.
     SKERRY_NODE_ADDRESS   address of this machine; its first private one
     SKERRY_RAY_ARGS       further arguments, such as pretended GPUs
     SKERRY_SECRET         name of the token in the secret store; `skerry-ray-token`
+    SKERRY_METADATA       address of the machine's metadata service; its cloud's own
+
+A worker also listens to its metadata service. Told there that it is taken away, it drains its own Ray node at once,
+which needs nobody else: the replicas move, and whoever looks at the cell sees that the machine is leaving.
 """
 
 import shlex
@@ -27,6 +31,48 @@ FETCH: Final[dict[str, str]] = {
 }
 """How a machine reads the token with its own identity. Source: the clouds' command-line references."""
 
+METADATA: Final[dict[str, str]] = {
+    "aws": "http://169.254.169.254",
+    "gcp": "http://metadata.google.internal",
+    "azure": "http://169.254.169.254",
+}
+ANNOUNCED: Final[dict[str, str]] = {
+    "aws": """token=$(curl -sf -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \\
+    "$SKERRY_METADATA/latest/api/token") && curl -sf -m 2 -o /dev/null \\
+    -H "X-aws-ec2-metadata-token: $token" "$SKERRY_METADATA/latest/meta-data/spot/instance-action\"""",
+    "gcp": """curl -sf -m 2 -H 'Metadata-Flavor: Google' \\
+    "$SKERRY_METADATA/computeMetadata/v1/instance/preempted" | grep -q TRUE""",
+    "azure": """curl -sf -m 2 -H 'Metadata: true' "$SKERRY_METADATA/metadata/scheduledevents?api-version=2020-07-01" \\
+    | grep -Eq '"EventType": *"(Preempt|Terminate)"'""",
+}
+"""How a machine asks whether it is taken away; success means that it is.
+
+Source: EC2 User Guide, "Spot Instance interruption notices"; Compute Engine documentation, "Preemption process"; Azure
+documentation, "Scheduled Events for Linux VMs".
+"""
+NOTICE_S: Final[dict[str, int]] = {"aws": 110, "gcp": 25, "azure": 25}
+"""How long replicas have to move: the clouds' notices, less what passes before one is read."""
+FIND_NODE: Final = """\
+import json, os, sys, urllib.request
+ask = urllib.request.Request(sys.argv[1] + "/api/v0/nodes?limit=10000")
+ask.add_header("Authorization", "Bearer " + open(os.environ["RAY_AUTH_TOKEN_PATH"]).read().strip())
+directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+nodes = json.load(directly.open(ask, timeout=5))["data"]["result"]["result"]
+mine = [n for n in nodes if n["labels"].get("instance") == os.environ["SKERRY_INSTANCE"] and n["state"] == "ALIVE"]
+print(mine[0]["node_id"])
+"""
+WATCH: Final = """announced() {{ {announced}; }}
+leave() {{
+  node=$(python3 -c {find} {dashboard}) && "$SKERRY_RAY" drain-node --address {gcs} --node-id "$node" \\
+    --reason DRAIN_NODE_REASON_PREEMPTION --reason-message 'its metadata service says that it is taken away' \\
+    --deadline-remaining-seconds {seconds}
+}}
+watch() {{ until announced; do sleep 5; done; until leave; do sleep 2; done; }}
+: "${{SKERRY_METADATA:={metadata}}}"
+watch &
+watcher=$!
+"""
+
 SCRIPT: Final = """#!/bin/bash
 # Starts this machine's part of a Skerry cell, and starts it again whenever it ends.
 set -u
@@ -41,8 +87,13 @@ until [ -s "$RAY_AUTH_TOKEN_PATH" ]; do
   mkdir -p "$(dirname "$RAY_AUTH_TOKEN_PATH")"
   {{ {fetch}; }} > "$RAY_AUTH_TOKEN_PATH" || sleep 5
 done
-child=
-stop() {{ trap - TERM INT; [ -n "$child" ] && kill -TERM "$child" 2>/dev/null && wait "$child"; exit 0; }}
+child= watcher=
+{watch}stop() {{
+  trap - TERM INT
+  [ -n "$watcher" ] && kill "$watcher" 2>/dev/null
+  [ -n "$child" ] && kill -TERM "$child" 2>/dev/null && wait "$child"
+  exit 0
+}}
 trap stop TERM INT
 while true; do
   # shellcheck disable=SC2086  the arguments are several words on purpose
@@ -80,6 +131,22 @@ def startup_script(launch: Launch) -> str:
         role=role,
         resources=shlex.quote(_resources(launch.machine)),
         labels=shlex.quote(labels),
+        watch=_watch(launch),
+    )
+
+
+def _watch(launch: Launch) -> str:
+    """Return the part that listens to the metadata service; nothing for heads, and where there is no such service."""
+    provider, cell = launch.key.provider, launch.cell
+    if launch.role is Role.HEAD or provider not in ANNOUNCED:
+        return ""
+    return WATCH.format(
+        announced=ANNOUNCED[provider],
+        find=shlex.quote(FIND_NODE),
+        dashboard=shlex.quote(f"http://{cell.head_address}:{cell.dashboard_port}"),
+        gcs=shlex.quote(f"{cell.head_address}:{cell.gcs_port}"),
+        seconds=NOTICE_S[provider],
+        metadata=METADATA[provider],
     )
 
 

@@ -25,6 +25,8 @@ class FakeCell:
         self.region: RegionId = settings.region
         self.config: str | None = None
         self.drained: set[str] = set()
+        self.told_to_leave: set[InstanceId] = set()
+        """Machines that drain their nodes themselves."""
         self.short_of_gpus: set[InstanceId] = set()
         """Machines whose GPUs do not answer."""
         self.is_silent = False
@@ -54,7 +56,10 @@ class FakeCell:
         names = {p.application: p.deployment for p in placed}
         listed = json.loads(self.config or '{"applications":[]}')["applications"]
         applications = tuple(self._fill(application, names.get(application["name"]), rooms) for application in listed)
-        nodes = [NodeStatus(r.id, r.address, f"node-{r.address}", False, r.replicas, r.gpus) for r in rooms]
+        nodes = [
+            NodeStatus(r.id, r.address, f"node-{r.address}", False, r.replicas, r.gpus, r.id in self.told_to_leave)
+            for r in rooms
+        ]
         heads = [
             NodeStatus(h.instance_id, h.address or "", f"node-{h.address}", is_head=True, replicas=0)
             for h in self._running(Role.HEAD)
@@ -100,6 +105,13 @@ class FakeCell:
             msg = f"{self.region} does not answer"
             raise CellSilentError(msg)
         self.drained.add(node_id.removeprefix("node-"))
+
+    def leaving(self) -> tuple[InstanceId, ...]:
+        """Return the machines that drain their nodes themselves."""
+        if not self._answers():
+            msg = f"{self.region} does not answer"
+            raise CellSilentError(msg)
+        return tuple(sorted(self.told_to_leave))
 
 
 class _Room:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import httpx
 
+from inference.autoscaler import DRAIN_FOR, drain_node, draining
 from inference.base import Placed
 from inference.config import canonical
-from inference.drain import DRAIN_FOR, drain_node
 from inference.errors import CellRefusedError, CellSilentError
 from state.clock import Clock
 from state.model.ids import ApplicationName, InstanceId, RegionId
@@ -65,7 +65,19 @@ class RayCell:
             status = read_status(self.region, serve, nodes, placed)
         except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
             return CellStatus(self.region, answered=False, reason=f"{type(error).__name__}: {error}")
-        return replace(status, proxies=self._answering(status.proxies))
+        return replace(status, proxies=self._answering(status.proxies), nodes=self._marked(status.nodes))
+
+    def _marked(self, nodes: tuple[NodeStatus, ...]) -> tuple[NodeStatus, ...]:
+        """Return nodes with who is leaving; where Ray does not say, nobody is."""
+        try:
+            leaving = set(self.leaving())
+        except CellSilentError:
+            return nodes
+        return tuple(replace(node, is_leaving=node.instance_id in leaving) for node in nodes)
+
+    def leaving(self) -> tuple[InstanceId, ...]:
+        """Ask Ray which nodes are being drained."""
+        return draining(self._gcs, self._token())
 
     def _answering(self, proxies: tuple[str, ...]) -> tuple[str, ...]:
         """Return the proxies that take requests, asked where the gateway would ask."""

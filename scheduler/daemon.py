@@ -7,6 +7,8 @@ kill -9 the next start takes up from the store, where every machine was on recor
 import os
 import signal
 import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Final
 
@@ -14,6 +16,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from structlog.contextvars import bound_contextvars
 
+from inference.errors import InferenceError
 from scheduler.check import UnsafePlanError
 from scheduler.health import ISOLATED
 from scheduler.logs import (
@@ -26,18 +29,20 @@ from scheduler.logs import (
     TICK,
     TICK_FAILED,
 )
+from scheduler.observe import leaving_notice
 from scheduler.outside import Outside
 from scheduler.tick import tick
 from state.model.history import NOTICE_HEARD, Event
 from state.model.history import PLAN_REFUSED as PLAN_REFUSED_EVENT
-from state.model.inventory import Notice
-from state.model.plan import Plan
+from state.model.inventory import Notice, Role
+from state.model.plan import CellSettings, Plan
 from state.store import StoreError
 
 LEASE_TTL: Final = timedelta(seconds=60)
 """Longer than any tick: cloud calls time out well before. Another daemon waits so long after a crash."""
 NOTICES_EVERY_S: Final = 5.0
 """The shortest notice that a cloud gives is half a minute."""
+PARALLEL_CELLS: Final = 16
 WATCH_EVERY_S: Final = 1.0
 """Wake-ups are looked for, and so batched, this often."""
 
@@ -93,20 +98,41 @@ class Daemon:
         owner = self._outside.store.installation()
         for name, provider in sorted(self._outside.providers.items()):
             try:
-                told = {n for n in provider.notices(owner).items if n not in self._heard}
-                for notice in sorted(told, key=lambda n: n.order):
-                    now = self._outside.clock.now()
-                    event = Event(now, self.holder, NOTICE_HEARD, str(notice.instance_id), str(notice))
-                    self._outside.store.note(event)
+                self._hear(provider.notices(owner).items)
             except StoreError as error:
                 self._log.warning(NOTICES_FAILED, provider=name, reason=str(error))
-                continue
             except Exception:  # noqa: BLE001  a watcher that dies would hear nothing more; the log has it whole
                 self._log.exception(NOTICES_FAILED, provider=name)
-                continue
-            if told:
-                self._heard |= told
-                self._outside.store.nudge()
+
+    def _hear(self, notices: Iterable[Notice]) -> None:
+        told = {notice for notice in notices if notice not in self._heard}
+        for notice in sorted(told, key=lambda n: n.order):
+            now = self._outside.clock.now()
+            self._outside.store.note(Event(now, self.holder, NOTICE_HEARD, str(notice.instance_id), str(notice)))
+        if told:
+            self._heard |= told
+            self._outside.store.nudge()
+
+    def watch_cells(self) -> None:
+        """Ask the cells which machines are leaving: those are told by their own metadata services, before us."""
+        try:
+            held = self._outside.store.load().instances
+            cells = {i.region for i in held if i.role is Role.HEAD and i.is_standing}
+            workers = {i.id for i in held if i.role is Role.WORKER and i.is_standing}
+            asked = [cell for cell in self._outside.cell_settings if cell.region in cells]
+            with ThreadPoolExecutor(PARALLEL_CELLS) as pool:
+                told = [notice for found in pool.map(self._leaving, asked) for notice in found]
+            self._hear(notice for notice in told if notice.instance_id in workers)
+        except StoreError as error:
+            self._log.warning(NOTICES_FAILED, reason=str(error))
+        except Exception:  # noqa: BLE001  as above
+            self._log.exception(NOTICES_FAILED)
+
+    def _leaving(self, settings: CellSettings) -> list[Notice]:
+        try:
+            return [leaving_notice(name, settings.region) for name in self._outside.cell(settings).leaving()]
+        except InferenceError:
+            return []  # a cell that is not there yet, or that the next tick finds silent
 
     def run(self) -> None:
         """Tick until SIGTERM or SIGINT; the tick in progress is finished first."""
@@ -122,14 +148,15 @@ class Daemon:
             coalesce=True,
             misfire_grace_time=None,
         )
-        scheduler.add_job(
-            self.watch_notices,
-            "interval",
-            seconds=NOTICES_EVERY_S,
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,
-        )
+        for watch in (self.watch_notices, self.watch_cells):
+            scheduler.add_job(
+                watch,
+                "interval",
+                seconds=NOTICES_EVERY_S,
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=None,
+            )
         scheduler.start()
         self._log.info(DAEMON_STARTED, holder=self.holder, every_seconds=self._every.total_seconds())
         heard = self._outside.store.nudges()

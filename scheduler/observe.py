@@ -1,6 +1,6 @@
 """observe(outside): ask everyone in parallel, and put what they say into one snapshot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -11,8 +11,8 @@ from scheduler.outside import Outside
 from scheduler.recognise import recognise
 from state.model.catalog import Offer
 from state.model.health import RegionSignals
-from state.model.ids import ProviderName, RegionId
-from state.model.inventory import CloudInstance, Instance, Role, Trouble
+from state.model.ids import InstanceId, ProviderName, RegionId
+from state.model.inventory import CloudInstance, Instance, Notice, NoticeKind, Role, Trouble
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import Snapshot, Wanted
 from state.model.serving import CellStatus
@@ -42,7 +42,8 @@ def observe(outside: Outside) -> Snapshot:
         cut_off = {drill.region for drill in known.drills if drill.cuts_off and drill.until > now}
         seen_cells = tuple(_cut(future.result(), cut_off) for future in cells)
         seen = _joined(machines)
-        notices = tuple(sorted(_joined(announced).items, key=lambda notice: notice.order))
+        told = (*_joined(announced).items, *_told_by_machines(seen_cells, known.instances))
+        notices = tuple(sorted(told, key=lambda notice: notice.order))
         blind = frozenset(seen.blind) | frozenset(cut_off)
         catalogue, limits = _joined(offers), _joined(quotas)
     sights: tuple[CloudInstance, ...] = tuple(s for s in seen.items if s.key.region not in blind)
@@ -69,6 +70,19 @@ def observe(outside: Outside) -> Snapshot:
         latencies=outside.latencies,
         own_regions=outside.own_regions,
     )
+
+
+def _told_by_machines(cells: tuple[CellStatus, ...], held: tuple[Instance, ...]) -> Iterator[Notice]:
+    """Yield a notice for each machine that leaves its cell: its own metadata service told it that it is taken away."""
+    workers = {instance.id for instance in held if instance.role is Role.WORKER}
+    for cell in cells:
+        leaving = (node.instance_id for node in cell.nodes if node.is_leaving and node.instance_id in workers)
+        yield from (leaving_notice(instance, cell.region) for instance in leaving)
+
+
+def leaving_notice(instance: InstanceId, region: RegionId) -> Notice:
+    """Return what a machine that drains its own node says by that."""
+    return Notice(instance, region, NoticeKind.LEAVING, None, "its node is being drained")
 
 
 def _troubles(sights: tuple[CloudInstance, ...]) -> tuple[Trouble, ...]:

@@ -26,6 +26,7 @@ from providers.emulator.ec2 import Ec2
 from providers.emulator.ec2_dialect import Ec2Dialect
 from providers.emulator.gce import GceDialect, create_gce
 from providers.emulator.host import Host
+from providers.emulator.metadata import create_metadata
 from providers.emulator.middleware import Application, Middleware
 from providers.emulator.scene import SceneRegion, load_scene
 from providers.emulator.world import CloudWorld
@@ -106,6 +107,7 @@ class EmbeddedClouds:
         token_file.write_text(secret)
         context = certificate(ca_file)
         self._ec2.warm_up()
+        self.host.metadata_url = self._serve(create_metadata(self.world))
         return Addresses(
             aws=self._serve(self.aws),
             gcp=self._serve(self.gcp),

@@ -73,6 +73,8 @@ class Host:
         self._clock = clock
         self._dry = dry
         self._log = SessionLog(folder / "sessions.jsonl")
+        self.metadata_url: str | None = None
+        """Where the machines' metadata services listen; None: nowhere."""
         self._machines: dict[str, _Running] = {}
         self._lock = threading.RLock()
 
@@ -95,6 +97,8 @@ class Host:
         script = folder / "start.sh"
         script.write_text(boot.script)
         environment = machine_environment(boot, folder, self._apps, self._token_file)
+        if self.metadata_url is not None:
+            environment["SKERRY_METADATA"] = f"{self.metadata_url}/machine/{boot.name}"
         process = start_session(["/bin/bash", str(script)], environment, folder / "log")
         self._log.add(process.pid)
         threading.Thread(target=process.wait, daemon=True).start()  # no zombies

@@ -290,6 +290,8 @@ def _end_again(snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -
         notice = announced.get(instance.id)
         if notice is not None and notice.kind is NoticeKind.DRAIN:
             _empty(instance, notice, snapshot, ready, changes)
+        elif notice is not None and notice.kind is NoticeKind.LEAVING and _replicas_on(snapshot, instance):
+            changes.waiting.append(f"{instance.id} ({instance.key}) is left to move its replicas: {notice.detail}")
         elif notice is not None and notice.at is not None and notice.at > snapshot.taken_at:
             _use_notice(instance, notice, snapshot, changes)
         else:

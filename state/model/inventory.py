@@ -54,6 +54,8 @@ class NoticeKind(StrEnum):
     """A spot machine is likelier than usual to be taken back."""
     MAINTENANCE = "maintenance"
     """The machine's host will be worked on, and the machine stopped or restarted."""
+    LEAVING = "leaving"
+    """The machine, or we, have begun to move what it carries: it is to end once it carries nothing."""
     DRAIN = "drain"
     """Its operator wants it empty by then; it runs on till others carry what it carries."""
 

@@ -33,6 +33,8 @@ class NodeStatus:
     """Replicas of placed deployments that run on it."""
     gpus: float | None = None
     """GPUs that it joined with; None where nobody says."""
+    is_leaving: bool = False
+    """Whether it is being drained, by us or by the machine itself, which is told first when it is taken away."""
 
 
 @dataclass(frozen=True, slots=True)

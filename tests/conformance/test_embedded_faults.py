@@ -1,5 +1,8 @@
 """The embedded clouds' control API, over HTTP: what it does, what it refuses, and that chance is seeded."""
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from inference.bootstrap import ANNOUNCED
 from providers.base import LaunchOrder
 from providers.faults import Fault, FaultBoard, FaultKind
 from state.model.catalog import Market
@@ -163,3 +167,20 @@ def test_a_spot_price_is_the_live_one_unless_it_is_not_believable(
 
     assert after[dearer] == pytest.approx(before[dearer] * 1.5, rel=1e-4)
     assert absurd == dearer or after[absurd] == before[absurd]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="start-up scripts ask with curl, which is not here")
+@pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
+def test_a_machine_hears_from_its_metadata_service_that_it_is_taken_away(clouds: Clouds, cloud: str) -> None:
+    machine = launched(clouds, cloud)
+
+    def asks(name: str) -> bool:
+        environment = os.environ | {"SKERRY_METADATA": f"{clouds.embedded.host.metadata_url}/machine/{name}"}
+        told = subprocess.run(["/bin/bash", "-c", ANNOUNCED[cloud]], env=environment, check=False)
+        return told.returncode == 0
+
+    assert not asks(machine.instance_id)
+    clouds.embedded.world.reclaim(machine.instance_id)
+
+    assert asks(machine.instance_id)
+    assert not asks("sk-somebody-else")

@@ -29,13 +29,15 @@ SPEC = """\
 apiVersion: skerry/v1
 fleet: chat
 budget: {{max_usd_per_hour: 25}}
+providers: {{allow: [static, azure]}}
 applications:
   chat:
     serve: {{config: {config}, application: chat, deployment: Chat}}
     demand: {{requests_per_second: {demand}}}
     shapes:
       - {{gpu: L4, requests_per_second: 8}}
-    market: {{spot: never}}
+      - {{gpu: T4, requests_per_second: 8}}
+    market: {{spot: preferred}}
     survive: {{any: none}}
 """
 
@@ -126,6 +128,14 @@ def test_our_own_machines_serve_first_burst_to_the_clouds_and_are_drained_under_
     there = apply(16)
     assert len(there) == 2
     assert OWN in there
+    assert kept.statuses(20) == {200}
+
+    # Azure tells an eviction to the machine alone; the machine drains its own node, and the cell shows that.
+    [evicted] = [i["instance"] for i in kept.status()["instances"] if i["offer"].endswith("/spot")]
+    assert skerry(site.home, "local", "fault", "reclaim", evicted)[0] == 0
+    until(lambda: "its node is being drained" in str(kept.status()["instances"]))
+    assert OWN in apply(16)
+    assert evicted not in kept.on_the_books()
     assert kept.statuses(20) == {200}
 
     assert skerry(site.home, "machines", "drain", "gpu")[0] == 0

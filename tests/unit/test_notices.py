@@ -120,3 +120,35 @@ def test_a_cloud_that_breaks_the_watcher_does_not_keep_the_others_unheard() -> N
     daemon.watch_notices()
 
     assert world.store.nudges() == nudges + 1
+
+
+def test_a_machine_that_drains_itself_wakes_the_daemon_and_is_replaced_and_ended_once_empty() -> None:
+    world, worker = a_serving_world()
+    daemon = Daemon(world.outside, MINUTES, "d")
+    nudges = world.store.nudges()
+    [held] = [i for i in world.store.load().instances if i.id == worker]
+    cell = world.cells[held.region]
+
+    cell.told_to_leave.add(worker)
+    daemon.watch_cells()
+    daemon.watch_cells()
+    plan = world.tick()
+
+    assert world.store.nudges() == nudges + 1
+    assert any(isinstance(action, Launch) for action in plan.actions)
+    assert not any(isinstance(action, Terminate) for action in plan.actions)
+    assert any("is left to move its replicas" in text for text in plan.waiting)
+
+    cell.drained.add(held.address or "")
+    ended = [a.instance_id for _ in range(4) for a in world.tick().actions if isinstance(a, Terminate)]
+    assert worker in ended
+
+
+def test_a_head_that_somebody_drains_is_left_alone() -> None:
+    world, _ = a_serving_world()
+    head = next(i for i in world.store.load().instances if i.role is Role.HEAD)
+    world.cells[head.region].told_to_leave.add(head.id)
+
+    plan = world.tick()
+
+    assert plan.is_settled

@@ -48,7 +48,7 @@ def test_goes_elsewhere_when_the_cheapest_is_out_of_stock_and_does_not_ask_again
 
 
 def test_where_the_cloud_says_which_zones_have_some_the_others_are_not_asked() -> None:
-    zones = [an_offer(US, "1", zone=zone) for zone in "abc"] + [a_head_offer(US, zone="c"), a_head_offer(US)]
+    zones = [an_offer(US, "1", zone=zone) for zone in "abc"] + [a_head_offer(US, zone="c")]
     world = World(*zones, an_offer(EU, "5"))
     refused = ShortageError("aws", "launch", "InsufficientInstanceCapacity")
     refused.available_in = ("c",)
