@@ -40,6 +40,22 @@ GCP_ACCELERATORS: Final[dict[str, str]] = {
 }
 """Source: Compute Engine documentation, "GPU machine types"."""
 
+ATTACHABLE: Final = {"P100": "nvidia-tesla-p100", "T4": "nvidia-tesla-t4", "V100": "nvidia-tesla-v100"}
+"""GPUs that are attached to GCE's N1 machine types. Source: Compute Engine documentation, "GPU machine types"."""
+
+
+def with_attached(machine_type: str, accelerator: str, count: int) -> str:
+    """Return our name of an N1 machine type with GPUs attached: `n1-standard-4+nvidia-tesla-t4x1`."""
+    return f"{machine_type}+{accelerator}x{count}"
+
+
+def split_attached(name: str) -> tuple[str, str, int]:
+    """Return (machine type, accelerator, how many) of a name; without GPUs attached, the name, nothing and 0."""
+    machine_type, _, attached = name.partition("+")
+    accelerator, _, count = attached.rpartition("x")
+    return machine_type, accelerator, int(count or 0)
+
+
 _AZURE: Final = (
     (re.compile(r"ND_?\d*.*MI300X"), "MI300X"),
     (re.compile(r"NC.*_H100_v5|NCC.*_H100"), "H100-NVL"),

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from providers.gpus import ATTACHABLE, with_attached
 from state.model.catalog import Market, Offer, OfferKey, Price
 from state.model.ids import region_name
 from state.model.inventory import CloudInstance
@@ -34,6 +35,10 @@ class PriceList:
         """
         found = (self.prices.get((provider, location, instance_type, market)) for location in locations)
         return next((price for price in found if price is not None), None)
+
+    def names(self, provider: str, location: str) -> set[str]:
+        """Return the instance types that have a price at a location."""
+        return {name for of, at, name, _ in self.prices if (of, at) == (provider, location)}
 
     def paid(self, seen: Iterable[CloudInstance]) -> list[CloudInstance]:
         """Return machines with what each costs by this list; reserved ones cost nothing more."""
@@ -128,5 +133,13 @@ def load_prices(providers: tuple[str, ...], catalog_dir: Path | None, now: datet
             source=str(item.provider_data.get("source", "gpuhunt catalogue")),
             as_of=datetime.fromisoformat(str(as_of)).replace(tzinfo=UTC) if as_of else now,
         )
-        prices[item.provider, item.location, item.instance_name, market] = price
+        prices[item.provider, item.location, _name_of(item), market] = price
     return PriceList(prices)
+
+
+def _name_of(item: Any) -> str:  # noqa: ANN401  gpuhunt's own
+    """Return an item's instance type; gpuhunt has N1 with GPUs attached under the plain machine type's name."""
+    name = str(item.instance_name)
+    if item.provider == "gcp" and name.startswith("n1-") and item.gpu_name in ATTACHABLE:
+        return with_attached(name, ATTACHABLE[item.gpu_name], item.gpu_count)
+    return name

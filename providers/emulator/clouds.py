@@ -24,7 +24,8 @@ from providers.emulator.arm import Arm
 from providers.emulator.control import create_control
 from providers.emulator.ec2 import Ec2
 from providers.emulator.ec2_dialect import Ec2Dialect
-from providers.emulator.gce import GceDialect, create_gce
+from providers.emulator.gce import create_gce
+from providers.emulator.gce_dialect import GceDialect
 from providers.emulator.host import Host
 from providers.emulator.metadata import create_metadata
 from providers.emulator.middleware import Application, Middleware

@@ -3,7 +3,6 @@
 Source of URLs and shapes: the Compute Engine v1 discovery document.
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
@@ -11,13 +10,12 @@ from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
-from providers.emulator.middleware import Environ
 from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
 from providers.emulator.world import CloudWorld, OutOfStockError, Rented, Reservation
-from state.model.ids import RegionId, derive_id, region_id
+from providers.gpus import split_attached, with_attached
+from state.model.ids import derive_id
 
 BASE: Final = "/compute/v1/projects/<project>"
-ZONE: Final = re.compile(r"/zones/([a-z]+-[a-z]+\d+)-[a-z]/")
 PAGE: Final = 500
 MAINTENANCE: Final = timedelta(hours=1)
 METRICS: Final = {
@@ -35,34 +33,6 @@ class _State:
     operations: dict[str, dict[str, Any]] = field(default_factory=dict)
     by_request: dict[str, str] = field(default_factory=dict)
     """Operation by requestId: the same request is done once."""
-
-
-class GceDialect:
-    """GCE's REST."""
-
-    name = "gcp"
-
-    def region_of(self, environ: Environ) -> RegionId | None:
-        """Return the region of a request to one zone."""
-        found = ZONE.search(environ["PATH_INFO"] + "/")
-        return region_id("gcp", found.group(1)) if found else None
-
-    def operation_of(self, environ: Environ) -> str:
-        """Return the operation of a method and path."""
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if path.endswith(("/machineTypes", "/acceleratorTypes", "/reservations", "/futureReservations")):
-            return "offers"
-        if path.endswith("/regions"):
-            return "quotas"
-        if path.endswith("/instances"):
-            return "launch" if method == "POST" else "instances"
-        return "terminate" if method == "DELETE" else ""
-
-    def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
-        """Return an error in JSON."""
-        del environ
-        errors = [{"domain": "global", "reason": code, "message": message}]
-        return "application/json", json.dumps({"error": {"message": message, "errors": errors}}).encode()
 
 
 def create_gce(world: CloudWorld) -> Flask:
@@ -241,15 +211,16 @@ def _region(state: _State, project: str, region: SceneRegion) -> dict[str, Any]:
 
 
 def _machine_type(project: str, zone: str, size: Size) -> dict[str, Any]:
+    name = split_attached(size.name)[0]
     body: dict[str, Any] = {
         "kind": "compute#machineType",
-        "name": size.name,
+        "name": name,
         "zone": zone,
         "guestCpus": size.vcpus,
         "memoryMb": int(size.memory_gib * 1024),
-        "selfLink": f"{request.url_root}compute/v1/projects/{project}/zones/{zone}/machineTypes/{size.name}",
+        "selfLink": f"{request.url_root}compute/v1/projects/{project}/zones/{zone}/machineTypes/{name}",
     }
-    if size.gpus:
+    if size.gpus and "+" not in size.name:
         kind = gcp_accelerator(size.gpu, size.gpu_memory_gib)
         body["accelerators"] = [{"guestAcceleratorType": kind, "guestAcceleratorCount": size.gpus}]
     return body
@@ -281,7 +252,7 @@ def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
         "id": str(int(derive_id("n", machine.name)[2:14], 16)),
         "name": machine.name,
         "zone": url,
-        "machineType": f"{url}/machineTypes/{machine.size.name}",
+        "machineType": f"{url}/machineTypes/{split_attached(machine.size.name)[0]}",
         "status": status,
         "labels": sent.get("labels", {}),
         "scheduling": sent.get("scheduling", {}),
@@ -289,8 +260,7 @@ def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
         "networkInterfaces": [{"name": "nic0", "networkIP": machine.address}],
         "selfLink": f"{url}/instances/{machine.name}",
     }
-    if "reservationAffinity" in sent:
-        body["reservationAffinity"] = sent["reservationAffinity"]
+    body |= {field: sent[field] for field in ("guestAccelerators", "reservationAffinity") if field in sent}
     if status == "RUNNING" and machine.reclaim_at is not None:
         # A preemption shows as the machine stopping: half a minute is all the notice there is.
         body["status"] = "STOPPING"
@@ -323,7 +293,7 @@ def _insert(state: _State, project: str, zone: str) -> Any:
         if name in world.rented:
             return _error(409, "alreadyExists", f"The resource '{name}' already exists")
         is_spot = body.get("scheduling", {}).get("provisioningModel") == "SPOT"
-        size = body["machineType"].rpartition("/")[2]
+        size = _size_asked(body)
         address = body["networkInterfaces"][0].get("networkIP")
         fault = _over_quota(state, region, size, is_spot=is_spot)
         if fault is None:
@@ -342,6 +312,16 @@ def _insert(state: _State, project: str, zone: str) -> Any:
     metadata = {item["key"]: item["value"] for item in body.get("metadata", {}).get("items", [])}
     world.boot(name, metadata.get("startup-script", ""))
     return jsonify(operation)
+
+
+def _size_asked(body: dict[str, Any]) -> str:
+    """Return the world's name of what is asked for: N1 machine types may have GPUs attached."""
+    plain = str(body["machineType"]).rpartition("/")[2]
+    attached = body.get("guestAccelerators", [])
+    if not attached:
+        return plain
+    accelerator = str(attached[0]["acceleratorType"]).rpartition("/")[2]
+    return with_attached(plain, accelerator, attached[0]["acceleratorCount"])
 
 
 def _reservation_asked(body: dict[str, Any]) -> str | None:

@@ -1,9 +1,10 @@
 """GCE's machine types and region quotas to offers and quotas. Pure."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from providers.gpus import GCP_ACCELERATORS, MEMORY_GIB
+from providers.gpus import GCP_ACCELERATORS, MEMORY_GIB, split_attached, with_attached
 from providers.prices import PriceList
 from providers.reservations import Held
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
@@ -46,6 +47,23 @@ def machine_of(described: Any) -> Machine | None:  # noqa: ANN401  the SDK's mes
     )
 
 
+def attached_of(described: Any, name: str) -> Machine | None:  # noqa: ANN401  the SDK's message
+    """Return what an N1 machine type consists of with the GPUs of *name* attached; None for GPUs we do not know."""
+    _, accelerator, count = split_attached(name)
+    plain, gpu = machine_of(described), GCP_ACCELERATORS.get(accelerator)
+    if plain is None or gpu is None:
+        return None
+    return replace(plain, gpu=gpu, gpus=count, gpu_memory_gib=MEMORY_GIB[gpu], family=gpu)
+
+
+def type_of(machine_type: str, accelerators: Any) -> str:  # noqa: ANN401  the SDK's messages
+    """Return our name of an instance's type; machine types other than N1 have their GPUs in their own names."""
+    plain, attached = machine_type.rpartition("/")[2], list(accelerators)
+    if not attached or not plain.startswith("n1-"):
+        return plain
+    return with_attached(plain, attached[0].accelerator_type.rpartition("/")[2], attached[0].accelerator_count)
+
+
 def offers_of(zone: str, instance_type: str, machine: Machine, prices: PriceList) -> list[Offer]:
     """Return the offers of a machine type in a zone: in each market with a price."""
     region = region_of_zone(zone)
@@ -63,7 +81,9 @@ def held_of(zone: str, reservation: Any) -> Held:  # noqa: ANN401  the SDK's mes
     return Held(
         id=reservation.name,
         zone=zone,
-        instance_type=specific.instance_properties.machine_type,
+        instance_type=type_of(
+            specific.instance_properties.machine_type, specific.instance_properties.guest_accelerators
+        ),
         free=specific.count - specific.in_use_count,
         valid_until=_time(reservation.delete_at_time),
     )

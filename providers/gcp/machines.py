@@ -8,15 +8,25 @@ from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sight
 from providers.errors import InvalidError, ProviderError
 from providers.everywhere import without_repeats
 from providers.gcp.api import EVERYWHERE, GcpApi
-from providers.gcp.catalog import future_held_of, held_of, machine_of, offers_of, quota_of, region_of_zone
+from providers.gcp.catalog import (
+    attached_of,
+    future_held_of,
+    held_of,
+    machine_of,
+    offers_of,
+    quota_of,
+    region_of_zone,
+    type_of,
+)
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.notices import notice_of
+from providers.gpus import split_attached
 from providers.prices import PriceList
 from providers.reservations import Held, reserved_offers, taken
 from providers.settings import GcpSettings
 from providers.throttle import Governor
 from state.clock import Clock
-from state.model.catalog import Market, Offer, OfferKey, Quota
+from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
@@ -79,11 +89,24 @@ class Gcp:
                 for described in types
                 if self._is_of_use(described, zone, sold) and (machine := machine_of(described)) is not None
             }
+            fit |= self._attached(zone, {described.name: described for described in types}, sold, prices)
             for name, machine in fit.items():
                 offers += offers_of(zone, name, machine, prices)
             here = [held for held in holdings if held.zone == zone]
             offers += reserved_offers(region_of_zone(zone), fit, here, self._clock.now())
         return Sighting(tuple(o for o in offers if o.key.region not in blind), blind)
+
+    def _attached(
+        self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], prices: PriceList
+    ) -> dict[str, Machine]:
+        """Return the N1 machine types with GPUs attached that have a price and are sold in a zone."""
+        fit: dict[str, Machine] = {}
+        for name in prices.names("gcp", zone):
+            plain, accelerator, _ = split_attached(name)
+            if (zone, accelerator) in sold and plain in types:
+                machine = attached_of(types[plain], name)
+                fit |= {} if machine is None else {name: machine}
+        return fit
 
     def _look(self, look: Callable[[], Sighting[Item]]) -> Sighting[Item]:
         """Return what a look at every zone sees; one that fails is blind everywhere."""
@@ -219,15 +242,19 @@ class Gcp:
             "auto_delete": True,
             "initialize_params": {"source_image": settings.image, "disk_size_gb": settings.disk_gib},
         }
+        plain, accelerator, count = split_attached(key.instance_type)
         body: dict[str, Any] = {
             "name": order.instance_id,
-            "machine_type": f"zones/{key.zone}/machineTypes/{key.instance_type}",
+            "machine_type": f"zones/{key.zone}/machineTypes/{plain}",
             "scheduling": scheduling,
             "labels": {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: order.role},
             "metadata": {"items": [{"key": "startup-script", "value": order.startup_script}]},
             "network_interfaces": [interface],
             "disks": [disk],
         }
+        if count:
+            kind = f"projects/{settings.project}/zones/{key.zone}/acceleratorTypes/{accelerator}"
+            body["guest_accelerators"] = [{"accelerator_type": kind, "accelerator_count": count}]
         if settings.service_account is not None:
             scopes = ["https://www.googleapis.com/auth/cloud-platform"]
             body["service_accounts"] = [{"email": settings.service_account, "scopes": scopes}]
@@ -249,7 +276,7 @@ def _seen(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  the SDK'
     market = Market.SPOT if is_spot else Market.ON_DEMAND
     if described.reservation_affinity.consume_reservation_type == SPECIFIC:
         market = Market.RESERVED
-    instance_type = described.machine_type.rpartition("/")[2]
+    instance_type = type_of(described.machine_type, described.guest_accelerators)
     interfaces = list(described.network_interfaces)
     created = described.creation_timestamp
     return CloudInstance(

@@ -7,13 +7,17 @@ from typing import ClassVar
 import pytest
 
 from providers.base import LaunchOrder, Provider
+from providers.emulator.scene import CATALOG, Size
 from providers.emulator.world import Reservation
 from providers.errors import DeniedError, ShortageError, ThrottledError, UnreachableError
 from providers.fake import FakeCloud
 from providers.faults import Fault, FaultKind
+from providers.gcp.machines import Gcp
+from providers.prices import load_prices
+from providers.settings import GcpSettings
 from providers.static.machines import Static
 from providers.static.wire import Marks
-from state.clock import ManualClock
+from state.clock import ManualClock, SystemClock
 from state.model.catalog import Market, Offer, Price, Quota
 from state.model.ids import InstanceId, RegionId, region_name
 from state.model.inventory import CloudState, Notice, NoticeKind, Role
@@ -21,7 +25,7 @@ from state.model.units import Usd
 from tests.builders import NOON, an_offer, with_heads
 from tests.conformance.backstage import Backstage
 from tests.conformance.clouds import Clouds, embedded_clouds
-from tests.conformance.provider_contract import OWNER, SECOND, ProviderContract
+from tests.conformance.provider_contract import FIRST, OWNER, SECOND, ProviderContract
 from tests.conformance.sites import Sites, own_sites
 
 QUOTA_NAMES = {"G and VT": "Running On-Demand G and VT instances", "L4": "NVIDIA_L4_GPUS"}
@@ -289,6 +293,33 @@ class TestGcp(EmbeddedContract):
 
         assert len(asked) == 1
         assert "requestId=" in next(iter(asked))
+
+    def test_gpus_are_attached_to_machines_that_are_sold_without(self, clouds: Clouds, tmp_path: Path) -> None:
+        name = "n1-standard-4+nvidia-tesla-t4x1"
+        world, region = clouds.embedded.world, RegionId("gcp/us-central1")
+        world.sizes["gcp"][name] = Size(name, 4, 15, 1, "T4", 16)
+        world.scene[region].stock[name, False] = 1
+        world.set_stock(region, "us-central1-a", name, 1, is_spot=False)
+        catalog = tmp_path / "catalog"
+        catalog.mkdir()
+        header = (CATALOG / "gcp.csv").read_text().splitlines()[0]
+        row = "n1-standard-4,us-central1-a,0.54,4,15,1,T4,16,False,,nvidia,,x86,"
+        (catalog / "gcp.csv").write_text(f"{header}\n{row}\n")
+        prices = load_prices(("gcp",), catalog, NOON)
+        settings = GcpSettings(
+            project="p", regions=("us-central1",), image="i", endpoint=clouds.addresses["gcp"], timeout_seconds=2
+        )
+        provider = Gcp(settings, lambda: prices, SystemClock())
+
+        [offer] = [o for o in provider.offers().items if o.machine.gpus]
+        provider.launch(LaunchOrder(InstanceId(FIRST), offer.key, Role.WORKER, OWNER, "true", None))
+
+        assert (offer.key.instance_type, offer.key.zone, offer.price.per_hour) == (name, "us-central1-a", Usd.of(0.54))
+        assert (offer.machine.gpu, offer.machine.gpus, offer.machine.vcpus, offer.machine.family) == ("T4", 1, 4, "T4")
+        [seen] = provider.instances(OWNER).items
+        assert seen.key == offer.key
+        with pytest.raises(ShortageError):
+            provider.launch(LaunchOrder(InstanceId(SECOND), offer.key, Role.WORKER, OWNER, "true", None))
 
     def test_a_future_reservation_is_offered_for_its_time(self, provider: Provider, clouds: Clouds) -> None:
         world, key = clouds.embedded.world, self.gpu_offer(provider).key
