@@ -6,6 +6,7 @@ Source of URLs and shapes: azure-mgmt-compute's models, and the Azure REST refer
 import base64
 import json
 import re
+import uuid
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ from providers.emulator.arm_catalog import (
     group_body,
     reservation_body,
     retail_body,
+    size_body,
     sku_body,
     usage_bodies,
     used_vcpus,
@@ -48,6 +50,7 @@ class _State:
     failed: dict[str, dict[str, str]] = field(default_factory=dict)
     """Machines whose creation failed: they are listed until they are deleted."""
     operations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    requests: int = 0
 
     def is_listed(self, name: str) -> bool:
         """Return whether a VM resource exists."""
@@ -108,16 +111,32 @@ class Arm:
 def _create(state: _State) -> Flask:
     app = Flask("arm")
 
-    _add_tokens(app)
+    _add_tokens(app, state.world)
     _add_reads(app, state)
+    _add_older_reads(app, state.world)
     _add_machines(app, state)
+
+    @app.after_request
+    def identified(response: Response) -> Response:
+        state.requests += 1
+        response.headers["x-ms-request-id"] = str(uuid.uuid5(uuid.NAMESPACE_OID, str(state.requests)))
+        asked = request.headers.get("x-ms-client-request-id")
+        if asked:
+            response.headers["x-ms-client-request-id"] = asked
+        return response
+
     return app
 
 
-def _add_tokens(app: Flask) -> None:
+def _add_tokens(app: Flask, world: CloudWorld) -> None:
+    @app.post("/<tenant>/oauth2/token", endpoint="token_v1")
     @app.post("/<tenant>/oauth2/v2.0/token")
     def token(tenant: str) -> Response:  # noqa: ARG001  the route's name
-        return jsonify({"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": "embedded"})
+        world.tokens_drawn += 1
+        lasting = world.token_seconds
+        until = str(int(world.clock.now().timestamp()) + lasting)
+        facts = {"token_type": "Bearer", "access_token": "embedded", "expires_on": until}
+        return jsonify(facts | {"expires_in": lasting, "ext_expires_in": lasting})
 
     @app.get("/<tenant>/v2.0/.well-known/openid-configuration")
     def openid(tenant: str) -> Response:
@@ -149,7 +168,8 @@ def _add_reads(app: Flask, state: _State) -> None:
         return _paged(world, [_vm(state, subscription, name) for name in names])
 
     @app.get(f"{COMPUTE}/virtualMachines")
-    def everywhere(subscription: str) -> Response:
+    @app.get(VM.rpartition("/")[0], endpoint="of_group")
+    def everywhere(subscription: str, group: str = "") -> Response:  # noqa: ARG001  all are in one
         return _paged(world, [_vm(state, subscription, name) for name in _listed(state)])
 
     @app.get(f"{COMPUTE}/capacityReservationGroups")
@@ -169,6 +189,22 @@ def _add_reads(app: Flask, state: _State) -> None:
     @app.get(f"{COMPUTE}/locations/<location>/operations/<operation>")
     def operation(subscription: str, location: str, operation: str) -> Response:  # noqa: ARG001
         return jsonify(state.operations.get(operation, {"name": operation, "status": "Succeeded"}))
+
+
+def _add_older_reads(app: Flask, world: CloudWorld) -> None:
+    """Add what clients older than our SDK ask for."""
+
+    @app.get(COMPUTE)
+    def provider(subscription: str) -> Response:
+        locations = [region.name for region in azure_regions(world)]
+        types = [{"resourceType": "virtualMachines", "locations": locations, "apiVersions": ["2026-04-01"]}]
+        name = "Microsoft.Compute"
+        return jsonify(id=f"/subscriptions/{subscription}/providers/{name}", namespace=name, resourceTypes=types)
+
+    @app.get(f"{COMPUTE}/locations/<location>/vmSizes")
+    def sizes(subscription: str, location: str) -> Response:  # noqa: ARG001
+        region = world.region("azure", location)
+        return jsonify(value=[] if region is None else [size_body(world.sizes["azure"][n]) for n, _ in region.stock])
 
 
 def _add_machines(app: Flask, state: _State) -> None:
@@ -296,6 +332,10 @@ def _vm(state: _State, subscription: str, name: str) -> dict[str, Any]:
     # What the API never gives back: passwords, keys' private parts, and custom data.
     properties = {k: v for k, v in sent["properties"].items() if k != "osProfile"}
     properties |= {"provisioningState": provisioning, "vmId": name}
+    nics = f"/subscriptions/{subscription}/resourceGroups/{sent['group']}/providers/Microsoft.Network/networkInterfaces"
+    asked = properties.pop("networkProfile", {}).get("networkInterfaces")
+    made = [{"id": f"{nics}/{name}-nic", "properties": {"primary": True, "deleteOption": "Delete"}}]
+    properties["networkProfile"] = {"networkInterfaces": asked or made}
     if machine is not None:
         properties["timeCreated"] = machine.started_at.isoformat()
         begins = machine.maintenance_at  # an eviction is told to the machine alone
@@ -311,6 +351,7 @@ def _vm(state: _State, subscription: str, name: str) -> dict[str, Any]:
         "type": "Microsoft.Compute/virtualMachines",
         "location": sent["location"],
         "zones": sent.get("zones", []),
+        "etag": '"1"',
         "tags": sent.get("tags", {}),
         "properties": properties,
     }

@@ -42,6 +42,12 @@ def sku_body(size: Size, region: SceneRegion) -> dict[str, Any]:
     }
 
 
+def size_body(size: Size) -> dict[str, Any]:
+    """Return a size as the older list has it, which says nothing of GPUs."""
+    disk = {"osDiskSizeInMB": 1_047_552, "resourceDiskSizeInMB": 0, "maxDataDiskCount": 8}
+    return disk | {"name": size.name, "numberOfCores": size.vcpus, "memoryInMB": int(size.memory_gib * 1024)}
+
+
 def usage_bodies(world: CloudWorld, region: SceneRegion) -> list[dict[str, Any]]:
     """Return the quotas of a region, and what is used of them."""
     return [

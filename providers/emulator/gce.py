@@ -10,19 +10,25 @@ from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
-from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
-from providers.emulator.world import CloudWorld, OutOfStockError, Rented, Reservation
+from providers.emulator.gce_catalog import (
+    METRICS,
+    ROOT,
+    accelerator_bodies,
+    future_reservation_body,
+    held_in,
+    machine_type_body,
+    region_body,
+    reservation_body,
+    zone_body,
+)
+from providers.emulator.scene import SceneRegion, Size
+from providers.emulator.world import CloudWorld, OutOfStockError, Rented
 from providers.gpus import split_attached, with_attached
 from state.model.ids import derive_id
 
 BASE: Final = "/compute/v1/projects/<project>"
 PAGE: Final = 500
 MAINTENANCE: Final = timedelta(hours=1)
-METRICS: Final = {
-    "NVIDIA_L4_GPUS": ("L4", False),
-    "NVIDIA_A100_80GB_GPUS": ("A100", False),
-    "PREEMPTIBLE_NVIDIA_L4_GPUS": ("L4", True),
-}
 
 
 @dataclass(slots=True)
@@ -41,16 +47,25 @@ def create_gce(world: CloudWorld) -> Flask:
 
     @app.get(f"{BASE}/regions")
     def regions(project: str) -> Response:
-        items = [_region(state, project, r) for r in _scene(world) if r.id not in world.silent]
+        items = [region_body(world, project, r) for r in _scene(world) if r.id not in world.silent]
         return jsonify(kind="compute#regionList", id="regions", items=items)
 
     @app.get(f"{BASE}/aggregated/machineTypes")
     def machine_types(project: str) -> Response:
-        return _aggregated(world, "machineTypes", lambda r, z: [_machine_type(project, z, s) for s in _sizes(world, r)])
+        def sold(region: SceneRegion, zone: str) -> list[dict[str, Any]]:
+            return [machine_type_body(project, zone, size) for size in _sizes(world, region)]
+
+        return _aggregated(world, "machineTypes", sold)
+
+    @app.get(f"{BASE}/zones/<zone>/machineTypes")
+    def machine_types_of(project: str, zone: str) -> Response:
+        found = [s for r in _scene(world) if zone in r.zones for s in _sizes(world, r)]
+        items = [machine_type_body(project, zone, size) for size in found]
+        return jsonify(kind="compute#machineTypeList", id="machineTypes", items=items)
 
     @app.get(f"{BASE}/aggregated/acceleratorTypes")
     def accelerator_types(project: str) -> Response:
-        return _aggregated(world, "acceleratorTypes", lambda r, z: _accelerators(project, z, _sizes(world, r)))
+        return _aggregated(world, "acceleratorTypes", lambda r, z: accelerator_bodies(project, z, _sizes(world, r)))
 
     @app.get(f"{BASE}/aggregated/instances")
     def instances(project: str) -> Response:
@@ -67,71 +82,48 @@ def create_gce(world: CloudWorld) -> Flask:
             world, "instances", lambda _, z: [_instance(state, project, m) for m in page if m.zone == z], more
         )
 
-    @app.get(f"{BASE}/aggregated/reservations")
-    def reservations(project: str) -> Response:
-        def held(_: SceneRegion, zone: str) -> list[dict[str, Any]]:
-            return [_reservation(state, project, one) for one in _held(world, zone, has_begun=True)]
+    @app.errorhandler(404)
+    def unknown(error: Exception) -> Any:
+        return _error(404, "notFound", str(error))
 
-        return _aggregated(world, "reservations", held)
+    @app.after_request
+    def tagged(response: Response) -> Response:
+        # Whoever shows the tag of what it has already is told that nothing changed.
+        if request.method == "GET" and response.status_code == 200:  # noqa: PLR2004  the HTTP status
+            response.add_etag()
+            response.make_conditional(request)
+        return response
 
-    @app.get(f"{BASE}/aggregated/futureReservations")
-    def future_reservations(project: str) -> Response:
-        def coming(_: SceneRegion, zone: str) -> list[dict[str, Any]]:
-            return [_future_reservation(project, one) for one in _held(world, zone, has_begun=False)]
-
-        return _aggregated(world, "futureReservations", coming)
-
+    _add_holdings(app, state)
     _add_machines(app, state)
     return app
 
 
-def _held(world: CloudWorld, zone: str, *, has_begun: bool) -> list[Reservation]:
-    now = world.clock.now()
-    here = (held for held in world.reservations.values() if held.zone == zone)
-    return [held for held in here if (held.begins is None or held.begins <= now) is has_begun]
+def _add_holdings(app: Flask, state: _State) -> None:
+    world = state.world
 
+    @app.get(f"{BASE}/aggregated/reservations")
+    def reservations(project: str) -> Response:
+        def held(_: SceneRegion, zone: str) -> list[dict[str, Any]]:
+            return [reservation_body(world, project, one) for one in held_in(world, zone, has_begun=True)]
 
-def _future_reservation(project: str, held: Reservation) -> dict[str, Any]:
-    url = f"{request.url_root}compute/v1/projects/{project}/zones/{held.zone}"
-    window = {"startTime": held.begins.isoformat() if held.begins else ""}
-    if held.ends is not None:
-        window["endTime"] = held.ends.isoformat()
-    return {
-        "kind": "compute#futureReservation",
-        "id": str(int(derive_id("n", held.id)[2:14], 16)),
-        "name": held.id,
-        "zone": url,
-        "selfLink": f"{url}/futureReservations/{held.id}",
-        "specificSkuProperties": {
-            "instanceProperties": {"machineType": held.size},
-            "totalCount": str(held.count),
-        },
-        "timeWindow": window,
-        "status": {"procurementStatus": "APPROVED"},
-    }
+        return _aggregated(world, "reservations", held)
 
+    @app.get(f"{BASE}/aggregated/disks")
+    def disks(project: str) -> Response:
+        return _aggregated(world, "disks", lambda _, zone: _disks(state, project, zone))
 
-def _reservation(state: _State, project: str, held: Reservation) -> dict[str, Any]:
-    url = f"{request.url_root}compute/v1/projects/{project}/zones/{held.zone}"
-    body: dict[str, Any] = {
-        "kind": "compute#reservation",
-        "id": str(int(derive_id("n", held.id)[2:14], 16)),
-        "name": held.id,
-        "zone": url,
-        "selfLink": f"{url}/reservations/{held.id}",
-        "creationTimestamp": (held.begins or state.world.clock.now()).isoformat(timespec="milliseconds"),
-        "specificReservationRequired": True,
-        "status": "READY",
-        "specificReservation": {
-            "count": str(held.count),
-            "assuredCount": str(held.count),
-            "inUseCount": str(state.world.used_of(held.id)),
-            "instanceProperties": {"machineType": held.size},
-        },
-    }
-    if held.ends is not None:
-        body["deleteAtTime"] = held.ends.isoformat()
-    return body
+    @app.get(f"{BASE}/zones")
+    def zones(project: str) -> Response:
+        items = [zone_body(project, region, zone) for region in _scene(world) for zone in region.zones]
+        return jsonify(kind="compute#zoneList", id="zones", items=items)
+
+    @app.get(f"{BASE}/aggregated/futureReservations")
+    def future_reservations(project: str) -> Response:
+        def coming(_: SceneRegion, zone: str) -> list[dict[str, Any]]:
+            return [future_reservation_body(project, one) for one in held_in(world, zone, has_begun=False)]
+
+        return _aggregated(world, "futureReservations", coming)
 
 
 def _add_machines(app: Flask, state: _State) -> None:
@@ -199,51 +191,25 @@ def _aggregated(world: CloudWorld, kind: str, items: Any, more: dict[str, str] |
     return jsonify(body)
 
 
-def _region(state: _State, project: str, region: SceneRegion) -> dict[str, Any]:
-    quotas = []
-    for metric, limit in region.quotas.items():
-        gpu, is_spot = METRICS[metric]
-        sizes = {s.name for s in state.world.sizes["gcp"].values() if s.gpu == gpu}
-        used = sum(s.gpus for s in state.world.used(region.id, sizes, is_spot=is_spot))
-        quotas.append({"metric": metric, "limit": float(limit), "usage": float(used)})
-    link = f"{request.url_root}compute/v1/projects/{project}/regions/{region.name}"
-    return {"kind": "compute#region", "name": region.name, "selfLink": link, "status": "UP", "quotas": quotas}
-
-
-def _machine_type(project: str, zone: str, size: Size) -> dict[str, Any]:
-    name = split_attached(size.name)[0]
-    body: dict[str, Any] = {
-        "kind": "compute#machineType",
-        "name": name,
-        "zone": zone,
-        "guestCpus": size.vcpus,
-        "memoryMb": int(size.memory_gib * 1024),
-        "selfLink": f"{request.url_root}compute/v1/projects/{project}/zones/{zone}/machineTypes/{name}",
-    }
-    if size.gpus and "+" not in size.name:
-        kind = gcp_accelerator(size.gpu, size.gpu_memory_gib)
-        body["accelerators"] = [{"guestAcceleratorType": kind, "guestAcceleratorCount": size.gpus}]
-    return body
-
-
-def _accelerators(project: str, zone: str, sizes: list[Size]) -> list[dict[str, Any]]:
-    kinds = sorted({gcp_accelerator(size.gpu, size.gpu_memory_gib) for size in sizes if size.gpus})
-    url = f"{request.url_root}compute/v1/projects/{project}/zones/{zone}"
-    return [
-        {
-            "kind": "compute#acceleratorType",
-            "name": kind,
-            "zone": url,
-            "maximumCardsPerInstance": 8,
-            "selfLink": f"{url}/acceleratorTypes/{kind}",
-        }
-        for kind in kinds
-    ]
+def _disks(state: _State, project: str, zone: str) -> list[dict[str, Any]]:
+    """Return the boot disks in a zone; one that is not to end with its machine outlives it, and costs."""
+    url = f"{ROOT}/projects/{project}/zones/{zone}"
+    found = []
+    for name, body in sorted(state.bodies.items()):
+        machine = state.world.rented[name]
+        disk = body.get("disks", [{}])[0]
+        if machine.zone == zone and not (machine.has_ended and disk.get("autoDelete")):
+            users = [] if machine.has_ended else [f"{url}/instances/{name}"]
+            size = str(disk.get("initializeParams", {}).get("diskSizeGb", 10))
+            known = {"kind": "compute#disk", "id": str(int(derive_id("d", name)[2:14], 16)), "name": name, "zone": url}
+            links = {"type": f"{url}/diskTypes/pd-balanced", "selfLink": f"{url}/disks/{name}", "users": users}
+            found.append(known | links | {"sizeGb": size, "status": "READY"})
+    return found
 
 
 def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
     sent = state.bodies[machine.name]
-    url = f"{request.url_root}compute/v1/projects/{project}/zones/{machine.zone}"
+    url = f"{ROOT}/projects/{project}/zones/{machine.zone}"
     status = "RUNNING"
     if state.world.seems_ended(machine):
         status = "TERMINATED" if state.world.host.has_ended(machine.name) else "STOPPING"
@@ -255,6 +221,10 @@ def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
         "machineType": f"{url}/machineTypes/{split_attached(machine.size.name)[0]}",
         "status": status,
         "labels": sent.get("labels", {}),
+        "tags": {"fingerprint": derive_id("t", machine.name), **sent.get("tags", {})},
+        "metadata": {"fingerprint": derive_id("m", machine.name), "items": []},
+        "canIpForward": False,
+        "disks": [{"boot": True, "autoDelete": True, "source": f"{url}/disks/{machine.name}", "deviceName": "boot"}],
         "scheduling": sent.get("scheduling", {}),
         "creationTimestamp": machine.started_at.astimezone(UTC).isoformat(timespec="milliseconds"),
         "networkInterfaces": [{"name": "nic0", "networkIP": machine.address}],
@@ -349,7 +319,7 @@ def _operation(
     state: _State, project: str, zone: str, kind: str, name: str, fault: tuple[str, str, int] | None
 ) -> dict[str, Any]:
     number = f"operation-{len(state.operations) + 1}"
-    url = f"{request.url_root}compute/v1/projects/{project}/zones/{zone}"
+    url = f"{ROOT}/projects/{project}/zones/{zone}"
     operation: dict[str, Any] = {
         "kind": "compute#operation",
         "id": str(len(state.operations) + 1),

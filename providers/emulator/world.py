@@ -87,6 +87,9 @@ class CloudWorld:
         self.spot_factor: dict[tuple[RegionId, str], float] = {}
         """By region and instance type, what the spot price is a multiple of the catalogue's."""
         self.reservations: dict[str, Reservation] = {}
+        self.token_seconds = 3599
+        """How long a token of Entra's lasts."""
+        self.tokens_drawn = 0
         self.closed = threading.Event()
         self.host = host
         self.clock = clock

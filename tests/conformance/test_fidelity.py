@@ -1,12 +1,18 @@
 """The embedded clouds, before referees that their real makers wrote; and third-party clients that drive them."""
 
 import json
+import os
+import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
+import httpx
 import pytest
 
 from providers.base import LaunchOrder, Provider
@@ -15,7 +21,7 @@ from providers.emulator.world import Reservation
 from providers.errors import ProviderError
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId
-from state.model.inventory import Role
+from state.model.inventory import CloudInstance, Role
 from tests.conformance.clouds import Clouds, embedded_clouds
 from tests.conformance.provider_contract import OWNER
 from tests.conformance.referees import AzureReferee, Ec2Referee, GceReferee
@@ -172,6 +178,33 @@ def test_libcloud_lists_creates_and_ends_machines_on_the_embedded_ec2(clouds: Cl
     assert node.id not in {found.id for found in driver.list_nodes() if found.state == "running"}
 
 
+def test_the_aws_command_starts_and_ends_machines_on_the_embedded_ec2(clouds: Clouds, tmp_path: Path) -> None:
+    def aws(*arguments: str) -> Any:
+        command = [sys.executable, "-m", "awscli", "--endpoint-url", clouds.addresses["aws"], "--region", "us-east-1"]
+        command += ["--output", "json"]
+        environment = os.environ | {"AWS_CONFIG_FILE": str(tmp_path / "none"), "HOME": str(tmp_path)}
+        ran = subprocess.run(
+            [*command, "ec2", *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout or "{}")
+
+    tags = "ResourceType=instance,Tags=[{Key=who,Value=third}]"
+    asked = ["--image-id", "ami-12c6146b", "--instance-type", "g4dn.xlarge", "--client-token", "once"]
+    first = aws("run-instances", *asked, "--tag-specifications", tags)["Instances"][0]["InstanceId"]
+    again = aws("run-instances", *asked, "--tag-specifications", tags)["Instances"][0]["InstanceId"]
+
+    listed = aws("describe-instances", "--filters", "Name=tag:who,Values=third")["Reservations"]
+    ended = aws("terminate-instances", "--instance-ids", first)["TerminatingInstances"]
+
+    assert first == again
+    assert [instance["InstanceId"] for one in listed for instance in one["Instances"]] == [first]
+    assert [one["CurrentState"]["Name"] for one in ended] == ["shutting-down"]
+    assert aws("describe-capacity-reservations")["CapacityReservations"] == []
+    zones = aws("describe-spot-price-history", "--instance-types", "g4dn.xlarge")["SpotPriceHistory"]
+    assert {row["AvailabilityZone"] for row in zones} == {"us-east-1a", "us-east-1b"}
+
+
 def test_googles_other_client_creates_and_ends_machines_on_the_embedded_gce(clouds: Clouds) -> None:
     discovery: Any = pytest.importorskip("googleapiclient.discovery")
     document = json.loads(Path(gce_document()).read_text())
@@ -194,6 +227,100 @@ def test_googles_other_client_creates_and_ends_machines_on_the_embedded_gce(clou
     assert ended["operationType"] == "delete"
     regions = client.regions().list(project="p").execute()["items"]
     assert {quota["metric"] for region in regions for quota in region["quotas"]} >= {"NVIDIA_L4_GPUS"}
+
+
+def test_libcloud_lists_and_ends_machines_on_the_embedded_gce(clouds: Clouds, tmp_path: Path) -> None:
+    gce: Any = pytest.importorskip("libcloud.compute.drivers.gce")
+    token = tmp_path / "token"
+    token.write_text(json.dumps({"access_token": "x", "token_type": "Bearer", "expire_time": "2099-01-01T00:00:00Z"}))
+    driver = gce.GCENodeDriver("x", "k", project="p", auth_type="IA", credential_file=str(token))
+    host, _, port = clouds.addresses["gcp"].removeprefix("http://").partition(":")
+    driver.connection.host, driver.connection.port, driver.connection.secure = host, int(port), 0
+    driver.connection.connect()
+    started = a_machine(clouds, "gcp", "sk-libcloud")
+
+    [node] = [node for node in driver.list_nodes(ex_zone="all") if node.name == "sk-libcloud"]
+
+    assert "us-central1-a" in {zone.name for zone in driver.ex_list_zones()}
+    assert {"g2-standard-4", "a2-ultragpu-1g"} <= {size.name for size in driver.list_sizes("us-central1-a")}
+    assert (node.extra["zone"].name, node.state) == (started.key.zone, "running")
+    assert driver.destroy_node(node)
+    assert "sk-libcloud" not in {node.name for node in driver.list_nodes(ex_zone="all") if node.state == "running"}
+
+
+def test_libcloud_lists_and_ends_machines_on_the_embedded_azure(
+    clouds: Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    azure: Any = pytest.importorskip("libcloud.compute.drivers.azure_arm")
+    security: Any = pytest.importorskip("libcloud.security")
+    monkeypatch.setattr(security, "CA_CERTS_PATH", clouds.addresses["ca_file"])
+    endpoint = clouds.addresses["azure"]
+    connected = azure.AzureNodeDriver.connectionCls.conn_class
+
+    def connect(self: Any, host: str, port: int = 0, **options: Any) -> Any:  # its login knows of port 443 alone
+        return connected(host, int(endpoint.rpartition(":")[2]), **options | {"secure": True})
+
+    monkeypatch.setattr(azure.AzureNodeDriver.connectionCls, "conn_class", connect)
+    where = dict.fromkeys(("resourceManagerEndpointUrl", "activeDirectoryEndpointUrl"), endpoint)
+    where |= {"activeDirectoryResourceId": endpoint, "storageEndpointSuffix": ".x"}
+    driver = azure.AzureNodeDriver("t", "s", "id", "secret", cloud_environment=where)
+    started = a_machine(clouds, "azure", "sk-libcloud")
+
+    everything = {"ex_fetch_nic": False, "ex_fetch_power_state": False}
+    [node] = [node for node in driver.list_nodes(**everything) if node.name == "sk-libcloud"]
+
+    locations = {location.id: location for location in driver.list_locations()}
+    assert set(locations) >= {"eastus", "westeurope"}
+    assert "Standard_NC4as_T4_v3" in {size.name for size in driver.list_sizes(locations["eastus"])}
+    assert node.extra["location"] == started.key.region.removeprefix("azure/")
+    assert driver.destroy_node(node, ex_destroy_nic=False, ex_destroy_vhd=False, ex_destroy_os_disk=False)
+    ended = [node.state for node in driver.list_nodes(**everything) if node.name == "sk-libcloud"]
+    assert "running" not in ended
+
+
+def a_machine(clouds: Clouds, cloud: str, name: str) -> CloudInstance:
+    provider = clouds.providers[cloud]
+    offer = next(o for o in provider.offers().items if o.machine.gpus and o.stock != 0)
+    return provider.launch(LaunchOrder(InstanceId(name), offer.key, Role.WORKER, OWNER, "true", None))
+
+
+def test_answers_carry_tags_and_request_ids_as_the_clouds_do(clouds: Clouds) -> None:
+    gce = f"{clouds.addresses['gcp']}/compute/v1/projects/p/zones"
+    first = httpx.get(gce, trust_env=False)
+    again = httpx.get(gce, headers={"If-None-Match": first.headers["ETag"]}, trust_env=False)
+    assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+
+    arm = f"{clouds.addresses['azure']}/subscriptions/s/providers/Microsoft.Compute"
+    trusted = ssl.create_default_context(cafile=clouds.addresses["ca_file"])
+    with httpx.Client(verify=trusted, trust_env=False) as client:
+        asked = [client.get(arm, headers={"x-ms-client-request-id": "mine"}) for _ in range(2)]
+    assert len({answer.headers["x-ms-request-id"] for answer in asked}) == 2
+    assert {answer.headers["x-ms-client-request-id"] for answer in asked} == {"mine"}
+
+
+def test_no_disk_outlives_its_machine(clouds: Clouds) -> None:
+    provider = clouds.providers["gcp"]
+    machine = a_machine(clouds, "gcp", "sk-disk")
+
+    def disks() -> set[str]:
+        answer = httpx.get(f"{clouds.addresses['gcp']}/compute/v1/projects/p/aggregated/disks", trust_env=False)
+        return {disk["name"] for zone in answer.json()["items"].values() for disk in zone.get("disks", [])}
+
+    assert "sk-disk" in disks()
+    provider.terminate(machine.key, machine.instance_id, machine.cloud_id)
+    assert "sk-disk" not in disks()
+
+    aws = clouds.providers["aws"]
+    started = a_machine(clouds, "aws", "sk-disk")
+    ec2 = boto3.client("ec2", region_name=started.key.region[4:], endpoint_url=clouds.addresses["aws"])
+
+    def volumes() -> int:
+        mine: Any = [{"Name": "attachment.instance-id", "Values": [started.cloud_id]}]
+        return len(ec2.describe_volumes(Filters=mine)["Volumes"])
+
+    assert volumes() == 1
+    aws.terminate(started.key, started.instance_id, started.cloud_id)
+    assert volumes() == 0
 
 
 def gce_document() -> str:
