@@ -10,14 +10,16 @@ import structlog
 
 from providers.base import Provider
 from providers.cached import CachedProvider
-from providers.prices import Negotiated, PriceList, load_prices, with_negotiated
+from providers.prices import Key, Negotiated, PriceList, beside_peers, load_prices, with_negotiated
 from providers.recorded import RecordedProvider
 from providers.settings import ProvidersSettings
 from state.clock import Clock
 from state.model.ids import ProviderName
+from state.model.units import Usd
 
 PRICES_MAX_AGE: Final = timedelta(hours=6)
 PRICES_MISSING: Final = "prices_missing"
+PRICES_SUSPECTED: Final = "prices_suspected"
 
 
 def build_providers(
@@ -61,6 +63,7 @@ class _Prices:
         self._clock = clock
         self._lock = threading.Lock()
         self._list: PriceList | None = None
+        self._suspected: dict[Key, Usd] = {}
         self._loaded_at = clock.now()
 
     def __call__(self) -> PriceList:
@@ -69,6 +72,9 @@ class _Prices:
             if self._list is None or now - self._loaded_at > PRICES_MAX_AGE:
                 try:
                     listed = load_prices(self._names, self._catalog_dir, now)
+                    listed, self._suspected = beside_peers(listed, self._suspected)
+                    if self._suspected:
+                        structlog.get_logger().warning(PRICES_SUSPECTED, prices=sorted(map(str, self._suspected)))
                     self._list, self._loaded_at = with_negotiated(listed, self._agreed), now
                 except (OSError, ValueError, KeyError) as error:
                     # Without prices nothing new is bought; what stands is kept, and the next look tries again.

@@ -4,11 +4,12 @@ In production gpuhunt loads its published catalogue; elsewhere it reads a direct
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from providers.gpus import ATTACHABLE, with_attached
@@ -86,6 +87,33 @@ def with_negotiated(prices: PriceList, agreed: tuple[Negotiated, ...]) -> PriceL
         return listed if found is None else found.price(listed)
 
     return PriceList({key: paid(key, listed) for key, listed in prices.prices.items()})
+
+
+PEERS_MIN: Final = 3
+PEERS_SHARE: Final = 0.4
+"""An on-demand price below this share of what the same type usually costs its cloud's other locations is suspect."""
+Key = tuple[str, str, str, Market]
+
+
+def beside_peers(prices: PriceList, suspected: Mapping[Key, Usd]) -> tuple[PriceList, dict[Key, Usd]]:
+    """Return a price list without those that are far below their peers, and those: seen twice, they are believed.
+
+    Args:
+        prices: As they were loaded.
+        suspected: What was left out the last time.
+    """
+    peers: dict[tuple[str, str], list[int]] = {}
+    for (provider, _, name, market), price in prices.prices.items():
+        if market is Market.ON_DEMAND:
+            peers.setdefault((provider, name), []).append(price.per_hour.micros)
+    usual = {kind: median(several) for kind, several in peers.items() if len(several) >= PEERS_MIN}
+
+    def is_suspect(key: Key, price: Price) -> bool:
+        floor = usual.get((key[0], key[2]), 0) * PEERS_SHARE
+        return key[3] is Market.ON_DEMAND and price.per_hour.micros < floor and suspected.get(key) != price.per_hour
+
+    suspects = {key: price.per_hour for key, price in prices.prices.items() if is_suspect(key, price)}
+    return PriceList({key: price for key, price in prices.prices.items() if key not in suspects}), suspects
 
 
 LIVE_BAND: Final = (0.2, 5.0)

@@ -188,6 +188,9 @@ def _add_reads(app: Flask, state: _State) -> None:
 
     @app.get(f"{COMPUTE}/locations/<location>/operations/<operation>")
     def operation(subscription: str, location: str, operation: str) -> Response:  # noqa: ARG001
+        if world.unfinished_polls > 0:
+            world.unfinished_polls -= 1
+            return jsonify(name=operation, status="InProgress")
         return jsonify(state.operations.get(operation, {"name": operation, "status": "Succeeded"}))
 
 
@@ -315,7 +318,9 @@ def _accepted(
     if fault:
         state.operations[number]["error"] = fault
     base = f"{request.url_root}subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}"
-    headers = {"Azure-AsyncOperation": f"{base}/operations/{number}?api-version=2026-04-01", "Retry-After": "1"}
+    headers = {"Azure-AsyncOperation": f"{base}/operations/{number}?api-version=2026-04-01"}
+    if not state.world.unfinished_polls:
+        headers["Retry-After"] = "1"
     return jsonify(body), status, headers
 
 

@@ -23,6 +23,8 @@ class Clouds:
     embedded: EmbeddedClouds
     providers: dict[str, Provider]
     addresses: dict[str, str]
+    azure: AzureSettings
+    aws: AwsSettings
 
 
 @contextmanager
@@ -70,6 +72,8 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
                 "azure": Azure(azure, lambda: prices, SystemClock()),
             },
             asdict(at),
+            azure,
+            aws,
         )
     finally:
         clouds.stop()

@@ -1,5 +1,6 @@
 """The embedded clouds' control API, over HTTP: what it does, what it refuses, and that chance is seeded."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,8 +13,12 @@ import httpx
 import pytest
 
 from inference.bootstrap import ANNOUNCED
+from providers.aws.machines import Aws
+from providers.azure.machines import Azure
 from providers.base import LaunchOrder
 from providers.faults import Fault, FaultBoard, FaultKind
+from providers.prices import PriceList
+from state.clock import SystemClock
 from state.model.catalog import Market
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
@@ -184,3 +189,47 @@ def test_a_machine_hears_from_its_metadata_service_that_it_is_taken_away(clouds:
 
     assert asks(machine.instance_id)
     assert not asks("sk-somebody-else")
+
+
+def test_azures_tokens_are_renewed_before_they_end(clouds: Clouds) -> None:
+    world, azure = clouds.embedded.world, clouds.providers["azure"]
+    azure.instances(OWNER)
+    lasting = world.tokens_drawn
+    azure.instances(OWNER)
+    assert world.tokens_drawn == lasting, "one that lasts is used again"
+
+    world.token_seconds = 60
+    ending = Azure(clouds.azure, lambda: PriceList({}), SystemClock())
+    for _ in range(3):
+        ending.instances(OWNER)
+
+    assert world.tokens_drawn >= lasting + 3
+
+
+def test_awss_credentials_are_renewed_before_they_end(
+    clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, script, config = tmp_path / "drawn", tmp_path / "credentials.sh", tmp_path / "config"
+    soon = (SystemClock().now() + timedelta(minutes=2)).isoformat()
+    told = {"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c", "Expiration": soon}
+    script.write_text(f"echo drawn >> {drawn}; echo '{json.dumps(told)}'\n")
+    config.write_text(f"[default]\ncredential_process = /bin/bash {script}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    aws = Aws(clouds.aws, lambda: PriceList({}), lambda: OWNER, SystemClock())
+
+    for _ in range(2):
+        assert not aws.instances(OWNER).blind
+
+    assert len(drawn.read_text().splitlines()) > 2
+
+
+def test_azure_is_asked_every_second_how_an_operation_goes_not_every_thirty(clouds: Clouds) -> None:
+    clouds.embedded.world.unfinished_polls = 1
+
+    launched(clouds, "azure")
+
+    assert clouds.embedded.world.unfinished_polls == 0
+    polls = [call for call in clouds.embedded.azure.calls if "/operations/" in call.path]
+    assert len(polls) == 2, "the second came within the two seconds that a call may take"

@@ -27,6 +27,7 @@ from providers.errors import (
 from providers.gcp import errors as gcp
 from providers.gpus import aws_gpu, azure_gpu
 from providers.prices import is_believable
+from providers.static import errors as static
 from state.model.catalog import Market
 from tests.builders import a_region
 
@@ -39,7 +40,9 @@ def rows(table: dict[str, Row]) -> list[tuple[str, type[ProviderError]]]:
     return [(code, row.kind) for code, row in sorted(table.items())]
 
 
-@pytest.mark.parametrize("table", [aws.TABLE, gcp.TABLE, azure.TABLE], ids=["aws", "gcp", "azure"])
+@pytest.mark.parametrize(
+    "table", [aws.TABLE, gcp.TABLE, azure.TABLE, static.TABLE], ids=["aws", "gcp", "azure", "static"]
+)
 def test_every_row_cites_its_source_and_none_is_uncertain(table: dict[str, Row]) -> None:
     assert all(row.source for row in table.values())
     assert not any(issubclass(row.kind, UnreachableError) for row in table.values())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.prices import Negotiated, PriceList, live_spot, with_negotiated
+from providers.prices import Negotiated, PriceList, beside_peers, live_spot, with_negotiated
 from providers.reservations import Held, chosen, reserved_offers
 from scheduler.documents import DocumentError
 from scheduler.price_file import read_negotiated
@@ -127,3 +127,24 @@ def test_a_reservation_of_an_unknown_type_is_left_out() -> None:
     strange = replace(held("a"), instance_type="x9.large")
 
     assert reserved_offers(a_region(), {an_offer().key.instance_type: an_offer().machine}, [strange], NOON) == []
+
+
+def test_a_price_far_below_its_peers_is_believed_when_it_is_seen_twice() -> None:
+    def key(location: str, market: Market = Market.ON_DEMAND) -> tuple[str, str, str, Market]:
+        return ("aws", location, "p5.48xlarge", market)
+
+    def listed(**dollars: float) -> PriceList:
+        every = {key(location): Price(Usd.of(usd), "test", NOON) for location, usd in dollars.items()}
+        return PriceList(every | {key("a", Market.SPOT): Price(Usd.of(5), "test", NOON)})
+
+    odd = listed(a=98, b=100, c=110, d=9.8)
+    first, suspected = beside_peers(odd, {})
+    assert set(odd.prices) - set(first.prices) == {key("d")}, "spot prices have no such floor"
+
+    again, none = beside_peers(odd, suspected)
+    assert (again, none) == (odd, {})
+    moved, still = beside_peers(listed(a=98, b=100, c=110, d=12), suspected)
+    assert key("d") not in moved.prices
+    assert still == {key("d"): Usd.of(12)}
+    few = listed(a=98, d=9.8)
+    assert beside_peers(few, {}) == (few, {}), "two are no crowd"
