@@ -20,6 +20,8 @@ from providers.settings import AzureSettings
 from providers.throttle import Governor
 
 EVERYWHERE: Final = "azure"
+MANAGEMENT: Final = "https://management.azure.com"
+PERMISSIONS_VERSION: Final = "2022-04-01"
 RETAIL_VERSION: Final = "2023-01-01-preview"
 LOCATION: Final = re.compile(r"/locations/([a-z0-9]+)|location%20eq%20'([a-z0-9]+)'")
 
@@ -53,6 +55,8 @@ class AzureApi:
             common["connection_verify"] = credential_options["connection_verify"] = settings.ca_file
         common["per_call_policies"] = [_Paced(governor)]
         credential = DefaultAzureCredential(**credential_options)
+        self._credential, self._endpoint = credential, settings.endpoint or MANAGEMENT
+        self._subscription = settings.subscription_id
         self._client: Any = ComputeManagementClient(credential, settings.subscription_id, polling_interval=1, **common)
         self._governor = governor
         self._prices_url = settings.prices_url
@@ -62,6 +66,18 @@ class AzureApi:
         self._http = httpx.Client(timeout=settings.timeout_seconds, verify=verify)
         self._group = settings.resource_group
         self._patience = settings.timeout_seconds
+
+    def permissions(self) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield (actions, all but these) that the credentials may do in the resource group; each may have wildcards."""
+        token = self._credential.get_token(f"{self._endpoint}/.default").token
+        group = f"/subscriptions/{self._subscription}/resourceGroups/{self._group}"
+        url: str | None = f"{self._endpoint}{group}/providers/Microsoft.Authorization/permissions"
+        headers, asked = {"Authorization": f"Bearer {token}"}, {"api-version": PERMISSIONS_VERSION}
+        while url is not None:
+            self._governor.admit(EVERYWHERE)
+            answer = self._http.get(url, headers=headers, params=asked).raise_for_status().json()
+            yield from ((item["actions"], item.get("notActions", [])) for item in answer["value"])
+            url, asked = answer.get("nextLink"), {}
 
     def skus(self, location: str) -> Iterator[Any]:
         """Yield the VM sizes of a location."""

@@ -11,8 +11,9 @@ from providers.azure.api import EVERYWHERE, AzureApi
 from providers.azure.catalog import held_of, machine_of, offers_of, quotas_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
 from providers.azure.notices import notice_of
+from providers.azure.permissions import NEEDED, is_granted
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
-from providers.errors import InvalidError, ProviderError
+from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import look_everywhere, without_repeats
 from providers.prices import PriceList, live_spot
 from providers.reservations import Held, reserved_offers, taken
@@ -119,6 +120,19 @@ class Azure:
         found = self._api.machines(region_name(region))
         ours = (_seen(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner)
         return self._prices().paid(without_repeats(ours))
+
+    def rehearse(self, region: RegionId) -> None:
+        """Ask Azure what the credentials may do in the resource group, and miss nothing that a launch needs."""
+        failures = (*FAMILIES, httpx.HTTPError, KeyError)
+        granted = self._governor.look(
+            region_name(region),
+            lambda: list(self._api.permissions()),
+            failures,
+            lambda error: translated(error, "rehearse"),
+        )
+        missing = [action for action in NEEDED if not any(is_granted(action, *grant) for grant in granted)]
+        if missing:
+            raise DeniedError(self.name, "rehearse", "AuthorizationFailed", f"missing {', '.join(missing)}")
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, under its id as name; a name that exists is adopted if it is ours."""

@@ -204,6 +204,10 @@ def _add_older_reads(app: Flask, world: CloudWorld) -> None:
         name = "Microsoft.Compute"
         return jsonify(id=f"/subscriptions/{subscription}/providers/{name}", namespace=name, resourceTypes=types)
 
+    @app.get("/subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.Authorization/permissions")
+    def permissions(subscription: str, group: str) -> Response:  # noqa: ARG001
+        return jsonify(value=[{"actions": ["*"], "notActions": sorted(world.not_granted)}])
+
     @app.get(f"{COMPUTE}/locations/<location>/vmSizes")
     def sizes(subscription: str, location: str) -> Response:  # noqa: ARG001
         region = world.region("azure", location)

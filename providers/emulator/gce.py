@@ -113,6 +113,11 @@ def _add_holdings(app: Flask, state: _State) -> None:
     def disks(project: str) -> Response:
         return _aggregated(world, "disks", lambda _, zone: _disks(state, project, zone))
 
+    @app.post("/v1/projects/<project>:testIamPermissions")
+    def permissions(project: str) -> Response:  # noqa: ARG001  the resource manager's
+        asked = request.get_json()["permissions"]
+        return jsonify(permissions=[one for one in asked if one not in world.not_granted])
+
     @app.get(f"{BASE}/zones")
     def zones(project: str) -> Response:
         items = [zone_body(project, region, zone) for region in _scene(world) for zone in region.zones]

@@ -90,6 +90,8 @@ class CloudWorld:
         self.token_seconds = 3599
         """How long a token of Entra's lasts."""
         self.tokens_drawn = 0
+        self.not_granted: set[str] = set()
+        """Permissions of GCP's and Azure's that our credentials lack."""
         self.unfinished_polls = 0
         """So many of the next polls of Azure's operations find them unfinished, and no operation says when to ask."""
         self.closed = threading.Event()

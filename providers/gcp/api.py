@@ -6,10 +6,14 @@ the settings say. The default retry of reads is off, since it goes on for ten mi
 
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, Final
 
+import google.auth
 from google.api_core.client_options import ClientOptions
+from google.api_core.exceptions import from_http_response
 from google.auth.credentials import AnonymousCredentials
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
 
 from providers.settings import GcpSettings
@@ -17,6 +21,8 @@ from providers.throttle import Governor
 
 PAGE: Final = 500
 UNREACHABLE: Final = "UNREACHABLE"
+RESOURCES: Final = "https://cloudresourcemanager.googleapis.com"
+SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 EVERYWHERE: Final = "gcp"
 """What lists of every zone count against: they are one call."""
 
@@ -39,6 +45,14 @@ class GcpApi:
         self._future = compute_v1.FutureReservationsClient(**options)
         self._reservations = compute_v1.ReservationsClient(**options)
         self._regions = compute_v1.RegionsClient(**options)
+        self._resources = settings.endpoint or RESOURCES
+        self._is_open = settings.endpoint is not None
+
+    @cached_property
+    def _session(self) -> Any:  # noqa: ANN401  the SDK's
+        """Return a session with the application default credentials; made when it is first needed."""
+        credentials: Any = AnonymousCredentials() if self._is_open else google.auth.default(scopes=[SCOPE])[0]
+        return AuthorizedSession(credentials)
 
     def _pages(self, listing: Callable[..., Any], request: Any) -> Iterator[Any]:  # noqa: ANN401  the SDK's
         """Yield the pages of a list, each asked for at the governor's pace."""
@@ -96,6 +110,16 @@ class GcpApi:
             for region in page.items:
                 for quota in region.quotas:
                     yield region.name, quota.metric, quota.limit, quota.usage
+
+    def missing(self, permissions: tuple[str, ...]) -> list[str]:
+        """Return which of some permissions the credentials do not have on the project."""
+        self._governor.admit(EVERYWHERE)
+        url = f"{self._resources}/v1/projects/{self._project}:testIamPermissions"
+        answer = self._session.post(url, json={"permissions": list(permissions)}, timeout=self._call["timeout"])
+        if not answer.ok:
+            raise from_http_response(answer)
+        granted = set(answer.json().get("permissions", []))
+        return [permission for permission in permissions if permission not in granted]
 
     def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str] | None:
         """Start one instance, and return the (code, message) of the operation's error; None: it goes well so far.

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
-from providers.errors import InvalidError, ProviderError
+from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import without_repeats
 from providers.gcp.api import EVERYWHERE, GcpApi
 from providers.gcp.catalog import (
@@ -45,6 +45,19 @@ STATES: Final = {
     "DEPROVISIONING": CloudState.STOPPING,
 }
 """GCE's TERMINATED means stopped: the machine is still there and its disk costs, so it counts as one to be ended."""
+NEEDED: Final = (
+    "compute.instances.create",
+    "compute.instances.delete",
+    "compute.instances.get",
+    "compute.instances.list",
+    "compute.instances.setLabels",
+    "compute.instances.setMetadata",
+    "compute.instances.setServiceAccount",
+    "compute.disks.create",
+    "compute.subnetworks.use",
+    "compute.zoneOperations.get",
+)
+"""Source: Compute Engine documentation, "Compute Engine IAM roles and permissions"."""
 SPECIFIC: Final = "SPECIFIC_RESERVATION"
 
 Item = TypeVar("Item")
@@ -167,6 +180,14 @@ class Gcp:
         if not answered:
             blind[region] = f"{zone} did not answer"
         return not answered
+
+    def rehearse(self, region: RegionId) -> None:
+        """Ask GCP what the credentials may do in the project, and miss nothing that a launch needs."""
+        del region  # permissions are the project's
+        failures, translate = FAMILIES, lambda error: translated(error, "rehearse")
+        missing = self._governor.look(EVERYWHERE, lambda: self._api.missing(NEEDED), failures, translate)
+        if missing:
+            raise DeniedError(self.name, "rehearse", "IAM_PERMISSION_DENIED", f"missing {', '.join(missing)}")
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, under its id as name and request id."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from providers.azure.permissions import NEEDED, is_granted
 from providers.faults import Fault, FaultKind
 from scheduler.doctor import Finding, Level, diagnose
 from scheduler.local import provider_settings
@@ -69,6 +70,34 @@ def test_missing_permissions_are_told_by_what_cannot_be_done(clouds: Clouds, set
     assert any(what.startswith("quotas:") and "UnauthorizedOperation" in what for what in told)
     assert any(what.startswith("a launch would be refused") for what in told)
     assert all(finding.todo for finding in findings)
+
+
+@pytest.mark.clouds
+@pytest.mark.parametrize(
+    ("cloud", "permission", "regions"),
+    [
+        ("gcp", "compute.subnetworks.use", {"gcp/us-central1", "gcp/europe-west4"}),
+        ("azure", "Microsoft.Compute/virtualMachines/write", {"azure/eastus", "azure/westeurope"}),
+    ],
+)
+def test_a_permission_that_only_a_launch_needs_is_told_by_its_name(
+    clouds: Clouds, settings: Settings, cloud: str, permission: str, regions: set[str]
+) -> None:
+    clouds.embedded.world.not_granted.add(permission)
+    findings = bad(found(clouds, settings))
+    clouds.embedded.world.not_granted.clear()
+
+    assert {finding.subject for finding in findings} == regions
+    assert all(f"missing {permission}" in finding.what for finding in findings)
+
+
+def test_azures_roles_grant_by_wildcards_and_leave_things_out() -> None:
+    needed = NEEDED[1]
+
+    assert is_granted(needed, ["*"], [])
+    assert is_granted(needed, ["microsoft.compute/virtualmachines/*"], [])
+    assert not is_granted(needed, ["Microsoft.Compute/*/read"], [])
+    assert not is_granted(needed, ["*"], ["Microsoft.Compute/*/write"])
 
 
 @pytest.mark.clouds
