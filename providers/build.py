@@ -45,11 +45,13 @@ def build_providers(
         from providers.azure.machines import Azure  # noqa: PLC0415  slow SDK
 
         built.append(Azure(settings.azure, prices, clock))
+    cached: list[Provider] = [CachedProvider(RecordedProvider(provider, clock), clock) for provider in built]
     if settings.static is not None:
         from providers.static.machines import Static  # noqa: PLC0415  only where it is used
 
-        built.append(Static(settings.static, clock))
-    return {provider.name: CachedProvider(RecordedProvider(provider, clock), clock) for provider in built}
+        # One call a site tells what is free now; what was free minutes ago would be asked for in vain.
+        cached.append(RecordedProvider(Static(settings.static, clock), clock))
+    return {provider.name: provider for provider in cached}
 
 
 class _Prices:

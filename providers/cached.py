@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 from providers.base import LaunchOrder, Provider, Sighting
 from state.clock import Clock
-from state.model.catalog import Offer, OfferKey, Quota
+from state.model.catalog import Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Notice
 
@@ -82,8 +82,12 @@ class CachedProvider:
         return self.inner.notices(owner)
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start one machine."""
-        return self.inner.launch(order)
+        """Start one machine; what is left of a reservation is looked at afresh after that."""
+        machine = self.inner.launch(order)
+        if order.key.market is Market.RESERVED:
+            with self._lock:
+                self._offers.taken_at = None
+        return machine
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """End one machine."""
