@@ -56,6 +56,7 @@ def _attempt(number: int, action: Action, plan: Plan, outside: Outside, owner: s
     kind, detail, cloud_id, shortage = OutcomeKind.DONE, "", None, None
     try:
         cloud_id = _do(action, outside, owner)
+        shortage = _avoided(action, outside) if isinstance(action, Terminate) and action.never_joined else None
     except ProviderError as error:
         kind = OutcomeKind.REFUSED if isinstance(error, RefusedError) else OutcomeKind.UNKNOWN
         detail = str(error)
@@ -132,6 +133,12 @@ def _detail(action: Action) -> str:
 
 def _instance_id(action: Action) -> InstanceId | None:
     return action.instance_id if isinstance(action, Launch | Terminate | Drain) else None
+
+
+def _avoided(ended: Terminate, outside: Outside) -> Shortage:
+    """Return what is remembered of an offer whose machine never joined its cell: the next may fare no better."""
+    now, key = outside.clock.now(), ended.key
+    return Shortage(key.region, key.zone, key.instance_type, key.market, ended.reason, now, now)
 
 
 def _shortage(launch: Launch, error: ProviderError, outside: Outside) -> Shortage | None:

@@ -242,7 +242,9 @@ def _retire(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: C
         return
     reason = "nothing is wanted any more" if snapshot.wanted is None else "not in the placement"
     reason = _why_lost(instance, snapshot) or reason
-    changes.terminations.append(Terminate(instance.id, instance.key, instance.cloud_id, reason))
+    changes.terminations.append(
+        Terminate(instance.id, instance.key, instance.cloud_id, reason, never_joined=reason == NEVER_JOINED)
+    )
     changes.instances.append(advanced(instance, _S.TERMINATING, reason))
 
 

@@ -225,6 +225,8 @@ class Terminate:
     key: OfferKey
     cloud_id: str | None
     reason: str
+    never_joined: bool = False
+    """Whether it ran and was of no use: then its offer is avoided for a while, as one that is out of stock is."""
 
 
 @dataclass(frozen=True, slots=True)

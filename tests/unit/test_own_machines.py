@@ -122,6 +122,25 @@ def test_a_machine_in_trouble_is_replaced_once_it_is_not_in_its_cell_and_not_bef
     assert ends[0].reason == "carries no replica, and its instance status check fails"
 
 
+def test_an_offer_whose_machines_never_join_is_left_for_another_for_a_while() -> None:
+    world = World(an_offer(US, "1"), an_offer("gcp/europe-west4", "5"))
+    want(world, 1, survive={"any": "none"})
+    world.tick()
+    world.tick()
+    [lost] = [i for i in world.store.load().instances if i.role is Role.WORKER]
+    cell = world.cells[RegionId(US)]
+    cell.drained.add(lost.address or f"10.0.0.{len(world.cloud('aws').launched)}")
+
+    for _ in range(120):
+        if any(isinstance(action, Terminate) for action in world.tick().actions):
+            break
+    world.run(6 * TICK)
+
+    assert workers(world) == {"gcp/europe-west4": 1}
+    [shortage] = world.store.load().shortages
+    assert (shortage.region, shortage.instance_type, shortage.reason) == (US, "l4.1", "never joined its cell")
+
+
 def test_regions_of_our_own_have_the_law_and_the_place_that_the_settings_say(tmp_path: Path) -> None:
     place = StaticRegionSettings(register_url="http://x", jurisdiction="EU", latitude=52.5, longitude=13.4)
     static = StaticSettings(regions={"berlin": place}, token_file="t")
