@@ -235,10 +235,7 @@ def _retire(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: C
     if why_not is not None:
         changes.waiting.append(f"{instance.id} ({instance.key}) stays: {why_not}")
         return
-    node = _node(snapshot, instance)
-    cell = snapshot.cell(instance.region)
-    if snapshot.wanted is not None and node is not None and node.replicas and cell is not None and cell.answered:
-        changes.drains.append(Drain(instance.id, instance.region, node.node_id, "its machine is no longer wanted"))
+    if snapshot.wanted is not None and _moves_away(instance, "its machine is no longer wanted", snapshot, changes):
         return
     reason = "nothing is wanted any more" if snapshot.wanted is None else "not in the placement"
     reason = _why_lost(instance, snapshot) or reason
@@ -246,6 +243,15 @@ def _retire(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: C
         Terminate(instance.id, instance.key, instance.cloud_id, reason, never_joined=reason == NEVER_JOINED)
     )
     changes.instances.append(advanced(instance, _S.TERMINATING, reason))
+
+
+def _moves_away(instance: Instance, reason: str, snapshot: Snapshot, changes: CapacityChanges) -> bool:
+    """Let the replicas of a machine move; return whether it carries any, in a cell that answers."""
+    node, cell = _node(snapshot, instance), snapshot.cell(instance.region)
+    if node is None or not node.replicas or cell is None or not cell.answered:
+        return False
+    changes.drains.append(Drain(instance.id, instance.region, node.node_id, reason))
+    return True
 
 
 def _why_not_yet(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> str | None:
@@ -305,12 +311,9 @@ def _end_again(snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -
 def _empty(instance: Instance, notice: Notice, snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> None:
     """Move the replicas of a machine that is to be empty once others carry them, and end it after."""
     why_not = _why_not_yet(instance, snapshot, ready, changes)
-    node, cell = _node(snapshot, instance), snapshot.cell(instance.region)
     if why_not is not None:
         changes.waiting.append(f"{instance.id} ({instance.key}) is not emptied yet: {why_not}")
-    elif node is not None and node.replicas and cell is not None and cell.answered:
-        changes.drains.append(Drain(instance.id, instance.region, node.node_id, str(notice)))
-    else:
+    elif not _moves_away(instance, str(notice), snapshot, changes):
         changes.terminations.append(Terminate(instance.id, instance.key, instance.cloud_id, str(notice)))
 
 
@@ -322,9 +325,7 @@ def _use_notice(instance: Instance, notice: Notice, snapshot: Snapshot, changes:
     if notice.at is not None and notice.at - snapshot.taken_at > DRAIN_AHEAD:
         changes.waiting.append(f"{instance.id} ({instance.key}) serves on till another has started: {notice}")
         return
-    node, cell = _node(snapshot, instance), snapshot.cell(instance.region)
-    if node is not None and node.replicas and cell is not None and cell.answered:
-        changes.drains.append(Drain(instance.id, instance.region, node.node_id, str(notice)))
+    if _moves_away(instance, str(notice), snapshot, changes):
         return
     changes.terminations.append(Terminate(instance.id, instance.key, instance.cloud_id, str(notice)))
 
