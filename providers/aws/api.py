@@ -55,18 +55,15 @@ class AwsApi:
 
     def instances(self, tag: str, value: str) -> Iterator[dict[str, Any]]:
         """Yield the instances with a tag, ended ones too while EC2 lists them."""
-        pages = self._ec2.get_paginator("describe_instances").paginate(
-            Filters=[{"Name": f"tag:{tag}", "Values": [value]}], PaginationConfig={"PageSize": 1000}
-        )
-        for page in pages:
-            for reservation in page["Reservations"]:
-                yield from reservation["Instances"]
+        return self._instances(f"tag:{tag}", [value])
 
     def running(self) -> Iterator[dict[str, Any]]:
         """Yield what counts against the account's quotas, whoever started it."""
+        return self._instances("instance-state-name", ["pending", "running"])
+
+    def _instances(self, name: str, values: list[str]) -> Iterator[dict[str, Any]]:
         pages = self._ec2.get_paginator("describe_instances").paginate(
-            Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}],
-            PaginationConfig={"PageSize": 1000},
+            Filters=[{"Name": name, "Values": values}], PaginationConfig={"PageSize": 1000}
         )
         for page in pages:
             for reservation in page["Reservations"]:
@@ -81,26 +78,20 @@ class AwsApi:
 
     def scheduled_events(self, codes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (instance id, event) of scheduled events whose code is among *codes*."""
-        pages = self._ec2.get_paginator("describe_instance_status").paginate(
-            Filters=[{"Name": "event.code", "Values": codes}]
-        )
-        for page in pages:
-            for status in page["InstanceStatuses"]:
-                for event in status.get("Events", []):
-                    yield status["InstanceId"], event
+        for status in self._statuses("event.code", codes):
+            for event in status.get("Events", []):
+                yield status["InstanceId"], event
 
     def impaired(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (instance id, status) of running instances that fail one of EC2's own checks."""
-        seen: set[str] = set()
+        """Yield (instance id, status) of running instances that fail one of EC2's own checks; twice if both."""
         for check in ("instance-status.status", "system-status.status"):
-            pages = self._ec2.get_paginator("describe_instance_status").paginate(
-                Filters=[{"Name": check, "Values": ["impaired"]}]
-            )
-            for page in pages:
-                for status in page["InstanceStatuses"]:
-                    if status["InstanceId"] not in seen:
-                        seen.add(status["InstanceId"])
-                        yield status["InstanceId"], status
+            for status in self._statuses(check, ["impaired"]):
+                yield status["InstanceId"], status
+
+    def _statuses(self, name: str, values: list[str]) -> Iterator[dict[str, Any]]:
+        pages = self._ec2.get_paginator("describe_instance_status").paginate(Filters=[{"Name": name, "Values": values}])
+        for page in pages:
+            yield from page["InstanceStatuses"]
 
     def spot_prices(self, instance_types: list[str], now: datetime) -> Iterator[dict[str, Any]]:
         """Yield the current spot prices of some types, by zone."""

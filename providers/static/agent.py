@@ -4,7 +4,6 @@ It asks; nobody needs a way in. While the register is silent, what runs runs on.
 started runs on as well, and the next agent of the folder takes it over; told to stop, it ends what it started.
 """
 
-import json
 import os
 import ssl
 import threading
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from providers.processes import SessionLog, end_session, members, start_recorded
 from providers.static import facts as own
 from providers.static.errors import Answered
+from providers.static.files import write_whole
 from providers.static.wire import Facts, Instruction, Join, Joined, Report, Task
 from state.clock import Clock, draw_secret
 
@@ -104,7 +104,7 @@ class Agent:
         settings, kept = self._settings, self._identity()
         if kept is None or kept.url != settings.url:
             kept = _Kept(url=settings.url, key=draw_secret())
-            self._write(self._identity_file, kept)
+            write_whole(self._identity_file, kept.model_dump_json())
         try:
             asked = Join(
                 token=token,
@@ -118,7 +118,7 @@ class Agent:
         except (httpx.HTTPError, ValueError) as error:
             msg = f"{settings.url} did not let this machine in: {error}"
             raise JoinError(msg) from error
-        self._write(self._identity_file, kept.model_copy(update={"joined": joined}))
+        write_whole(self._identity_file, kept.model_copy(update={"joined": joined}).model_dump_json())
         self._log.info(AGENT_JOINED, name=joined.name, region=joined.region, zone=joined.zone)
         return joined
 
@@ -194,7 +194,7 @@ class Agent:
         script.write_text(task.script)
         environment = os.environ | {"SKERRY_NODE_ADDRESS": settings.address} | dict(settings.environment)
         sid = start_recorded(["/bin/bash", str(script)], environment, folder / "log", self._sessions)
-        self._write(self._work_file, _Work(instance_id=task.instance_id, sid=sid))
+        write_whole(self._work_file, _Work(instance_id=task.instance_id, sid=sid).model_dump_json())
         self._log.info(AGENT_STARTED_WORK, instance=task.instance_id, role=task.role, log=str(folder / "log"))
 
     def _end_work(self, reason: str) -> None:
@@ -223,13 +223,3 @@ class Agent:
         except ValueError as error:
             msg = f"{self._identity_file} cannot be read ({error}); remove it and join anew"
             raise JoinError(msg) from error
-
-    def _write(self, path: Path, value: BaseModel) -> None:
-        """Write a file whole, for its owner's eyes alone."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = path.with_suffix(".part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(value.model_dump(mode="json"), file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)

@@ -26,6 +26,7 @@ STATES: Final = {
 }
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Static:
@@ -96,24 +97,17 @@ class Static:
             address=order.private_address,
             script=order.startup_script,
         )
-        self._governor.admit(key.region, is_write=True)
-        register = self._registers[key.region]
-        made = self._governor.act(
-            key.region, lambda: register.order(asked), FAMILIES, lambda error: translated(error, "launch")
-        )
-        return _seen(key.region, made)
+        return _seen(key.region, self._act(key.region, lambda register: register.order(asked), "launch"))
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """Let a machine end what it runs; the machine itself stays."""
         del cloud_id
-        self._governor.admit(key.region, is_write=True)
-        register = self._registers[key.region]
-        self._governor.act(
-            key.region,
-            lambda: register.stop(region_name(key.region), instance_id),
-            FAMILIES,
-            lambda error: translated(error, "terminate"),
-        )
+        self._act(key.region, lambda register: register.stop(region_name(key.region), instance_id), "terminate")
+
+    def _act(self, region: RegionId, act: Callable[[RegisterApi], Result], operation: str) -> Result:
+        register = self._registers[region]
+        self._governor.admit(region, is_write=True)
+        return self._governor.act(region, lambda: act(register), FAMILIES, lambda error: translated(error, operation))
 
 
 def _seen(region: RegionId, order: Order) -> CloudInstance:

@@ -6,7 +6,6 @@ and started again knows all that it promised. One process has it at a time.
 
 import fcntl
 import hashlib
-import os
 import threading
 from collections.abc import Iterable
 from datetime import timedelta
@@ -16,6 +15,7 @@ from typing import Final
 
 from pydantic import AwareDatetime
 
+from providers.static.files import write_whole
 from providers.static.wire import (
     Instruction,
     Join,
@@ -359,12 +359,7 @@ class Register:
             orders=tuple(self._orders.values()),
             tickets=tuple(self._tickets.values()),
         )
-        part = self._path.with_suffix(".part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(kept.model_dump_json(indent=1).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._path)
+        write_whole(self._path, kept.model_dump_json(indent=1))
 
 
 def _task(order: Order | None) -> Task | None:

@@ -13,6 +13,7 @@ from flask import Flask, Request, Response, jsonify, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
+from providers.static.files import write_whole
 from providers.static.register import Refusal, Register, RegisterError
 from providers.static.wire import Join, Listing, Marks, NewOrder, NewTicket, Page, Report
 from state.clock import draw_secret
@@ -157,9 +158,7 @@ def _add_agents(app: Flask, register: Register) -> None:
 def read_or_draw_token(path: Path) -> str:
     """Return the register's token; the first time it is drawn, for its owner's eyes alone."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-        path.write_text(draw_secret())
+        write_whole(path, draw_secret())
     return path.read_text().strip()
 
 
