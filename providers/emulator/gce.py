@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
+from providers.emulator.gce_billing import add_billing
 from providers.emulator.gce_catalog import (
     METRICS,
     ROOT,
@@ -96,6 +97,7 @@ def create_gce(world: CloudWorld) -> Flask:
 
     _add_holdings(app, state)
     _add_machines(app, state)
+    add_billing(app, world)
     return app
 
 

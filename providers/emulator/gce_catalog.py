@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from providers.emulator.gce_billing import local_disks
 from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
 from providers.emulator.world import CloudWorld, Reservation
 from providers.gpus import split_attached
@@ -56,6 +57,8 @@ def machine_type_body(project: str, zone: str, size: Size) -> dict[str, Any]:
     if size.gpus and "+" not in size.name:
         kind = gcp_accelerator(size.gpu, size.gpu_memory_gib)
         body["accelerators"] = [{"guestAcceleratorType": kind, "guestAcceleratorCount": size.gpus}]
+    if disks := local_disks(size):
+        body["bundledLocalSsds"] = {"defaultInterface": "NVME", "partitionCount": disks}
     return body
 
 

@@ -25,6 +25,8 @@ class GceDialect:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if path.endswith(("/machineTypes", "/acceleratorTypes", "/reservations", "/futureReservations")):
             return "offers"
+        if path.endswith("/skus"):
+            return "prices"
         if path.endswith("/regions"):
             return "quotas"
         if path.endswith("/instances"):

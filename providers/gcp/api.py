@@ -16,12 +16,16 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
 
+from providers.gcp.billing import COMPUTE, FIELDS
 from providers.settings import GcpSettings
 from providers.throttle import Governor
 
 PAGE: Final = 500
+SKUS_PAGE: Final = 5000
+"""The most that the billing catalogue tells at once."""
 UNREACHABLE: Final = "UNREACHABLE"
 RESOURCES: Final = "https://cloudresourcemanager.googleapis.com"
+BILLING: Final = "https://cloudbilling.googleapis.com"
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 EVERYWHERE: Final = "gcp"
 """What lists of every zone count against: they are one call."""
@@ -46,6 +50,7 @@ class GcpApi:
         self._reservations = compute_v1.ReservationsClient(**options)
         self._regions = compute_v1.RegionsClient(**options)
         self._resources = settings.endpoint or RESOURCES
+        self._billing = settings.endpoint or BILLING
         self._is_open = settings.endpoint is not None
 
     @cached_property
@@ -110,6 +115,23 @@ class GcpApi:
             for region in page.items:
                 for quota in region.quotas:
                     yield region.name, quota.metric, quota.limit, quota.usage
+
+    def skus(self) -> Iterator[dict[str, Any]]:
+        """Yield Compute Engine's SKUs in the billing catalogue, as far as prices need them.
+
+        Asked for as JSON: there are some ten thousand, which a mask makes small, and messages would make slow.
+        """
+        url, asked = f"{self._billing}/v1/{COMPUTE}/skus", {"pageSize": str(SKUS_PAGE), "fields": FIELDS}
+        while True:
+            self._governor.admit(EVERYWHERE)
+            answer = self._session.get(url, params=asked, timeout=self._call["timeout"])
+            if not answer.ok:
+                raise from_http_response(answer)
+            page = answer.json()
+            yield from page.get("skus", [])
+            if not page.get("nextPageToken"):
+                return
+            asked["pageToken"] = page["nextPageToken"]
 
     def missing(self, permissions: tuple[str, ...]) -> list[str]:
         """Return which of some permissions the credentials do not have on the project."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from providers.gcp.billing import Parts
 from providers.gpus import GCP_ACCELERATORS, MEMORY_GIB, split_attached, with_attached
 from providers.prices import PriceList
 from providers.reservations import Held
@@ -54,6 +55,18 @@ def attached_of(described: Any, name: str) -> Machine | None:  # noqa: ANN401  t
     if plain is None or gpu is None:
         return None
     return replace(plain, gpu=gpu, gpus=count, gpu_memory_gib=MEMORY_GIB[gpu], family=gpu)
+
+
+LOCAL_DISK_GIB: Final = 375
+"""Of each local disk that comes with a machine type. Source: Compute Engine documentation, "About Local SSD disks"."""
+
+
+def parts_of(described: Any, name: str, machine: Machine) -> Parts:  # noqa: ANN401  the SDK's message
+    """Return what a machine type is made of, as it is billed; *name* tells the GPUs attached to an N1."""
+    plain, attached, _ = split_attached(name)
+    built_in = next((one.guest_accelerator_type for one in described.accelerators), "")
+    disk_gib = described.bundled_local_ssds.partition_count * LOCAL_DISK_GIB
+    return Parts(plain, machine.vcpus, machine.memory_gib, attached or built_in, machine.gpus, disk_gib)
 
 
 def type_of(machine_type: str, accelerators: Any) -> str:  # noqa: ANN401  the SDK's messages

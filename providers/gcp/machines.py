@@ -14,14 +14,16 @@ from providers.gcp.catalog import (
     held_of,
     machine_of,
     offers_of,
+    parts_of,
     quota_of,
     region_of_zone,
     type_of,
 )
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.notices import notice_of
+from providers.gcp.spot import KeptRates
 from providers.gpus import split_attached
-from providers.prices import PriceList
+from providers.prices import PriceList, live_spot
 from providers.reservations import Held, reserved_offers, taken
 from providers.settings import GcpSettings
 from providers.throttle import Governor
@@ -76,6 +78,7 @@ class Gcp:
         self._clock = clock
         self._governor = Governor(settings.pace, clock, settings.timeout_seconds)
         self._api = GcpApi(settings, self._governor)
+        self._rates = KeptRates(self._api, clock)
         self._regions = tuple(region_id("gcp", name) for name in settings.regions)
 
     @property
@@ -90,21 +93,25 @@ class Gcp:
     def _offers(self) -> Sighting[Offer]:
         offers: list[Offer] = []
         blind: dict[RegionId, str] = {}
-        prices, sold = self._prices(), set(self._api.accelerator_types())
+        prices, rates, sold = self._prices(), self._rates(), set(self._api.accelerator_types())
         holdings = [held_of(zone, reservation) for zone, reservation in self._api.reservations()]
         coming = (future_held_of(zone, reservation) for zone, reservation in self._api.future_reservations())
         holdings += [held for held in coming if held is not None]
         for zone, types, answered in self._api.machine_types():
             if self._note_silence(zone, answered, blind):
                 continue
+            by_name = {described.name: described for described in types}
             fit = {
                 described.name: machine
                 for described in types
                 if self._is_of_use(described, zone, sold) and (machine := machine_of(described)) is not None
             }
-            fit |= self._attached(zone, {described.name: described for described in types}, sold, prices)
+            fit |= self._attached(zone, by_name, sold, prices)
             for name, machine in fit.items():
-                offers += offers_of(zone, name, machine, prices)
+                found = offers_of(zone, name, machine, prices)
+                parts = parts_of(by_name[split_attached(name)[0]], name, machine)
+                usd = rates.price(region_name(region_of_zone(zone)), parts) if machine.gpus else None
+                offers += [live_spot(offer, usd, "GCP billing catalogue", rates.as_of) for offer in found]
             here = [held for held in holdings if held.zone == zone]
             offers += reserved_offers(region_of_zone(zone), fit, here, self._clock.now())
         return Sighting(tuple(o for o in offers if o.key.region not in blind), blind)

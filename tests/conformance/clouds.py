@@ -25,6 +25,7 @@ class Clouds:
     addresses: dict[str, str]
     azure: AzureSettings
     aws: AwsSettings
+    gcp: GcpSettings
 
 
 @contextmanager
@@ -74,6 +75,7 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
             asdict(at),
             azure,
             aws,
+            gcp,
         )
     finally:
         clouds.stop()

@@ -1,6 +1,6 @@
 """Whether the embedded clouds speak as the real ones do, judged by what their makers published.
 
-EC2: botocore's service model. GCE: the discovery document. Azure: the fields of azure-mgmt-compute's models. A referee
+EC2: botocore's service model. GCP: the discovery documents. Azure: the fields of the SDKs' models. A referee
 takes a recorded exchange and returns what is wrong with it, in words. What they cannot judge: times, prices, real error
 texts, and whether a well-formed answer is a true one.
 """
@@ -25,32 +25,52 @@ FAILED: Final = 400
 
 
 class GceReferee:
-    """Judges by Compute Engine's discovery document, as google-api-python-client carries it."""
+    """Judges by the discovery documents of Compute Engine and its neighbours, as google-api-python-client has them."""
 
     def __init__(self) -> None:
+        self._described = [
+            _Described("compute.v1.json", GCE_BASE),
+            _Described("cloudbilling.v1.json", "/"),
+            _Described("cloudresourcemanager.v1.json", "/"),
+        ]
+
+    def judge(self, call: Call) -> Iterator[str]:
+        """Yield what is wrong with an exchange."""
+        found = ((described, described.method_of(call)) for described in self._described)
+        described, method = next(((d, m) for d, m in found if m is not None), (None, None))
+        if described is None or method is None:
+            yield f"there is no {call.method} {call.path}"
+            return
+        yield from described.judge(call, method)
+
+
+class _Described:
+    """One of Google's APIs, by its discovery document."""
+
+    def __init__(self, document: str, base: str) -> None:
         package = resources.files("googleapiclient.discovery_cache.documents")
-        self._document: dict[str, Any] = json.loads((package / "compute.v1.json").read_text())
+        self._base, self._document = base, json.loads((package / document).read_text())
         self._definitions = {name: _strict(schema) for name, schema in self._document["schemas"].items()}
         self._methods = [
             (method["httpMethod"], _pattern(method.get("flatPath", method["path"])), method)
             for method in _methods(self._document["resources"])
         ]
 
-    def judge(self, call: Call) -> Iterator[str]:
+    def method_of(self, call: Call) -> dict[str, Any] | None:
+        """Return the method that a call is of; None where the API has none such."""
+        path = call.path.removeprefix(self._base)
+        return next((m for verb, pattern, m in self._methods if verb == call.method and pattern.fullmatch(path)), None)
+
+    def judge(self, call: Call, method: dict[str, Any]) -> Iterator[str]:
         """Yield what is wrong with an exchange."""
-        path = call.path.removeprefix(GCE_BASE)
-        found = next((m for verb, pattern, m in self._methods if verb == call.method and pattern.fullmatch(path)), None)
-        if found is None:
-            yield f"there is no {call.method} {call.path}"
-            return
-        known = set(found.get("parameters", {})) | set(self._document["parameters"])
+        known = set(method.get("parameters", {})) | set(self._document["parameters"])
         for name, _ in parse_qsl(call.query):
             if name.removeprefix("$") not in known | {key.removeprefix("$") for key in known}:
-                yield f"{found['id']} has no parameter {name}"
-        if call.request and "request" in found:
-            yield from self._against(found["request"]["$ref"], json.loads(call.request), f"{found['id']} request")
+                yield f"{method['id']} has no parameter {name}"
+        if call.request and "request" in method:
+            yield from self._against(method["request"]["$ref"], json.loads(call.request), f"{method['id']} request")
         if call.status < FAILED:
-            yield from self._against(found["response"]["$ref"], json.loads(call.response), f"{found['id']} response")
+            yield from self._against(method["response"]["$ref"], json.loads(call.response), f"{method['id']} response")
 
     def _against(self, name: str, body: Any, where: str) -> Iterator[str]:
         validator = Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": self._definitions})

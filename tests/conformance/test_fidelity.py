@@ -15,7 +15,7 @@ import boto3
 import httpx
 import pytest
 
-from providers.base import LaunchOrder, Provider
+from providers.base import CanRehearse, LaunchOrder, Provider
 from providers.emulator.middleware import Call, Middleware
 from providers.emulator.world import Reservation
 from providers.errors import ProviderError
@@ -72,6 +72,8 @@ def live(clouds: Clouds, provider: Provider) -> None:
             world.announce_maintenance(machine.name, timedelta(hours=1))
     provider.quotas()
     provider.notices(OWNER)
+    assert isinstance(provider, CanRehearse)
+    provider.rehearse(key.region)
     for seen in provider.instances(OWNER).items:
         provider.terminate(seen.key, seen.instance_id, seen.cloud_id)
     provider.instances(OWNER)
@@ -107,6 +109,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("RUNNING", "ALIVE", "instances"),
         ('"usage":', '"used":', "quotas"),
         ('"networkIP"', '"ip"', "instances"),
+        ('"tieredRates"', '"rates"', "prices"),
     ],
     "azure": [
         ("provisioningState", "state", "instances"),

@@ -1,0 +1,39 @@
+"""The rates of spot machines, read from the billing catalogue once in a while."""
+
+import threading
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from providers.gcp.api import GcpApi
+from providers.gcp.billing import SpotRates, spot_rates
+from providers.gcp.errors import FAMILIES
+from state.clock import Clock
+
+MAX_AGE: Final = timedelta(hours=1)
+"""Google changes them once a day at most. Source: Compute Engine documentation, "Spot VMs", pricing."""
+SPOT_PRICES_MISSING: Final = "spot_prices_missing"
+
+
+class KeptRates:
+    """The rates as they were read last."""
+
+    def __init__(self, api: GcpApi, clock: Clock) -> None:
+        """Read nothing yet."""
+        self._api, self._clock = api, clock
+        self._lock = threading.Lock()
+        self._rates: SpotRates | None = None
+
+    def __call__(self) -> SpotRates:
+        """Return rates at most an hour old; none where the catalogue cannot be read, which is tried again next time."""
+        with self._lock:
+            now = self._clock.now()
+            if self._rates is not None and now - self._rates.as_of < MAX_AGE:
+                return self._rates
+            try:
+                self._rates = spot_rates(self._api.skus(), now)
+            except (*FAMILIES, KeyError, ValueError) as error:
+                structlog.get_logger().warning(SPOT_PRICES_MISSING, provider="gcp", reason=str(error))
+                return SpotRates(now)
+            return self._rates
