@@ -11,7 +11,7 @@ from typing import Final
 
 from state.model.ids import RegionId, derive_id
 
-OPERATIONS: Final = ("offers", "prices", "quotas", "instances", "launch", "terminate", "notices")
+OPERATIONS: Final = ("offers", "prices", "quotas", "instances", "launch", "terminate", "notices", "health")
 ANY: Final = "*"
 
 

@@ -15,6 +15,7 @@ from azure.core import MatchConditions
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.identity import DefaultAzureCredential
 from azure.mgmt.compute import ComputeManagementClient
+from azure.mgmt.resourcehealth import ResourceHealthMgmtClient
 
 from providers.settings import AzureSettings
 from providers.throttle import Governor
@@ -23,6 +24,7 @@ EVERYWHERE: Final = "azure"
 MANAGEMENT: Final = "https://management.azure.com"
 PERMISSIONS_VERSION: Final = "2022-04-01"
 RETAIL_VERSION: Final = "2023-01-01-preview"
+MACHINE: Final = re.compile(r"/virtualMachines/([^/]+)/", re.IGNORECASE)
 LOCATION: Final = re.compile(r"/locations/([a-z0-9]+)|location%20eq%20'([a-z0-9]+)'")
 
 
@@ -58,6 +60,7 @@ class AzureApi:
         self._credential, self._endpoint = credential, settings.endpoint or MANAGEMENT
         self._subscription = settings.subscription_id
         self._client: Any = ComputeManagementClient(credential, settings.subscription_id, polling_interval=1, **common)
+        self._health: Any = ResourceHealthMgmtClient(credential, settings.subscription_id, **common)
         self._governor = governor
         self._prices_url = settings.prices_url
         verify: bool | ssl.SSLContext = True
@@ -117,6 +120,13 @@ class AzureApi:
     def statuses(self) -> Iterator[Any]:
         """Yield the VMs of the subscription with their run-time status."""
         yield from self._client.virtual_machines.list_all(status_only="true")
+
+    def conditions(self) -> Iterator[tuple[str, Any]]:
+        """Yield (name, what Resource Health says) of the VMs of the resource group."""
+        for status in self._health.availability_statuses.list_by_resource_group(self._group):
+            found = MACHINE.search(status.id)
+            if found is not None:
+                yield found.group(1).lower(), status.properties
 
     def create(self, name: str, body: dict[str, Any]) -> Any:  # noqa: ANN401  the SDK's model
         """Create a VM that must not exist yet; wait for the outcome as long as a call may take.

@@ -1,7 +1,8 @@
 """Azure as a provider."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -10,7 +11,7 @@ import structlog
 from providers.azure.api import EVERYWHERE, AzureApi
 from providers.azure.catalog import held_of, machine_of, offers_of, quotas_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
-from providers.azure.notices import notice_of
+from providers.azure.notices import notice_of, trouble_of
 from providers.azure.permissions import NEEDED, is_granted
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
 from providers.errors import DeniedError, InvalidError, ProviderError
@@ -36,6 +37,7 @@ NETWORK_API: Final = "2022-11-01"
 """The only version but one that an inline network interface may name."""
 ADMIN: Final = "skerry"
 SPOT_PRICES_MISSING: Final = "spot_prices_missing"
+HEALTH_MISSING: Final = "health_missing"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,8 +72,22 @@ class Azure:
         return self._everywhere(self._quotas_in)
 
     def instances(self, owner: str) -> Sighting[CloudInstance]:
-        """Return the machines of *owner* in every region."""
-        return self._everywhere(lambda region: self._instances_in(region, owner))
+        """Return the machines of *owner* in every region, with what they cost and what Azure finds wrong with them."""
+        seen = self._everywhere(lambda region: self._instances_in(region, owner))
+        return replace(seen, items=tuple(self._with_troubles(seen.items))) if seen.items else seen
+
+    def _with_troubles(self, machines: tuple[CloudInstance, ...]) -> Iterator[CloudInstance]:
+        """Yield machines with what Resource Health says, which is asked once for all; without it where it is silent."""
+        told: dict[str, Any] = {}
+        try:
+            conditions = self._api.conditions
+            translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "look")  # noqa: E731
+            told = self._governor.look(EVERYWHERE, lambda: dict(conditions()), FAMILIES, translate)
+        except ProviderError as error:
+            structlog.get_logger().warning(HEALTH_MISSING, provider=self.name, reason=str(error))
+        for machine in machines:
+            condition = told.get(machine.cloud_id.lower())
+            yield machine if condition is None else replace(machine, **trouble_of(condition))
 
     def notices(self, owner: str) -> Sighting[Notice]:
         """Return the announced maintenance of every region, in one list; an eviction is told to the machine alone."""

@@ -1,4 +1,4 @@
-"""Azure Resource Manager, as far as Skerry and common clients use it, and Entra's token endpoint.
+"""Azure Resource Manager, as far as Skerry and common clients use it.
 
 Source of URLs and shapes: azure-mgmt-compute's models, and the Azure REST reference.
 """
@@ -26,6 +26,8 @@ from providers.emulator.arm_catalog import (
     usage_bodies,
     used_vcpus,
 )
+from providers.emulator.arm_condition import HEALTH, availability, instance_view
+from providers.emulator.arm_entrance import add_entrance
 from providers.emulator.middleware import Environ, body_of
 from providers.emulator.scene import SceneRegion
 from providers.emulator.world import CloudWorld, OutOfStockError, Rented
@@ -67,6 +69,7 @@ OPERATION_OF: Final = {
     "/skus": "offers",
     "/capacityReservationGroups": "offers",
     "/usages": "quotas",
+    "/availabilityStatuses": "health",
     "/virtualMachines": "instances",
     "/retail/prices": "prices",
 }
@@ -111,10 +114,11 @@ class Arm:
 def _create(state: _State) -> Flask:
     app = Flask("arm")
 
-    _add_tokens(app, state.world)
+    add_entrance(app, state.world)
     _add_reads(app, state)
     _add_older_reads(app, state.world)
     _add_machines(app, state)
+    _add_condition(app, state)
 
     @app.after_request
     def identified(response: Response) -> Response:
@@ -126,26 +130,6 @@ def _create(state: _State) -> Flask:
         return response
 
     return app
-
-
-def _add_tokens(app: Flask, world: CloudWorld) -> None:
-    @app.post("/<tenant>/oauth2/token", endpoint="token_v1")
-    @app.post("/<tenant>/oauth2/v2.0/token")
-    def token(tenant: str) -> Response:  # noqa: ARG001  the route's name
-        world.tokens_drawn += 1
-        lasting = world.token_seconds
-        until = str(int(world.clock.now().timestamp()) + lasting)
-        facts = {"token_type": "Bearer", "access_token": "embedded", "expires_on": until}
-        return jsonify(facts | {"expires_in": lasting, "ext_expires_in": lasting})
-
-    @app.get("/<tenant>/v2.0/.well-known/openid-configuration")
-    def openid(tenant: str) -> Response:
-        root = f"{request.url_root}{tenant}"
-        return jsonify(
-            token_endpoint=f"{root}/oauth2/v2.0/token",
-            authorization_endpoint=f"{root}/oauth2/v2.0/authorize",
-            issuer=f"{root}/v2.0",
-        )
 
 
 def _add_reads(app: Flask, state: _State) -> None:
@@ -236,6 +220,29 @@ def _add_machines(app: Flask, state: _State) -> None:
         world.end(name)
         location = state.bodies[name]["location"]
         return _accepted(state, subscription, location, {}, 202)
+
+
+def _add_condition(app: Flask, state: _State) -> None:
+    world = state.world
+
+    @app.get(f"{VM}/instanceView")
+    def view(subscription: str, group: str, name: str) -> Any:  # noqa: ARG001
+        if not state.is_listed(name):
+            return _error(404, "ResourceNotFound", f"The Resource '{name}' was not found.")
+        return jsonify(instance_view(world.rented.get(name), has_failed=name in state.failed))
+
+    @app.post(f"{VM}/simulateEviction")
+    def evict(subscription: str, group: str, name: str) -> Any:  # noqa: ARG001
+        if world.reclaim(name) is None:
+            return _error(409, "OperationNotAllowed", f"'{name}' is no spot machine that runs.")
+        return "", 204
+
+    @app.get(f"/subscriptions/<subscription>/resourceGroups/<group>/{HEALTH}")
+    def health(subscription: str, group: str) -> Response:
+        now = world.clock.now().isoformat()
+        machines = [(_vm(state, subscription, name), world.rented.get(name)) for name in _listed(state)]
+        here = [(vm, m) for vm, m in machines if m is not None and state.bodies[m.name]["group"] == group]
+        return _paged(world, [availability(vm["id"], vm["location"], machine, now) for vm, machine in here])
 
 
 def _listed(state: _State) -> list[str]:
@@ -347,13 +354,8 @@ def _vm(state: _State, subscription: str, name: str) -> dict[str, Any]:
     properties["networkProfile"] = {"networkInterfaces": asked or made}
     if machine is not None:
         properties["timeCreated"] = machine.started_at.isoformat()
-        begins = machine.maintenance_at  # an eviction is told to the machine alone
-        if begins is not None and request.args.get("statusOnly") == "true":
-            window = {
-                "preMaintenanceWindowStartTime": begins.isoformat(),
-                "isCustomerInitiatedMaintenanceAllowed": False,
-            }
-            properties["instanceView"] = {"maintenanceRedeployStatus": window}
+    if request.args.get("statusOnly") == "true" or request.args.get("$expand") == "instanceView":
+        properties["instanceView"] = instance_view(machine, has_failed=provisioning == "Failed")
     return {
         "id": path + name,
         "name": name,

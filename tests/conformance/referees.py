@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 
 import botocore.session
 from azure.mgmt.compute import models as azure_models
+from azure.mgmt.resourcehealth import models as health_models
 from jsonschema import Draft202012Validator
 
 from providers.emulator.middleware import Call
@@ -109,11 +110,12 @@ class AzureReferee:
     """Judges answers by the fields of the SDK's models, which are generated from Microsoft's own API description."""
 
     LISTS: Final = (
-        (re.compile(r"/virtualMachines$"), "VirtualMachine"),
-        (re.compile(r"/skus$"), "ResourceSku"),
-        (re.compile(r"/usages$"), "Usage"),
-        (re.compile(r"/capacityReservationGroups$"), "CapacityReservationGroup"),
-        (re.compile(r"/capacityReservations$"), "CapacityReservation"),
+        (re.compile(r"/virtualMachines$"), azure_models.VirtualMachine),
+        (re.compile(r"/skus$"), azure_models.ResourceSku),
+        (re.compile(r"/usages$"), azure_models.Usage),
+        (re.compile(r"/capacityReservationGroups$"), azure_models.CapacityReservationGroup),
+        (re.compile(r"/capacityReservations$"), azure_models.CapacityReservation),
+        (re.compile(r"/availabilityStatuses$"), health_models.AvailabilityStatus),
     )
     ONE: Final = re.compile(r"/virtualMachines/[^/]+$")
 
@@ -125,7 +127,7 @@ class AzureReferee:
         for pattern, model in self.LISTS:
             if pattern.search(call.path):
                 for item in body["value"]:
-                    yield from self._against(getattr(azure_models, model), item, model)
+                    yield from self._against(model, item, model.__name__)
         if self.ONE.search(call.path) and call.method in {"GET", "PUT"}:
             yield from self._against(azure_models.VirtualMachine, body, "VirtualMachine")
         if self.ONE.search(call.path) and call.method == "PUT":

@@ -70,6 +70,10 @@ def live(clouds: Clouds, provider: Provider) -> None:
     for machine in world.alive():
         if world.scene[machine.region].provider == provider.name:
             world.announce_maintenance(machine.name, timedelta(hours=1))
+    provider.instances(OWNER)
+    for machine in world.alive():
+        world.impair(machine.name)
+    provider.instances(OWNER)
     provider.quotas()
     provider.notices(OWNER)
     assert isinstance(provider, CanRehearse)
@@ -118,6 +122,8 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("capabilities", "abilities", "offers"),
         ('"limit":', '"max":', "quotas"),
         ("vmSize", "size", "launch"),
+        ("availabilityState", "state", "health"),
+        ('"occuredTime":', '"occurred":', "health"),
     ],
     "aws": [
         ("<instanceType>", "<type>", "instances"),

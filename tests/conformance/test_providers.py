@@ -1,8 +1,7 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -234,7 +233,6 @@ class TestGcp(EmbeddedContract):
 @pytest.mark.clouds
 class TestAzure(EmbeddedContract):
     cloud = "azure"
-    lacks: ClassVar[Mapping[str, str]] = {"health": "its list says whether a machine was made, not whether it is well"}
 
     def test_a_creation_that_failed_leaves_nothing_behind(
         self, provider: Provider, backstage: Backstage, clouds: Clouds
@@ -247,6 +245,24 @@ class TestAzure(EmbeddedContract):
 
         assert [c.method for c in clouds.embedded.azure.calls if "/virtualMachines/sk-" in c.path].count("DELETE") == 1
         assert provider.instances(OWNER).items == ()
+
+    @pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.DENIED, FaultKind.DROP], ids=str)
+    def test_machines_are_seen_without_resource_health(
+        self, provider: Provider, backstage: Backstage, clouds: Clouds, kind: FaultKind
+    ) -> None:
+        order = self.order(provider)
+        provider.launch(order)
+        backstage.impair(order.instance_id)
+        clouds.embedded.world.faults.add(Fault(kind, "azure", "health"))
+
+        seen = provider.instances(OWNER)
+
+        assert ([m.instance_id for m in seen.items], seen.blind) == ([order.instance_id], {})
+        assert [m.trouble for m in seen.items] == [""]
+        clouds.embedded.world.faults.clear()
+        [again] = provider.instances(OWNER).items
+        assert again.trouble.startswith("Azure finds it unavailable: The host")
+        assert again.trouble_since is not None
 
     def test_throttling_is_told_at_once_and_not_waited_out(self, provider: Provider, clouds: Clouds) -> None:
         # azure-core would ask ten times, and wait as long as it is told to.

@@ -1,0 +1,67 @@
+"""How clients come in to Azure: its endpoints, Entra's tokens, and the subscriptions that these open.
+
+Source: Azure REST reference, "Subscriptions - List"; OpenID Connect Discovery; the Resource Manager's public
+`/metadata/endpoints`.
+"""
+
+from typing import Any, Final
+
+from flask import Flask, Response, jsonify, request
+
+from providers.emulator.world import CloudWorld
+
+SUBSCRIPTION: Final = "00000000-0000-0000-0000-00000000000a"
+"""The one that is listed; every other is answered for as well."""
+TENANT: Final = "00000000-0000-0000-0000-000000000001"
+
+
+def add_entrance(app: Flask, world: CloudWorld) -> None:
+    """Add what a client asks before it asks for anything."""
+    _add_tokens(app, world)
+
+    @app.get("/metadata/endpoints")
+    def endpoints() -> Response:
+        root = request.url_root.rstrip("/")
+        entra = {"loginEndpoint": root, "audiences": [root], "tenant": "common", "identityProvider": "AAD"}
+        return jsonify(name="embedded", authentication=entra, resourceManager=root, suffixes={})
+
+    @app.get("/subscriptions")
+    def subscriptions() -> Response:
+        return jsonify(value=[_subscription(SUBSCRIPTION)])
+
+    @app.get("/subscriptions/<subscription>")
+    def subscription(subscription: str) -> Response:
+        return jsonify(_subscription(subscription))
+
+
+def _subscription(name: str) -> dict[str, Any]:
+    return {
+        "id": f"/subscriptions/{name}",
+        "subscriptionId": name,
+        "tenantId": TENANT,
+        "displayName": "embedded",
+        "state": "Enabled",
+        "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+        "subscriptionPolicies": {"quotaId": "embedded", "spendingLimit": "Off"},
+    }
+
+
+def _add_tokens(app: Flask, world: CloudWorld) -> None:
+    @app.post("/<tenant>/oauth2/token", endpoint="token_v1")
+    @app.post("/<tenant>/oauth2/v2.0/token")
+    def token(tenant: str) -> Response:  # noqa: ARG001  the route's name
+        world.tokens_drawn += 1
+        lasting = world.token_seconds
+        until = str(int(world.clock.now().timestamp()) + lasting)
+        facts = {"token_type": "Bearer", "access_token": "embedded", "expires_on": until}
+        return jsonify(facts | {"expires_in": lasting, "ext_expires_in": lasting})
+
+    @app.get("/<tenant>/v2.0/.well-known/openid-configuration")
+    def openid(tenant: str) -> Response:
+        root = f"{request.url_root}{tenant}"
+        return jsonify(
+            token_endpoint=f"{root}/oauth2/v2.0/token",
+            authorization_endpoint=f"{root}/oauth2/v2.0/authorize",
+            issuer=f"{root}/v2.0",
+        )
