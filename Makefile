@@ -28,12 +28,18 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@$(PIP) --no-deps --no-build-isolation -e . && touch $@ $(VENV)/.runtime
 
+# It pins other releases of the SDKs than ours, so that it stands apart.
+$(VENV)/.az: requirements/az.txt | $(VENV)/bin/python
+	@echo "installing the az command, which drives the embedded Azure in a test (a minute or two)"
+	@$(PYTHON) -m venv $(VENV)/az
+	@$(VENV)/az/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/az.txt && touch $@
+
 setup: $(VENV)/.dev ## Make the development environment
 
 demo: $(VENV)/.runtime ## Show the whole product on this computer
 	@$(BIN)/skerry demo $(ARGS)
 
-test: $(VENV)/.dev ## Run every test, real Ray included
+test: $(VENV)/.dev $(VENV)/.az ## Run every test, real Ray included
 	@$(BIN)/pytest -rs $(ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests without Ray and clouds, with fewer examples of each property
@@ -67,3 +73,5 @@ pins: ## Renew the pins (needs uv)
 		pyproject.toml requirements/build.in -o requirements/runtime.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra emulator \
 		pyproject.toml requirements/build.in requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		requirements/az.in -o requirements/az.txt
