@@ -1,8 +1,8 @@
 """What the adapters need to know that no cloud can tell: frozen, written by people or by Terraform."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from state.model.catalog import Region
 from state.model.ids import region_id
@@ -37,10 +37,22 @@ class AwsSettings(_Model):
     instance_profile: str | None = Field(default=None, description="Instance profile that may read the Ray token.")
     public_address: bool = Field(default=False, description="Whether machines get a public address in a subnet.")
     head_types: tuple[str, ...] = Field(default=("m6i.large", "m7i.large"), description="Types fit for a cell's head.")
+    rebalance_queues: dict[str, str] = Field(
+        default_factory=dict,
+        description="URL per region of the SQS queue that EventBridge sends recommendations to rebalance to.",
+    )
     disk_gib: int = 200
     endpoint_url: str | None = Field(default=None, description="Another endpoint for every AWS API.")
     timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
     pace: PaceSettings = PaceSettings()
+
+    @model_validator(mode="after")
+    def _queues_are_asked(self) -> Self:
+        unasked = sorted(set(self.rebalance_queues) - set(self.regions))
+        if unasked:
+            msg = f"rebalance_queues names {', '.join(unasked)}, which is not among the regions"
+            raise ValueError(msg)
+        return self
 
 
 class GcpSettings(_Model):

@@ -18,7 +18,7 @@ import httpx
 import yaml
 
 from inference.gateway import HaproxyGateway
-from providers.emulator.scene import CATALOG, SceneRegion, load_scene
+from providers.emulator.scene import CATALOG, SceneRegion, load_scene, rebalance_queue
 from providers.processes import (
     SessionLog,
     end_session,
@@ -249,6 +249,7 @@ def provider_settings(addresses: dict[str, str], scene: tuple[SceneRegion, ...],
         "aws": {
             "regions": names["aws"],
             "images": dict.fromkeys(names["aws"], "ami-12c6146b"),
+            "rebalance_queues": dict.fromkeys(names["aws"], rebalance_queue(addresses["aws"])),
             "endpoint_url": addresses["aws"],
             "timeout_seconds": timeout,
         },

@@ -8,7 +8,7 @@ from inference.base import Placed
 from providers.base import Provider, Sighting
 from scheduler.health import assess
 from scheduler.outside import Outside
-from scheduler.recognise import recognise
+from scheduler.recognise import at_risk, recognise
 from state.model.catalog import Offer
 from state.model.health import RegionSignals
 from state.model.ids import InstanceId, ProviderName, RegionId
@@ -54,7 +54,7 @@ def observe(outside: Outside) -> Snapshot:
         wanted=known.wanted,
         offers=_sorted_offers(catalogue),
         quotas=tuple(sorted(limits.items, key=lambda q: (q.region, q.family, q.market))),
-        shortages=known.shortages,
+        shortages=known.shortages + at_risk(notices, recognised.live, now),
         instances=recognised.live,
         learned=recognised.learned,
         strays=recognised.strays,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from state.model.catalog import Shortage
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, Instance, Notice, NoticeKind, Role, advanced
 from state.model.lifecycle import InstanceStatus
@@ -17,6 +18,8 @@ ABSENT_MAX: Final = timedelta(minutes=2)
 """How long a running machine may be missing from its region's list before it counts as gone: lists lag."""
 ENDED_ABSENT_MAX: Final = timedelta(seconds=1)
 """The same for one that we ended: the second look without it says so."""
+RISK_MAX: Final = timedelta(minutes=1)
+"""Longer than until the next look, which says whether the recommendation still stands."""
 MAINTENANCE_AHEAD: Final = timedelta(minutes=30)
 """So long before its host is worked on a machine is replaced: longer than a machine takes to start and load."""
 
@@ -69,6 +72,17 @@ def is_doom(notice: Notice, now: datetime) -> bool:
         return False
     is_soon = notice.at is None or notice.at - now <= MAINTENANCE_AHEAD
     return notice.kind is NoticeKind.INTERRUPTION or is_soon
+
+
+def at_risk(notices: tuple[Notice, ...], held: tuple[Instance, ...], now: datetime) -> tuple[Shortage, ...]:
+    """Return a shortage for each offer whose machines are recommended to be left: no more are bought meanwhile."""
+    keys = {instance.id: instance.key for instance in held}
+    advised = {keys[n.instance_id]: n for n in notices if n.kind is NoticeKind.REBALANCE and n.instance_id in keys}
+    until = now + RISK_MAX
+    return tuple(
+        Shortage(key.region, key.zone, key.instance_type, key.market, str(notice), now, until)
+        for key, notice in sorted(advised.items())
+    )
 
 
 def _warned(instance: Instance, notice: Notice | None) -> Instance:

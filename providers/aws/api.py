@@ -16,11 +16,14 @@ from providers.settings import AwsSettings
 from providers.throttle import Governor
 
 POOL: Final = 32
+HIDDEN_S: Final = 2
+"""How long a message is hidden from other readers: about as long as reading them all takes."""
+MESSAGE_PAGES_MAX: Final = 20
 WRITES: Final = frozenset({"RunInstances", "TerminateInstances"})
 
 
 class AwsApi:
-    """One region's EC2 and Service Quotas."""
+    """One region's EC2, Service Quotas, and queue."""
 
     def __init__(self, session: boto3.session.Session, settings: AwsSettings, region: str, governor: Governor) -> None:
         """Make clients; nothing is called yet. One session for all regions reads the SDK's models once."""
@@ -37,7 +40,8 @@ class AwsApi:
         common: dict[str, Any] = {"region_name": region, "endpoint_url": settings.endpoint_url, "config": once}
         self._ec2: Any = session.client("ec2", **common)
         self._quotas: Any = session.client("service-quotas", **common)
-        for client in (self._ec2, self._quotas):
+        self._sqs: Any = session.client("sqs", **common)
+        for client in (self._ec2, self._quotas, self._sqs):
             client.meta.events.register("before-call", admit)  # every page is a call
 
     def instance_types(self, names: list[str]) -> Iterator[dict[str, Any]]:
@@ -92,6 +96,18 @@ class AwsApi:
         pages = self._ec2.get_paginator("describe_instance_status").paginate(Filters=[{"Name": name, "Values": values}])
         for page in pages:
             yield from page["InstanceStatuses"]
+
+    def messages(self, queue_url: str) -> Iterator[str]:
+        """Yield the messages of a queue, and leave them there: others read it too, and its retention empties it.
+
+        A message that was read is hidden for a moment, so that the next call gets others.
+        """
+        asked = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": HIDDEN_S}
+        for _ in range(MESSAGE_PAGES_MAX):
+            page = self._sqs.receive_message(**asked).get("Messages", [])
+            if not page:
+                return
+            yield from (message["Body"] for message in page)
 
     def spot_prices(self, instance_types: list[str], now: datetime) -> Iterator[dict[str, Any]]:
         """Yield the current spot prices of some types, by zone."""

@@ -27,6 +27,7 @@ COMMON: Final = "AWS general reference, Common errors of AWS APIs"
 THROTTLES: Final = "botocore, retries/special and standard: codes that count as throttling"
 SPOT: Final = "EC2 User Guide, Spot Instance request status and limits"
 FLEET: Final = "EC2 API reference, CreateFleetError"
+QUEUES: Final = "Amazon SQS API reference, ReceiveMessage, Errors"
 QUOTAS: Final = "Service Quotas API reference, Errors"
 
 TABLE: Final[dict[str, Row]] = {
@@ -72,6 +73,7 @@ TABLE: Final[dict[str, Row]] = {
     "SpotMaxPriceTooLow": Row(ShortageError, SPOT),
     "UnfulfillableCapacity": Row(ShortageError, FLEET),
     "Unsupported": Row(ShortageError, CODES),
+    "AWS.SimpleQueueService.NonExistentQueue": Row(InvalidError, QUEUES),
     "IdempotentInstanceTerminated": Row(InvalidError, CODES),
     "IdempotentParameterMismatch": Row(InvalidError, CODES),
     "InvalidAMIID.Malformed": Row(InvalidError, CODES),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import boto3
@@ -9,7 +10,17 @@ import boto3
 from providers.aws.api import AwsApi
 from providers.aws.catalog import held_of, machine_of, newest_spot_prices, offers_of, quotas_of
 from providers.aws.errors import FAMILIES, GONE, code_of, translated
-from providers.aws.notices import EVENTS, INTERRUPTIONS, interruption_of, is_over, maintenance_of, trouble_of
+from providers.aws.notices import (
+    ADVICE_MAX_AGE,
+    EVENTS,
+    INTERRUPTIONS,
+    advice_of,
+    interruption_of,
+    is_over,
+    maintenance_of,
+    recommendation_of,
+    trouble_of,
+)
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
 from providers.errors import ProviderError
 from providers.everywhere import look_everywhere, without_repeats
@@ -56,6 +67,8 @@ class Aws:
             region_id("aws", name): AwsApi(session, settings, name, self._governor) for name in settings.regions
         }
         self._machines: dict[RegionId, dict[str, Machine]] = {}
+        self._advised: dict[RegionId, dict[str, datetime]] = {}
+        """Recommendations that were read, by EC2's id, and when they were told."""
 
     @property
     def regions(self) -> tuple[RegionId, ...]:
@@ -82,8 +95,28 @@ class Aws:
         return self._everywhere(look)
 
     def notices(self, owner: str) -> Sighting[Notice]:
-        """Return interruptions of spot machines and scheduled events, of every region."""
-        return self._everywhere(lambda region: self._notices_in(region, owner))
+        """Return interruptions of spot machines, scheduled events and recommendations to leave, of every region.
+
+        A queue that cannot be read leaves its region blind; what else was heard of that region stands.
+        """
+        heard = self._everywhere(lambda region: self._notices_in(region, owner))
+        queues = {region_id("aws", name): url for name, url in self._settings.rebalance_queues.items()}
+        readable = tuple(region for region in self.regions if region in queues and region not in heard.blind)
+        if not readable:
+            return heard
+        read = self._everywhere(lambda region: self._advised_in(region, queues[region], owner), readable)
+        return Sighting(heard.items + read.items, heard.blind | read.blind)
+
+    def _advised_in(self, region: RegionId, queue: str, owner: str) -> list[Notice]:
+        api, now = self._apis[region], self._clock.now()
+        read = dict(found for message in api.messages(queue) if (found := advice_of(message, now)) is not None)
+        # What another reader has just read is hidden from us for a moment; what we know is known as long as it counts.
+        kept = {name: at for name, at in self._advised.get(region, {}).items() if now - at < ADVICE_MAX_AGE}
+        told = self._advised[region] = kept | read
+        if not told:
+            return []
+        ours = [seen for seen in self._instances_in(region, owner) if seen.state is not CloudState.TERMINATED]
+        return [recommendation_of(region, s.instance_id, told[s.cloud_id]) for s in ours if s.cloud_id in told]
 
     def _notices_in(self, region: RegionId, owner: str) -> list[Notice]:
         api = self._apis[region]
@@ -96,8 +129,12 @@ class Aws:
             found += [maintenance_of(region, ours[c], event) for c, event in events if c in ours]
         return found
 
-    def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
-        return look_everywhere(self.regions, look, self._governor, FAMILIES, lambda error: translated(error, "look"))
+    def _everywhere(
+        self, look: Callable[[RegionId], list[Item]], regions: tuple[RegionId, ...] | None = None
+    ) -> Sighting[Item]:
+        return look_everywhere(
+            regions or self.regions, look, self._governor, FAMILIES, lambda error: translated(error, "look")
+        )
 
     def _offers_in(self, region: RegionId) -> list[Offer]:
         api, prices, now = self._apis[region], self._prices(), self._clock.now()

@@ -1,9 +1,10 @@
 """EC2's announcements to notices. Pure.
 
-Source: EC2 User Guide, "Spot Instance request status" and "Scheduled events for your instances". Rebalance
-recommendations reach EventBridge and the machine's own metadata service only.
+Source: EC2 User Guide, "Spot Instance request status", "Scheduled events for your instances" and "EC2 instance
+rebalance recommendations"; the last are told to EventBridge, which can put them into a queue.
 """
 
+import json
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,6 +18,9 @@ EVENTS: Final = frozenset(
 )
 WARNING: Final = timedelta(minutes=2)
 """Between the mark and the end."""
+RECOMMENDATION: Final = "EC2 Instance Rebalance Recommendation"
+ADVICE_MAX_AGE: Final = timedelta(hours=1)
+"""How long a recommendation counts: nobody takes one back."""
 
 
 def interruption_of(region: RegionId, request: dict[str, Any]) -> Notice:
@@ -36,6 +40,23 @@ def is_over(event: dict[str, Any]) -> bool:
 def maintenance_of(region: RegionId, instance_id: InstanceId, event: dict[str, Any]) -> Notice:
     """Return the notice of a scheduled event."""
     return Notice(instance_id, region, NoticeKind.MAINTENANCE, event.get("NotBefore"), str(event["Code"]))
+
+
+def advice_of(message: str, now: datetime) -> tuple[str, datetime] | None:
+    """Return (instance id, when it was told) of a recommendation to leave a machine; None for anything else."""
+    try:
+        event = json.loads(message)
+        kind, cloud_id = event["detail-type"], str(event["detail"]["instance-id"])
+        told = datetime.fromisoformat(event["time"])
+        counts = kind == RECOMMENDATION and now - told < ADVICE_MAX_AGE
+    except (ValueError, KeyError, TypeError):
+        return None  # whatever else somebody put into the queue
+    return (cloud_id, told) if counts else None
+
+
+def recommendation_of(region: RegionId, instance_id: InstanceId, told: datetime) -> Notice:
+    """Return the notice of a recommendation to leave a machine."""
+    return Notice(instance_id, region, NoticeKind.REBALANCE, None, f"by EC2, since {told:%H:%M:%S} UTC")
 
 
 def trouble_of(status: dict[str, Any]) -> dict[str, Any]:

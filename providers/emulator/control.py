@@ -237,6 +237,14 @@ def _add_machines(app: Flask, world: CloudWorld) -> None:
             raise BadRequestError(msg)
         return jsonify(taken_back_at=when.isoformat())
 
+    @app.post(f"{PREFIX}/rebalance")
+    def rebalance() -> Response:
+        name = request.get_json()["machine"]
+        if not world.recommend(name):
+            msg = f"there is no spot machine {name} of AWS, which alone recommends"
+            raise BadRequestError(msg)
+        return jsonify(set=True)
+
     @app.post(f"{PREFIX}/impair")
     def impair() -> Response:
         name = request.get_json()["machine"]

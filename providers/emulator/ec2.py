@@ -14,7 +14,9 @@ from typing import Any, ClassVar, Final
 from werkzeug.test import Client
 
 from providers.emulator.ec2_dialect import Ec2Dialect
+from providers.emulator.ec2_events import SpotEvents
 from providers.emulator.middleware import Application, Environ, StartResponse
+from providers.emulator.scene import AWS_ACCOUNT
 from providers.emulator.world import NOTICE, CloudWorld, OutOfStockError, Rented, Reservation
 from state.model.ids import RegionId, region_id
 
@@ -27,8 +29,6 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-ACCOUNT: Final = "123456789012"
-"""The account that moto answers for."""
 QUOTA_CODES: Final = {
     "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances": ("L-1216C47A", "acdhimrtz", False),
     "Running On-Demand G and VT instances": ("L-DB2E81BA", "g", False),
@@ -70,6 +70,8 @@ class Ec2:
         self._tags: dict[str, dict[str, str]] = {}
         """Of spot requests, by the id of their machine."""
         self._forget()
+        aws = (region.name for region in world.scene.values() if region.provider == "aws")
+        self._events = SpotEvents(aws)
         self._moto: Application = DomainDispatcherApplication(create_backend_app)
         ours: dict[str, Callable[[Any], Any]] = {
             "describe_capacity_reservations": self.capacity_reservations,
@@ -89,11 +91,12 @@ class Ec2:
         """Let moto forget what an earlier world did in this process."""
         for region in self._world.scene.values():
             if region.provider == "aws":
-                ec2_backends[ACCOUNT][region.name].reset()
+                ec2_backends[AWS_ACCOUNT][region.name].reset()
 
     def close(self) -> None:
         """Give moto its own methods back, and let it forget."""
         self._forget()
+        self._events.forget()
         for name, method in self._motos.items():
             if method is None:
                 delattr(EC2Response, name)
@@ -122,6 +125,7 @@ class Ec2:
             body = json.dumps({"Quotas": self._quotas(Ec2Dialect().region_of(environ))}).encode()
             start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
             return [body]
+        self._tell_recommendations()
         told: list[Any] = []
         body = b"".join(self._moto(environ, lambda *answer: told.append(answer)))
         status, headers = told[-1][:2]
@@ -129,6 +133,14 @@ class Ec2:
         kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
         start_response(status, [*kept, ("Content-Length", str(len(body)))])
         return [body]
+
+    def _tell_recommendations(self) -> None:
+        """Tell EventBridge what the world recommends."""
+        ids = {name: cloud_id for cloud_id, name in self._names.items()}
+        for machine in self._world.take_recommended():
+            if machine.name in ids:
+                region = machine.region.partition("/")[2]
+                self._events.recommend(region, machine.zone, ids[machine.name], self._world.clock.now())
 
     def _quotas(self, region: RegionId | None) -> list[dict[str, Any]]:
         if region not in self._world.scene:
@@ -341,14 +353,14 @@ class Ec2:
         return {
             "AvailabilityZone": held.zone,
             "AvailableInstanceCount": held.count - self._world.used_of(held.id),
-            "CapacityReservationArn": f"arn:aws:ec2:{held.region}:{ACCOUNT}:capacity-reservation/{held.id}",
+            "CapacityReservationArn": f"arn:aws:ec2:{held.region}:{AWS_ACCOUNT}:capacity-reservation/{held.id}",
             "CapacityReservationId": held.id,
             "EndDate": held.ends,
             "EndDateType": "limited" if held.ends else "unlimited",
             "InstanceMatchCriteria": "targeted",
             "InstancePlatform": "Linux/UNIX",
             "InstanceType": held.size,
-            "OwnerId": ACCOUNT,
+            "OwnerId": AWS_ACCOUNT,
             "ReservationType": "default",
             "StartDate": begins,
             "State": "active" if begins <= now else "scheduled",
@@ -358,7 +370,7 @@ class Ec2:
 
     def show_ended(self, region: RegionId) -> None:
         """Let moto list as terminated what has ended without it."""
-        backend = ec2_backends[ACCOUNT][region.partition("/")[2]]
+        backend = ec2_backends[AWS_ACCOUNT][region.partition("/")[2]]
         for instance in backend.all_instances():
             machine = self._world.rented.get(self._names.get(instance.id, ""))
             if machine is not None and self._world.seems_ended(machine) and instance.state != "terminated":

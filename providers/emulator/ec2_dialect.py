@@ -21,7 +21,7 @@ REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
 
 
 class Ec2Dialect:
-    """AWS's query protocol, and JSON for Service Quotas."""
+    """AWS's query protocol, and JSON for Service Quotas and queues."""
 
     name = "aws"
 
@@ -32,8 +32,11 @@ class Ec2Dialect:
 
     def operation_of(self, environ: Environ) -> str:
         """Return the operation of an action."""
-        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("ServiceQuotas"):
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        if target.startswith("ServiceQuotas"):
             return "quotas"
+        if target == "AmazonSQS.ReceiveMessage":
+            return "notices"
         return OPERATION_OF.get(form_of(environ).get("Action", ""), "")
 
     def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:

@@ -15,6 +15,9 @@ from state.model.ids import RegionId, region_id
 HERE: Final = Path(__file__).parent
 CATALOG: Final = HERE / "catalog"
 FIRST_NETWORK: Final = 10
+AWS_ACCOUNT: Final = "123456789012"
+"""The account that moto answers for."""
+REBALANCE_QUEUE: Final = "skerry-rebalance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,11 @@ def load_scene(first_network: int = FIRST_NETWORK) -> tuple[SceneRegion, ...]:
                 )
             )
     return tuple(regions)
+
+
+def rebalance_queue(endpoint: str) -> str:
+    """Return the URL of the queue that recommendations to rebalance are sent to; each region has one of that name."""
+    return f"{endpoint}/{AWS_ACCOUNT}/{REBALANCE_QUEUE}"
 
 
 def load_sizes(provider: str) -> dict[str, Size]:

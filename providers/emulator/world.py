@@ -99,6 +99,7 @@ class CloudWorld:
         self.clock = clock
         self.rented: dict[str, Rented] = {}
         self.lock = threading.RLock()
+        self._recommended: list[Rented] = []
         self._spot_prices = load_spot_prices()
         self._stock = {
             (region.id, zone, *kind): count
@@ -253,6 +254,21 @@ class CloudWorld:
                 return None
             machine.impaired_at = self.clock.now()
             return machine.impaired_at
+
+    def recommend(self, name: str) -> bool:
+        """Recommend to leave a spot machine, as EC2 alone does; return whether there is such a machine."""
+        with self.lock:
+            machine = self.rented.get(name)
+            if machine is None or machine.has_ended or not machine.is_spot or not machine.region.startswith("aws/"):
+                return False
+            self._recommended.append(machine)
+            return True
+
+    def take_recommended(self) -> list[Rented]:
+        """Return the machines that are newly recommended to be left."""
+        with self.lock:
+            found, self._recommended = self._recommended, []
+            return found
 
     def advance(self) -> None:
         """Do what is due: machines whose notice has run out end."""

@@ -33,7 +33,7 @@ def call(  # noqa: PLR0913, PLR0917  one parameter an option
     ],
     cloud: Annotated[str, typer.Option(help="aws, gcp or azure; * for any.")] = "*",
     operation: Annotated[
-        str, typer.Option(help="offers, prices, quotas, instances, launch, terminate, notices; * for any.")
+        str, typer.Option(help="offers, prices, quotas, instances, launch, terminate, notices, health; * for any.")
     ] = "*",
     region: Annotated[str | None, typer.Option(help="Only calls to this region, as provider/region.")] = None,
     times: Annotated[int | None, typer.Option(min=1, help="So many calls; until it is cleared if not given.")] = None,
@@ -171,6 +171,12 @@ def reserve(  # noqa: PLR0913, PLR0917  one parameter an option
 def reclaim(machine: Machine, output: OutputOption = Output.TEXT) -> None:
     """Take a spot machine back, with the notice that its cloud gives."""
     _tell("reclaim", {"machine": machine}, output)
+
+
+@fault.command("rebalance")
+def rebalance(machine: Machine, output: OutputOption = Output.TEXT) -> None:
+    """Recommend to leave a spot machine, as EC2 does where it is likelier than usual to be taken back."""
+    _tell("rebalance", {"machine": machine}, output)
 
 
 @fault.command("impair")

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from scheduler.plan.ready import Readiness
+from scheduler.recognise import is_doom
 from scheduler.solve.groups import is_excluded, untouchable
 from state.model.catalog import OfferKey
 from state.model.health import HealthState
@@ -291,7 +292,7 @@ def _unrest(region: RegionId, snapshot: Snapshot, ready: Readiness, changes: Cap
 
 def _end_again(snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> None:
     """Repeat each end until the cloud says that it came; it is never assumed."""
-    announced = {notice.instance_id: notice for notice in snapshot.notices}
+    announced = {notice.instance_id: notice for notice in snapshot.notices if is_doom(notice, snapshot.taken_at)}
     for instance in snapshot.instances:
         if instance.status is not _S.TERMINATING or instance.region in snapshot.blind:
             continue

@@ -78,6 +78,8 @@ class Notice:
 
     def __str__(self) -> str:
         """Return it in words."""
+        if self.kind is NoticeKind.REBALANCE:
+            return f"leaving it is recommended{f' {self.detail}' if self.detail else ''}"
         when = "at any moment" if self.at is None else f"at {self.at:%Y-%m-%d %H:%M:%S} UTC"
         return f"{self.kind} announced, {when}{f': {self.detail}' if self.detail else ''}"
 

@@ -10,7 +10,7 @@ from providers.aws.machines import Aws
 from providers.azure.machines import Azure
 from providers.base import Provider
 from providers.emulator.clouds import EmbeddedClouds
-from providers.emulator.scene import CATALOG
+from providers.emulator.scene import CATALOG, rebalance_queue
 from providers.gcp.machines import Gcp
 from providers.prices import load_prices
 from providers.settings import AwsSettings, AzureSettings, GcpSettings
@@ -45,6 +45,7 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
     aws = AwsSettings(
         regions=("us-east-1", "eu-central-1"),
         images=dict.fromkeys(("us-east-1", "eu-central-1"), "ami-12c6146b"),
+        rebalance_queues=dict.fromkeys(("us-east-1", "eu-central-1"), rebalance_queue(at.aws)),
         endpoint_url=at.aws,
         timeout_seconds=timeout,
     )

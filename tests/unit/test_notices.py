@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from providers.faults import Fault, FaultKind
 from scheduler.daemon import Daemon
 from scheduler.recognise import MAINTENANCE_AHEAD, is_doom
 from state.model.history import NOTICE_HEARD
@@ -152,3 +153,68 @@ def test_a_head_that_somebody_drains_is_left_alone() -> None:
     plan = world.tick()
 
     assert plan.is_settled
+
+
+def recommended(world: World, worker: InstanceId) -> Notice:
+    """Recommend to leave a machine, and return the notice."""
+    cloud = next(iter(world.clouds.values()))
+    [seen] = [seen for seen, _ in cloud.alive() if seen.instance_id == worker]
+    notice = Notice(worker, seen.key.region, NoticeKind.REBALANCE, None, "by EC2, since 12:00:00 UTC")
+    cloud.announced.append(notice)
+    return notice
+
+
+def test_a_recommendation_is_on_record_wakes_the_daemon_and_moves_nobody() -> None:
+    world, worker = a_serving_world()
+    daemon = Daemon(world.outside, MINUTES, "d")
+    nudges = world.store.nudges()
+    recommended(world, worker)
+
+    daemon.watch_notices()
+    plan = world.tick()
+
+    assert world.store.nudges() == nudges + 1
+    [heard] = [event for event in world.store.events() if event.kind == NOTICE_HEARD]
+    assert (heard.subject, heard.detail) == (worker, "leaving it is recommended by EC2, since 12:00:00 UTC")
+    assert not any(isinstance(action, Launch | Terminate | Drain) for action in plan.actions)
+
+
+def test_no_more_of_an_offer_are_bought_while_a_machine_of_it_is_recommended_to_be_left() -> None:
+    cheap, dear = an_offer(price="1"), an_offer(price="3", zone="b")
+    world = World(cheap, dear)
+    world.want(a_spec(chat=application(demand={"replicas": 1})))
+    world.settle()
+    [worker] = [i for i in world.store.load().instances if i.role is Role.WORKER]
+    notice = recommended(world, worker.id)
+
+    world.want(a_spec(chat=application(demand={"replicas": 2})))
+    world.settle()
+    warned = world.running()
+    next(iter(world.clouds.values())).announced.remove(notice)
+    world.want(a_spec(chat=application(demand={"replicas": 3})))
+    world.settle()
+
+    assert warned == {str(cheap.key): 1, str(dear.key): 1}, "the one that stands serves on"
+    assert world.running()[str(cheap.key)] > 1
+
+
+def test_a_recommendation_beside_an_interruption_does_not_end_a_machine_before_its_time() -> None:
+    world, worker = a_serving_world()
+    recommended(world, worker)
+    next(iter(world.clouds.values())).reclaim(worker, 2 * MINUTES)
+
+    plan = world.tick()
+
+    assert [a.instance_id for a in plan.actions if isinstance(a, Drain)] == [worker]
+    assert not any(isinstance(action, Terminate) for action in plan.actions)
+
+
+def test_an_end_that_failed_is_asked_for_again_whatever_maintenance_is_far_ahead() -> None:
+    world, worker = a_serving_world()
+    announced(world, worker, MAINTENANCE_AHEAD + 600 * MINUTES)
+    next(iter(world.clouds.values())).faults.add(Fault(FaultKind.ERROR, operation="terminate", times=2))
+
+    world.store.withdraw("test", world.clock.now())
+    world.settle()
+
+    assert world.running() == {}
