@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -209,8 +210,8 @@ def everywhere(bench: Bench) -> dict[str, float]:
     alone = []
     for provider in adapters(bench.at, 1).values():
         whole(provider.offers())
-        facts, _ = measured(bench, lambda provider=provider: whole(provider.offers()))
-        alone.append(facts["seconds"])
+        once = (measured(bench, lambda provider=provider: whole(provider.offers())) for _ in range(REPEATS))
+        alone.append(median(facts["seconds"] for facts, _ in once))
     every = adapters(bench.at, REGIONS)
     with ThreadPoolExecutor(len(every)) as pool:
         list(pool.map(lambda provider: whole(provider.offers()), every.values()))

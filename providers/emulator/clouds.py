@@ -11,14 +11,12 @@ import threading
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from flask import Flask
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from providers.emulator.arm import Arm
 from providers.emulator.control import create_control
@@ -27,14 +25,13 @@ from providers.emulator.ec2_dialect import Ec2Dialect
 from providers.emulator.gce import create_gce
 from providers.emulator.gce_dialect import GceDialect
 from providers.emulator.host import Host
+from providers.emulator.listener import LOOPBACK, Listener
 from providers.emulator.metadata import create_metadata
 from providers.emulator.middleware import Application, Middleware
 from providers.emulator.scene import SceneRegion, load_scene
 from providers.emulator.world import CloudWorld
 from state.clock import Clock, SystemClock, draw_secret
 from state.model.ids import RegionId
-
-LOOPBACK: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +44,6 @@ class Addresses:
     control: str
     ca_file: str
     control_token_file: str
-
-
-class QuietHandler(WSGIRequestHandler):
-    """Keeps connections open, and prints nothing."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  werkzeug's own name
-        """Drop the line: the middleware records what matters."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Drop the line."""
 
 
 class EmbeddedClouds:
@@ -97,7 +82,7 @@ class EmbeddedClouds:
         self.aws = Middleware(self._ec2, self.world, Ec2Dialect())
         self.gcp = Middleware(create_gce(self.world), self.world, GceDialect())
         self.azure = Middleware(arm.app, self.world, arm)
-        self._servers: list[BaseWSGIServer] = []
+        self._listeners: list[Listener] = []
 
     def start(self) -> Addresses:
         """Listen, on ports that the system chooses, and return where."""
@@ -119,18 +104,15 @@ class EmbeddedClouds:
         )
 
     def _serve(self, application: Application | Flask, context: ssl.SSLContext | None = None) -> str:
-        server = make_server(LOOPBACK, 0, application, threaded=True, request_handler=QuietHandler, ssl_context=context)
-        server.daemon_threads = True  # type: ignore[attr-defined]
-        self._servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return f"{'https' if context else 'http'}://{LOOPBACK}:{server.server_port}"
+        listener = Listener(application, context)
+        self._listeners.append(listener)
+        return listener.url
 
     def stop(self) -> None:
         """Stop listening, and kill whatever machine still runs."""
         self.world.closed.set()
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
+        for listener in self._listeners:
+            listener.stop()
         self._ec2.close()
         self.host.close()
 

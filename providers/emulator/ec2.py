@@ -15,7 +15,8 @@ from werkzeug.test import Client
 
 from providers.emulator.ec2_dialect import Ec2Dialect
 from providers.emulator.ec2_events import SpotEvents
-from providers.emulator.middleware import Application, Environ, StartResponse
+from providers.emulator.middleware import Environ, StartResponse
+from providers.emulator.moto_application import MotoApplication
 from providers.emulator.scene import AWS_ACCOUNT
 from providers.emulator.world import NOTICE, CloudWorld, OutOfStockError, Rented, Reservation
 from state.model.ids import RegionId, region_id
@@ -27,7 +28,6 @@ from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 QUOTA_CODES: Final = {
     "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances": ("L-1216C47A", "acdhimrtz", False),
@@ -36,11 +36,6 @@ QUOTA_CODES: Final = {
     "All G and VT Spot Instance Requests": ("L-3819A6DF", "g", True),
 }
 """Quota name to its code, the instance families it counts, and whether it is for spot."""
-
-
-MOTOS_NAMESPACE: Final = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15"'
-EC2S_NAMESPACE: Final = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"'
-"""As EC2 itself sends it; clients other than boto3 find nothing under the other."""
 
 
 class NoCapacityError(EC2ClientError):  # type: ignore[misc]
@@ -72,7 +67,7 @@ class Ec2:
         self._forget()
         aws = (region.name for region in world.scene.values() if region.provider == "aws")
         self._events = SpotEvents(aws)
-        self._moto: Application = DomainDispatcherApplication(create_backend_app)
+        self._moto = MotoApplication()
         ours: dict[str, Callable[[Any], Any]] = {
             "describe_capacity_reservations": self.capacity_reservations,
             "describe_instance_status": self.instance_status,
@@ -126,13 +121,7 @@ class Ec2:
             start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
             return [body]
         self._tell_recommendations()
-        told: list[Any] = []
-        body = b"".join(self._moto(environ, lambda *answer: told.append(answer)))
-        status, headers = told[-1][:2]
-        body = body.replace(MOTOS_NAMESPACE, EC2S_NAMESPACE, 1)
-        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
-        start_response(status, [*kept, ("Content-Length", str(len(body)))])
-        return [body]
+        return self._moto(environ, start_response)
 
     def _tell_recommendations(self) -> None:
         """Tell EventBridge what the world recommends."""

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from werkzeug.serving import make_server
-
-from providers.emulator.clouds import QuietHandler
+from providers.emulator.listener import Listener
 from providers.emulator.middleware import Environ, Middleware, body_of
 from providers.faults import FaultBoard
 from providers.settings import StaticRegionSettings, StaticSettings
@@ -83,13 +81,9 @@ def own_sites(folder: Path) -> Iterator[tuple[Sites, Static]]:
         sites.join(region, f"{region}-head", HEAD, is_head=True)
         sites.join(region, f"{region}-gpu", GPUS)
     app = create_app(register, TOKEN, page=lambda: sites.page or PAGE)
-    server = make_server(
-        "127.0.0.1", 0, Middleware(app, sites, RegisterDialect()), threaded=True, request_handler=QuietHandler
-    )
-    server.daemon_threads = True  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    listener = Listener(Middleware(app, sites, RegisterDialect()))
     (folder / "token").write_text(TOKEN)
-    url = f"http://127.0.0.1:{server.server_port}"
+    url = listener.url
     places = {
         name: StaticRegionSettings(register_url=url, jurisdiction=law, latitude=latitude, longitude=longitude)
         for name, (law, latitude, longitude) in PLACES.items()
@@ -99,6 +93,5 @@ def own_sites(folder: Path) -> Iterator[tuple[Sites, Static]]:
         yield sites, Static(settings, SystemClock())
     finally:
         sites.closed.set()
-        server.shutdown()
-        server.server_close()
+        listener.stop()
         register.close()
