@@ -49,8 +49,11 @@ REGIONS = 30
 PARALLEL = (1, 8, 32)
 LAUNCHES = {1: 50, 8: 150, 32: 300}
 FAKE_MACHINES = 10_000
-LATENCY_S = 0.1
-"""Of every call, in the refresh of all regions: about a round trip across an ocean."""
+LATENCIES_S = (0.1, 0.3)
+"""Of every call, in the refresh of all regions: about a round trip across an ocean, and with a cloud's own time for it.
+
+At the first the two cores, which the emulators share, are what is waited for; at the second the clouds.
+"""
 REPEATS = 5
 """Of that refresh; the median counts, since machines are noisy."""
 PACE = PaceSettings(reads_per_second=1000, writes_per_second=1000, parallel=64)
@@ -204,9 +207,9 @@ def one_cloud(bench: Bench, name: str, provider: Provider) -> dict[str, Any]:
     }
 
 
-def everywhere(bench: Bench) -> dict[str, float]:
+def everywhere(bench: Bench, latency_s: float) -> dict[str, float]:
     """Refresh all offers of all regions of three clouds at once, and each cloud's single region alone."""
-    bench.control.post("/faults", json={"kind": "delay", "seconds": LATENCY_S}).raise_for_status()
+    bench.control.post("/faults", json={"kind": "delay", "seconds": latency_s}).raise_for_status()
     alone = []
     for provider in adapters(bench.at, 1).values():
         whole(provider.offers())
@@ -224,7 +227,7 @@ def everywhere(bench: Bench) -> dict[str, float]:
     return {
         "regions": float(REGIONS * len(every)),
         "offers": float(sum(map(len, seen))),
-        "latency_of_a_call_s": LATENCY_S,
+        "latency_of_a_call_s": latency_s,
         "slowest_region_alone_s": max(alone),
         "ratio": facts["seconds"] / max(alone),
         "ratio_of_the_best_run": runs[0][0]["seconds"] / max(alone),
@@ -260,13 +263,15 @@ def main() -> None:
                 )
             for when, calls in cloud["calls"].items():
                 print(f"  calls over two regions, {when.replace('_', ' ')}: {calls}")
-        facts["everywhere"] = every = everywhere(bench)
-        print(
-            f"all offers of {every['regions']:.0f} regions at once, {LATENCY_S:g} s a call: {every['seconds']:.2f} s, "
-            f"{every['ratio']:.2f} times the slowest region alone ({every['slowest_region_alone_s']:.2f} s), "
-            f"{every['ratio_of_the_best_run']:.2f} in the best of {REPEATS} runs; "
-            f"our CPU {every['cpu_seconds']:.2f} s, the emulator's {every['emulator_cpu_seconds']:.2f} s"
-        )
+        facts["everywhere"] = [everywhere(bench, latency_s) for latency_s in LATENCIES_S]
+        for every in facts["everywhere"]:
+            print(
+                f"all offers of {every['regions']:.0f} regions at once, {every['latency_of_a_call_s']:g} s a call: "
+                f"{every['seconds']:.2f} s, {every['ratio']:.2f} times the slowest region alone "
+                f"({every['slowest_region_alone_s']:.2f} s), {every['ratio_of_the_best_run']:.2f} in the best of "
+                f"{REPEATS} runs; our CPU {every['cpu_seconds']:.2f} s, the emulator's "
+                f"{every['emulator_cpu_seconds']:.2f} s"
+            )
     facts["fake"] = fake_listing()
     facts["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"the fake lists 1,000 machines in {facts['fake']['cpu_seconds_per_1000'] * 1000:.1f} ms of CPU")

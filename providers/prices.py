@@ -37,9 +37,13 @@ class PriceList:
         found = (self.prices.get((provider, location, instance_type, market)) for location in locations)
         return next((price for price in found if price is not None), None)
 
-    def names(self, provider: str, location: str) -> set[str]:
-        """Return the instance types that have a price at a location."""
-        return {name for of, at, name, _ in self.prices if (of, at) == (provider, location)}
+    def names(self, provider: str) -> dict[str, set[str]]:
+        """Return the instance types of a provider that have a price, by location."""
+        found: dict[str, set[str]] = {}
+        for of, at, name, _ in self.prices:
+            if of == provider:
+                found.setdefault(at, set()).add(name)
+        return found
 
     def paid(self, seen: Iterable[CloudInstance]) -> list[CloudInstance]:
         """Return machines with what each costs by this list; reserved ones cost nothing more."""

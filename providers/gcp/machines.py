@@ -94,6 +94,7 @@ class Gcp:
         offers: list[Offer] = []
         blind: dict[RegionId, str] = {}
         prices, rates, sold = self._prices(), self._rates(), set(self._api.accelerator_types())
+        priced = prices.names(self.name)
         holdings = [held_of(zone, reservation) for zone, reservation in self._api.reservations()]
         coming = (future_held_of(zone, reservation) for zone, reservation in self._api.future_reservations())
         holdings += [held for held in coming if held is not None]
@@ -106,7 +107,7 @@ class Gcp:
                 for described in types
                 if self._is_of_use(described, zone, sold) and (machine := machine_of(described)) is not None
             }
-            fit |= self._attached(zone, by_name, sold, prices)
+            fit |= self._attached(zone, by_name, sold, priced.get(zone, set()))
             for name, machine in fit.items():
                 found = offers_of(zone, name, machine, prices)
                 parts = parts_of(by_name[split_attached(name)[0]], name, machine)
@@ -117,11 +118,11 @@ class Gcp:
         return Sighting(tuple(o for o in offers if o.key.region not in blind), blind)
 
     def _attached(
-        self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], prices: PriceList
+        self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], priced: set[str]
     ) -> dict[str, Machine]:
         """Return the N1 machine types with GPUs attached that have a price and are sold in a zone."""
         fit: dict[str, Machine] = {}
-        for name in prices.names("gcp", zone):
+        for name in sorted(priced):
             plain, accelerator, _ = split_attached(name)
             if (zone, accelerator) in sold and plain in types:
                 machine = attached_of(types[plain], name)
