@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -28,16 +29,16 @@ from providers.emulator.arm_catalog import (
 )
 from providers.emulator.arm_condition import HEALTH, availability, instance_view
 from providers.emulator.arm_entrance import add_entrance
+from providers.emulator.arm_resources import disk_body, interface_body
 from providers.emulator.middleware import Environ, body_of
 from providers.emulator.scene import SceneRegion
 from providers.emulator.world import CloudWorld, OutOfStockError, Rented
 from state.model.ids import RegionId, region_id
 
 COMPUTE: Final = "/subscriptions/<subscription>/providers/Microsoft.Compute"
-VM: Final = "/subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.Compute/virtualMachines/<name>"
-GROUP: Final = (
-    "/subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.Compute/capacityReservationGroups/<name>"
-)
+RESOURCE_GROUP: Final = "/subscriptions/<subscription>/resourceGroups/<group>/providers"
+VM: Final = f"{RESOURCE_GROUP}/Microsoft.Compute/virtualMachines/<name>"
+GROUP: Final = f"{RESOURCE_GROUP}/Microsoft.Compute/capacityReservationGroups/<name>"
 PAGE: Final = 500
 LOCATION: Final = re.compile(r"/locations/([a-z0-9]+)")
 VM_PATH: Final = re.compile(r"/virtualMachines/([^/?]+)$", re.IGNORECASE)
@@ -119,6 +120,7 @@ def _create(state: _State) -> Flask:
     _add_older_reads(app, state.world)
     _add_machines(app, state)
     _add_condition(app, state)
+    _add_resources(app, state)
 
     @app.after_request
     def identified(response: Response) -> Response:
@@ -188,7 +190,7 @@ def _add_older_reads(app: Flask, world: CloudWorld) -> None:
         name = "Microsoft.Compute"
         return jsonify(id=f"/subscriptions/{subscription}/providers/{name}", namespace=name, resourceTypes=types)
 
-    @app.get("/subscriptions/<subscription>/resourceGroups/<group>/providers/Microsoft.Authorization/permissions")
+    @app.get(f"{RESOURCE_GROUP}/Microsoft.Authorization/permissions")
     def permissions(subscription: str, group: str) -> Response:  # noqa: ARG001
         return jsonify(value=[{"actions": ["*"], "notActions": sorted(world.not_granted)}])
 
@@ -237,12 +239,31 @@ def _add_condition(app: Flask, state: _State) -> None:
             return _error(409, "OperationNotAllowed", f"'{name}' is no spot machine that runs.")
         return "", 204
 
-    @app.get(f"/subscriptions/<subscription>/resourceGroups/<group>/{HEALTH}")
+    @app.get(f"{RESOURCE_GROUP}/{HEALTH}")
     def health(subscription: str, group: str) -> Response:
         now = world.clock.now().isoformat()
         machines = [(_vm(state, subscription, name), world.rented.get(name)) for name in _listed(state)]
         here = [(vm, m) for vm, m in machines if m is not None and state.bodies[m.name]["group"] == group]
         return _paged(world, [availability(vm["id"], vm["location"], machine, now) for vm, machine in here])
+
+
+def _add_resources(app: Flask, state: _State) -> None:
+    """Add the lists of what is made beside VMs."""
+
+    def beside(subscription: str, body: Callable[..., dict[str, Any] | None]) -> Response:
+        sent = sorted(state.bodies.items())
+        found = [body(subscription, asked, name, is_attached=state.is_listed(name)) for name, asked in sent]
+        return _paged(state.world, [one for one in found if one is not None])
+
+    @app.get(f"{COMPUTE}/disks")
+    @app.get(f"{RESOURCE_GROUP}/Microsoft.Compute/disks", endpoint="disks_of_group")
+    def disks(subscription: str, group: str = "") -> Response:  # noqa: ARG001  all are in one
+        return beside(subscription, disk_body)
+
+    @app.get("/subscriptions/<subscription>/providers/Microsoft.Network/networkInterfaces")
+    @app.get(f"{RESOURCE_GROUP}/Microsoft.Network/networkInterfaces", endpoint="interfaces_of_group")
+    def interfaces(subscription: str, group: str = "") -> Response:  # noqa: ARG001  as above
+        return beside(subscription, interface_body)
 
 
 def _listed(state: _State) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from providers.emulator.world import Rented
 
-HEALTH: Final = "providers/Microsoft.ResourceHealth/availabilityStatuses"
+HEALTH: Final = "Microsoft.ResourceHealth/availabilityStatuses"
 
 
 def instance_view(machine: Rented | None, *, has_failed: bool) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def availability(vm_id: str, location: str, machine: Rented, now: str) -> dict[s
         }
     times = {"occuredTime": since.isoformat(), "reportedTime": now, "reasonChronicity": "Persistent"}
     return {
-        "id": f"{vm_id}/{HEALTH}/current",
+        "id": f"{vm_id}/providers/{HEALTH}/current",
         "name": "current",
         "type": "Microsoft.ResourceHealth/AvailabilityStatuses",
         "location": location,

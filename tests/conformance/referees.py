@@ -115,6 +115,7 @@ class AzureReferee:
         (re.compile(r"/usages$"), azure_models.Usage),
         (re.compile(r"/capacityReservationGroups$"), azure_models.CapacityReservationGroup),
         (re.compile(r"/capacityReservations$"), azure_models.CapacityReservation),
+        (re.compile(r"/disks$"), azure_models.Disk),
         (re.compile(r"/availabilityStatuses$"), health_models.AvailabilityStatus),
     )
     ONE: Final = re.compile(r"/virtualMachines/[^/]+$")

@@ -99,6 +99,9 @@ def test_a_machine_is_created_looked_at_evicted_and_ended(az: Az, clouds: Clouds
     assert {status["code"] for status in view["statuses"]} == {"ProvisioningState/succeeded", "PowerState/running"}
     assert reclaimed is not None
     assert az("vm", "list") == []
+    assert [disk["diskState"] for disk in az("disk", "list", "--resource-group", "skerry")] == ["Unattached"], (
+        "nobody asked for its end"
+    )
     assert clouds.embedded.world.alive() == ()
     assert broken(clouds) == []
 

@@ -1,0 +1,141 @@
+"""What is made beside a machine ends with it, in every cloud, and stays where nobody asked for that."""
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import boto3
+import httpx
+import pytest
+
+from providers.aws.machines import Aws
+from providers.base import LaunchOrder, Provider
+from providers.emulator.scene import CATALOG
+from providers.errors import ShortageError
+from providers.prices import load_prices
+from state.clock import SystemClock
+from state.model.catalog import Market, Offer
+from state.model.ids import InstanceId, region_name
+from state.model.inventory import CloudInstance, Role
+from tests.builders import NOON
+from tests.conformance.clouds import Clouds, embedded_clouds
+from tests.conformance.provider_contract import OWNER
+
+pytestmark = pytest.mark.clouds
+
+
+@pytest.fixture
+def clouds(tmp_path: Path) -> Iterator[Clouds]:
+    with embedded_clouds(tmp_path, OWNER) as clouds:
+        yield clouds
+
+
+def gpu_offer(provider: Provider) -> Offer:
+    return next(o for o in provider.offers().items if o.machine.gpus and o.stock != 0)
+
+
+def started(provider: Provider, offer: Offer, name: str) -> CloudInstance:
+    return provider.launch(LaunchOrder(InstanceId(name), offer.key, Role.WORKER, OWNER, "true", None))
+
+
+def ended(provider: Provider, machine: CloudInstance) -> None:
+    provider.terminate(machine.key, machine.instance_id, machine.cloud_id)
+
+
+def trusted(clouds: Clouds) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=clouds.addresses["ca_file"])
+
+
+def azures(clouds: Clouds, kind: str) -> set[str]:
+    """Return the names of one kind of resources."""
+    url = f"{clouds.addresses['azure']}/subscriptions/s/resourceGroups/skerry/providers/{kind}"
+    return {one["name"] for one in httpx.get(url, verify=trusted(clouds), trust_env=False).json()["value"]}
+
+
+def azures_beside(clouds: Clouds) -> set[str]:
+    return azures(clouds, "Microsoft.Compute/disks") | azures(clouds, "Microsoft.Network/networkInterfaces")
+
+
+def test_a_disk_of_gcps_ends_with_its_machine(clouds: Clouds) -> None:
+    provider = clouds.providers["gcp"]
+    machine = started(provider, gpu_offer(provider), "sk-beside")
+
+    def disks() -> set[str]:
+        answer = httpx.get(f"{clouds.addresses['gcp']}/compute/v1/projects/p/aggregated/disks", trust_env=False)
+        return {disk["name"] for zone in answer.json()["items"].values() for disk in zone.get("disks", [])}
+
+    assert "sk-beside" in disks()
+    ended(provider, machine)
+    assert "sk-beside" not in disks()
+
+
+def test_a_disk_of_awss_ends_with_its_machine(clouds: Clouds) -> None:
+    provider = clouds.providers["aws"]
+    machine = started(provider, gpu_offer(provider), "sk-beside")
+    region = region_name(machine.key.region)
+    ec2 = boto3.client("ec2", region_name=region, endpoint_url=clouds.addresses["aws"])
+
+    def volumes() -> int:
+        mine: Any = [{"Name": "attachment.instance-id", "Values": [machine.cloud_id]}]
+        return len(ec2.describe_volumes(Filters=mine)["Volumes"])
+
+    assert volumes() == 1
+    ended(provider, machine)
+    assert volumes() == 0
+
+
+def test_an_interface_of_awss_is_asked_for_so_that_it_ends_with_its_machine(clouds: Clouds) -> None:
+    # moto keeps the interfaces of ended machines, so that it cannot be looked at.
+    offer = gpu_offer(clouds.providers["aws"])
+    region, prices = region_name(offer.key.region), load_prices(("aws",), CATALOG, NOON)
+    ec2: Any = boto3.client("ec2", region_name=region, endpoint_url=clouds.addresses["aws"])
+    zones = {one["AvailabilityZone"]: one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]}
+    aws = Aws(clouds.aws.model_copy(update={"subnets": zones}), lambda: prices, lambda: OWNER, SystemClock())
+    clouds.embedded.aws.keep_bodies = True
+
+    started(aws, offer, "sk-interface")
+
+    [request] = [dict(parse_qsl(c.request.decode())) for c in clouds.embedded.aws.calls if c.operation == "launch"]
+    assert request["NetworkInterface.1.SubnetId"] == zones[offer.key.zone]
+    assert request["NetworkInterface.1.DeleteOnTermination"] == "true"
+
+
+def test_a_disk_and_an_interface_of_azures_end_with_their_machine(clouds: Clouds) -> None:
+    provider = clouds.providers["azure"]
+    machine = started(provider, gpu_offer(provider), "sk-beside")
+
+    assert azures_beside(clouds) == {"sk-beside_OsDisk_1", "sk-beside-nic"}
+    ended(provider, machine)
+    assert azures_beside(clouds) == set()
+
+
+def test_a_creation_that_failed_leaves_nothing_beside_it_on_azure(clouds: Clouds) -> None:
+    provider = clouds.providers["azure"]
+    offer = gpu_offer(provider)
+    key = offer.key
+    clouds.embedded.world.set_stock(key.region, key.zone, key.instance_type, 0, is_spot=key.market is Market.SPOT)
+
+    with pytest.raises(ShortageError):
+        started(provider, offer, "sk-failed")
+
+    assert azures_beside(clouds) == set()
+
+
+def test_what_is_not_asked_to_end_with_a_machine_stays_on_azure(clouds: Clouds) -> None:
+    provider = clouds.providers["azure"]
+    key = gpu_offer(provider).key
+    properties = {
+        "hardwareProfile": {"vmSize": key.instance_type},
+        "storageProfile": {"osDisk": {"createOption": "FromImage"}},
+        "osProfile": {"computerName": "careless"},
+        "networkProfile": {"networkInterfaceConfigurations": [{"name": "nic", "properties": {"primary": True}}]},
+    }
+    body = {"location": region_name(key.region), "zones": [key.zone], "properties": properties}
+    path = "/subscriptions/s/resourceGroups/skerry/providers/Microsoft.Compute/virtualMachines/sk-careless"
+    httpx.put(f"{clouds.addresses['azure']}{path}", json=body, verify=trusted(clouds), trust_env=False)
+
+    provider.terminate(key, InstanceId("sk-careless"), "sk-careless")
+
+    assert azures_beside(clouds) == {"sk-careless_OsDisk_1", "sk-careless-nic"}
