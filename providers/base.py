@@ -22,6 +22,8 @@ class Sighting(Generic[Seen]):
     items: tuple[Seen, ...] = ()
     blind: dict[RegionId, str] = field(default_factory=dict)
     """Region to the reason it could not be seen."""
+    lacking: dict[str, str] = field(default_factory=dict)
+    """Details that the items lack since they could not be read, such as live spot prices, to the reason."""
 
 
 @dataclass(frozen=True, slots=True)

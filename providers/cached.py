@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
@@ -70,7 +70,7 @@ class CachedProvider:
                 found.setdefault(region_of(item), []).append(item)
             kept.by_region |= {region: tuple(items) for region, items in found.items()}
             old = tuple(item for region in sorted(seen.blind) for item in kept.by_region.get(region, ()))
-            kept.sighting, kept.taken_at = Sighting(seen.items + old, seen.blind), self._clock.now()
+            kept.sighting, kept.taken_at = replace(seen, items=seen.items + old), self._clock.now()
             return kept.sighting
 
     def instances(self, owner: str) -> Sighting[CloudInstance]:

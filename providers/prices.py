@@ -93,6 +93,7 @@ def with_negotiated(prices: PriceList, agreed: tuple[Negotiated, ...]) -> PriceL
     return PriceList({key: paid(key, listed) for key, listed in prices.prices.items()})
 
 
+LIVE_PRICES: Final = "live spot prices"
 PEERS_MIN: Final = 3
 PEERS_SHARE: Final = 0.4
 """An on-demand price below this share of what the same type usually costs its cloud's other locations is suspect."""

@@ -14,6 +14,7 @@ from state.model.inventory import CloudInstance, Notice
 
 PROVIDER_CALL: Final = "provider_call"
 PROVIDER_BLIND: Final = "provider_blind"
+PROVIDER_LACKING: Final = "provider_lacking"
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -56,6 +57,8 @@ class RecordedProvider:
         for region, reason in sorted(sighting.blind.items()):
             seconds = round(self._clock.elapsed() - start, 3)
             self._log.warning(PROVIDER_BLIND, operation=operation, region=region, reason=reason, seconds=seconds)
+        for what, reason in sorted(sighting.lacking.items()):
+            self._log.warning(PROVIDER_LACKING, operation=operation, what=what, reason=reason)
         return sighting
 
     def launch(self, order: LaunchOrder) -> CloudInstance:

@@ -117,6 +117,9 @@ def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
     for (what, reason), where in sorted(denied.items()):
         todo = "grant the permission, or mend the credentials or the network; docs/providers.md lists what is needed"
         yield Finding(Level.ERROR, ", ".join(sorted(where)), f"{what}: {reason}", todo)
+    for what, reason in sorted((offers.lacking | machines.result().lacking).items()):
+        todo = "it goes on without; grant the permission or enable the API to have it: docs/providers.md"
+        yield Finding(Level.WARNING, name, f"{what}: {reason}", todo)
     if not denied:
         yield Finding(Level.OK, name, "credentials are right, and offers, quotas, machines and notices can be read")
     for machine in machines.result().items:

@@ -1,12 +1,11 @@
 """Azure as a provider."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import httpx
-import structlog
 
 from providers.azure.api import EVERYWHERE, AzureApi
 from providers.azure.catalog import held_of, machine_of, offers_of, quotas_of
@@ -16,7 +15,7 @@ from providers.azure.permissions import NEEDED, is_granted
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
 from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import look_everywhere, without_repeats
-from providers.prices import PriceList, live_spot
+from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Held, reserved_offers, taken
 from providers.settings import AzureSettings
 from providers.throttle import Governor
@@ -36,8 +35,7 @@ STATES: Final = {
 NETWORK_API: Final = "2022-11-01"
 """The only version but one that an inline network interface may name."""
 ADMIN: Final = "skerry"
-SPOT_PRICES_MISSING: Final = "spot_prices_missing"
-HEALTH_MISSING: Final = "health_missing"
+CONDITIONS: Final = "what is wrong with machines"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,7 +63,8 @@ class Azure:
 
     def offers(self) -> Sighting[Offer]:
         """Return the GPU sizes, and those for heads, of every region."""
-        return self._everywhere(self._offers_in)
+        lacking: dict[str, str] = {}
+        return replace(self._everywhere(lambda region: self._offers_in(region, lacking)), lacking=lacking)
 
     def quotas(self) -> Sighting[Quota]:
         """Return the quotas of the families that are offered."""
@@ -74,20 +73,19 @@ class Azure:
     def instances(self, owner: str) -> Sighting[CloudInstance]:
         """Return the machines of *owner* in every region, with what they cost and what Azure finds wrong with them."""
         seen = self._everywhere(lambda region: self._instances_in(region, owner))
-        return replace(seen, items=tuple(self._with_troubles(seen.items))) if seen.items else seen
-
-    def _with_troubles(self, machines: tuple[CloudInstance, ...]) -> Iterator[CloudInstance]:
-        """Yield machines with what Resource Health says, which is asked once for all; without it where it is silent."""
-        told: dict[str, Any] = {}
+        if not seen.items:
+            return seen
         try:
-            conditions = self._api.conditions
-            translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "look")  # noqa: E731
-            told = self._governor.look(EVERYWHERE, lambda: dict(conditions()), FAMILIES, translate)
+            # Asked once for all; where it is silent, machines are seen without it.
+            troubles = {name: trouble_of(condition) for name, condition in self._conditions().items()}
         except ProviderError as error:
-            structlog.get_logger().warning(HEALTH_MISSING, provider=self.name, reason=str(error))
-        for machine in machines:
-            condition = told.get(machine.cloud_id.lower())
-            yield machine if condition is None else replace(machine, **trouble_of(condition))
+            return replace(seen, lacking={CONDITIONS: str(error)})
+        return replace(seen, items=tuple(replace(m, **troubles.get(m.cloud_id.lower(), {})) for m in seen.items))
+
+    def _conditions(self) -> dict[str, Any]:
+        """Return what Resource Health says, by the VM's name."""
+        translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "look")  # noqa: E731
+        return self._governor.look(EVERYWHERE, lambda: dict(self._api.conditions()), FAMILIES, translate)
 
     def notices(self, owner: str) -> Sighting[Notice]:
         """Return the announced maintenance of every region, in one list; an eviction is told to the machine alone."""
@@ -106,7 +104,7 @@ class Azure:
     def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
         return look_everywhere(self._regions, look, self._governor, FAMILIES, lambda error: translated(error, "look"))
 
-    def _offers_in(self, region: RegionId) -> list[Offer]:
+    def _offers_in(self, region: RegionId, lacking: dict[str, str]) -> list[Offer]:
         prices, now, location = self._prices(), self._clock.now(), region_name(region)
         offers: list[Offer] = []
         fit: dict[str, Machine] = {}
@@ -116,17 +114,17 @@ class Azure:
                 fit[sku.name] = machine
                 offers += offers_of(region, sku, machine, prices)
         self._families[region] = {offer.machine.family for offer in offers}
-        live = self._spot_prices(location) if any(o.key.market is Market.SPOT for o in offers) else {}
+        live = self._spot_prices(location, lacking) if any(o.key.market is Market.SPOT for o in offers) else {}
         offers = [live_spot(o, live.get(o.key.instance_type), "Azure retail prices", now) for o in offers]
         holdings = [held_of(group, found) for group, found in self._api.reservations(location)]
         return offers + reserved_offers(region, fit, holdings, now)
 
-    def _spot_prices(self, location: str) -> dict[str, float]:
-        """Return live spot prices; where the price API does not answer, none: the catalogue's stand."""
+    def _spot_prices(self, location: str, lacking: dict[str, str]) -> dict[str, float]:
+        """Return live spot prices; where the price API does not answer, none, and note why: the catalogue's stand."""
         try:
             return dict(self._api.spot_prices(location))
         except (httpx.HTTPError, KeyError, ValueError) as error:
-            structlog.get_logger().warning(SPOT_PRICES_MISSING, region=location, reason=str(error))
+            lacking[LIVE_PRICES] = f"{type(error).__name__}: {error}"
             return {}
 
     def _quotas_in(self, region: RegionId) -> list[Quota]:

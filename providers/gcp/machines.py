@@ -23,7 +23,7 @@ from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, t
 from providers.gcp.notices import notice_of
 from providers.gcp.spot import KeptRates
 from providers.gpus import split_attached
-from providers.prices import PriceList, live_spot
+from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Held, reserved_offers, taken
 from providers.settings import GcpSettings
 from providers.throttle import Governor
@@ -93,7 +93,8 @@ class Gcp:
     def _offers(self) -> Sighting[Offer]:
         offers: list[Offer] = []
         blind: dict[RegionId, str] = {}
-        prices, rates, sold = self._prices(), self._rates(), set(self._api.accelerator_types())
+        prices, sold = self._prices(), set(self._api.accelerator_types())
+        rates, why_none = self._rates()
         priced = prices.names(self.name)
         holdings = [held_of(zone, reservation) for zone, reservation in self._api.reservations()]
         coming = (future_held_of(zone, reservation) for zone, reservation in self._api.future_reservations())
@@ -115,7 +116,8 @@ class Gcp:
                 offers += [live_spot(offer, usd, "GCP billing catalogue", rates.as_of) for offer in found]
             here = [held for held in holdings if held.zone == zone]
             offers += reserved_offers(region_of_zone(zone), fit, here, self._clock.now())
-        return Sighting(tuple(o for o in offers if o.key.region not in blind), blind)
+        known = tuple(offer for offer in offers if offer.key.region not in blind)
+        return Sighting(known, blind, {LIVE_PRICES: why_none} if why_none else {})
 
     def _attached(
         self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], priced: set[str]

@@ -4,8 +4,6 @@ import threading
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
 from providers.gcp.api import GcpApi
 from providers.gcp.billing import SpotRates, spot_rates
 from providers.gcp.errors import FAMILIES
@@ -13,7 +11,6 @@ from state.clock import Clock
 
 MAX_AGE: Final = timedelta(hours=1)
 """Google changes them once a day at most. Source: Compute Engine documentation, "Spot VMs", pricing."""
-SPOT_PRICES_MISSING: Final = "spot_prices_missing"
 
 
 class KeptRates:
@@ -25,15 +22,14 @@ class KeptRates:
         self._lock = threading.Lock()
         self._rates: SpotRates | None = None
 
-    def __call__(self) -> SpotRates:
-        """Return rates at most an hour old; none where the catalogue cannot be read, which is tried again next time."""
+    def __call__(self) -> tuple[SpotRates, str]:
+        """Return (rates at most an hour old, why there are none); what cannot be read is tried again next time."""
         with self._lock:
             now = self._clock.now()
             if self._rates is not None and now - self._rates.as_of < MAX_AGE:
-                return self._rates
+                return self._rates, ""
             try:
                 self._rates = spot_rates(self._api.skus(), now)
             except (*FAMILIES, KeyError, ValueError) as error:
-                structlog.get_logger().warning(SPOT_PRICES_MISSING, provider="gcp", reason=str(error))
-                return SpotRates(now)
-            return self._rates
+                return SpotRates(now), f"{type(error).__name__}: {error}"
+            return self._rates, ""

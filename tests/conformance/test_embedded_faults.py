@@ -17,7 +17,7 @@ from providers.aws.machines import Aws
 from providers.azure.machines import Azure
 from providers.base import LaunchOrder
 from providers.faults import Fault, FaultBoard, FaultKind
-from providers.prices import PriceList
+from providers.prices import LIVE_PRICES, PriceList
 from state.clock import SystemClock
 from state.model.catalog import Market
 from state.model.ids import InstanceId, RegionId
@@ -172,6 +172,19 @@ def test_a_spot_price_is_the_live_one_unless_it_is_not_believable(
 
     assert after[dearer] == pytest.approx(before[dearer] * 1.5, rel=1e-4)
     assert absurd == dearer or after[absurd] == before[absurd]
+
+
+@pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.GARBAGE, FaultKind.DROP], ids=str)
+def test_without_azures_retail_prices_list_prices_stand_and_that_is_told(clouds: Clouds, kind: FaultKind) -> None:
+    azure = clouds.providers["azure"]
+    clouds.embedded.world.faults.add(Fault(kind, "azure", "prices"))
+
+    seen = azure.offers()
+
+    assert {o.price.source for o in seen.items if o.key.market is Market.SPOT}.isdisjoint({"Azure retail prices"})
+    assert (seen.blind, list(seen.lacking)) == ({}, [LIVE_PRICES])
+    clouds.embedded.world.faults.clear()
+    assert azure.offers().lacking == {}
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="start-up scripts ask with curl, which is not here")

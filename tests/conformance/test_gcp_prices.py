@@ -17,7 +17,7 @@ from providers.faults import Fault, FaultKind
 from providers.gcp.api import GcpApi
 from providers.gcp.billing import Parts, spot_rates
 from providers.gcp.machines import Gcp
-from providers.prices import load_prices
+from providers.prices import LIVE_PRICES, load_prices
 from providers.throttle import Governor
 from state.clock import ManualClock
 from state.model.catalog import Market, Price
@@ -72,9 +72,12 @@ def test_a_spot_price_is_read_hourly(gcp: Gcp, clouds: Clouds, clock: ManualCloc
 def test_without_the_billing_catalogue_list_prices_stand(gcp: Gcp, clouds: Clouds, kind: FaultKind) -> None:
     clouds.embedded.world.faults.add(Fault(kind, "gcp", "prices", times=1))
 
-    first, second = spot(gcp), spot(gcp)
+    look = gcp.offers()
+    second = spot(gcp)
 
-    assert (first.source != LIVE, second.source) == (True, LIVE), "and it is read at the next look"
+    assert {o.price.source == LIVE for o in look.items} == {False}
+    assert (look.blind, list(look.lacking)) == ({}, [LIVE_PRICES])
+    assert second.source == LIVE, "and it is read at the next look"
 
 
 def test_a_price_that_is_not_believable_is_not_taken(gcp: Gcp, clouds: Clouds) -> None:

@@ -259,6 +259,7 @@ class TestAzure(EmbeddedContract):
 
         assert ([m.instance_id for m in seen.items], seen.blind) == ([order.instance_id], {})
         assert [m.trouble for m in seen.items] == [""]
+        assert list(seen.lacking) == ["what is wrong with machines"]
         clouds.embedded.world.faults.clear()
         [again] = provider.instances(OWNER).items
         assert again.trouble.startswith("Azure finds it unavailable: The host")

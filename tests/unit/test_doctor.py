@@ -101,6 +101,19 @@ def test_azures_roles_grant_by_wildcards_and_leave_things_out() -> None:
 
 
 @pytest.mark.clouds
+def test_what_can_be_done_without_is_told_as_a_warning(clouds: Clouds, settings: Settings) -> None:
+    clouds.embedded.world.faults.add(Fault(FaultKind.DENIED, "azure", "prices"))
+
+    findings = found(clouds, settings)
+    clouds.embedded.world.faults.clear()
+
+    assert bad(findings) == []
+    [told] = [f for f in bad(findings, Level.WARNING) if f.subject == "azure"]
+    assert told.what.startswith("live spot prices: ")
+    assert "enable the API" in told.todo
+
+
+@pytest.mark.clouds
 def test_a_quota_of_nothing_is_told(clouds: Clouds, settings: Settings) -> None:
     quotas = clouds.embedded.world.scene[RegionId("gcp/us-central1")].quotas
     kept, quotas["NVIDIA_L4_GPUS"] = quotas["NVIDIA_L4_GPUS"], 0
