@@ -21,7 +21,7 @@ from providers.prices import LIVE_PRICES, PriceList
 from state.clock import SystemClock
 from state.model.catalog import Market
 from state.model.ids import InstanceId, RegionId
-from state.model.inventory import CloudInstance, CloudState, Role
+from state.model.inventory import CloudInstance, CloudState, NoticeKind, Role
 from tests.conformance.clouds import Clouds, embedded_clouds
 from tests.conformance.provider_contract import OWNER
 
@@ -70,6 +70,7 @@ def test_it_asks_for_its_token(clouds: Clouds) -> None:
         ("stock", {"region": "aws/us-east-1"}, "zone is missing"),
         ("reclaim", {"machine": "sk-nobody"}, "no spot machine sk-nobody"),
         ("maintenance", {"machine": "sk-nobody"}, "no machine sk-nobody"),
+        ("rebalance", {"machine": "sk-nobody"}, "no spot machine sk-nobody of AWS"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_reason(
@@ -202,6 +203,19 @@ def test_a_machine_hears_from_its_metadata_service_that_it_is_taken_away(clouds:
 
     assert asks(machine.instance_id)
     assert not asks("sk-somebody-else")
+
+
+def test_a_recommendation_to_leave_a_machine_is_made_over_the_control_api(
+    control: httpx.Client, clouds: Clouds
+) -> None:
+    machine = launched(clouds, "aws")
+
+    answer = control.post("/rebalance", json={"machine": machine.instance_id})
+
+    [notice] = clouds.providers["aws"].notices(OWNER).items
+    assert (answer.json(), notice.kind) == ({"set": True}, NoticeKind.REBALANCE)
+    refused = control.post("/rebalance", json={"machine": launched(clouds, "azure").instance_id})
+    assert refused.status_code == httpx.codes.BAD_REQUEST
 
 
 def test_azures_tokens_are_renewed_before_they_end(clouds: Clouds) -> None:
