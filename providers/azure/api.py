@@ -124,8 +124,8 @@ class AzureApi:
     def conditions(self) -> Iterator[tuple[str, Any]]:
         """Yield (name, what Resource Health says) of the VMs of the resource group."""
         for status in self._health.availability_statuses.list_by_resource_group(self._group):
-            found = MACHINE.search(status.id)
-            if found is not None:
+            found = MACHINE.search(status.id or "")
+            if found is not None and status.properties is not None:
                 yield found.group(1).lower(), status.properties
 
     def create(self, name: str, body: dict[str, Any]) -> Any:  # noqa: ANN401  the SDK's model
