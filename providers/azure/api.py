@@ -7,14 +7,17 @@ not the default thirty.
 import re
 import ssl
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
 from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.identity import DefaultAzureCredential
 from azure.mgmt.compute import ComputeManagementClient
+from azure.mgmt.core.exceptions import ARMErrorFormat
 from azure.mgmt.resourcehealth import ResourceHealthMgmtClient
 
 from providers.settings import AzureSettings
@@ -42,6 +45,21 @@ class _Paced(SansIOHTTPPolicy[Any, Any]):
         self._governor.admit(where, is_write=method in {"PUT", "DELETE"})
 
 
+class _NothingRegistered(SansIOHTTPPolicy[Any, Any]):
+    """Raises where the subscription is not registered for a service.
+
+    Else another policy of the SDK's registers it, waits for that without end, and sends the request again.
+    """
+
+    def on_response(self, request: Any, response: Any) -> None:  # noqa: ANN401  the SDK's own
+        """Look at an answer before that policy does."""
+        del request
+        if response.http_response.status_code == HTTPStatus.CONFLICT:
+            error = HttpResponseError(response=response.http_response, error_format=ARMErrorFormat)
+            if error.error is not None and error.error.code == "MissingSubscriptionRegistration":
+                raise error
+
+
 class AzureApi:
     """One subscription's compute, in one resource group."""
 
@@ -55,7 +73,7 @@ class AzureApi:
             credential_options = {"authority": settings.endpoint, "disable_instance_discovery": True}
         if settings.ca_file is not None:
             common["connection_verify"] = credential_options["connection_verify"] = settings.ca_file
-        common["per_call_policies"] = [_Paced(governor)]
+        common |= {"per_call_policies": [_Paced(governor)], "per_retry_policies": [_NothingRegistered()]}
         credential = DefaultAzureCredential(**credential_options)
         self._credential, self._endpoint = credential, settings.endpoint or MANAGEMENT
         self._subscription = settings.subscription_id

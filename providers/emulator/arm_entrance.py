@@ -4,6 +4,7 @@ Source: Azure REST reference, "Subscriptions - List"; OpenID Connect Discovery; 
 `/metadata/endpoints`.
 """
 
+import re
 from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
@@ -12,6 +13,7 @@ from providers.emulator.world import CloudWorld
 
 SUBSCRIPTION: Final = "00000000-0000-0000-0000-00000000000a"
 """The one that is listed; every other is answered for as well."""
+NAMESPACE: Final = re.compile(r"/providers/(Microsoft\.\w+)")
 TENANT: Final = "00000000-0000-0000-0000-000000000001"
 
 
@@ -24,6 +26,19 @@ def add_entrance(app: Flask, world: CloudWorld) -> None:
         root = request.url_root.rstrip("/")
         entra = {"loginEndpoint": root, "audiences": [root], "tenant": "common", "identityProvider": "AAD"}
         return jsonify(name="embedded", authentication=entra, resourceManager=root, suffixes={})
+
+    @app.before_request
+    def registered() -> Any:
+        found = NAMESPACE.search(request.path)
+        if found is None or found.group(1) not in world.unregistered or request.path.endswith("/register"):
+            return None
+        message = f"The subscription is not registered to use namespace '{found.group(1)}'. See the documentation."
+        return jsonify(error={"code": "MissingSubscriptionRegistration", "message": message}), 409
+
+    @app.post("/subscriptions/<subscription>/providers/<namespace>/register")
+    def register(subscription: str, namespace: str) -> Response:
+        name = f"/subscriptions/{subscription}/providers/{namespace}"
+        return jsonify(id=name, namespace=namespace, registrationState="Registering")
 
     @app.get("/subscriptions")
     def subscriptions() -> Response:

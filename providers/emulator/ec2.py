@@ -27,6 +27,7 @@ os.environ.setdefault("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "true")
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.responses import EC2Response
 
 QUOTA_CODES: Final = {
@@ -81,6 +82,8 @@ class Ec2:
         self._motos = {name: getattr(EC2Response, name, None) for name in ours}
         for name, method in ours.items():
             setattr(EC2Response, name, _as_method(method))
+        self._motos_tags = TaggedEC2Resource.get_tags
+        TaggedEC2Resource.get_tags = _tags_of
 
     def _forget(self) -> None:
         """Let moto forget what an earlier world did in this process."""
@@ -92,6 +95,7 @@ class Ec2:
         """Give moto its own methods back, and let it forget."""
         self._forget()
         self._events.forget()
+        TaggedEC2Resource.get_tags = self._motos_tags
         for name, method in self._motos.items():
             if method is None:
                 delattr(EC2Response, name)
@@ -369,6 +373,11 @@ class Ec2:
 def _marked_at(machine: Rented) -> datetime:
     """Return when a spot request got its status."""
     return machine.started_at if machine.reclaim_at is None else machine.reclaim_at - NOTICE["aws"]
+
+
+def _tags_of(resource: Any) -> list[dict[str, str]]:
+    """Return the tags of a resource; moto looks through those of every other, so that lists take the square of them."""
+    return [{"key": key, "value": value} for key, value in resource.ec2_backend.tags.get(resource.id, {}).items()]
 
 
 def _as_method(bound: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -92,6 +92,8 @@ class CloudWorld:
         self.tokens_drawn = 0
         self.not_granted: set[str] = set()
         """Permissions of GCP's and Azure's that our credentials lack."""
+        self.unregistered: set[str] = set()
+        """Azure's resource providers that the subscription may not use yet."""
         self.unfinished_polls = 0
         """So many of the next polls of Azure's operations find them unfinished, and no operation says when to ask."""
         self.closed = threading.Event()

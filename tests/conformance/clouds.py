@@ -53,7 +53,7 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
         project="p", regions=("us-central1", "europe-west4"), image="i", endpoint=at.gcp, timeout_seconds=timeout
     )
     azure = AzureSettings(
-        subscription_id="s",
+        subscription_id="a0",
         resource_group="skerry",
         regions=("eastus", "westeurope"),
         image="/i",

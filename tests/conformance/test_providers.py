@@ -8,7 +8,7 @@ import pytest
 from providers.base import LaunchOrder, Provider
 from providers.emulator.scene import CATALOG, Size
 from providers.emulator.world import Reservation
-from providers.errors import ShortageError, ThrottledError, UnreachableError
+from providers.errors import DeniedError, ShortageError, ThrottledError, UnreachableError
 from providers.fake import FakeCloud
 from providers.faults import Fault, FaultKind
 from providers.gcp.machines import Gcp
@@ -264,6 +264,19 @@ class TestAzure(EmbeddedContract):
         [again] = provider.instances(OWNER).items
         assert again.trouble.startswith("Azure finds it unavailable: The host")
         assert again.trouble_since is not None
+
+    def test_a_subscription_is_not_registered_for_anything_behind_its_owners_back(
+        self, provider: Provider, clouds: Clouds
+    ) -> None:
+        # The SDK would register it, wait for that without end, and send the request again.
+        order = self.order(provider)
+        clouds.embedded.world.unregistered.add("Microsoft.Compute")
+
+        with pytest.raises(DeniedError, match="not registered to use namespace"):
+            provider.launch(order)
+
+        assert set(provider.instances(OWNER).blind) == set(provider.regions)
+        assert [c.path for c in clouds.embedded.azure.calls if c.path.endswith("/register")] == []
 
     def test_throttling_is_told_at_once_and_not_waited_out(self, provider: Provider, clouds: Clouds) -> None:
         # azure-core would ask ten times, and wait as long as it is told to.
