@@ -154,13 +154,16 @@ def _add_machines(app: Flask, state: _State) -> None:
             return _error(404, "notFound", f"The resource '{name}' was not found")
         world.end(name)
         state.bodies[name]["deleted"] = True
-        return jsonify(_operation(state, project, zone, "delete", name, None))
+        return jsonify(_begun(_operation(state, project, zone, "delete", name, None)))
 
     @app.get(f"{BASE}/zones/<zone>/operations/<name>")
     @app.post(f"{BASE}/zones/<zone>/operations/<name>/wait")
     def operation(project: str, zone: str, name: str) -> Any:  # noqa: ARG001  the route's names
         if name not in state.operations:
             return _error(404, "notFound", f"The resource '{name}' was not found")
+        if world.unfinished_polls > 0:
+            world.unfinished_polls -= 1
+            return jsonify(_begun(state.operations[name]))
         return jsonify(state.operations[name])
 
 
@@ -284,11 +287,11 @@ def _insert(state: _State, project: str, zone: str) -> Any:
         if asked:
             state.by_request[asked] = operation["name"]
         if fault is not None:
-            return jsonify(operation)
+            return jsonify(_begun(operation))
         state.bodies[name] = body
     metadata = {item["key"]: item["value"] for item in body.get("metadata", {}).get("items", [])}
     world.boot(name, metadata.get("startup-script", ""))
-    return jsonify(operation)
+    return jsonify(_begun(operation))
 
 
 def _size_asked(body: dict[str, Any]) -> str:
@@ -344,6 +347,12 @@ def _operation(
         operation["httpErrorStatusCode"] = status
     state.operations[number] = operation
     return operation
+
+
+def _begun(operation: dict[str, Any]) -> dict[str, Any]:
+    """Return an operation as it is told first: whether it goes well shows once it is done."""
+    known = {field: value for field, value in operation.items() if field not in {"error", "httpErrorStatusCode"}}
+    return known | {"status": "RUNNING", "progress": 0}
 
 
 def _error(status: int, reason: str, message: str) -> tuple[Response, int]:

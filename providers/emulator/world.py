@@ -95,7 +95,7 @@ class CloudWorld:
         self.unregistered: set[str] = set()
         """Azure's resource providers that the subscription may not use yet."""
         self.unfinished_polls = 0
-        """So many of the next polls of Azure's operations find them unfinished, and no operation says when to ask."""
+        """So many of the next polls of GCE's and Azure's operations find them unfinished, none told when to ask."""
         self.closed = threading.Event()
         self.host = host
         self.clock = clock

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import google.auth
 from google.api_core.client_options import ClientOptions
-from google.api_core.exceptions import from_http_response
+from google.api_core.exceptions import DeadlineExceeded, from_http_response
 from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
@@ -21,6 +21,9 @@ from providers.settings import GcpSettings
 from providers.throttle import Governor
 
 PAGE: Final = 500
+DONE: Final = compute_v1.Operation.Status.DONE
+WAITS_MAX: Final = 3
+"""How often an operation is waited for; each time the cloud answers once it is done, or when it has had enough."""
 SKUS_PAGE: Final = 5000
 """The most that the billing catalogue tells at once."""
 UNREACHABLE: Final = "UNREACHABLE"
@@ -144,7 +147,7 @@ class GcpApi:
         return [permission for permission in permissions if permission not in granted]
 
     def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str] | None:
-        """Start one instance, and return the (code, message) of the operation's error; None: it goes well so far.
+        """Start one instance, and return the (code, message) of the operation's error; None: it went well.
 
         The request id is derived from the name and the labels, so that the same request is done once, and another
         installation's is another.
@@ -157,8 +160,14 @@ class GcpApi:
         )
         self._governor.admit(zone.rpartition("-")[0], is_write=True)
         operation = self._instances.insert_unary(request=request, **self._call)
-        if operation.status != compute_v1.Operation.Status.DONE:
+        for _ in range(WAITS_MAX):
+            if operation.status == DONE:
+                break
             operation = self._operations.wait(project=self._project, zone=zone, operation=operation.name, **self._call)
+        if operation.status != DONE:
+            # A stock-out shows at its end alone: nobody knows yet, and who asks again is told of the same operation.
+            msg = f"{operation.name} still runs"
+            raise DeadlineExceeded(msg)
         errors = list(operation.error.errors)
         return (errors[0].code, errors[0].message) if errors else None
 

@@ -215,9 +215,24 @@ class TestGcp(EmbeddedContract):
             provider.launch(self.order(provider, key=offer.key))
 
     def test_operations_are_polled_on_the_endpoint_of_the_settings(self, provider: Provider, clouds: Clouds) -> None:
+        # The SDK's own waiting asks the public endpoint, whatever its client was told.
         provider.launch(self.order(provider))
 
-        assert any(c.method == "POST" and c.path.endswith("/instances") for c in clouds.embedded.gcp.calls)
+        assert any(c.method == "POST" and c.path.endswith("/wait") for c in clouds.embedded.gcp.calls)
+
+    def test_an_operation_that_goes_on_is_uncertain_and_asked_for_again(
+        self, provider: Provider, backstage: Backstage, clouds: Clouds
+    ) -> None:
+        order = self.order(provider)
+        backstage.empty(next(o for o in provider.offers().items if o.key == order.key))
+        clouds.embedded.world.unfinished_polls = 3
+
+        with pytest.raises(UnreachableError, match="still runs"):
+            provider.launch(order)
+        with pytest.raises(ShortageError):
+            provider.launch(order)
+
+        assert provider.instances(OWNER).items == ()
 
     def test_a_preemption_shows_as_the_machine_stopping(self, provider: Provider, clouds: Clouds) -> None:
         order = self.order(provider, key=self.gpu_offer(provider, Market.SPOT).key)
