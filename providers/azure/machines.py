@@ -77,15 +77,15 @@ class Azure:
             return seen
         try:
             # Asked once for all; where it is silent, machines are seen without it.
-            troubles = {name: trouble_of(condition) for name, condition in self._conditions().items()}
+            told = self._look(lambda: list(self._api.conditions()))
         except ProviderError as error:
             return replace(seen, lacking={CONDITIONS: str(error)})
+        troubles = {name: trouble_of(condition) for name, condition in told}
         return replace(seen, items=tuple(replace(m, **troubles.get(m.cloud_id.lower(), {})) for m in seen.items))
 
-    def _conditions(self) -> dict[str, Any]:
-        """Return what Resource Health says, by the VM's name."""
-        translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "look")  # noqa: E731
-        return self._governor.look(EVERYWHERE, lambda: dict(self._api.conditions()), FAMILIES, translate)
+    def _look(self, look: Callable[[], list[Item]]) -> list[Item]:
+        """Return what is seen of all regions at once."""
+        return self._governor.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "look"))
 
     def notices(self, owner: str) -> Sighting[Notice]:
         """Return the announced maintenance of every region, in one list; an eviction is told to the machine alone."""
@@ -96,7 +96,7 @@ class Azure:
             return [notice for notice in told if notice is not None and notice.region in self._regions]
 
         try:
-            seen = self._governor.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "look"))
+            seen = self._look(look)
         except ProviderError as error:
             return Sighting((), dict.fromkeys(self._regions, str(error)))
         return Sighting(tuple(seen))

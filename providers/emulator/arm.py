@@ -29,7 +29,7 @@ from providers.emulator.arm_catalog import (
 )
 from providers.emulator.arm_condition import HEALTH, availability, instance_view
 from providers.emulator.arm_entrance import add_entrance
-from providers.emulator.arm_resources import disk_body, interface_body
+from providers.emulator.arm_resources import disk_body, interface_body, interface_id
 from providers.emulator.middleware import Environ, body_of
 from providers.emulator.scene import SceneRegion
 from providers.emulator.world import CloudWorld, OutOfStockError, Rented
@@ -369,9 +369,9 @@ def _vm(state: _State, subscription: str, name: str) -> dict[str, Any]:
     # What the API never gives back: passwords, keys' private parts, and custom data.
     properties = {k: v for k, v in sent["properties"].items() if k != "osProfile"}
     properties |= {"provisioningState": provisioning, "vmId": name}
-    nics = f"/subscriptions/{subscription}/resourceGroups/{sent['group']}/providers/Microsoft.Network/networkInterfaces"
     asked = properties.pop("networkProfile", {}).get("networkInterfaces")
-    made = [{"id": f"{nics}/{name}-nic", "properties": {"primary": True, "deleteOption": "Delete"}}]
+    own = interface_id(subscription, sent, name)
+    made = [{"id": own, "properties": {"primary": True, "deleteOption": "Delete"}}]
     properties["networkProfile"] = {"networkInterfaces": asked or made}
     if machine is not None:
         properties["timeCreated"] = machine.started_at.isoformat()

@@ -37,18 +37,25 @@ def disk_body(subscription: str, sent: dict[str, Any], vm: str, *, is_attached: 
     return body | ({"managedBy": f"{group}/virtualMachines/{vm}"} if is_attached else {})
 
 
+def interface_id(subscription: str, sent: dict[str, Any], vm: str) -> str:
+    """Return the id of the network interface that is made for a VM."""
+    group = f"/subscriptions/{subscription}/resourceGroups/{sent['group']}"
+    return f"{group}/providers/Microsoft.Network/networkInterfaces/{vm}-nic"
+
+
 def interface_body(subscription: str, sent: dict[str, Any], vm: str, *, is_attached: bool) -> dict[str, Any] | None:
     """Return the network interface that was made for a VM; None where none was, or it ended with the VM."""
     made = sent["properties"]["networkProfile"].get("networkInterfaceConfigurations")
     if not made or (not is_attached and made[0]["properties"].get("deleteOption") == DELETE):
         return None
-    group = f"/subscriptions/{subscription}/resourceGroups/{sent['group']}/providers"
+    own = interface_id(subscription, sent, vm)
     properties: dict[str, Any] = {"primary": True, "provisioningState": "Succeeded"}
     if is_attached:
+        group = own.partition("/Microsoft.Network/")[0]
         properties["virtualMachine"] = {"id": f"{group}/Microsoft.Compute/virtualMachines/{vm}"}
     return {
-        "id": f"{group}/Microsoft.Network/networkInterfaces/{vm}-nic",
-        "name": f"{vm}-nic",
+        "id": own,
+        "name": own.rpartition("/")[2],
         "type": "Microsoft.Network/networkInterfaces",
         "location": sent["location"],
         "properties": properties,

@@ -129,11 +129,10 @@ class Ec2:
 
     def _tell_recommendations(self) -> None:
         """Tell EventBridge what the world recommends."""
-        ids = {name: cloud_id for cloud_id, name in self._names.items()}
         for machine in self._world.take_recommended():
-            if machine.name in ids:
-                region = machine.region.partition("/")[2]
-                self._events.recommend(region, machine.zone, ids[machine.name], self._world.clock.now())
+            region = machine.region.partition("/")[2]
+            for cloud_id in [known for known, name in tuple(self._names.items()) if name == machine.name]:
+                self._events.recommend(region, machine.zone, cloud_id, self._world.clock.now())
 
     def _quotas(self, region: RegionId | None) -> list[dict[str, Any]]:
         if region not in self._world.scene:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
+from providers.emulator.gce_catalog import local_disks
 from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
 from providers.emulator.world import CloudWorld
 from providers.gpus import split_attached
@@ -28,11 +29,6 @@ DISK_USD: Final = 0.00008
 """A GiB of local disk, an hour."""
 LOCAL_DISK_GIB: Final = 375
 MONTH_H: Final = 730
-
-
-def local_disks(size: Size) -> int:
-    """Return how many local disks come with a machine type. Source: GCP documentation, "About Local SSD disks"."""
-    return {"a2-ultragpu": size.gpus, "a3-highgpu": 2 * size.gpus}.get(size.name.rpartition("-")[0], 0)
 
 
 def add_billing(app: Flask, world: CloudWorld) -> None:

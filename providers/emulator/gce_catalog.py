@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from providers.emulator.gce_billing import local_disks
 from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
 from providers.emulator.world import CloudWorld, Reservation
 from providers.gpus import split_attached
@@ -60,6 +59,11 @@ def machine_type_body(project: str, zone: str, size: Size) -> dict[str, Any]:
     if disks := local_disks(size):
         body["bundledLocalSsds"] = {"defaultInterface": "NVME", "partitionCount": disks}
     return body
+
+
+def local_disks(size: Size) -> int:
+    """Return how many local disks come with a machine type. Source: GCP documentation, "About Local SSD disks"."""
+    return {"a2-ultragpu": size.gpus, "a3-highgpu": 2 * size.gpus}.get(size.name.rpartition("-")[0], 0)
 
 
 def accelerator_bodies(project: str, zone: str, sizes: list[Size]) -> list[dict[str, Any]]:

@@ -119,6 +119,14 @@ class GcpApi:
                 for quota in region.quotas:
                     yield region.name, quota.metric, quota.limit, quota.usage
 
+    def _json(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401  whatever the API answers
+        """Return what one of Google's other APIs answers."""
+        self._governor.admit(EVERYWHERE)
+        answer = self._session.request(method, url, timeout=self._call["timeout"], **options)
+        if not answer.ok:
+            raise from_http_response(answer)
+        return answer.json()
+
     def skus(self) -> Iterator[dict[str, Any]]:
         """Yield Compute Engine's SKUs in the billing catalogue, as far as prices need them.
 
@@ -126,11 +134,7 @@ class GcpApi:
         """
         url, asked = f"{self._billing}/v1/{COMPUTE}/skus", {"pageSize": str(SKUS_PAGE), "fields": FIELDS}
         while True:
-            self._governor.admit(EVERYWHERE)
-            answer = self._session.get(url, params=asked, timeout=self._call["timeout"])
-            if not answer.ok:
-                raise from_http_response(answer)
-            page = answer.json()
+            page = self._json("GET", url, params=asked)
             yield from page.get("skus", [])
             if not page.get("nextPageToken"):
                 return
@@ -138,12 +142,8 @@ class GcpApi:
 
     def missing(self, permissions: tuple[str, ...]) -> list[str]:
         """Return which of some permissions the credentials do not have on the project."""
-        self._governor.admit(EVERYWHERE)
         url = f"{self._resources}/v1/projects/{self._project}:testIamPermissions"
-        answer = self._session.post(url, json={"permissions": list(permissions)}, timeout=self._call["timeout"])
-        if not answer.ok:
-            raise from_http_response(answer)
-        granted = set(answer.json().get("permissions", []))
+        granted = set(self._json("POST", url, json={"permissions": list(permissions)}).get("permissions", []))
         return [permission for permission in permissions if permission not in granted]
 
     def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str] | None:

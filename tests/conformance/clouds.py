@@ -8,13 +8,16 @@ from pathlib import Path
 
 from providers.aws.machines import Aws
 from providers.azure.machines import Azure
-from providers.base import Provider
+from providers.base import LaunchOrder, Provider
 from providers.emulator.clouds import EmbeddedClouds
 from providers.emulator.scene import CATALOG, rebalance_queue
 from providers.gcp.machines import Gcp
 from providers.prices import load_prices
 from providers.settings import AwsSettings, AzureSettings, GcpSettings
 from state.clock import SystemClock
+from state.model.catalog import Market, Offer
+from state.model.ids import InstanceId
+from state.model.inventory import CloudInstance, Role
 from tests.builders import NOON
 
 
@@ -26,6 +29,17 @@ class Clouds:
     azure: AzureSettings
     aws: AwsSettings
     gcp: GcpSettings
+
+
+def gpu_offer(provider: Provider, market: Market | None = None) -> Offer:
+    """Return an offer with GPUs that are left, in a market or any."""
+    every = (o for o in provider.offers().items if o.machine.gpus and o.stock != 0)
+    return next(offer for offer in every if market in {None, offer.key.market})
+
+
+def started(provider: Provider, offer: Offer, name: str, owner: str) -> CloudInstance:
+    """Start a worker, which does nothing."""
+    return provider.launch(LaunchOrder(InstanceId(name), offer.key, Role.WORKER, owner, "true", None))
 
 
 @contextmanager

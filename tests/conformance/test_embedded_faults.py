@@ -15,14 +15,13 @@ import pytest
 from inference.bootstrap import ANNOUNCED
 from providers.aws.machines import Aws
 from providers.azure.machines import Azure
-from providers.base import LaunchOrder
 from providers.faults import Fault, FaultBoard, FaultKind
 from providers.prices import LIVE_PRICES, PriceList
 from state.clock import SystemClock
 from state.model.catalog import Market
-from state.model.ids import InstanceId, RegionId
-from state.model.inventory import CloudInstance, CloudState, NoticeKind, Role
-from tests.conformance.clouds import Clouds, embedded_clouds
+from state.model.ids import RegionId
+from state.model.inventory import CloudInstance, CloudState, NoticeKind
+from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
 from tests.conformance.provider_contract import OWNER
 
 pytestmark = pytest.mark.clouds
@@ -45,8 +44,7 @@ def control(clouds: Clouds) -> Iterator[httpx.Client]:
 
 def launched(clouds: Clouds, cloud: str, market: Market = Market.SPOT) -> CloudInstance:
     provider = clouds.providers[cloud]
-    offer = next(o for o in provider.offers().items if o.machine.gpus and o.key.market is market)
-    return provider.launch(LaunchOrder(InstanceId(f"sk-{cloud}"), offer.key, Role.WORKER, OWNER, "true", None))
+    return started(provider, gpu_offer(provider, market), f"sk-{cloud}", OWNER)
 
 
 def state(clouds: Clouds, cloud: str) -> list[CloudState]:

@@ -21,7 +21,7 @@ from providers.errors import ProviderError
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId
 from state.model.inventory import CloudInstance, Role
-from tests.conformance.clouds import Clouds, embedded_clouds
+from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
 from tests.conformance.provider_contract import OWNER
 from tests.conformance.referees import AzureReferee, Ec2Referee, GceReferee
 
@@ -288,8 +288,7 @@ def test_libcloud_lists_and_ends_machines_on_the_embedded_azure(
 
 def a_machine(clouds: Clouds, cloud: str, name: str) -> CloudInstance:
     provider = clouds.providers[cloud]
-    offer = next(o for o in provider.offers().items if o.machine.gpus and o.stock != 0)
-    return provider.launch(LaunchOrder(InstanceId(name), offer.key, Role.WORKER, OWNER, "true", None))
+    return started(provider, gpu_offer(provider), name, OWNER)
 
 
 def test_answers_carry_tags_and_request_ids_as_the_clouds_do(clouds: Clouds) -> None:

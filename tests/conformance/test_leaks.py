@@ -11,16 +11,16 @@ import httpx
 import pytest
 
 from providers.aws.machines import Aws
-from providers.base import LaunchOrder, Provider
+from providers.base import Provider
 from providers.emulator.scene import CATALOG
 from providers.errors import ShortageError
 from providers.prices import load_prices
 from state.clock import SystemClock
-from state.model.catalog import Market, Offer
+from state.model.catalog import Market
 from state.model.ids import InstanceId, region_name
-from state.model.inventory import CloudInstance, Role
+from state.model.inventory import CloudInstance
 from tests.builders import NOON
-from tests.conformance.clouds import Clouds, embedded_clouds
+from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
 from tests.conformance.provider_contract import OWNER
 
 pytestmark = pytest.mark.clouds
@@ -30,14 +30,6 @@ pytestmark = pytest.mark.clouds
 def clouds(tmp_path: Path) -> Iterator[Clouds]:
     with embedded_clouds(tmp_path, OWNER) as clouds:
         yield clouds
-
-
-def gpu_offer(provider: Provider) -> Offer:
-    return next(o for o in provider.offers().items if o.machine.gpus and o.stock != 0)
-
-
-def started(provider: Provider, offer: Offer, name: str) -> CloudInstance:
-    return provider.launch(LaunchOrder(InstanceId(name), offer.key, Role.WORKER, OWNER, "true", None))
 
 
 def ended(provider: Provider, machine: CloudInstance) -> None:
@@ -60,7 +52,7 @@ def azures_beside(clouds: Clouds) -> set[str]:
 
 def test_a_disk_of_gcps_ends_with_its_machine(clouds: Clouds) -> None:
     provider = clouds.providers["gcp"]
-    machine = started(provider, gpu_offer(provider), "sk-beside")
+    machine = started(provider, gpu_offer(provider), "sk-beside", OWNER)
 
     def disks() -> set[str]:
         answer = httpx.get(f"{clouds.addresses['gcp']}/compute/v1/projects/p/aggregated/disks", trust_env=False)
@@ -73,7 +65,7 @@ def test_a_disk_of_gcps_ends_with_its_machine(clouds: Clouds) -> None:
 
 def test_a_disk_of_awss_ends_with_its_machine(clouds: Clouds) -> None:
     provider = clouds.providers["aws"]
-    machine = started(provider, gpu_offer(provider), "sk-beside")
+    machine = started(provider, gpu_offer(provider), "sk-beside", OWNER)
     region = region_name(machine.key.region)
     ec2 = boto3.client("ec2", region_name=region, endpoint_url=clouds.addresses["aws"])
 
@@ -95,7 +87,7 @@ def test_an_interface_of_awss_is_asked_for_so_that_it_ends_with_its_machine(clou
     aws = Aws(clouds.aws.model_copy(update={"subnets": zones}), lambda: prices, lambda: OWNER, SystemClock())
     clouds.embedded.aws.keep_bodies = True
 
-    started(aws, offer, "sk-interface")
+    started(aws, offer, "sk-interface", OWNER)
 
     [request] = [dict(parse_qsl(c.request.decode())) for c in clouds.embedded.aws.calls if c.operation == "launch"]
     assert request["NetworkInterface.1.SubnetId"] == zones[offer.key.zone]
@@ -104,7 +96,7 @@ def test_an_interface_of_awss_is_asked_for_so_that_it_ends_with_its_machine(clou
 
 def test_a_disk_and_an_interface_of_azures_end_with_their_machine(clouds: Clouds) -> None:
     provider = clouds.providers["azure"]
-    machine = started(provider, gpu_offer(provider), "sk-beside")
+    machine = started(provider, gpu_offer(provider), "sk-beside", OWNER)
 
     assert azures_beside(clouds) == {"sk-beside_OsDisk_1", "sk-beside-nic"}
     ended(provider, machine)
@@ -118,7 +110,7 @@ def test_a_creation_that_failed_leaves_nothing_beside_it_on_azure(clouds: Clouds
     clouds.embedded.world.set_stock(key.region, key.zone, key.instance_type, 0, is_spot=key.market is Market.SPOT)
 
     with pytest.raises(ShortageError):
-        started(provider, offer, "sk-failed")
+        started(provider, offer, "sk-failed", OWNER)
 
     assert azures_beside(clouds) == set()
 

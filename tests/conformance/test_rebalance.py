@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from providers.aws.machines import Aws
 from providers.aws.notices import ADVICE_MAX_AGE, RECOMMENDATION, advice_of
-from providers.base import LaunchOrder
 from providers.emulator.ec2_events import PATTERN
 from providers.emulator.scene import CATALOG
 from providers.faults import Fault, FaultKind
@@ -20,10 +19,10 @@ from providers.prices import load_prices
 from providers.settings import AwsSettings
 from state.clock import SystemClock
 from state.model.catalog import Market
-from state.model.ids import InstanceId, region_name
-from state.model.inventory import CloudInstance, NoticeKind, Role
+from state.model.ids import region_name
+from state.model.inventory import CloudInstance, NoticeKind
 from tests.builders import NOON
-from tests.conformance.clouds import Clouds, embedded_clouds
+from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
 from tests.conformance.provider_contract import OWNER
 
 
@@ -41,8 +40,7 @@ def another_reader(clouds: Clouds, **changes: Any) -> Aws:
 
 def launched(clouds: Clouds, name: str = "sk-spot") -> CloudInstance:
     aws = clouds.providers["aws"]
-    offer = next(o for o in aws.offers().items if o.key.market is Market.SPOT)
-    return aws.launch(LaunchOrder(InstanceId(name), offer.key, Role.WORKER, OWNER, "true", None))
+    return started(aws, gpu_offer(aws, Market.SPOT), name, OWNER)
 
 
 def queue(clouds: Clouds, machine: CloudInstance) -> tuple[Any, str]:
