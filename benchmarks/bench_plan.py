@@ -13,16 +13,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from scheduler.check import check_plan
+from scheduler.daemon.wiring import silence_solver
 from scheduler.plan import make_plan
 from scheduler.solve import solve
 from scheduler.solve.exact import head_prices, sizes_of
-from scheduler.solve.groups import sold
+from scheduler.solve.formulate import pose
 from scheduler.solve.highs import minimise
-from scheduler.solve.pose import pose
 from scheduler.solve.program import build
-from scheduler.wiring import silence_solver
+from scheduler.solve.supply import sold
 from state.model.health import HealthKnobs
-from state.model.plan import Snapshot
+from state.model.snapshot import Snapshot
 from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads
 
 REGIONS = (

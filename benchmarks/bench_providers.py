@@ -35,7 +35,7 @@ from providers.fake import FakeCloud
 from providers.gcp.machines import Gcp
 from providers.prices import PriceList, load_prices
 from providers.settings import AwsSettings, AzureSettings, GcpSettings, PaceSettings
-from scheduler.wiring import EMBEDDED_CREDENTIALS
+from scheduler.daemon.wiring import EMBEDDED_CREDENTIALS
 from state.clock import SystemClock
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from state.model.ids import InstanceId, RegionId
-from state.model.plan import CellSettings
 from state.model.serving import CellStatus, RoutingTable
+from state.model.settings import CellSettings
 
 
 @dataclass(frozen=True, slots=True)

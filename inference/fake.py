@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from inference.base import Placed
-from inference.config import gpu_resource
 from inference.errors import CellRefusedError, CellSilentError
+from inference.ray.config import gpu_resource
 from state.model.catalog import Machine
 from state.model.ids import ApplicationName, InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
-from state.model.plan import CellSettings
 from state.model.serving import ApplicationStatus, CellStatus, NodeStatus, RoutingTable
+from state.model.settings import CellSettings
 
 Alive = Callable[[], Iterable[tuple[CloudInstance, Role]]]
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Final, assert_never
 
-from inference.bootstrap import startup_script
 from inference.errors import CellSilentError, InferenceError
+from inference.ray.bootstrap import startup_script
 from providers.base import LaunchOrder
 from providers.errors import (
     DeniedError,
@@ -21,12 +21,13 @@ from providers.errors import (
     ShortageError,
     ThrottledError,
 )
-from scheduler.outside import Outside
+from scheduler.ports import Outside
 from state.model.catalog import Shortage
 from state.model.history import Outcome, OutcomeKind
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import Role
-from state.model.plan import Action, CellSettings, Drain, Launch, Plan, Route, Serve, Terminate
+from state.model.plan import Action, Drain, Launch, Plan, Route, Serve, Terminate
+from state.model.settings import CellSettings
 
 PARALLEL_CALLS: Final = 8
 

@@ -2,11 +2,12 @@
 
 from scheduler.check import UnsafePlanError, check_plan
 from scheduler.execute import execute
-from scheduler.observe import observe
-from scheduler.outside import Outside
+from scheduler.observe.snapshot import observe
 from scheduler.plan import make_plan
+from scheduler.ports import Outside
 from scheduler.solve import USUAL, Effort, solve
-from state.model.plan import Plan, Snapshot
+from state.model.plan import Plan
+from state.model.snapshot import Snapshot
 
 
 def decide(snapshot: Snapshot, outside: Outside, effort: Effort = USUAL) -> Plan:

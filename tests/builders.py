@@ -1,18 +1,19 @@
 """Values with plain defaults, so that a test names only what it is about."""
 
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from scheduler.simulation.world import START, a_head_offer, cells, wanted, with_heads
 from state.model.catalog import Machine, Market, Offer, OfferKey, Price
-from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId
+from state.model.ids import InstanceId, PlanId, RegionId
 from state.model.inventory import Instance, Role
 from state.model.lifecycle import InstanceStatus
-from state.model.plan import CellSettings, Wanted
 from state.model.spec import CapacitySpec
 from state.model.units import Usd
 
-NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+__all__ = ["a_head_offer", "cells", "wanted", "with_heads"]
+
+NOON = START
 
 REGIONS = ("aws/us-east-1", "gcp/us-central1", "azure/eastus")
 
@@ -45,20 +46,6 @@ def an_offer(
     return Offer(key, a_machine(gpu, gpus, 8 * gpus, 32 * gpus), Price(Usd.of(price), "test", NOON), stock)
 
 
-def a_head_offer(region: str = "aws/us-east-1", price: str = "0.1", *, zone: str = "a") -> Offer:
-    key = a_key(region, zone, "cpu.4")
-    return Offer(key, a_machine(None, 0, 4, 16), Price(Usd.of(price), "test", NOON))
-
-
-def with_heads(*offers: Offer) -> tuple[Offer, ...]:
-    regions = sorted({offer.key.region for offer in offers})
-    return (*offers, *(a_head_offer(region) for region in regions))
-
-
-def cells(*regions: str) -> tuple[CellSettings, ...]:
-    return tuple(CellSettings(RegionId(r), f"10.{n}.0.1") for n, r in enumerate(sorted(regions)))
-
-
 def application(**changes: Any) -> dict[str, Any]:
     base: dict[str, Any] = {
         "serve": {"config": "serve.yaml", "application": "chat", "deployment": "Chat"},
@@ -78,15 +65,6 @@ def a_spec(budget: float = 1000, **applications: dict[str, Any]) -> CapacitySpec
             "applications": applications or {"chat": application()},
         }
     )
-
-
-def wanted(spec: CapacitySpec, version: int = 1) -> Wanted:
-    entry = {"route_prefix": "/chat", "import_path": "chat:app", "deployments": [{"name": "Chat"}]}
-    entries = tuple(
-        (name, json.dumps(entry | {"name": name, "route_prefix": f"/{name}"}, sort_keys=True))
-        for name, _ in spec.named()
-    )
-    return Wanted(version, spec, tuple((ApplicationName(name), text) for name, text in entries))
 
 
 def an_instance(

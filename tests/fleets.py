@@ -1,8 +1,8 @@
 """A fleet in three regions of three clouds, for tests of planning."""
 
 from inference.base import Placed
+from scheduler.simulation.world import World
 from tests.builders import a_spec, an_offer, application
-from tests.world import World
 
 US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
 

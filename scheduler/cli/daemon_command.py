@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from scheduler.cli.exits import Exit, Output, fail
-from scheduler.daemon import Daemon
-from scheduler.logs import configure_logs
-from scheduler.settings import load_settings, settings_file
-from scheduler.wiring import open_outside
+from scheduler.daemon.logs import configure_logs
+from scheduler.daemon.loop import Daemon
+from scheduler.daemon.wiring import open_outside
+from scheduler.documents.settings_file import load_settings, settings_file
 
 
 def run(output: Output) -> None:

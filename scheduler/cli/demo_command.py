@@ -9,12 +9,13 @@ import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.fleet_commands import print_plan
-from scheduler.demo import EXAMPLE, Demo, DemoFailedError, DemoReport
-from scheduler.drill import DrillRefusedError
-from scheduler.local import Local, LocalError, alone_in
-from scheduler.logs import configure_logs
-from scheduler.solve.resilience import ResiliencePrice
-from state.model.plan import Plan, Snapshot
+from scheduler.daemon.logs import configure_logs
+from scheduler.drills.live import DrillRefusedError
+from scheduler.embedded.demo import EXAMPLE, Demo, DemoFailedError, DemoReport
+from scheduler.embedded.local import Local, LocalError, alone_in
+from scheduler.explain.resilience import ResiliencePrice
+from state.model.plan import Plan
+from state.model.snapshot import Snapshot
 
 
 def run(spec: Path | None, *, keep: bool, output: Output) -> None:

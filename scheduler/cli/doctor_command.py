@@ -4,9 +4,9 @@ import sys
 from dataclasses import asdict
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
-from scheduler.doctor import Level, diagnose
-from scheduler.settings import load_settings
-from scheduler.wiring import open_outside
+from scheduler.daemon.wiring import open_outside
+from scheduler.documents.settings_file import load_settings
+from scheduler.service.doctor import Level, diagnose
 from state.clock import SystemClock
 
 MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.ERROR: "ERROR  "}

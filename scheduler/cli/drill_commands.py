@@ -7,16 +7,16 @@ from datetime import timedelta
 
 import typer
 
-from scheduler.cli import show
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
+from scheduler.cli.render import show
 from scheduler.cli.session import confirm, opened, working
-from scheduler.drill import Cut, DrillRefusedError, DrillReport, LiveDrill, simulate
-from scheduler.load import SteadyLoad
-from scheduler.local import Control
-from scheduler.observe import observe
-from scheduler.outside import Outside
-from scheduler.settings import Settings, load_settings
-from scheduler.wiring import open_gateway, open_store
+from scheduler.daemon.wiring import open_gateway, open_store
+from scheduler.documents.settings_file import Settings, load_settings
+from scheduler.drills.live import Cut, DrillRefusedError, DrillReport, LiveDrill, simulate
+from scheduler.drills.load import SteadyLoad
+from scheduler.embedded.local import Control
+from scheduler.observe.snapshot import observe
+from scheduler.ports import Outside
 from state.model.history import Drill, DrillState
 from state.model.ids import DrillId, RegionId, derive_id
 

@@ -55,8 +55,8 @@ def errors_as_exits() -> Iterator[None]:
     """Turn the errors that a command may meet into messages and exit codes."""
     from inference.errors import InferenceError
     from scheduler.check import UnsafePlanError
-    from scheduler.converge import DeployFailedError
-    from scheduler.documents import DocumentError
+    from scheduler.daemon.converge import DeployFailedError
+    from scheduler.documents.yaml_document import DocumentError
     from state.store import StoreError
 
     try:

@@ -3,20 +3,20 @@
 from dataclasses import dataclass
 from typing import Any
 
-from scheduler.cli import show
 from scheduler.cli.exits import Exit, Output, answer_json, fail
+from scheduler.cli.render import show
 from scheduler.cli.session import console, opened, working
-from scheduler.explain.ask import Otherwise
 from scheduler.explain.binding import Binding, bindings, rule_prices
 from scheduler.explain.conflict import Conflict, conflict
+from scheduler.explain.counterfactual import Otherwise
+from scheduler.explain.resilience import price_of_resilience
 from scheduler.explain.rules import Rule
 from scheduler.explain.what_if import NoSuchFieldError, WhatIf, what_if
 from scheduler.explain.why_not import WhyNot, why_not
-from scheduler.observe import observe
-from scheduler.outside import Outside
-from scheduler.solve.resilience import price_of_resilience
+from scheduler.observe.snapshot import observe
+from scheduler.ports import Outside
 from scheduler.tick import decide
-from state.model.plan import Snapshot
+from state.model.snapshot import Snapshot
 from state.model.units import Usd
 
 

@@ -5,8 +5,8 @@ import sys
 from typing import Any
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
-from scheduler.local import Control, LocalError
-from scheduler.settings import load_settings
+from scheduler.documents.settings_file import load_settings
+from scheduler.embedded.local import Control, LocalError
 
 
 def tell(action: str, asked: dict[str, Any], output: Output) -> None:

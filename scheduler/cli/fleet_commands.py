@@ -8,23 +8,24 @@ from typing import Any, Final
 
 import typer
 
-from scheduler.cli import show
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.explain_command import conflict_json, conflict_lines
+from scheduler.cli.render import show
 from scheduler.cli.session import confirm, console, opened, working
-from scheduler.converge import TickedElsewhereError, await_settled, converge
-from scheduler.drill import count_leaked
+from scheduler.daemon.converge import TickedElsewhereError, await_settled, converge
+from scheduler.daemon.wiring import open_store
+from scheduler.documents.settings_file import load_settings
+from scheduler.documents.spec_file import load_wanted
+from scheduler.drills.live import count_leaked
 from scheduler.explain.conflict import conflict
-from scheduler.observe import observe
-from scheduler.outside import Outside
-from scheduler.settings import load_settings
+from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
+from scheduler.observe.snapshot import observe
+from scheduler.ports import Outside
 from scheduler.solve import USUAL, Effort
-from scheduler.solve.resilience import ResiliencePrice, price_of_resilience
-from scheduler.spec_file import load_wanted
 from scheduler.tick import decide
-from scheduler.wiring import open_store
 from state.model.catalog import Market, Offer
-from state.model.plan import Plan, Snapshot, Wanted
+from state.model.plan import Plan
+from state.model.snapshot import Snapshot, Wanted
 
 WATCH_EVERY: Final = timedelta(seconds=3)
 

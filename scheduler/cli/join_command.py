@@ -14,8 +14,8 @@ from providers.static.agent import Agent, AgentSettings, JoinError
 from providers.static.facts import address_towards, facts
 from providers.static.wire import Facts
 from scheduler.cli.exits import Exit, Output, fail
-from scheduler.logs import configure_logs
-from scheduler.settings import home_folder
+from scheduler.daemon.logs import configure_logs
+from scheduler.documents.settings_file import home_folder
 from state.clock import SystemClock
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
-from scheduler.demo import EXAMPLE
-from scheduler.local import Control, Local, LocalError
-from scheduler.settings import load_settings, settings_file
+from scheduler.documents.settings_file import load_settings, settings_file
+from scheduler.embedded.demo import EXAMPLE
+from scheduler.embedded.local import Control, Local, LocalError
 
 
 def up(apps: tuple[Path, ...], output: Output) -> None:

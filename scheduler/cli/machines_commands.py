@@ -21,9 +21,9 @@ from providers.static.server import RegisterServer, create_app, read_or_draw_tok
 from providers.static.wire import Machine, Marks, NewTicket
 from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.session import console
-from scheduler.logs import configure_logs
-from scheduler.machines_file import read_machines
-from scheduler.settings import Settings, home_folder, load_settings, settings_file
+from scheduler.daemon.logs import configure_logs
+from scheduler.documents.machines_file import read_machines
+from scheduler.documents.settings_file import Settings, home_folder, load_settings, settings_file
 from state.clock import SystemClock
 
 REGISTER_STARTED: Final = "register_started"

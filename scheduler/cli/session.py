@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from scheduler.cli.exits import Exit, fail, say
-from scheduler.logs import configure_logs
-from scheduler.outside import Outside
-from scheduler.settings import Settings, load_settings, settings_file
-from scheduler.wiring import open_outside
+from scheduler.daemon.logs import configure_logs
+from scheduler.daemon.wiring import open_outside
+from scheduler.documents.settings_file import Settings, load_settings, settings_file
+from scheduler.ports import Outside
 
 
 def console() -> Console:

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from scheduler.cli.exits import Output, answer_json
-from scheduler.settings import load_settings
-from scheduler.spec_file import load_wanted
+from scheduler.documents.settings_file import load_settings
+from scheduler.documents.spec_file import load_wanted
 from state.model.spec import CapacitySpec
 
 

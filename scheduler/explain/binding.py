@@ -3,12 +3,13 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from scheduler.explain.ask import afresh
+from scheduler.explain.counterfactual import afresh
 from scheduler.explain.rules import Rule, rules_of
-from scheduler.solve.pose import quota_room, quota_size
+from scheduler.solve.formulate import quota_room, quota_size
 from state.model.catalog import Offer, Quota
 from state.model.inventory import Role
-from state.model.plan import Placement, Snapshot
+from state.model.placement import Placement
+from state.model.snapshot import Snapshot
 from state.model.units import Usd
 
 MOST_ASKED = 12

@@ -8,9 +8,10 @@ the other (a deletion filter; Chinneck, Feasibility and Infeasibility in Optimiz
 from dataclasses import dataclass
 from itertools import combinations, islice
 
-from scheduler.explain.ask import afresh
+from scheduler.explain.counterfactual import afresh
 from scheduler.explain.rules import Rule, changed, rules_of
-from state.model.plan import Placement, Snapshot
+from state.model.placement import Placement
+from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec
 from state.model.units import MILLI, Usd
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import yaml
 from pydantic import ValidationError
 
-from scheduler.explain.ask import Otherwise, afresh
+from scheduler.explain.counterfactual import Otherwise, afresh
 from scheduler.explain.rules import changed
-from state.model.plan import Placement, Snapshot
+from state.model.placement import Placement
+from state.model.snapshot import Snapshot
 from state.model.units import Usd
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from scheduler.explain.ask import afresh
-from scheduler.solve.groups import sold
+from scheduler.explain.counterfactual import afresh
+from scheduler.solve.formulate import per_machine, region_causes
 from scheduler.solve.latency import atlas
-from scheduler.solve.pose import per_machine, region_causes
+from scheduler.solve.supply import sold
 from state.model.catalog import Market, Offer
-from state.model.plan import Snapshot
+from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec, Spot
 from state.model.units import MILLI, Usd
 

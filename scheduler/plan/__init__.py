@@ -9,7 +9,9 @@ from scheduler.plan.serving import serving_changes
 from state.model.health import HealthKnobs, RegionHealth
 from state.model.ids import PlanId, derive_id
 from state.model.inventory import Instance
-from state.model.plan import Action, Drain, Placement, Plan, Serve, Snapshot
+from state.model.placement import Placement
+from state.model.plan import Action, Drain, Plan, Serve
+from state.model.snapshot import Snapshot
 
 
 def make_plan(placement: Placement, snapshot: Snapshot, knobs: HealthKnobs) -> Plan:

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from scheduler.observe.inventory import is_doom
 from scheduler.plan.ready import Readiness
-from scheduler.recognise import is_doom
-from scheduler.solve.groups import is_excluded, untouchable
+from scheduler.solve.supply import is_excluded, untouchable
 from state.model.catalog import OfferKey
 from state.model.health import HealthState
 from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId, derive_id
 from state.model.inventory import CloudInstance, Instance, Notice, NoticeKind, Role, advanced
 from state.model.lifecycle import InstanceStatus
-from state.model.plan import Drain, Launch, MachineCount, Placement, Snapshot, Terminate
+from state.model.placement import MachineCount, Placement
+from state.model.plan import Drain, Launch, Terminate
 from state.model.serving import NodeStatus
+from state.model.snapshot import Snapshot
 from state.model.units import Usd, total
 
 STRAY_AFTER: Final = timedelta(minutes=10)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from state.model.health import HealthState
 from state.model.ids import ApplicationName, RegionId
-from state.model.plan import Placement, Snapshot, Wanted
+from state.model.placement import Placement
 from state.model.serving import CellStatus
+from state.model.snapshot import Snapshot, Wanted
 from state.model.units import MILLI
 
 

@@ -7,12 +7,13 @@ out sooner if it is really gone. An application's routes are never replaced by n
 import json
 from typing import Final
 
-from scheduler.health import traffic_percent
+from scheduler.observe.health import traffic_percent
 from scheduler.plan.ready import Readiness
 from state.model.health import HealthKnobs
 from state.model.ids import ApplicationName, RegionId
-from state.model.plan import Route, Snapshot
+from state.model.plan import Route
 from state.model.serving import ApplicationRoute, Backend, CellStatus, RoutingTable
+from state.model.snapshot import Snapshot
 
 WEIGHT_MAX: Final = 256
 """Source: HAProxy 2.8 configuration manual, "weight"."""

@@ -9,13 +9,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from inference.config import CellShare, application_config, cell_config, is_deployed
+from inference.ray.config import CellShare, application_config, cell_config, is_deployed
 from scheduler.plan.ready import Readiness
-from scheduler.solve.groups import is_excluded, untouchable
+from scheduler.solve.supply import is_excluded, untouchable
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
-from state.model.plan import CellSettings, Placement, Serve, Snapshot, Wanted
+from state.model.placement import Placement
+from state.model.plan import Serve
 from state.model.serving import ApplicationStatus, CellStatus
+from state.model.settings import CellSettings
+from state.model.snapshot import Snapshot, Wanted
 
 ROLLING_PARTS: Final = 5
 """Serve replaces this part of a deployment's replicas at a time, and one at least. Source: Ray Serve's default."""

@@ -7,11 +7,12 @@ from providers.regions import known_regions
 from scheduler.solve.answer import Answer, objective
 from scheduler.solve.certificate import breaches, certificate
 from scheduler.solve.exact import solve_exactly
-from scheduler.solve.groups import sold
+from scheduler.solve.formulate import Posed, pose
 from scheduler.solve.highs import Work
-from scheduler.solve.pose import Posed, pose
 from scheduler.solve.read import nothing, read_placement
-from state.model.plan import Placement, Snapshot
+from scheduler.solve.supply import sold
+from state.model.placement import Placement
+from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec
 
 EXACT_APPLICATIONS: Final = 25

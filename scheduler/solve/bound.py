@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 from scheduler.solve.highs import INFINITY, Program, Work, least
 from scheduler.solve.problem import NO_DOMAIN, PPM, UNIT, Problem, Real
-from scheduler.solve.search.desk import domain_of
 from scheduler.solve.search.prices import Prices
+from scheduler.solve.search.scratch import domain_of
 
 DOLLAR = 1_000_000.0
 

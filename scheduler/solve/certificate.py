@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from scheduler.solve.formulate import Posed
 from scheduler.solve.places import domain_of, is_in, required_milli, share_of
-from scheduler.solve.pose import Posed
 from state.model.catalog import Market, Region
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
-from state.model.plan import Placement, Survival
+from state.model.placement import Placement, Survival
 from state.model.spec import Application, CapacitySpec, FateDomain
 from state.model.units import MILLI
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from scheduler.solve.answer import Answer
+from scheduler.solve.formulate import Posed
 from scheduler.solve.highs import Point, Program, Work, minimise
 from scheduler.solve.packing import misfit, without
-from scheduler.solve.pose import Posed
 from scheduler.solve.problem import Whole
 from scheduler.solve.program import Columns, Sizes, build
 from state.model.spec import CapacitySpec

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from providers.regions import known_regions, round_trip_ms
 from state.model.catalog import Region
 from state.model.ids import RegionId
-from state.model.plan import Snapshot
+from state.model.snapshot import Snapshot
 from state.model.spec import Client, Latency
 
 

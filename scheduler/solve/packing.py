@@ -10,7 +10,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from scheduler.solve.pose import Posed
+from scheduler.solve.formulate import Posed
 from scheduler.solve.problem import Flags, Problem, Whole
 from state.model.catalog import Machine
 from state.model.spec import CapacitySpec, Shape

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 
 from scheduler.solve.answer import Answer
-from scheduler.solve.groups import Group, shortage_covers, zones_matter
-from scheduler.solve.pose import Posed
+from scheduler.solve.formulate import Posed
 from scheduler.solve.problem import UNIT
+from scheduler.solve.supply import Group, shortage_covers, zones_matter
 from state.model.catalog import Market, Offer
 from state.model.ids import ApplicationName
 from state.model.inventory import Role
-from state.model.plan import MachineCount, Placement, ReplicaCount, Snapshot, Unplaced
+from state.model.placement import MachineCount, Placement, ReplicaCount, Unplaced
+from state.model.snapshot import Snapshot
 from state.model.spec import Application, CapacitySpec
 from state.model.units import MILLI
 

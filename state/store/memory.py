@@ -8,7 +8,8 @@ from state.model.catalog import Shortage
 from state.model.health import RegionHealth
 from state.model.history import DRILL_CHANGED, SPEC_APPLIED, SPEC_WITHDRAWN, Drill, DrillState, Event, Outcome
 from state.model.inventory import Instance
-from state.model.plan import Plan, Wanted
+from state.model.plan import Plan
+from state.model.snapshot import Wanted
 from state.store import ConflictError, Known, StaleLeaseError
 from state.store.rules import after_outcome, event_of_outcome, events_of_commit, remembered
 

@@ -9,7 +9,8 @@ from state.model.catalog import Shortage
 from state.model.health import RegionHealth
 from state.model.history import Drill, Event, Outcome
 from state.model.inventory import Instance
-from state.model.plan import Plan, Wanted
+from state.model.plan import Plan
+from state.model.snapshot import Wanted
 from state.store.tables import DrillRow, EventRow, HealthRow, InstanceRow, OutcomeRow, PlanRow, ShortageRow
 
 _T = TypeVar("_T")

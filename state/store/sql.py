@@ -14,7 +14,8 @@ from state.clock import draw_installation_id
 from state.model.history import DRILL_CHANGED, SPEC_APPLIED, SPEC_WITHDRAWN, Drill, DrillState, Event, Outcome
 from state.model.inventory import Instance
 from state.model.lifecycle import LIVE
-from state.model.plan import Plan, Wanted
+from state.model.plan import Plan
+from state.model.snapshot import Wanted
 from state.store import ConflictError, Known, StaleLeaseError
 from state.store import rows as r
 from state.store.migrations import migrate

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from inference.base import Placed, ServingCell
-from inference.config import CellShare, application_config, cell_config, is_deployed
 from inference.errors import CellRefusedError, CellSilentError
+from inference.ray.config import CellShare, application_config, cell_config, is_deployed
 from state.model.ids import ApplicationName
-from state.model.plan import CellSettings
 from state.model.serving import ApplicationStatus, CellStatus
+from state.model.settings import CellSettings
 from tests.builders import a_spec, application
 
 CHAT = ApplicationName("chat")

@@ -7,14 +7,15 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from inference.base import ServingCell
-from inference.bootstrap import startup_script
 from inference.fake import FakeCell
-from inference.ray_serve import RayCells
+from inference.ray.bootstrap import startup_script
+from inference.ray.cell import RayCells
 from providers.emulator.host import Boot, Host
 from state.clock import SystemClock, draw_secret
 from state.model.ids import InstanceId
 from state.model.inventory import CloudInstance, CloudState, Role
-from state.model.plan import CellSettings, Launch
+from state.model.plan import Launch
+from state.model.settings import CellSettings
 from state.model.units import Usd
 from tests.builders import NOON, a_key, a_machine, a_region
 from tests.conformance.serving_contract import ServingContract

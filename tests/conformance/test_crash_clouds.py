@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from inference.fake import FakeGateway
-from inference.ray_serve import RayCells
-from scheduler.outside import Outside
-from scheduler.spec_file import load_wanted
+from inference.ray.cell import RayCells
+from scheduler.documents.spec_file import load_wanted
+from scheduler.ports import Outside
 from scheduler.tick import tick
 from state.clock import SystemClock
 from state.model.health import HealthKnobs
 from state.model.ids import ProviderName
 from state.model.inventory import CloudState
 from state.model.lifecycle import InstanceStatus
-from state.model.plan import CellSettings, Limits
+from state.model.settings import CellSettings, Limits
 from state.store.sql import SqlStore
 from tests.conformance.clouds import Clouds, embedded_clouds
 from tests.properties.test_crash import DiedError, Mortal

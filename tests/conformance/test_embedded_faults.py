@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from inference.bootstrap import ANNOUNCED
+from inference.ray.bootstrap import ANNOUNCED
 from providers.aws.machines import Aws
 from providers.azure.machines import Azure
 from providers.faults import Fault, FaultBoard, FaultKind

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from inference.errors import GatewayError
-from inference.gateway import HaproxyGateway
+from inference.gateway.process import HaproxyGateway
 from state.clock import SystemClock
 from state.model.ids import ApplicationName, RegionId
 from state.model.serving import ApplicationRoute, Backend, RoutingTable

@@ -11,7 +11,8 @@ from state.model.history import Drill, DrillState, Event, Outcome, OutcomeKind
 from state.model.ids import DrillId, InstanceId, PlanId, RegionId
 from state.model.inventory import Instance, advanced
 from state.model.lifecycle import InstanceStatus
-from state.model.plan import Placement, Plan, Terminate
+from state.model.placement import Placement
+from state.model.plan import Plan, Terminate
 from state.store import ConflictError, StaleLeaseError, Store
 from state.store.memory import MemoryStore
 from state.store.sql import SqlStore

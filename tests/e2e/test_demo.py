@@ -17,10 +17,10 @@ import httpx
 import pytest
 
 from providers.processes import SessionLog, kill_session, members
-from scheduler.demo import start_daemon
-from scheduler.local import Control, Local
-from scheduler.settings import Settings, load_settings
-from scheduler.wiring import open_outside
+from scheduler.daemon.wiring import open_outside
+from scheduler.documents.settings_file import Settings, load_settings
+from scheduler.embedded.demo import start_daemon
+from scheduler.embedded.local import Control, Local
 from state.clock import SystemClock
 from state.model.inventory import CloudState
 

@@ -14,7 +14,7 @@ import yaml
 
 from providers.emulator.host import Boot, machine_environment
 from providers.processes import SessionLog, kill_session
-from scheduler.local import Local
+from scheduler.embedded.local import Local
 from state.clock import SystemClock
 from state.model.ids import RegionId
 from tests.e2e.test_demo import EXAMPLE, Kept, environment, skerry, until
@@ -109,7 +109,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def test_our_own_machines_serve_first_burst_to_the_clouds_and_are_drained_under_load(site: Site) -> None:
-    from scheduler.settings import load_settings
+    from scheduler.documents.settings_file import load_settings
 
     spec = site.home / "capacity.yaml"
     kept = Kept(site.home, {}, load_settings())

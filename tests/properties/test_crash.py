@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from providers.errors import UnreachableError
+from scheduler.simulation.world import World
 from state.model.inventory import Role
 from tests.builders import a_spec, an_offer, application
-from tests.world import World
 
 WANTED = {
     "aws/us-east-1/a/l4.1/on_demand": 2,

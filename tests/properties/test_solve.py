@@ -10,7 +10,7 @@ from scheduler.check import check_plan
 from scheduler.plan import make_plan
 from scheduler.solve import solve
 from state.model.health import HealthKnobs
-from state.model.plan import Snapshot
+from state.model.snapshot import Snapshot
 from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads
 
 REGIONS = ("aws/us-east-1", "azure/eastus", "gcp/us-central1")

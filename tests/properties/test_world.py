@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from providers.errors import QuotaError, ShortageError, ThrottledError, UnreachableError
 from scheduler.check import check_plan
-from scheduler.observe import observe
+from scheduler.observe.snapshot import observe
 from scheduler.plan import make_plan
+from scheduler.simulation.world import World
 from scheduler.solve import solve
 from state.model.ids import RegionId
 from state.model.units import total
 from tests.builders import a_spec, an_offer, application
-from tests.world import World
 
 REGIONS = ("aws/eu-central-1", "aws/us-east-1", "azure/eastus", "gcp/us-central1")
 PRICES = ("1.2", "1", "1.5", "0.9")

@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 import yaml
 
+from scheduler.simulation.world import World
 from state.model.catalog import Market, Offer
 from state.model.ids import RegionId
 from state.model.inventory import Role
 from state.model.plan import Plan
 from state.model.units import Usd
 from tests.builders import a_spec, an_offer, application
-from tests.world import World
 
 SCRIPTS = Path(__file__).parent / "scripts"
 

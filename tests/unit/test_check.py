@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 
 from scheduler.check import check_plan
-from scheduler.observe import observe
+from scheduler.observe.snapshot import observe
 from scheduler.plan import make_plan
+from scheduler.simulation.world import World
 from scheduler.solve import solve
 from state.model.ids import InstanceId, RegionId
-from state.model.plan import Drain, Launch, Plan, Route, Serve, Snapshot, Terminate
+from state.model.plan import Drain, Launch, Plan, Route, Serve, Terminate
 from state.model.serving import RoutingTable
+from state.model.snapshot import Snapshot
 from state.model.units import Usd
 from tests.builders import a_key, a_spec, an_offer, application
-from tests.world import World
 
 US = "aws/us-east-1"
 

@@ -14,8 +14,8 @@ import yaml
 
 from scheduler.cli.reference import reference
 from scheduler.cli.spec_commands import spec_schema
-from scheduler.local import Pace, alone_in, provider_settings
-from scheduler.spec_file import load_wanted
+from scheduler.documents.spec_file import load_wanted
+from scheduler.embedded.local import Pace, alone_in, provider_settings
 from state.store.sql import SqlStore
 from tests.builders import NOON
 from tests.conformance.clouds import embedded_clouds

@@ -1,13 +1,14 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from scheduler.converge import DeployFailedError, FailureWatch, TickedElsewhereError, await_settled, converge
-from scheduler.daemon import Daemon
+from scheduler.daemon.converge import DeployFailedError, FailureWatch, TickedElsewhereError, await_settled, converge
+from scheduler.daemon.loop import Daemon
+from scheduler.simulation.world import World
 from state.model.history import PLAN_REFUSED
 from state.model.ids import PlanId
-from state.model.plan import Placement, Plan
+from state.model.placement import Placement
+from state.model.plan import Plan
 from tests.builders import NOON, a_spec, an_offer, application
-from tests.world import World
 
 MINUTE = timedelta(minutes=1)
 

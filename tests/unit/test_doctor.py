@@ -8,9 +8,9 @@ import pytest
 
 from providers.azure.permissions import NEEDED, is_granted
 from providers.faults import Fault, FaultKind
-from scheduler.doctor import Finding, Level, diagnose
-from scheduler.local import provider_settings
-from scheduler.settings import CellModel, EmbeddedModel, Settings
+from scheduler.documents.settings_file import CellModel, EmbeddedModel, Settings
+from scheduler.embedded.local import provider_settings
+from scheduler.service.doctor import Finding, Level, diagnose
 from state.clock import ManualClock, SystemClock
 from state.model.ids import RegionId
 from tests.conformance.clouds import Clouds, embedded_clouds

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.documents import DocumentError, parse_document, read_document, validated
-from scheduler.spec_file import load_wanted
+from scheduler.documents.spec_file import load_wanted
+from scheduler.documents.yaml_document import DocumentError, parse_document, read_document, validated
 from state.model.spec import CapacitySpec
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chat" / "capacity.yaml"

@@ -3,12 +3,12 @@ from datetime import timedelta
 
 import pytest
 
-from scheduler.drill import DrillRefusedError, count_leaked, simulate
-from scheduler.observe import observe
+from scheduler.drills.live import DrillRefusedError, count_leaked, simulate
+from scheduler.observe.snapshot import observe
+from scheduler.simulation.world import World
 from state.model.history import Drill, DrillState
 from state.model.ids import DrillId, RegionId
 from tests.builders import a_spec, an_offer, application
-from tests.world import World
 
 US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
 

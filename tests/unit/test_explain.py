@@ -12,7 +12,7 @@ from scheduler.explain.what_if import NoSuchFieldError, what_if
 from scheduler.explain.why_not import why_not
 from state.model.catalog import Market, Offer, Quota
 from state.model.ids import RegionId
-from state.model.plan import Snapshot
+from state.model.snapshot import Snapshot
 from state.model.units import Usd
 from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads
 

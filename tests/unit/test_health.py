@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from scheduler.health import ISOLATED, assess, traffic_percent
+from scheduler.observe.health import ISOLATED, assess, traffic_percent
 from state.model.health import HEALTH_STEPS, HealthKnobs, HealthState, RegionHealth, RegionSignals
 from state.model.ids import RegionId
 from tests.builders import NOON, a_region

@@ -8,15 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.base import Placed
-from inference.bootstrap import startup_script
-from inference.config import CellShare, application_config, canonical, cell_config, is_deployed
-from inference.haproxy import region_of_server, render, server_name
-from inference.ray_serve import read_status
+from inference.gateway.config import region_of_server, render, server_name
+from inference.ray.bootstrap import startup_script
+from inference.ray.cell import read_status
+from inference.ray.config import CellShare, application_config, canonical, cell_config, is_deployed
 from providers.gpus import same_gpu
 from state.model.ids import ApplicationName, InstanceId, RegionId
 from state.model.inventory import Role
-from state.model.plan import CellSettings, Launch
+from state.model.plan import Launch
 from state.model.serving import ApplicationRoute, Backend, RoutingTable
+from state.model.settings import CellSettings
 from state.model.units import Usd
 from tests.builders import a_key, a_machine, a_region, a_spec, application
 

@@ -3,15 +3,15 @@
 from datetime import timedelta
 
 from providers.faults import Fault, FaultKind
-from scheduler.daemon import Daemon
-from scheduler.recognise import MAINTENANCE_AHEAD, is_doom
+from scheduler.daemon.loop import Daemon
+from scheduler.observe.inventory import MAINTENANCE_AHEAD, is_doom
+from scheduler.simulation.world import World
 from state.model.history import NOTICE_HEARD
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import Notice, NoticeKind, Role
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import Drain, Launch, Terminate
 from tests.builders import NOON, a_spec, an_offer, application
-from tests.world import World
 
 MINUTES = timedelta(minutes=1)
 

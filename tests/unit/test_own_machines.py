@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from providers.settings import ProvidersSettings, StaticRegionSettings, StaticSettings
-from scheduler.documents import DocumentError
-from scheduler.machines_file import read_machines
-from scheduler.settings import Settings
-from scheduler.spec_file import load_wanted
+from scheduler.documents.machines_file import read_machines
+from scheduler.documents.settings_file import Settings
+from scheduler.documents.spec_file import load_wanted
+from scheduler.documents.yaml_document import DocumentError
+from scheduler.simulation.world import TICK, World
 from state.model.catalog import Market, Offer, Price
 from state.model.ids import RegionId
 from state.model.inventory import Notice, NoticeKind, Role
@@ -17,7 +18,6 @@ from state.model.plan import Launch, Terminate
 from state.model.units import Usd
 from tests.builders import NOON, a_head_offer, an_offer
 from tests.fleets import US, want
-from tests.world import TICK, World
 
 OWN = "static/berlin"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chat" / "capacity.yaml"

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from providers.errors import DeniedError, QuotaError, ShortageError
+from scheduler.simulation.world import World
 from state.model.history import OutcomeKind
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
@@ -11,7 +12,6 @@ from state.model.plan import Launch, Route, Terminate
 from state.model.units import Usd
 from tests.builders import NOON, a_head_offer, a_spec, an_offer, application
 from tests.fleets import AZ, EU, US, a_world, ready, want
-from tests.world import World
 
 
 def test_starts_no_more_machines_at_once_than_max_surge() -> None:
@@ -225,7 +225,7 @@ def test_a_double_launch_by_hand_is_seen_as_what_it_is() -> None:
     twin = CloudInstance("c-twin", live[0].id, live[0].key, CloudState.RUNNING, None, NOON)
 
     # Two machines under one id: the record is one, and the second is no stray of another id.
-    from scheduler.recognise import recognise
+    from scheduler.observe.inventory import recognise
 
     result = recognise(live, (twin,), frozenset(), world.clock.now())
     assert {i.id for i in result.live} == {i.id for i in live}

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from scheduler.simulation.world import World
 from state.model.health import HealthState
 from state.model.ids import RegionId
 from state.model.inventory import Role
 from state.model.plan import Serve, Terminate
 from tests.builders import an_offer
 from tests.fleets import EU, US, a_world, ready, want
-from tests.world import World
 
 
 def test_a_second_tick_with_nothing_changed_does_nothing_at_all() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from providers.prices import Negotiated, PriceList, beside_peers, live_spot, with_negotiated
 from providers.reservations import Held, chosen, reserved_offers
-from scheduler.documents import DocumentError
-from scheduler.price_file import read_negotiated
+from scheduler.documents.price_file import read_negotiated
+from scheduler.documents.yaml_document import DocumentError
 from state.model.catalog import Market, Price
 from state.model.units import Usd
 from tests.builders import NOON, a_region, an_offer

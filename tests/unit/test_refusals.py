@@ -3,10 +3,10 @@
 import pytest
 
 from providers.errors import DeniedError, ProviderError, QuotaError, Scope, ShortageError, ThrottledError
+from scheduler.simulation.world import World
 from state.model.inventory import Role
 from state.model.plan import Launch
 from tests.builders import a_spec, an_offer, application
-from tests.world import World
 
 
 def short(scope: Scope) -> ShortageError:

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
+from scheduler.explain.resilience import price_of_resilience
 from scheduler.solve import solve
-from scheduler.solve.resilience import price_of_resilience
 from state.model.catalog import Market, Offer, Quota, Shortage
 from state.model.health import HealthState, RegionHealth
 from state.model.ids import RegionId
 from state.model.inventory import Role
-from state.model.plan import Placement, Snapshot
+from state.model.placement import Placement
+from state.model.snapshot import Snapshot
 from state.model.spec import FateDomain
 from state.model.units import Usd
 from tests.builders import (

@@ -9,21 +9,22 @@ from typing import Any
 
 import pytest
 
-from inference.config import CellShare, application_config
+from inference.ray.config import CellShare, application_config
 from providers.regions import KNOWN, round_trip_ms
 from scheduler.check import check_plan
-from scheduler.documents import DocumentError
-from scheduler.latency_file import read_latencies
+from scheduler.documents.latency_file import read_latencies
+from scheduler.documents.yaml_document import DocumentError
 from scheduler.plan import make_plan
 from scheduler.solve import USUAL, Effort, solve
-from scheduler.solve.groups import sold
-from scheduler.solve.pose import pose
+from scheduler.solve.formulate import pose
 from scheduler.solve.search.solve import solve_by_search
+from scheduler.solve.supply import sold
 from state.model.catalog import Market, Offer
 from state.model.health import HealthKnobs
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
-from state.model.plan import Placement, Snapshot
+from state.model.placement import Placement
+from state.model.snapshot import Snapshot
 from state.model.units import Usd
 from tests.builders import NOON, a_spec, an_instance, an_offer, application, cells, wanted, with_heads
 

@@ -9,8 +9,8 @@ over a table of limits finds the best one. A floor on demand bounds what may be 
 import numpy as np
 
 from scheduler.solve.problem import NO_DOMAIN, PPM, Problem
-from scheduler.solve.search.desk import DOMAINS, ITEMS, REGIONS, Desk, Rules, clear, enlist, rules_of
 from scheduler.solve.search.jit import compiled
+from scheduler.solve.search.scratch import DOMAINS, ITEMS, REGIONS, Desk, Rules, clear, enlist, rules_of
 
 LEVELS = np.array(
     [1000, 850, 750, 667, 600, 550, 500, 450, 400, 360, 334, 300, 280, 250, 225, 200, 180, 167, 150, 125, 100], np.int64

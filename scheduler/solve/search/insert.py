@@ -11,11 +11,11 @@ import numpy as np
 
 from scheduler.solve.problem import UNIT, Problem, Real, Whole
 from scheduler.solve.search.chance import uniform
-from scheduler.solve.search.desk import ITEMS, Desk, clear, lay_out, missing, new_desk, take
 from scheduler.solve.search.jit import compiled
 from scheduler.solve.search.ledger import Books, most_machines, put, room, set_short
 from scheduler.solve.search.planner import plan
 from scheduler.solve.search.prices import Prices
+from scheduler.solve.search.scratch import ITEMS, Desk, clear, lay_out, missing, new_desk, take
 
 ALONE = 0.5
 """How often nobody else is expected to fill the rest of a new machine."""

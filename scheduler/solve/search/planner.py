@@ -8,7 +8,11 @@ polished. What is not whole is what makes it hard: the fractional optimum is a f
 import numpy as np
 
 from scheduler.solve.problem import PPM, Problem, Whole
-from scheduler.solve.search.desk import (
+from scheduler.solve.search.fractions import FAR, LEVELS, level_of, sort_items
+from scheduler.solve.search.jit import compiled
+from scheduler.solve.search.ledger import penalty
+from scheduler.solve.search.polish import close, drop, exchange, spent
+from scheduler.solve.search.scratch import (
     ITEMS,
     ON_DEMAND,
     TOTAL,
@@ -20,10 +24,6 @@ from scheduler.solve.search.desk import (
     rules_of,
     take,
 )
-from scheduler.solve.search.fractions import FAR, LEVELS, level_of, sort_items
-from scheduler.solve.search.jit import compiled
-from scheduler.solve.search.ledger import penalty
-from scheduler.solve.search.polish import close, drop, exchange, spent
 
 THOROUGH = 100
 """From this effort on every filling is polished, not only the cheapest."""

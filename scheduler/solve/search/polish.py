@@ -6,7 +6,9 @@ These are the moves of a local search on the choice of one application; each kee
 import numpy as np
 
 from scheduler.solve.problem import Problem
-from scheduler.solve.search.desk import (
+from scheduler.solve.search.jit import compiled
+from scheduler.solve.search.ledger import penalty
+from scheduler.solve.search.scratch import (
     FIRST_DOMAIN,
     FIRST_REGION,
     HELD,
@@ -27,8 +29,6 @@ from scheduler.solve.search.desk import (
     summarise,
     take,
 )
-from scheduler.solve.search.jit import compiled
-from scheduler.solve.search.ledger import penalty
 
 ROUNDS = 4
 """Most rounds of polish; later ones find next to nothing."""

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.solve.problem import UNIT, Problem, Real, Whole
-from scheduler.solve.search.desk import ITEMS, Desk, lay_out
 from scheduler.solve.search.fractions import MIDDLE, pour
 from scheduler.solve.search.jit import compiled
 from scheduler.solve.search.ledger import Books, most_machines
+from scheduler.solve.search.scratch import ITEMS, Desk, lay_out
 
 FIRST_STEP, LEAST_STEP, LARGEST_STEP = 0.15, 0.002, 0.1
 """Steps of a price, as shares of what it is added to."""

@@ -8,12 +8,12 @@ import numpy as np
 
 from scheduler.solve.problem import UNIT, Problem, Real, Whole
 from scheduler.solve.search.chance import uniform
-from scheduler.solve.search.desk import ITEMS, clear, lay_out
 from scheduler.solve.search.insert import Bench, enter_plan, insert, remove
 from scheduler.solve.search.jit import compiled
 from scheduler.solve.search.ledger import most_machines, room
 from scheduler.solve.search.planner import plan
 from scheduler.solve.search.prices import priced, scarcity, settle
+from scheduler.solve.search.scratch import ITEMS, clear, lay_out
 
 ROUGH = 20
 """How many items a polish tries here: everything is looked at again."""

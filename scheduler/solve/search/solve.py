@@ -6,8 +6,8 @@ import numpy as np
 
 from scheduler.solve.answer import Answer, spent
 from scheduler.solve.exact import head_prices
+from scheduler.solve.formulate import Posed
 from scheduler.solve.packing import misfit, without
-from scheduler.solve.pose import Posed
 from scheduler.solve.search.engine import cold, usual_work, warm
 from scheduler.solve.search.insert import Bench
 from scheduler.solve.search.ledger import put

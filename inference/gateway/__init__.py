@@ -1,0 +1,1 @@
+"""The gateway: HAProxy, kept on the newest routing table."""

@@ -1,0 +1,1 @@
+"""A cell: one region's Ray cluster, over its REST and gRPC interfaces. Ray is never imported."""

@@ -1,0 +1,198 @@
+"""A cell over Ray's REST API, in plain HTTP; it never imports Ray.
+
+`PUT` is total and asynchronous: 200 says that the configuration was taken, not that it runs. While Serve
+rebuilds an application, its deployments are not listed; that is not zero replicas.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from inference.base import Placed
+from inference.errors import CellRefusedError, CellSilentError
+from inference.ray.config import canonical
+from inference.ray.drain import DRAIN_FOR, drain_node, draining
+from state.clock import Clock
+from state.model.ids import ApplicationName, InstanceId, RegionId
+from state.model.serving import ApplicationStatus, CellStatus, NodeStatus
+from state.model.settings import CellSettings
+
+APPLICATIONS: Final = "/api/serve/applications/"
+NODES: Final = "/api/v0/nodes?limit=10000"
+HEALTH: Final = "/api/gcs_healthz"
+PROBE: Final = "/-/healthz"
+"""Serve's proxies answer 200 while they take requests, and 503 while they are drained."""
+PARALLEL_PROBES: Final = 16
+HEALTH_TIMEOUT_S: Final = 2.0
+READ_TIMEOUT_S: Final = 8.0
+APPLY_TIMEOUT_S: Final = 30.0
+"""The first PUT of a cell starts Serve itself, which takes seconds."""
+CLIENT_ERROR: Final = 400
+SERVER_ERROR: Final = 500
+
+
+class RayCell:
+    """One region's Ray cluster, through its head's dashboard."""
+
+    def __init__(self, settings: CellSettings, token: Callable[[], str], clock: Clock) -> None:
+        """Prepare; nothing is called yet."""
+        self.region: RegionId = settings.region
+        self._serve_address = settings.serve_address
+        self._gcs = f"{settings.head_address}:{settings.gcs_port}"
+        self._token = token
+        self._clock = clock
+        self._http = httpx.Client(base_url=f"http://{settings.head_address}:{settings.dashboard_port}", trust_env=False)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token()}"}
+
+    def _get(self, path: str, timeout: float) -> httpx.Response:
+        response = self._http.get(path, timeout=timeout, headers=self._headers())
+        response.raise_for_status()
+        return response
+
+    def status(self, placed: tuple[Placed, ...]) -> CellStatus:
+        """Look at the cell: its head, Serve and its nodes."""
+        try:
+            self._get(HEALTH, HEALTH_TIMEOUT_S)
+            serve: dict[str, Any] = self._get(APPLICATIONS, READ_TIMEOUT_S).json()
+            nodes: dict[str, Any] = self._get(NODES, READ_TIMEOUT_S).json()
+            status = read_status(self.region, serve, nodes, placed)
+        except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+            return CellStatus(self.region, answered=False, reason=f"{type(error).__name__}: {error}")
+        return replace(status, proxies=self._answering(status.proxies), nodes=self._marked(status.nodes))
+
+    def _marked(self, nodes: tuple[NodeStatus, ...]) -> tuple[NodeStatus, ...]:
+        """Return nodes with who is leaving; where Ray does not say, nobody is."""
+        try:
+            leaving = set(self.leaving())
+        except CellSilentError:
+            return nodes
+        return tuple(replace(node, is_leaving=node.instance_id in leaving) for node in nodes)
+
+    def leaving(self) -> tuple[InstanceId, ...]:
+        """Ask Ray which nodes are being drained."""
+        return draining(self._gcs, self._token())
+
+    def _answering(self, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the proxies that take requests, asked where the gateway would ask."""
+        if not proxies:
+            return ()
+        asked = (self._serve_address,) if self._serve_address else proxies
+        with ThreadPoolExecutor(min(len(asked), PARALLEL_PROBES)) as pool:
+            answers = list(pool.map(self._probe, asked))
+        return tuple(address for address, answer in zip(asked, answers, strict=True) if answer)
+
+    def _probe(self, address: str) -> bool:
+        try:
+            return self._http.get(f"http://{address}{PROBE}", timeout=HEALTH_TIMEOUT_S).is_success
+        except httpx.HTTPError:
+            return False
+
+    def apply(self, config: str) -> None:
+        """Put the whole configuration."""
+        try:
+            response = self._http.put(
+                APPLICATIONS,
+                content=config,
+                timeout=APPLY_TIMEOUT_S,
+                headers={**self._headers(), "Content-Type": "application/json"},
+            )
+        except (httpx.HTTPError, OSError) as error:
+            msg = f"{self.region} was given a configuration and did not answer"
+            raise CellSilentError(msg) from error
+        if response.status_code >= SERVER_ERROR:
+            msg = f"{self.region} answered {response.status_code}"
+            raise CellSilentError(msg)
+        if response.status_code >= CLIENT_ERROR:
+            msg = f"{self.region} refused the configuration: {response.status_code} {response.text[:500]}"
+            raise CellRefusedError(msg)
+
+    def drain(self, node_id: str, reason: str) -> None:
+        """Ask Ray to move a node's replicas elsewhere."""
+        drain_node(self._gcs, self._token(), node_id, reason, self._clock.now() + DRAIN_FOR)
+
+
+class RayCells:
+    """Gives cells, one object per region, so that connections are kept."""
+
+    def __init__(self, token_file: Path, clock: Clock) -> None:
+        """Read the token from *token_file* at each call, so that it may be renewed."""
+        self._token_file = token_file
+        self._clock = clock
+        self._cells: dict[CellSettings, RayCell] = {}
+
+    def __call__(self, settings: CellSettings) -> RayCell:
+        """Return the cell of *settings*."""
+        if settings not in self._cells:
+            self._cells[settings] = RayCell(settings, lambda: self._token_file.read_text().strip(), self._clock)
+        return self._cells[settings]
+
+
+def read_status(
+    region: RegionId, serve: dict[str, Any], nodes: dict[str, Any], placed: tuple[Placed, ...]
+) -> CellStatus:
+    """Return what Ray's two answers say of a cell. Pure."""
+    deployments = {p.application: p.deployment for p in placed}
+    on_node: Counter[str] = Counter()
+    applications = []
+    for name, facts in sorted(serve.get("applications", {}).items()):
+        applications.append(_application(name, facts, deployments.get(name), on_node))
+    return CellStatus(
+        region=region,
+        answered=True,
+        applications=tuple(applications),
+        nodes=tuple(_node(node, on_node) for node in _alive(nodes)),
+        proxies=_proxies(serve),
+    )
+
+
+def _application(name: str, facts: dict[str, Any], deployment: str | None, on_node: Counter[str]) -> ApplicationStatus:
+    listed: dict[str, Any] = facts.get("deployments", {})
+    if deployment is None:
+        # An application that is wanted no more: the deployment that has GPUs is the one that was placed.
+        deployment = next((d for d, f in sorted(listed.items()) if _gpus(f)), next(iter(sorted(listed)), None))
+    found = listed.get(deployment or "")
+    running = [] if found is None else [r for r in found["replicas"] if r["state"] == "RUNNING"]
+    on_node.update(replica["node_id"] for replica in running)
+    return ApplicationStatus(
+        name=ApplicationName(name),
+        status=facts["status"],
+        replicas_target=None if found is None else found["target_num_replicas"],
+        replicas_ready=len(running),
+        config=canonical(facts.get("deployed_app_config") or {}),
+        message=facts.get("message", "")[:500],
+    )
+
+
+def _gpus(deployment: dict[str, Any]) -> float:
+    options = deployment.get("deployment_config", {}).get("ray_actor_options") or {}
+    return float(options.get("num_gpus", 0) or 0)
+
+
+def _alive(nodes: dict[str, Any]) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = nodes.get("data", {}).get("result", {}).get("result", [])
+    return sorted((node for node in listed if node["state"] == "ALIVE"), key=lambda node: str(node["node_id"]))
+
+
+def _node(node: dict[str, Any], on_node: Counter[str]) -> NodeStatus:
+    instance = InstanceId((node.get("labels") or {}).get("instance", ""))
+    gpus = float((node.get("resources_total") or {}).get("GPU", 0))
+    name = node["node_id"]
+    return NodeStatus(instance, node["node_ip"], name, bool(node["is_head_node"]), on_node[name], gpus)
+
+
+def _proxies(serve: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            f"{target['ip']}:{target['port']}"
+            for group in serve.get("target_groups", [])
+            if group.get("protocol") == "HTTP"
+            for target in group["targets"]
+        )
+    )

@@ -1,0 +1,1 @@
+"""Values to text and to JSON: the one place where words are made. Pure."""

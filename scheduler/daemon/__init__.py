@@ -1,0 +1,1 @@
+"""What drives ticks: the daemon's loop, convergence in a command, wiring and logs."""

@@ -1,0 +1,171 @@
+"""The daemon: a tick every few seconds, sooner when somebody asks, until it is told to stop.
+
+APScheduler is only the timer. One tick runs at a time, and one that was missed is made up for once. After
+kill -9 the next start takes up from the store, where every machine was on record before it was asked for.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from structlog.contextvars import bound_contextvars
+
+from inference.errors import InferenceError
+from scheduler.check import UnsafePlanError
+from scheduler.daemon.logs import (
+    DAEMON_STARTED,
+    DAEMON_STOPPED,
+    LEASE_HELD,
+    NOTICES_FAILED,
+    OBSERVER_ISOLATED,
+    PLAN_REFUSED,
+    TICK,
+    TICK_FAILED,
+)
+from scheduler.observe.health import ISOLATED
+from scheduler.observe.snapshot import leaving_notice
+from scheduler.ports import Outside
+from scheduler.tick import tick
+from state.model.history import NOTICE_HEARD, Event
+from state.model.history import PLAN_REFUSED as PLAN_REFUSED_EVENT
+from state.model.inventory import Notice, Role
+from state.model.plan import Plan
+from state.model.settings import CellSettings
+from state.store import StoreError
+
+LEASE_TTL: Final = timedelta(seconds=60)
+"""Longer than any tick: cloud calls time out well before. Another daemon waits so long after a crash."""
+NOTICES_EVERY_S: Final = 5.0
+"""The shortest notice that a cloud gives is half a minute."""
+PARALLEL_CELLS: Final = 16
+WATCH_EVERY_S: Final = 1.0
+"""Wake-ups are looked for, and so batched, this often."""
+
+
+class Daemon:
+    """Ticks in the background; `run` blocks until it is told to stop."""
+
+    def __init__(self, outside: Outside, every: timedelta, holder: str | None = None) -> None:
+        """Prepare; nothing runs yet."""
+        self._outside = outside
+        self._every = every
+        self.holder = holder or f"daemon-{os.getpid()}"
+        self._stop = threading.Event()
+        self._log = structlog.get_logger()
+        self._heard: set[Notice] = set()
+
+    def tick_once(self) -> Plan | None:
+        """Tick, unless another holds the lease; no error of one tick ends the daemon."""
+        outside = self._outside
+        start = outside.clock.elapsed()
+        try:
+            fence = outside.store.acquire_lease(self.holder, LEASE_TTL, outside.clock.now())
+            if fence is None:
+                self._log.info(LEASE_HELD, holder=outside.store.lease_holder(outside.clock.now()))
+                return None
+            plan = tick(outside, fence)
+        except UnsafePlanError as error:
+            self._log.error(PLAN_REFUSED, findings=[str(finding) for finding in error.findings])
+            event = Event(outside.clock.now(), self.holder, PLAN_REFUSED_EVENT, "plan", str(error))
+            outside.store.note(event)
+            return None
+        except StoreError as error:
+            self._log.warning(TICK_FAILED, reason=str(error))
+            return None
+        except Exception:  # noqa: BLE001  the one place: no error of a tick ends the daemon, and the log has it whole
+            self._log.exception(TICK_FAILED)
+            return None
+        if any(health.reason == ISOLATED for health in plan.health):
+            self._log.error(OBSERVER_ISOLATED, reason=ISOLATED)
+        with bound_contextvars(plan=plan.id):
+            self._log.info(
+                TICK,
+                seconds=round(outside.clock.elapsed() - start, 3),
+                actions=[type(action).__name__ for action in plan.actions],
+                waiting=len(plan.waiting),
+                usd_per_hour=plan.placement.per_hour.dollars,
+                settled=plan.is_settled,
+            )
+        return plan
+
+    def watch_notices(self) -> None:
+        """Ask what is announced; anything new is noted, and wakes the next tick up."""
+        owner = self._outside.store.installation()
+        for name, provider in sorted(self._outside.providers.items()):
+            try:
+                self._hear(provider.notices(owner).items)
+            except StoreError as error:
+                self._log.warning(NOTICES_FAILED, provider=name, reason=str(error))
+            except Exception:  # noqa: BLE001  a watcher that dies would hear nothing more; the log has it whole
+                self._log.exception(NOTICES_FAILED, provider=name)
+
+    def _hear(self, notices: Iterable[Notice]) -> None:
+        told = {notice for notice in notices if notice not in self._heard}
+        for notice in sorted(told, key=lambda n: n.order):
+            now = self._outside.clock.now()
+            self._outside.store.note(Event(now, self.holder, NOTICE_HEARD, str(notice.instance_id), str(notice)))
+        if told:
+            self._heard |= told
+            self._outside.store.nudge()
+
+    def watch_cells(self) -> None:
+        """Ask the cells which machines are leaving: those are told by their own metadata services, before us."""
+        try:
+            held = self._outside.store.load().instances
+            cells = {i.region for i in held if i.role is Role.HEAD and i.is_standing}
+            workers = {i.id for i in held if i.role is Role.WORKER and i.is_standing}
+            asked = [cell for cell in self._outside.cell_settings if cell.region in cells]
+            with ThreadPoolExecutor(PARALLEL_CELLS) as pool:
+                told = [notice for found in pool.map(self._leaving, asked) for notice in found]
+            self._hear(notice for notice in told if notice.instance_id in workers)
+        except StoreError as error:
+            self._log.warning(NOTICES_FAILED, reason=str(error))
+        except Exception:  # noqa: BLE001  as above
+            self._log.exception(NOTICES_FAILED)
+
+    def _leaving(self, settings: CellSettings) -> list[Notice]:
+        try:
+            return [leaving_notice(name, settings.region) for name in self._outside.cell(settings).leaving()]
+        except InferenceError:
+            return []  # a cell that is not there yet, or that the next tick finds silent
+
+    def run(self) -> None:
+        """Tick until SIGTERM or SIGINT; the tick in progress is finished first."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        scheduler = BackgroundScheduler(timezone="UTC")
+        job = scheduler.add_job(
+            self.tick_once,
+            "interval",
+            seconds=self._every.total_seconds(),
+            next_run_time=self._outside.clock.now(),
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+        for watch in (self.watch_notices, self.watch_cells):
+            scheduler.add_job(
+                watch,
+                "interval",
+                seconds=NOTICES_EVERY_S,
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=None,
+            )
+        scheduler.start()
+        self._log.info(DAEMON_STARTED, holder=self.holder, every_seconds=self._every.total_seconds())
+        heard = self._outside.store.nudges()
+        while not self._stop.wait(WATCH_EVERY_S):
+            asked = self._outside.store.nudges()
+            if asked != heard:
+                heard = asked
+                job.modify(next_run_time=self._outside.clock.now())
+        scheduler.shutdown(wait=True)
+        self._outside.store.release_lease(self.holder)
+        self._log.info(DAEMON_STOPPED, holder=self.holder)

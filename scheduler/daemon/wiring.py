@@ -1,0 +1,86 @@
+"""Settings to everything outside: the one place that knows the concrete parts."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from inference.gateway.process import HaproxyGateway
+from inference.ray.cell import RayCells
+from providers.build import build_providers
+from scheduler.documents.latency_file import read_latencies
+from scheduler.documents.price_file import read_negotiated
+from scheduler.documents.settings_file import Settings
+from scheduler.ports import Outside
+from state.clock import Clock, SystemClock
+from state.store import Store
+from state.store.sql import SqlStore
+
+EMBEDDED_CREDENTIALS: Final = {
+    "AWS_ACCESS_KEY_ID": "embedded",
+    "AWS_SECRET_ACCESS_KEY": "embedded",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AZURE_TENANT_ID": "00000000-0000-0000-0000-000000000001",
+    "AZURE_CLIENT_ID": "00000000-0000-0000-0000-000000000002",
+    "AZURE_CLIENT_SECRET": "embedded",
+}
+"""What the SDKs' own credential chains find on the embedded clouds, which believe anybody."""
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the store of an installation, its schema up to date."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return SqlStore(settings.database_url)
+
+
+def open_gateway(settings: Settings) -> HaproxyGateway:
+    """Return the gateway of an installation."""
+    return HaproxyGateway(settings.gateway_folder, settings.gateway.listen)
+
+
+def open_outside(settings: Settings, store: Store | None = None, clock: Clock | None = None) -> Outside:
+    """Return everything outside, ready to be looked at."""
+    clock = clock or SystemClock()
+    store = store or open_store(settings)
+    if settings.embedded is not None:
+        os.environ |= EMBEDDED_CREDENTIALS
+    silence_solver()
+    catalog = None if settings.price_catalog is None else Path(settings.price_catalog)
+    agreed = () if settings.negotiated_prices is None else read_negotiated(Path(settings.negotiated_prices))
+    token_file = Path(settings.ray_token_file or settings.home / "ray-token")
+    return Outside(
+        store=store,
+        providers=build_providers(settings.providers, catalog, store.installation, clock, agreed),
+        cell=RayCells(token_file, clock),
+        gateway=open_gateway(settings),
+        clock=clock,
+        cell_settings=settings.cell_settings,
+        knobs=settings.knobs,
+        limits=settings.bounds,
+        own_regions=settings.own_regions,
+        latencies=() if settings.latency_table is None else read_latencies(Path(settings.latency_table)),
+    )
+
+
+@contextmanager
+def _standard_output_closed() -> Iterator[None]:
+    """Let nothing that is written below Python reach standard output."""
+    sys.stdout.flush()
+    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nothing)
+
+
+def silence_solver() -> None:
+    """Let HiGHS print its banner, which it does once per process, where nobody sees it."""
+    import highspy  # noqa: PLC0415  slow, and only commands that solve pay for it
+
+    with _standard_output_closed():
+        highspy.Highs()  # type: ignore[no-untyped-call]

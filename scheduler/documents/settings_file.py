@@ -1,0 +1,158 @@
+"""Where this installation keeps things and what it uses: one YAML file, and a few environment variables.
+
+SKERRY_HOME           folder for state; `.skerry` in the current folder
+SKERRY_SETTINGS       the settings file; `settings.yaml` in SKERRY_HOME
+SKERRY_DATABASE_URL   the database; `sqlite:///SKERRY_HOME/skerry.db`
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from providers.settings import ProvidersSettings
+from scheduler.documents.yaml_document import DocumentError, Problem, read_document, validated
+from state.model.catalog import Region
+from state.model.health import HealthKnobs
+from state.model.ids import RegionId
+from state.model.settings import CellSettings, Limits
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CellModel(_Model):
+    """What Terraform fixed for a region's cell."""
+
+    head_address: str
+    gcs_port: int = 6379
+    dashboard_port: int = 8265
+    serve_port: int = 8000
+    serve_host: str = "0.0.0.0"  # noqa: S104  a cell's machines have private addresses only
+    proxy_location: Literal["EveryNode", "HeadOnly"] = "EveryNode"
+    serve_address: str | None = None
+    head_zone: str | None = None
+
+
+class GatewayModel(_Model):
+    """The one address that requests are sent to."""
+
+    listen: str = "127.0.0.1:8080"
+
+
+class HealthModel(_Model):
+    """How patient region health is, in seconds."""
+
+    suspect_after: Seconds = 15
+    down_after: Seconds = 60
+    recover_after: Seconds = 600
+
+
+class LimitsModel(_Model):
+    """Bounds that hold whatever the solver says."""
+
+    launches_per_plan: Annotated[int, Field(ge=1, le=1000)] = 20
+    machines_per_offer: Annotated[int, Field(ge=1, le=10_000)] = 64
+
+
+class EmbeddedModel(_Model):
+    """Written by `skerry local up`: the clouds are the ones on this computer."""
+
+    control: str
+    control_token_file: str
+    host_folder: str
+
+
+class Settings(_Model):
+    """Everything that is neither wanted nor seen."""
+
+    home: Path
+    database_url: str
+    providers: ProvidersSettings = ProvidersSettings()
+    cells: dict[str, CellModel] = Field(default_factory=dict)
+    ray_token_file: str | None = None
+    price_catalog: str | None = Field(default=None, description="Folder in gpuhunt's format; none: its published one.")
+    negotiated_prices: str | None = Field(
+        default=None, description="File of prices that were agreed upon; docs/operations.md shows one."
+    )
+    latency_table: str | None = Field(
+        default=None,
+        description="CSV of measured round trips; what it lacks is fitted from the distance.",
+    )
+    gateway: GatewayModel = GatewayModel()
+    tick_seconds: Seconds = 10
+    health: HealthModel = HealthModel()
+    limits: LimitsModel = LimitsModel()
+    embedded: EmbeddedModel | None = None
+
+    @model_validator(mode="after")
+    def _cells_are_regions(self) -> Self:
+        for region in self.cells:
+            if region.count("/") != 1:
+                msg = f"cell {region!r} must be named provider/region"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def cell_settings(self) -> tuple[CellSettings, ...]:
+        """The cells, in order."""
+        return tuple(
+            CellSettings(region=RegionId(region), **cell.model_dump()) for region, cell in sorted(self.cells.items())
+        )
+
+    @property
+    def own_regions(self) -> tuple[Region, ...]:
+        """The regions of machines of one's own, which only the settings know."""
+        return () if self.providers.static is None else self.providers.static.places
+
+    @property
+    def knobs(self) -> HealthKnobs:
+        """How patient region health is."""
+        health = self.health
+        return HealthKnobs(
+            suspect_after=timedelta(seconds=health.suspect_after),
+            down_after=timedelta(seconds=health.down_after),
+            recover_after=timedelta(seconds=health.recover_after),
+        )
+
+    @property
+    def bounds(self) -> Limits:
+        """The limits."""
+        return Limits(**self.limits.model_dump())
+
+    @property
+    def gateway_folder(self) -> Path:
+        """Where the gateway keeps its configuration and sockets."""
+        return self.home / "gateway"
+
+
+def home_folder() -> Path:
+    """Return the folder for state."""
+    return Path(os.environ.get("SKERRY_HOME", ".skerry")).absolute()
+
+
+def settings_file() -> Path:
+    """Return the path of the settings file, whether it exists or not."""
+    return Path(os.environ.get("SKERRY_SETTINGS", str(home_folder() / "settings.yaml")))
+
+
+def load_settings() -> Settings:
+    """Return the settings; without a file, those of an installation that has no clouds yet.
+
+    Raises:
+        DocumentError: The file is wrong.
+    """
+    home, path = home_folder(), settings_file()
+    fixed = {"home": home, "database_url": os.environ.get("SKERRY_DATABASE_URL", f"sqlite:///{home}/skerry.db")}
+    if not path.exists():
+        return Settings.model_validate(fixed)
+    document = read_document(path)
+    if not isinstance(document.content, dict):
+        raise DocumentError([Problem(str(path), 1, "", "must be a mapping of names to values")])
+    document.content = {**fixed, **document.content}
+    return validated(document, Settings)

@@ -1,0 +1,1 @@
+"""The embedded clouds of this computer, and the demo on them."""

@@ -1,0 +1,311 @@
+"""The demo: the whole product on one computer, as a story with figures.
+
+Embedded clouds, a priced plan, real machines' scripts as local processes, real Ray Serve behind a real
+HAProxy, a region lost under load, and everything ended and counted at the end.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import psutil
+
+from providers.processes import end_session, members, start_recorded, uninterrupted
+from scheduler.daemon.converge import converge
+from scheduler.daemon.wiring import open_gateway, open_outside
+from scheduler.documents.settings_file import Settings
+from scheduler.documents.spec_file import load_wanted
+from scheduler.drills.live import Cut, DrillReport, LiveDrill, count_leaked
+from scheduler.drills.load import SteadyLoad
+from scheduler.embedded.local import Control, Local
+from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
+from scheduler.observe.snapshot import observe
+from scheduler.ports import Outside
+from scheduler.tick import decide
+from state.model.ids import RegionId
+from state.model.plan import Plan
+from state.model.snapshot import Snapshot, Wanted
+
+EXAMPLE: Final = Path(__file__).resolve().parents[2] / "examples" / "chat" / "capacity.yaml"
+POLL: Final = timedelta(milliseconds=500)
+SETTLE_MAX: Final = timedelta(minutes=4)
+RECOVER_MAX: Final = timedelta(minutes=4)
+END_MAX: Final = timedelta(minutes=2)
+REQUESTS_PER_SECOND: Final = 12.0
+WARM_FOR: Final = timedelta(seconds=3)
+SAMPLE_EVERY_S: Final = 3.0
+DAEMON_GRACE: Final = timedelta(seconds=30)
+
+Say = Callable[[str], None]
+
+
+class DemoFailedError(Exception):
+    """The demo did not get where it should; everything was ended all the same."""
+
+
+@dataclass(slots=True)
+class DemoReport:
+    """What the demo showed; its JSON is `skerry demo --output json`."""
+
+    recovered: bool = False
+    seconds: dict[str, float | None] = field(
+        default_factory=lambda: dict.fromkeys(
+            ("total", "until_first_answer", "detect", "route_away", "decide", "acquire", "ready")
+        )
+    )
+    requests: dict[str, int] = field(
+        default_factory=lambda: {"sent": 0, "retried": 0, "failed": 0, "failed_after_recovery": 0}
+    )
+    usd_per_hour: dict[str, float] = field(default_factory=dict)
+    regions: dict[str, list[str]] = field(default_factory=dict)
+    instances_leaked: int = 0
+    processes_leaked: int = 0
+    peak_memory_mib: int = 0
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it recovered and leaked nothing."""
+        return self.recovered and not self.instances_leaked and not self.processes_leaked
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return asdict(self)
+
+
+class MemoryPeak:
+    """Samples the memory of every process of the demo: proportional set size, so that shared pages count once."""
+
+    def __init__(self, local: Local) -> None:
+        """Prepare; nothing is sampled yet."""
+        self._local = local
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.peak_mib = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(SAMPLE_EVERY_S):
+            pids = {pid for sid in self._local.sessions() for pid in members(sid)} | {os.getpid()}
+            self.peak_mib = max(self.peak_mib, sum(map(_pss_kib, pids)) // 1024)
+
+
+def _pss_kib(pid: int) -> int:
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
+
+
+class Demo:
+    """One run of the story."""
+
+    def __init__(self, spec: Path, local: Local, say: Say) -> None:
+        """Prepare; nothing is started yet."""
+        self._spec = spec
+        self._local = local
+        self._clock = local.clock
+        self._say = say
+        self.report = DemoReport()
+        self._start = self._clock.elapsed()
+        self._daemon: int | None = None
+
+    def run(
+        self, show_plan: Callable[[Plan, tuple[ResiliencePrice, ...], Snapshot], None], *, keep: bool
+    ) -> DemoReport:
+        """Tell the story, and return its figures; whatever happens, everything is ended, unless it is kept.
+
+        Raises:
+            DemoFailedError: A step did not end in time.
+            LocalError, DocumentError: It could not begin.
+        """
+        memory = MemoryPeak(self._local)
+        settings: Settings | None = None
+        outside: Outside | None = None
+        is_kept = False
+        try:
+            wanted = load_wanted(self._spec)
+            settings = self._begin()
+            memory.start()
+            outside = open_outside(settings)
+            self._apply(outside, wanted, show_plan)
+            self._serve(outside, settings)
+            self._lose(outside, settings, restore=keep)
+            is_kept = keep
+        finally:
+            memory.stop()
+            self.report.peak_memory_mib = memory.peak_mib
+            if not is_kept:
+                with uninterrupted():
+                    self._end(outside, settings)
+            self.report.seconds["total"] = round(self._clock.elapsed() - self._start, 1)
+        return self.report
+
+    def _step(self, text: str) -> None:
+        self._say(f"[{self._clock.elapsed() - self._start:6.1f} s] {text}")
+
+    def _begin(self) -> Settings:
+        stale = self._local.sessions()
+        if stale:
+            self._step(f"ending {len(stale)} process sessions that an earlier run left")
+        self._local.down()
+        settings = self._local.up((self._spec.parent,), progress=self._step)
+        self._step("the clouds are up: AWS (moto), GCP and Azure, two regions each, on loopback")
+        return settings
+
+    def _apply(
+        self,
+        outside: Outside,
+        wanted: Wanted,
+        show_plan: Callable[[Plan, tuple[ResiliencePrice, ...], Snapshot], None],
+    ) -> None:
+        outside.store.want(wanted, "demo", self._clock.now())
+        snapshot = observe(outside)
+        plan = decide(snapshot, outside)
+        show_plan(plan, price_of_resilience(snapshot), snapshot)
+        if plan.placement.unplaced:
+            msg = "the embedded clouds have no place for what the spec asks for"
+            raise DemoFailedError(msg)
+        self._daemon = start_daemon(self._local)
+        self._step("the daemon runs; it buys machines, their start-up scripts start Ray, and Serve is deployed")
+
+    def _serve(self, outside: Outside, settings: Settings) -> None:
+        url = self._url(outside, settings)
+        deadline = self._clock.now() + SETTLE_MAX
+        seen: set[str] = set()
+        event = 0
+        while self._clock.now() < deadline:
+            for line in outside.store.events(event):
+                event = line.number
+                if line.kind == "action_done" and line.detail.startswith(("Launch", "Serve", "Route")):
+                    self._step(f"{line.detail.split(':')[0].lower()}: {line.subject}")
+            if self.report.seconds["until_first_answer"] is None and _answers(url):
+                self.report.seconds["until_first_answer"] = round(self._clock.elapsed() - self._start, 1)
+                self._step(f"first answer from {url}")
+            if self._is_settled(outside, seen):
+                self._step("every region is ready")
+                return
+            self._clock.sleep(POLL)
+        msg = f"not ready after {SETTLE_MAX}; see {settings.home / 'daemon.log'}"
+        raise DemoFailedError(msg)
+
+    def _is_settled(self, outside: Outside, seen: set[str]) -> bool:
+        """Return whether the newest look of ours finds nothing to do; looked for only once all are routed to."""
+        plan, table = outside.store.last_plan(), outside.gateway.table()
+        if plan is None or table is None:
+            return False
+        wanted = {r.region for r in plan.placement.replicas}
+        for region in sorted(table.regions() - seen):
+            seen.add(region)
+            self._step(f"{region} answers requests")
+        return wanted <= table.regions() and decide(observe(outside), outside).is_settled
+
+    def _url(self, outside: Outside, settings: Settings) -> str:
+        wanted = outside.store.wanted()
+        entry = json.loads(wanted.serve_applications[0][1]) if wanted else {}
+        return f"http://{settings.gateway.listen}{entry.get('route_prefix') or '/'}"
+
+    def _lose(self, outside: Outside, settings: Settings, *, restore: bool) -> None:
+        if settings.embedded is None:
+            msg = "the demo runs on the embedded clouds alone"
+            raise DemoFailedError(msg)
+        control = Control(settings.embedded)
+        load = SteadyLoad(self._url(outside, settings), REQUESTS_PER_SECOND, self._clock)
+        load.start()
+        try:
+            self._step(f"a steady load of {REQUESTS_PER_SECOND:g} requests a second through {settings.gateway.listen}")
+            self._clock.sleep(WARM_FOR)
+            self._step(f"answered so far: {_counts(load.by_region())}")
+            region = self._victim(outside)
+            cut = Cut(lambda r: _discard(control.lose(r)), control.restore, cuts_off=False)
+            drill = LiveDrill(outside, open_gateway(settings), cut, load, self._step)
+            _, report = drill.run(region, RECOVER_MAX, restore=restore)
+            self._step(f"answered since: {_counts(load.by_region(last=50))}")
+        finally:
+            load.stop()
+        self._take(report)
+        if restore:
+            self._step(f"{region} answers again, for you to watch how it is taken back")
+
+    def _victim(self, outside: Outside) -> RegionId:
+        """Return the region that carries most, the first of them by name."""
+        plan = decide(observe(outside), outside)
+        carried: dict[RegionId, int] = {}
+        for replicas in plan.placement.replicas:
+            carried[replicas.region] = carried.get(replicas.region, 0) + replicas.count * replicas.milli_each
+        return min(carried, key=lambda region: (-carried[region], region))
+
+    def _take(self, report: DrillReport) -> None:
+        self.report.recovered = report.recovered
+        self.report.seconds |= report.seconds
+        self.report.requests = report.requests
+        self.report.usd_per_hour = report.usd_per_hour
+        self.report.regions = report.regions
+        self.report.instances_leaked = report.instances_leaked
+
+    def _end(self, outside: Outside | None, settings: Settings | None) -> None:
+        """End everything, and count what is left."""
+        self._step("ending everything")
+        if self._daemon is not None:
+            end_session(self._daemon, DAEMON_GRACE, self._clock)
+        if outside is not None and settings is not None and settings.embedded is not None:
+            control = Control(settings.embedded)
+            for region in control.status()["silent"]:
+                control.restore(RegionId(region))
+            left = end_fleet(outside, END_MAX)
+            leaked = count_leaked(outside) + len(control.status()["machines"])
+            self.report.instances_leaked += leaked
+            self._step(f"instances left in the clouds: {left + leaked}")
+        failed = self._local.down()
+        self.report.processes_leaked = len(failed) + self._local.processes()
+        self._step(f"processes left: {self.report.processes_leaked}")
+        if settings is not None:
+            taken = self._local.taken_ports(settings)
+            self._step(f"ports still taken: {', '.join(taken) or 'none'}")
+            self.report.processes_leaked += len(taken)
+
+
+def start_daemon(local: Local) -> int:
+    """Start `skerry daemon` in the background, on record, and return its session."""
+    environment = {**os.environ, "SKERRY_HOME": str(local.home)}
+    command = [sys.executable, "-m", "scheduler.cli.main", "daemon"]
+    return start_recorded(command, environment, local.home / "daemon.log", local.log)
+
+
+def end_fleet(outside: Outside, most: timedelta) -> int:
+    """Withdraw what is wanted and tick until nothing of ours is live; return how many machines still are."""
+    outside.store.withdraw("destroy", outside.clock.now())
+    converge(outside, most)
+    return len(outside.store.load().instances)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200  # noqa: PLR2004  HTTP's OK
+    except httpx.HTTPError:
+        return False
+
+
+def _counts(by_region: dict[str, int]) -> str:
+    return ", ".join(f"{region} {count}" for region, count in by_region.items())
+
+
+def _discard(_lost: list[str]) -> None:
+    """Take the machines lost; the drill counts for itself."""

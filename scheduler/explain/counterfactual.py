@@ -1,0 +1,34 @@
+"""Asking the solver: what would the fleet cost, bought afresh, if something were otherwise?"""
+
+from dataclasses import dataclass, replace
+
+from scheduler.solve import solve
+from state.model.placement import Placement
+from state.model.snapshot import Snapshot
+from state.model.spec import CapacitySpec
+from state.model.units import Usd
+
+
+@dataclass(frozen=True, slots=True)
+class Otherwise:
+    """What would be."""
+
+    placement: Placement
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is placed and every rule kept."""
+        return not self.placement.unplaced and not self.placement.breaches
+
+    @property
+    def per_hour(self) -> Usd | None:
+        """What it would cost; None where not everything could be had."""
+        return self.placement.per_hour if self.is_whole else None
+
+
+def afresh(snapshot: Snapshot, spec: CapacitySpec | None = None) -> Otherwise:
+    """Return the optimum for a spec as if nothing stood yet; for the snapshot's own if none is given."""
+    if snapshot.wanted is None:
+        return Otherwise(Placement())
+    wanted = snapshot.wanted if spec is None else replace(snapshot.wanted, spec=spec)
+    return Otherwise(solve(replace(snapshot, wanted=wanted, instances=(), placed=())))

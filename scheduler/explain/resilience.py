@@ -1,0 +1,39 @@
+"""The price of resilience: what the fleet costs at best for each kind of loss survived. Pure."""
+
+from dataclasses import dataclass, replace
+
+from scheduler.solve import solve
+from state.model.snapshot import Snapshot
+from state.model.spec import CapacitySpec, FateDomain
+from state.model.units import Usd
+
+
+@dataclass(frozen=True, slots=True)
+class ResiliencePrice:
+    """The cheapest fleet that survives a kind of loss."""
+
+    survives: FateDomain
+    per_hour: Usd | None
+    """None where no placement does."""
+
+
+def price_of_resilience(snapshot: Snapshot) -> tuple[ResiliencePrice, ...]:
+    """Return the optimum for surviving nothing, any region and any provider, bought afresh."""
+    if snapshot.wanted is None:
+        return ()
+    prices = []
+    for kind in FateDomain:
+        spec = _surviving(snapshot.wanted.spec, kind)
+        asked = replace(snapshot, wanted=replace(snapshot.wanted, spec=spec), instances=())
+        placement = solve(asked)
+        is_kept = not placement.unplaced and not placement.breaches
+        prices.append(ResiliencePrice(kind, placement.per_hour if is_kept else None))
+    return tuple(prices)
+
+
+def _surviving(spec: CapacitySpec, kind: FateDomain) -> CapacitySpec:
+    applications = {
+        name: application.model_copy(update={"survive": application.survive.model_copy(update={"any": kind})})
+        for name, application in spec.applications.items()
+    }
+    return spec.model_copy(update={"applications": applications})

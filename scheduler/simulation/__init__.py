@@ -1,0 +1,1 @@
+"""The whole system in memory, under a manual clock."""

@@ -1,0 +1,320 @@
+"""From the snapshot to the problem's arrays: what each application asks for, in numbers.
+
+Expected costs enter here: a spot machine's interruptions, a launch that may be refused, a move that runs double and
+loads the weights again, and distance from the clients.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from providers.gpus import same_gpu
+from scheduler.solve.assemble import Ask, Bounds, Floor, Keep, Need, Table, assemble
+from scheduler.solve.latency import Atlas, atlas, distance
+from scheduler.solve.places import is_in, required_milli, share_of
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, Flags, Problem, Real
+from scheduler.solve.supply import Group, Sold, is_excluded
+from state.model.catalog import Market, Quota
+from state.model.ids import ApplicationName, RegionId, provider_of
+from state.model.inventory import Role
+from state.model.snapshot import Snapshot
+from state.model.spec import Application, CapacitySpec, FateDomain, Shape, Spot
+from state.model.units import MILLI
+
+INTERRUPTION_HOURS: Final = 2.0
+"""Machine-hours that an interruption costs: the replacement's, while it starts, and work done again."""
+INTERRUPTIONS_PER_HOUR: Final = 0.05
+"""Believed of spot machines of which nobody says: one in twenty hours."""
+MOVE_COST: Final = 0.15
+"""Share of its price that a machine which does not stand yet costs on top: a move must save at least this."""
+STOCKOUT_COST: Final = 0.25
+"""Share of its price that a refused launch costs: the time until another is found."""
+EGRESS_USD_PER_GIB: Final = 0.02
+"""Source: the clouds' list prices between regions, 0.01 to 0.02 within a continent."""
+PAYBACK_HOURS: Final = 6.0
+"""A move pays back what it loads within this time, or is not made."""
+EXACT_PAIRS: Final = 20_000
+"""Up to so many pairs, all stay; beyond, the cheapest of each application."""
+LARGE: Final = Keep(per_place=3, in_all=120)
+Named = tuple[tuple[ApplicationName, Application], ...]
+
+PRIORITY_STEP: Final = 30.0
+"""How many times as bad it is for a priority class to be short as for the next lower one."""
+
+KINDS: Final = {
+    FateDomain.NONE: NO_DOMAIN,
+    FateDomain.ZONE: ZONE,
+    FateDomain.REGION: REGION,
+    FateDomain.PROVIDER: PROVIDER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Posed:
+    """A problem, and what its numbers stand for."""
+
+    problem: Problem
+    sold: Sold
+    names: tuple[ApplicationName, ...]
+    regions: tuple[RegionId, ...]
+    refusals: tuple[tuple[ApplicationName, str, int], ...]
+
+
+def pose(snapshot: Snapshot, spec: CapacitySpec, sold: Sold) -> Posed:
+    """Return the problem of serving *spec* from what is sold."""
+    named = spec.named()
+    regions = tuple(sorted({group.region for group in sold.groups}))
+    table = _table(sold.groups, regions)
+    places = sorted({place for _, a in named for place in (*a.regions.floors, *a.regions.shares)})
+    gpus = sorted({group.machine.gpu or "" for group in sold.groups})
+    weights = _weights(spec, sold.groups)
+    where = atlas(snapshot)
+    asks = []
+    refusals: list[tuple[ApplicationName, str, int]] = []
+    for name, application in named:
+        causes = region_causes(application, regions, where)
+        allowed = np.array([region not in causes for region in regions], np.bool_)
+        per_unit = _distance_costs(application, regions, where)
+        ask = _ask(application, gpus, allowed, per_unit, weights[name])
+        ask = _placed_in(ask, application, places)
+        asks.append(ask)
+        counts = sold.refused + _refusals(application, ask, sold.groups, causes)
+        refusals += [(name, cause, count) for cause, count in sorted(counts.items())]
+    bounds = Bounds(
+        head=np.array([_head_cost(snapshot, sold, region) for region in regions], np.int64),
+        place_has=np.array([[is_in(r, place, where.known) for r in regions] for place in places], np.bool_).reshape(
+            len(places), len(regions)
+        ),
+        budget=_budget(snapshot, spec, sold),
+        quotas=_quotas(snapshot, sold.groups),
+    )
+    keep = Keep() if len(named) * len(sold.groups) <= EXACT_PAIRS else LARGE
+    problem = _with_current(assemble(table, asks, bounds, keep), snapshot, named, sold.groups)
+    return Posed(problem, sold, tuple(name for name, _ in named), regions, tuple(refusals))
+
+
+def _table(groups: tuple[Group, ...], regions: tuple[RegionId, ...]) -> Table:
+    names = sorted({group.machine.gpu or "" for group in groups})
+    zones = sorted({(g.region, g.offers[0].key.zone) for g in groups})
+    clouds = sorted({provider_of(group.region) for group in groups})
+
+    def whole(values: list[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.array(values, np.int64)
+
+    return Table(
+        gpu=whole([names.index(g.machine.gpu or "") for g in groups]),
+        gpus=whole([g.machine.gpus * MILLI for g in groups]),
+        gpu_memory=np.array([g.machine.gpu_memory_gib for g in groups], np.float64),
+        vcpus=np.array([g.machine.vcpus for g in groups], np.float64),
+        memory=np.array([g.machine.memory_gib for g in groups], np.float64),
+        price=whole([g.price.micros for g in groups]),
+        start=whole([_start_cost(g) for g in groups]),
+        low=whole([g.low for g in groups]),
+        high=whole([g.high for g in groups]),
+        standing=whole([g.standing for g in groups]),
+        least=whole([g.offers[0].minimum for g in groups]),
+        zone=whole([zones.index((g.region, g.offers[0].key.zone)) for g in groups]),
+        region=whole([regions.index(g.region) for g in groups]),
+        provider=whole([clouds.index(provider_of(g.region)) for g in groups]),
+        is_spot=np.array([g.market is Market.SPOT for g in groups], np.bool_),
+        risk=np.array([_risk(g) for g in groups], np.float64),
+    )
+
+
+def _risk(group: Group) -> float:
+    """Return what a spot machine's interruptions are expected to cost, as a share of its price."""
+    if group.market is not Market.SPOT:
+        return 0.0
+    rates = [offer.interruptions_per_hour for offer in group.offers]
+    return INTERRUPTION_HOURS * max(INTERRUPTIONS_PER_HOUR if rate is None else rate for rate in rates)
+
+
+def _start_cost(group: Group) -> int:
+    """Return what a machine that does not stand yet costs on top: it runs double, and may be refused first."""
+    refused = max(offer.stockout_probability for offer in group.offers)
+    return round(group.price.micros * (MOVE_COST + STOCKOUT_COST * refused))
+
+
+def _weights(spec: CapacitySpec, groups: tuple[Group, ...]) -> dict[ApplicationName, float]:
+    """Return what each thousandth of demand that is short counts: by priority class, and more than any price."""
+    dearest = max((g.price.micros for g in groups), default=1)
+    classes = sorted({application.priority for _, application in spec.named()})
+    return {
+        name: dearest * PRIORITY_STEP ** min(classes.index(a.priority), 8) / min(a.replica_milli(s) for s in a.shapes)
+        for name, a in spec.named()
+    }
+
+
+def region_causes(application: Application, regions: tuple[RegionId, ...], where: Atlas) -> dict[RegionId, str]:
+    """Return why an application may not stand in some regions."""
+    laws, latency = application.regions.jurisdictions, application.latency
+    causes: dict[RegionId, str] = {}
+    for region in regions:
+        known = where.known.get(region)
+        if laws and (known is None or known.jurisdiction not in laws):
+            causes[region] = "jurisdiction"
+        elif latency is not None:
+            far = distance(latency, region, where)
+            if far is None or far.expected_ms > latency.max_ms:
+                causes[region] = "latency above max_ms"
+            elif latency.worst_ms is not None and far.worst_ms > latency.worst_ms:
+                causes[region] = "latency above worst_ms"
+    return causes
+
+
+def _distance_costs(application: Application, regions: tuple[RegionId, ...], where: Atlas) -> Real | None:
+    """Return by region what a thousandth of capacity pays for its distance from the clients; None for nothing."""
+    latency = application.latency
+    if latency is None or latency.usd_per_ms == 0:
+        return None
+    far = [distance(latency, region, where) for region in regions]
+    trips = np.array([0.0 if d is None else d.expected_ms for d in far])
+    return np.asarray(trips * latency.usd_per_ms * 1_000_000 / MILLI, np.float64)
+
+
+def _ask(application: Application, gpus: list[str], allowed: Flags, per_unit: Real | None, weight: float) -> Ask:
+    demand = application.demand.milli
+    survive, market, rules = application.survive, application.market, application.regions
+    required = required_milli(application)
+    return Ask(
+        needs=tuple(_need(application, shape, gpus) for shape in application.shapes),
+        demand=demand,
+        weight=weight,
+        regions=allowed,
+        spot=market.spot is not Spot.NEVER,
+        kind=KINDS[survive.any],
+        required=max(0, required - share_of(demand, survive.replacement_credit)),
+        spot_left=share_of(demand, market.survive_spot_loss),
+        on_demand=share_of(demand, market.on_demand_floor),
+        share_ppm=round(rules.max_share * PPM),
+        min_regions=rules.min,
+        start_replica=round(application.weights_gib * EGRESS_USD_PER_GIB / PAYBACK_HOURS * 1_000_000),
+        pays_risk=market.spot is not Spot.PREFERRED,
+        per_unit=per_unit,
+    )
+
+
+def _need(application: Application, shape: Shape, gpus: list[str]) -> Need:
+    return Need(
+        gpus=frozenset(n for n, gpu in enumerate(gpus) if gpu and same_gpu(shape.gpu, gpu)),
+        gpu_milli=shape.gpu_milli,
+        each=application.replica_milli(shape),
+        cpus=shape.cpus,
+        memory=shape.memory_gib,
+        gpu_memory=shape.gpu_memory_gib,
+        machines=shape.machines,
+    )
+
+
+def _placed_in(ask: Ask, application: Application, places: list[str]) -> Ask:
+    rules = application.regions
+    floors = []
+    for place in sorted({*rules.floors, *rules.shares}):
+        share = rules.shares.get(place)
+        least = round(rules.floors.get(place, 0.0) * MILLI)
+        if share is not None:
+            least = max(least, share_of(ask.demand, share.min))
+        floors.append(Floor(places.index(place), least, PPM if share is None else round(share.max * PPM)))
+    return replace(ask, floors=tuple(floors))
+
+
+def _refusals(
+    application: Application, ask: Ask, groups: tuple[Group, ...], causes: dict[RegionId, str]
+) -> Counter[str]:
+    """Return how many of the usable offers an application may not use, by cause."""
+    counts: Counter[str] = Counter()
+    fits: dict[tuple[str | None, int, float, float, float], bool] = {}
+    for group in groups:
+        machine = group.machine
+        kind = (machine.gpu, machine.gpus, machine.gpu_memory_gib, machine.vcpus, machine.memory_gib)
+        if kind not in fits:
+            fits[kind] = any(per_machine(shape, group) for shape in application.shapes)
+        cause = causes.get(group.region)
+        if cause is None and group.market is Market.SPOT and not ask.spot:
+            cause = "spot not allowed"
+        if cause is None and not fits[kind]:
+            cause = "no shape fits the machine"
+        if cause is not None:
+            counts[cause] += len(group.offers)
+    return counts
+
+
+def per_machine(shape: Shape, group: Group) -> int:
+    """Return how many replicas of a shape one machine holds, by GPUs, vCPUs and memory; 1 for a part of a gang."""
+    machine = group.machine
+    if machine.gpu is None or not same_gpu(shape.gpu, machine.gpu) or machine.gpu_memory_gib < shape.gpu_memory_gib:
+        return 0
+    room = machine.gpus * MILLI // shape.gpu_milli
+    if shape.cpus > 0:
+        room = min(room, int(machine.vcpus / shape.cpus))
+    if shape.memory_gib > 0:
+        room = min(room, int(machine.memory_gib / shape.memory_gib))
+    return min(room, 1) if shape.machines > 1 else room
+
+
+def _head_cost(snapshot: Snapshot, sold: Sold, region: RegionId) -> int:
+    """Return what opening a cell costs: its head's price, and its start where it does not stand."""
+    price = sold.heads[region].price.per_hour.micros
+    stands = any(i.region == region and i.role is Role.HEAD and i.is_standing for i in snapshot.instances)
+    return price if stands else round(price * (1 + MOVE_COST))
+
+
+def _budget(snapshot: Snapshot, spec: CapacitySpec, sold: Sold) -> int:
+    """Return what machines may cost together; never less than what must not be touched costs anyway."""
+    # Machines in regions that do not count still cost, and the budget is for all of them.
+    apart = sum(i.price_per_hour.micros for i in snapshot.instances if is_excluded(snapshot, i.region))
+    fixed = sum(g.low * g.price.micros for g in sold.groups)
+    fixed += sum(sold.heads[r].price.per_hour.micros for r in {g.region for g in sold.groups if g.low})
+    return max(spec.max_per_hour.micros - apart, fixed)
+
+
+def _quotas(snapshot: Snapshot, groups: tuple[Group, ...]) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
+    found = []
+    for quota in snapshot.quotas:
+        members = tuple(
+            (n, max(1, quota_size(quota, g.machine.gpus, g.machine.vcpus)))
+            for n, g in enumerate(groups)
+            if (g.region, g.machine.family, g.market) == (quota.region, quota.family, quota.market)
+        )
+        if members:
+            held = sum(groups[n].low * size for n, size in members)
+            found.append((max(quota_room(snapshot, quota), held), members))
+    return tuple(found)
+
+
+def quota_size(quota: Quota, gpus: int, vcpus: int) -> int:
+    """Return what one machine takes of a quota."""
+    return gpus if quota.unit == "gpus" else vcpus
+
+
+def quota_room(snapshot: Snapshot, quota: Quota) -> int:
+    """Return what we may use of a quota, our own machines included: its limit less what others use."""
+    ours = sum(
+        quota_size(quota, i.machine.gpus, i.machine.vcpus)
+        for i in snapshot.instances
+        if i.cloud_id is not None
+        and (i.region, i.machine.family, i.key.market) == (quota.region, quota.family, quota.market)
+    )
+    return quota.limit - max(0, quota.used - ours)
+
+
+def _with_current(problem: Problem, snapshot: Snapshot, named: Named, groups: tuple[Group, ...]) -> Problem:
+    """Return the problem with the replicas that were placed last on machines that still stand."""
+    placed: Counter[tuple[str, int, RegionId, str, bool]] = Counter()
+    for replicas in snapshot.placed:
+        key = (replicas.application, replicas.shape, replicas.region, replicas.instance_type, replicas.is_spot)
+        placed[key] += replicas.count
+    if not placed:
+        return problem
+    current = np.zeros(problem.pairs, np.int64)
+    for a, (name, _) in enumerate(named):
+        for j in range(int(problem.first[a]), int(problem.first[a + 1])):
+            group = groups[problem.group[j]]
+            key = (name, int(problem.shape[j]), group.region, group.instance_type, group.market is Market.SPOT)
+            if placed[key]:
+                fits = group.standing * int(problem.per_machine[j])
+                current[j] = min(placed[key], fits)
+                placed[key] -= int(current[j])
+    return problem._replace(current=current)
