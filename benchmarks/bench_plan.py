@@ -21,7 +21,7 @@ from scheduler.solve.formulate import pose
 from scheduler.solve.highs import minimise
 from scheduler.solve.program import build
 from scheduler.solve.supply import sold
-from state.model.health import HealthKnobs
+from state.model.health import HealthThresholds
 from state.model.snapshot import Snapshot
 from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads
 
@@ -70,13 +70,13 @@ def measure(applications: int, gpus: int) -> str:
     snapshot = a_snapshot(applications, gpus)
     assert snapshot.wanted is not None  # noqa: S101  a_snapshot wants something
     spec = snapshot.wanted.spec
-    posed = pose(snapshot, spec, sold(snapshot, spec))
-    program, _ = build(posed.problem, head_prices(posed), sizes_of(posed, spec))
+    formulation = pose(snapshot, spec, sold(snapshot, spec))
+    program, _ = build(formulation.problem, head_prices(formulation), sizes_of(formulation, spec))
     placement = solve(snapshot)
-    plan = make_plan(placement, snapshot, HealthKnobs())
+    plan = make_plan(placement, snapshot, HealthThresholds())
     floor = best_ms(lambda: minimise(program))
     solved = best_ms(lambda: solve(snapshot))
-    planned = best_ms(lambda: make_plan(placement, snapshot, HealthKnobs()))
+    planned = best_ms(lambda: make_plan(placement, snapshot, HealthThresholds()))
     checked = best_ms(lambda: check_plan(plan, snapshot))
     row = f"{applications:>12} {len(snapshot.offers):>7} {floor:>9.1f} {solved:>9.1f} {solved / floor:>6.2f}"
     return f"{row} {planned:>8.1f} {checked:>9.1f} {(placement.gap or 0.0) * 100:>6.2f}"

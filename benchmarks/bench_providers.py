@@ -29,7 +29,7 @@ import psutil
 from benchmarks.providers.clouds import names, templates
 from providers.aws.machines import Aws
 from providers.azure.machines import Azure
-from providers.base import LaunchOrder, Provider, Sighting
+from providers.base import LaunchOrder, Observation, Provider
 from providers.emulator.scene import CATALOG
 from providers.fake import FakeCloud
 from providers.gcp.machines import Gcp
@@ -62,7 +62,7 @@ Item = TypeVar("Item")
 
 
 @dataclass
-class Bench:
+class SearchState:
     """The clouds, the adapters, and the emulator's process."""
 
     at: dict[str, str]
@@ -80,7 +80,7 @@ class Bench:
 
 
 @contextmanager
-def running() -> Iterator[Bench]:
+def running() -> Iterator[SearchState]:
     """Run the clouds beside this process."""
     command = [sys.executable, str(ROOT / "benchmarks" / "providers" / "clouds.py"), str(REGIONS)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -88,7 +88,7 @@ def running() -> Iterator[Bench]:
         at = json.loads(process.stdout.readline() if process.stdout else "")
         headers = {"Authorization": f"Bearer {Path(at['control_token_file']).read_text()}"}
         control = httpx.Client(base_url=f"{at['control']}/_skerry", headers=headers, trust_env=False, timeout=60)
-        yield Bench(at, psutil.Process(process.pid), control)
+        yield SearchState(at, psutil.Process(process.pid), control)
     finally:
         process.terminate()
         process.wait()
@@ -134,7 +134,7 @@ def adapters(at: dict[str, str], regions: int) -> dict[str, Provider]:
     return made
 
 
-def measured(bench: Bench, work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
+def measured(bench: SearchState, work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
     """Return what *work* takes: time, our CPU, the emulator's CPU, in seconds; and its result."""
     wall, ours, theirs = time.perf_counter(), time.process_time(), bench.emulator_s()
     result = work()
@@ -146,11 +146,11 @@ def measured(bench: Bench, work: Callable[[], Any]) -> tuple[dict[str, float], A
     return facts, result
 
 
-def whole(sighting: Sighting[Item]) -> tuple[Item, ...]:
+def whole(observation: Observation[Item]) -> tuple[Item, ...]:
     """Return what was seen, which must be everything."""
-    if sighting.blind:
-        sys.exit(f"a region did not answer: {sighting.blind}")
-    return tuple(sighting.items)
+    if observation.unreachable:
+        sys.exit(f"a region did not answer: {observation.unreachable}")
+    return tuple(observation.items)
 
 
 def per_thousand(facts: dict[str, float], count: int) -> dict[str, float]:
@@ -158,7 +158,7 @@ def per_thousand(facts: dict[str, float], count: int) -> dict[str, float]:
     return {name: value * 1000 / count for name, value in facts.items()}
 
 
-def launches(bench: Bench, provider: Provider, offer: Offer) -> list[dict[str, float]]:
+def launches(bench: SearchState, provider: Provider, offer: Offer) -> list[dict[str, float]]:
     """Launch machines, so many at once, and return how many a second."""
     found = []
     for parallel in PARALLEL:
@@ -175,7 +175,7 @@ def launches(bench: Bench, provider: Provider, offer: Offer) -> list[dict[str, f
     return found
 
 
-def tick_calls(bench: Bench, provider: Provider) -> dict[str, dict[str, int]]:
+def tick_calls(bench: SearchState, provider: Provider) -> dict[str, dict[str, int]]:
     """Return the calls of a tick that refreshes everything, and of one that looks at machines alone."""
     bench.calls()
     whole(provider.instances(OWNER))
@@ -187,7 +187,7 @@ def tick_calls(bench: Bench, provider: Provider) -> dict[str, dict[str, int]]:
     return {"every_tick": dict(looks), "every_five_minutes": dict(refresh)}
 
 
-def one_cloud(bench: Bench, name: str, provider: Provider) -> dict[str, Any]:
+def one_cloud(bench: SearchState, name: str, provider: Provider) -> dict[str, Any]:
     """Measure one cloud over two regions."""
     refresh, offers = measured(bench, lambda: whole(provider.offers()))
     refresh, offers = measured(bench, lambda: whole(provider.offers()))  # the first opened the connections
@@ -207,7 +207,7 @@ def one_cloud(bench: Bench, name: str, provider: Provider) -> dict[str, Any]:
     }
 
 
-def everywhere(bench: Bench, latency_s: float) -> dict[str, float]:
+def everywhere(bench: SearchState, latency_s: float) -> dict[str, float]:
     """Refresh all offers of all regions of three clouds at once, and each cloud's single region alone."""
     bench.control.post("/faults", json={"kind": "delay", "seconds": latency_s}).raise_for_status()
     alone = []

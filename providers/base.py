@@ -16,13 +16,13 @@ Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting(Generic[Seen]):
+class Observation(Generic[Seen]):
     """What was seen, and which regions did not answer. Absence in a blind region means nothing."""
 
     items: tuple[Seen, ...] = ()
-    blind: dict[RegionId, str] = field(default_factory=dict)
+    unreachable: dict[RegionId, str] = field(default_factory=dict)
     """Region to the reason it could not be seen."""
-    lacking: dict[str, str] = field(default_factory=dict)
+    degraded: dict[str, str] = field(default_factory=dict)
     """Details that the items lack since they could not be read, such as live spot prices, to the reason."""
 
 
@@ -49,22 +49,22 @@ class Provider(Protocol):
     def regions(self) -> tuple[RegionId, ...]:
         """The regions that the settings name."""
 
-    def offers(self) -> Sighting[Offer]:
+    def offers(self) -> Observation[Offer]:
         """Return all instance types with GPUs, and those fit for a cell's head, per zone and market, priced.
 
         Types without a believable price are left out.
         """
 
-    def quotas(self) -> Sighting[Quota]:
+    def quotas(self) -> Observation[Quota]:
         """Return the limits that the cloud tells; a family that is missing has no known limit."""
 
-    def instances(self, owner: str) -> Sighting[CloudInstance]:
+    def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return every machine tagged with *owner*, terminated ones as long as the cloud lists them.
 
         A region is seen whole or is blind.
         """
 
-    def notices(self, owner: str) -> Sighting[Notice]:
+    def notices(self, owner: str) -> Observation[Notice]:
         """Return what is announced for machines tagged with *owner*: interruptions, rebalances and maintenance.
 
         Some clouds tell no more here than that a machine is being taken back already; what only the machine itself
@@ -89,10 +89,10 @@ class Provider(Protocol):
 
 
 @runtime_checkable
-class CanRehearse(Protocol):
+class SupportsDryRun(Protocol):
     """A provider whose cloud can say whether a launch would be allowed, without one."""
 
-    def rehearse(self, region: RegionId) -> None:
+    def dry_run(self, region: RegionId) -> None:
         """Ask.
 
         Raises:

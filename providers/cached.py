@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from providers.base import LaunchOrder, Provider, Sighting
+from providers.base import LaunchOrder, Observation, Provider
 from state.clock import Clock
 from state.model.catalog import Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
@@ -22,7 +22,7 @@ Item = TypeVar("Item", Offer, Quota)
 
 @dataclass(slots=True)
 class _Kept(Generic[Item]):
-    sighting: Sighting[Item] | None = None
+    observation: Observation[Item] | None = None
     taken_at: datetime | None = None
     by_region: dict[RegionId, tuple[Item, ...]] = field(default_factory=dict)
 
@@ -44,40 +44,40 @@ class CachedProvider:
         """Return the regions of the settings."""
         return self.inner.regions
 
-    def offers(self) -> Sighting[Offer]:
+    def offers(self) -> Observation[Offer]:
         """Return offers at most five minutes old; those of a region that falls silent stay what they were."""
         return self._fresh(self._offers, self.inner.offers, OFFERS_MAX_AGE, lambda offer: offer.key.region)
 
-    def quotas(self) -> Sighting[Quota]:
+    def quotas(self) -> Observation[Quota]:
         """Return quotas at most five minutes old."""
         return self._fresh(self._quotas, self.inner.quotas, QUOTAS_MAX_AGE, lambda quota: quota.region)
 
     def _fresh(
         self,
         kept: _Kept[Item],
-        look: Callable[[], Sighting[Item]],
+        look: Callable[[], Observation[Item]],
         max_age: timedelta,
         region_of: Callable[[Item], RegionId],
-    ) -> Sighting[Item]:
+    ) -> Observation[Item]:
         with self._lock:
             now = self._clock.now()
-            age = BLIND_MAX_AGE if kept.sighting is not None and kept.sighting.blind else max_age
-            if kept.sighting is not None and kept.taken_at is not None and now - kept.taken_at < age:
-                return kept.sighting
+            age = BLIND_MAX_AGE if kept.observation is not None and kept.observation.unreachable else max_age
+            if kept.observation is not None and kept.taken_at is not None and now - kept.taken_at < age:
+                return kept.observation
             seen = look()
             found: dict[RegionId, list[Item]] = {}
             for item in seen.items:
                 found.setdefault(region_of(item), []).append(item)
             kept.by_region |= {region: tuple(items) for region, items in found.items()}
-            old = tuple(item for region in sorted(seen.blind) for item in kept.by_region.get(region, ()))
-            kept.sighting, kept.taken_at = replace(seen, items=seen.items + old), self._clock.now()
-            return kept.sighting
+            old = tuple(item for region in sorted(seen.unreachable) for item in kept.by_region.get(region, ()))
+            kept.observation, kept.taken_at = replace(seen, items=seen.items + old), self._clock.now()
+            return kept.observation
 
-    def instances(self, owner: str) -> Sighting[CloudInstance]:
+    def instances(self, owner: str) -> Observation[CloudInstance]:
         """Look afresh."""
         return self.inner.instances(owner)
 
-    def notices(self, owner: str) -> Sighting[Notice]:
+    def notices(self, owner: str) -> Observation[Notice]:
         """Look afresh."""
         return self.inner.notices(owner)
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from providers.base import Sighting
+from providers.base import Observation
 from providers.errors import ProviderError
-from providers.throttle import Governor
+from providers.throttle import RateLimiter
 from state.model.ids import RegionId
 from state.model.inventory import CloudInstance
 
@@ -20,29 +20,29 @@ def without_repeats(seen: Iterable[CloudInstance]) -> list[CloudInstance]:
     return list({machine.cloud_id: machine for machine in seen}.values())
 
 
-def look_everywhere(
+def query_all_regions(
     regions: tuple[RegionId, ...],
     look: Callable[[RegionId], list[Item]],
-    governor: Governor,
+    limiter: RateLimiter,
     failures: tuple[type[Exception], ...],
     translate: Callable[[Exception], ProviderError],
-) -> Sighting[Item]:
+) -> Observation[Item]:
     """Return what *look* sees in all regions.
 
     Args:
         regions: Where to look.
         look: Sees one region whole.
-        governor: Sets the pace, and tries again.
+        limiter: Sets the pace, and tries again.
         failures: The exceptions by which the cloud's SDK says that it could not.
         translate: Returns ours for one of them.
     """
     items: list[Item] = []
-    blind: dict[RegionId, str] = {}
+    unreachable: dict[RegionId, str] = {}
     with ThreadPoolExecutor(min(len(regions), PARALLEL_REGIONS)) as pool:
-        asked = [(r, pool.submit(governor.look, r, lambda r=r: look(r), failures, translate)) for r in regions]
+        asked = [(r, pool.submit(limiter.look, r, lambda r=r: look(r), failures, translate)) for r in regions]
         for region, future in asked:
             try:
                 items += future.result()
             except ProviderError as error:
-                blind[region] = str(error)
-    return Sighting(tuple(items), blind)
+                unreachable[region] = str(error)
+    return Observation(tuple(items), unreachable)

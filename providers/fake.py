@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from providers.base import LaunchOrder, Sighting
+from providers.base import LaunchOrder, Observation
 from providers.errors import (
     DeniedError,
     InvalidError,
@@ -78,7 +78,7 @@ class FakeCloud:
         """Return the regions it sells in."""
         return tuple(sorted({offer.key.region for offer in self.catalogue}))
 
-    def offers(self) -> Sighting[Offer]:
+    def offers(self) -> Observation[Offer]:
         """Return the catalogue, without saying what is left, as real clouds do not."""
         return self._look_at("offers", lambda: [self._offered(o) for o in self.catalogue], lambda o: o.key.region)
 
@@ -86,13 +86,13 @@ class FakeCloud:
         is_reserved = offer.key.market is Market.RESERVED
         return replace(offer, stock=self.stock.get(offer.key) if is_reserved else None)
 
-    def quotas(self) -> Sighting[Quota]:
+    def quotas(self) -> Observation[Quota]:
         """Return the limits with their use."""
         return self._look_at(
             "quotas", lambda: [replace(q, used=self._used(q)) for q in self.limits], lambda q: q.region
         )
 
-    def instances(self, owner: str) -> Sighting[CloudInstance]:
+    def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return the machines of *owner*."""
 
         def listed() -> list[CloudInstance]:
@@ -102,7 +102,7 @@ class FakeCloud:
 
         return self._look_at("instances", listed, lambda machine: machine.key.region)
 
-    def notices(self, owner: str) -> Sighting[Notice]:
+    def notices(self, owner: str) -> Observation[Notice]:
         """Return what is announced for the machines of *owner*."""
 
         def told() -> list[Notice]:
@@ -127,18 +127,18 @@ class FakeCloud:
 
     def _look_at(
         self, operation: str, look: Callable[[], list[Item]], region_of: Callable[[Item], RegionId]
-    ) -> Sighting[Item]:
+    ) -> Observation[Item]:
         with self._lock:
             self._take_back()
-            blind = {region: "no answer" for region in self.regions if region in self.silent}
+            unreachable = {region: "no answer" for region in self.regions if region in self.silent}
             items = look()
             for region in self.regions:
                 count = sum(region_of(item) == region for item in items)
                 for _ in range(max(1, -(-count // (self.page or max(count, 1))))):
                     fault = self.faults.strike(self.name, operation, region)
                     if fault is not None and fault.kind is not FaultKind.DELAY:
-                        blind[region] = str(self._said(fault, operation))
-            return Sighting(tuple(item for item in items if region_of(item) not in blind), blind)
+                        unreachable[region] = str(self._said(fault, operation))
+            return Observation(tuple(item for item in items if region_of(item) not in unreachable), unreachable)
 
     def _said(self, fault: Fault, operation: str) -> ProviderError:
         return SAID.get(fault.kind, UnreachableError)(self.name, operation, fault.code or str(fault.kind))
@@ -226,9 +226,9 @@ class FakeCloud:
         booted = self._clock.now() >= machine.started_at + self.boot
         if machine.seen.state is CloudState.PENDING and booted:
             machine.seen = replace(machine.seen, state=CloudState.RUNNING)
-        trouble, since = self.troubled.get(machine.seen.instance_id, ("", None))
+        impairment, since = self.troubled.get(machine.seen.instance_id, ("", None))
         price = next((o.price.per_hour for o in self.catalogue if o.key == machine.seen.key), None)
-        return replace(machine.seen, price_per_hour=price, trouble=trouble, trouble_since=since)
+        return replace(machine.seen, price_per_hour=price, impairment=impairment, impairment_since=since)
 
     def _take(self, order: LaunchOrder) -> None:
         offer = next((o for o in self.catalogue if o.key == order.key), None)

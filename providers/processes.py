@@ -83,15 +83,15 @@ def uninterrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    waiting: list[tuple[int, FrameType | None]] = []
+    blocked: list[tuple[int, FrameType | None]] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
-    kept = {number: signal.signal(number, lambda n, frame: waiting.append((n, frame))) for number in numbers}
+    kept = {number: signal.signal(number, lambda n, frame: blocked.append((n, frame))) for number in numbers}
     try:
         yield
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
-        for got, frame in waiting:
+        for got, frame in blocked:
             then = kept[signal.Signals(got)]
             if callable(then):
                 then(got, frame)

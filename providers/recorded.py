@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from providers.base import LaunchOrder, Provider, Sighting
+from providers.base import LaunchOrder, Observation, Provider
 from providers.errors import ProviderError
 from state.clock import Clock
 from state.model.catalog import Offer, OfferKey, Quota
@@ -14,7 +14,7 @@ from state.model.inventory import CloudInstance, Notice
 
 PROVIDER_CALL: Final = "provider_call"
 PROVIDER_BLIND: Final = "provider_blind"
-PROVIDER_LACKING: Final = "provider_lacking"
+PROVIDER_DEGRADED: Final = "provider_degraded"
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -35,31 +35,31 @@ class RecordedProvider:
         """Return the regions of the settings."""
         return self.inner.regions
 
-    def offers(self) -> Sighting[Offer]:
+    def offers(self) -> Observation[Offer]:
         """Return the offers."""
         return self._look("offers", self.inner.offers)
 
-    def quotas(self) -> Sighting[Quota]:
+    def quotas(self) -> Observation[Quota]:
         """Return the quotas."""
         return self._look("quotas", self.inner.quotas)
 
-    def instances(self, owner: str) -> Sighting[CloudInstance]:
+    def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return the machines of *owner*."""
         return self._look("instances", lambda: self.inner.instances(owner))
 
-    def notices(self, owner: str) -> Sighting[Notice]:
+    def notices(self, owner: str) -> Observation[Notice]:
         """Return what is announced for machines of *owner*."""
         return self._look("notices", lambda: self.inner.notices(owner))
 
-    def _look(self, operation: str, call: Callable[[], Sighting[Item]]) -> Sighting[Item]:
+    def _look(self, operation: str, call: Callable[[], Observation[Item]]) -> Observation[Item]:
         start = self._clock.elapsed()
-        sighting = call()
-        for region, reason in sorted(sighting.blind.items()):
+        observation = call()
+        for region, reason in sorted(observation.unreachable.items()):
             seconds = round(self._clock.elapsed() - start, 3)
             self._log.warning(PROVIDER_BLIND, operation=operation, region=region, reason=reason, seconds=seconds)
-        for what, reason in sorted(sighting.lacking.items()):
-            self._log.warning(PROVIDER_LACKING, operation=operation, what=what, reason=reason)
-        return sighting
+        for what, reason in sorted(observation.degraded.items()):
+            self._log.warning(PROVIDER_DEGRADED, operation=operation, what=what, reason=reason)
+        return observation
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine."""

@@ -11,7 +11,7 @@ from state.model.units import Usd
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Reservation:
     """A reservation, as its cloud lists it."""
 
     id: str
@@ -29,17 +29,17 @@ class Held:
         return has_begun and (self.valid_until is None or now < self.valid_until)
 
 
-def _soonest_end(held: Held) -> tuple[bool, str, str]:
+def _soonest_end(held: Reservation) -> tuple[bool, str, str]:
     return (held.valid_until is None, str(held.valid_until), held.id)
 
 
-def chosen(holdings: Iterable[Held], zone: str, instance_type: str, now: datetime) -> Held | None:
+def chosen(holdings: Iterable[Reservation], zone: str, instance_type: str, now: datetime) -> Reservation | None:
     """Return the reservation that the next machine is taken from: the one that ends first; None where none is free."""
     fit = (h for h in holdings if (h.zone, h.instance_type) == (zone, instance_type))
     return min((h for h in fit if h.free > 0 and h.is_in_force(now)), key=_soonest_end, default=None)
 
 
-def taken(holdings: Iterable[Held], key: OfferKey, now: datetime) -> Held:
+def taken(holdings: Iterable[Reservation], key: OfferKey, now: datetime) -> Reservation:
     """Return the reservation that the next machine of an offer is taken from.
 
     Raises:
@@ -52,13 +52,13 @@ def taken(holdings: Iterable[Held], key: OfferKey, now: datetime) -> Held:
 
 
 def reserved_offers(
-    region: RegionId, machines: Mapping[str, Machine], holdings: Iterable[Held], now: datetime
+    region: RegionId, machines: Mapping[str, Machine], holdings: Iterable[Reservation], now: datetime
 ) -> list[Offer]:
     """Return the offers of a region's reservations, at no price: one per zone and type.
 
     Those in force count together, until the first of them ends; where none is, the next one stands for its time.
     """
-    by_kind: dict[tuple[str, str], list[Held]] = {}
+    by_kind: dict[tuple[str, str], list[Reservation]] = {}
     for held in holdings:
         if held.instance_type in machines and (held.valid_until is None or held.valid_until > now):
             by_kind.setdefault((held.zone, held.instance_type), []).append(held)

@@ -71,7 +71,7 @@ class Bucket:
             self.rate = min(self._usual, self.rate + self._usual * GROWTH)
 
 
-class Governor:
+class RateLimiter:
     """The pace of one cloud."""
 
     def __init__(self, pace: PaceSettings, clock: Clock, patience_s: float) -> None:

@@ -21,7 +21,7 @@ from providers.errors import (
     ShortageError,
     ThrottledError,
 )
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 from state.model.catalog import Shortage
 from state.model.history import Outcome, OutcomeKind
 from state.model.ids import InstanceId, RegionId
@@ -32,13 +32,13 @@ from state.model.settings import CellSettings
 PARALLEL_CALLS: Final = 8
 
 
-def execute(plan: Plan, outside: Outside) -> tuple[Outcome, ...]:
+def execute(plan: Plan, ports: Ports) -> tuple[Outcome, ...]:
     """Attempt every action once, and return what came of them, in the plan's order."""
-    owner = outside.store.installation()
+    owner = ports.store.installation()
     outcomes: list[Outcome] = []
     for batch in _batches(plan):
         with ThreadPoolExecutor(PARALLEL_CALLS) as pool:
-            attempts = [pool.submit(_attempt, number, action, plan, outside, owner) for number, action in batch]
+            attempts = [pool.submit(_attempt, number, action, plan, ports, owner) for number, action in batch]
         outcomes += [attempt.result() for attempt in attempts]
     return tuple(outcomes)
 
@@ -53,15 +53,15 @@ def _batches(plan: Plan) -> Iterator[list[tuple[int, Action]]]:
             yield batch
 
 
-def _attempt(number: int, action: Action, plan: Plan, outside: Outside, owner: str) -> Outcome:
+def _attempt(number: int, action: Action, plan: Plan, ports: Ports, owner: str) -> Outcome:
     kind, detail, cloud_id, shortage = OutcomeKind.DONE, "", None, None
     try:
-        cloud_id = _do(action, outside, owner)
-        shortage = _avoided(action, outside) if isinstance(action, Terminate) and action.never_joined else None
+        cloud_id = _do(action, ports, owner)
+        shortage = _avoided(action, ports) if isinstance(action, Terminate) and action.never_joined else None
     except ProviderError as error:
         kind = OutcomeKind.REFUSED if isinstance(error, RefusedError) else OutcomeKind.UNKNOWN
         detail = str(error)
-        shortage = _shortage(action, error, outside) if isinstance(action, Launch) else None
+        shortage = _shortage(action, error, ports) if isinstance(action, Launch) else None
     except InferenceError as error:
         kind = OutcomeKind.UNKNOWN if isinstance(error, CellSilentError) else OutcomeKind.REFUSED
         detail = str(error)
@@ -72,28 +72,28 @@ def _attempt(number: int, action: Action, plan: Plan, outside: Outside, owner: s
         target=_target(action),
         kind=kind,
         detail=detail or _detail(action),
-        at=outside.clock.now(),
+        at=ports.clock.now(),
         instance_id=_instance_id(action),
         cloud_id=cloud_id,
         shortage=shortage,
     )
-    outside.store.record(outcome)
+    ports.store.record(outcome)
     return outcome
 
 
-def _do(action: Action, outside: Outside, owner: str) -> str | None:
+def _do(action: Action, ports: Ports, owner: str) -> str | None:
     """Act, and return the cloud's id of a machine that was started."""
     match action:
         case Launch():
-            return outside.providers[action.key.provider].launch(_order(action, owner)).cloud_id
+            return ports.providers[action.key.provider].launch(_order(action, owner)).cloud_id
         case Terminate():
-            outside.providers[action.key.provider].terminate(action.key, action.instance_id, action.cloud_id)
+            ports.providers[action.key.provider].terminate(action.key, action.instance_id, action.cloud_id)
         case Serve():
-            outside.cell(_settings(action.region, outside)).apply(action.config)
+            ports.cell(_settings(action.region, ports)).apply(action.config)
         case Drain():
-            outside.cell(_settings(action.region, outside)).drain(action.node_id, action.reason)
+            ports.cell(_settings(action.region, ports)).drain(action.node_id, action.reason)
         case Route():
-            outside.gateway.apply(action.table)
+            ports.gateway.apply(action.table)
         case _:
             assert_never(action)
     return None
@@ -110,8 +110,8 @@ def _order(launch: Launch, owner: str) -> LaunchOrder:
     )
 
 
-def _settings(region: RegionId, outside: Outside) -> CellSettings:
-    return next(cell for cell in outside.cell_settings if cell.region == region)
+def _settings(region: RegionId, ports: Ports) -> CellSettings:
+    return next(cell for cell in ports.cell_settings if cell.region == region)
 
 
 def _target(action: Action) -> str:
@@ -136,17 +136,17 @@ def _instance_id(action: Action) -> InstanceId | None:
     return action.instance_id if isinstance(action, Launch | Terminate | Drain) else None
 
 
-def _avoided(ended: Terminate, outside: Outside) -> Shortage:
+def _avoided(ended: Terminate, ports: Ports) -> Shortage:
     """Return what is remembered of an offer whose machine never joined its cell: the next may fare no better."""
-    now, key = outside.clock.now(), ended.key
+    now, key = ports.clock.now(), ended.key
     return Shortage(key.region, key.zone, key.instance_type, key.market, ended.reason, now, now)
 
 
-def _shortage(launch: Launch, error: ProviderError, outside: Outside) -> Shortage | None:
+def _shortage(launch: Launch, error: ProviderError, ports: Ports) -> Shortage | None:
     """Return what is remembered of a refused launch; nothing where the same request may be made again."""
     if not isinstance(error, RefusedError) or isinstance(error, ThrottledError):
         return None
-    now, key = outside.clock.now(), launch.key
+    now, key = ports.clock.now(), launch.key
     zone: str | None = key.zone
     instance_type: str | None = key.instance_type
     market, family, elsewhere = key.market, None, tuple[str, ...]()

@@ -7,14 +7,14 @@ from inference.base import CellFactory, Gateway
 from providers.base import Provider
 from state.clock import Clock
 from state.model.catalog import Region
-from state.model.health import HealthKnobs
+from state.model.health import HealthThresholds
 from state.model.ids import ProviderName, RegionId
 from state.model.settings import CellSettings, Limits
 from state.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class Ports:
     """The store, the clouds, the cells, the gateway and the clock, with the knobs for looking at them."""
 
     store: Store
@@ -23,7 +23,7 @@ class Outside:
     gateway: Gateway
     clock: Clock
     cell_settings: tuple[CellSettings, ...]
-    knobs: HealthKnobs
+    thresholds: HealthThresholds
     limits: Limits
     latencies: tuple[tuple[RegionId, RegionId, float], ...] = ()
     """Measured round trips between regions, in milliseconds."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scheduler.solve.assemble import Ask, Bounds, Keep, Need, Table
+from scheduler.solve.assemble import ApplicationRequirements, Bounds, Need, PruningLimits, Table
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION
 
 SPEED = {
@@ -54,8 +54,8 @@ SIZES = {
     "L": Size("L", 1_000, 3_000, 54, 0),
     "XL": Size("XL", 5_000, 10_000, 100, 0),
 }
-SMALL_KEEP = Keep()
-LARGE_KEEP = Keep(per_place=3, in_all=120)
+SMALL_KEEP = PruningLimits()
+LARGE_KEEP = PruningLimits(per_place=3, in_all=120)
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Instance:
 
     size: Size
     table: Table
-    asks: tuple[Ask, ...]
+    asks: tuple[ApplicationRequirements, ...]
     bounds: Bounds
-    keep: Keep
+    keep: PruningLimits
     source: str
 
 
@@ -162,7 +162,7 @@ def _chosen(rows: list[Row], size: Size, draw: np.random.Generator) -> list[Row]
 
 def _asks(
     size: Size, rows: list[Row], regions: list[str], draw: np.random.Generator
-) -> list[tuple[Ask, tuple[str, float]]]:
+) -> list[tuple[ApplicationRequirements, tuple[str, float]]]:
     """Return what the applications ask for, each with the GPU that suits it best and how many it takes."""
     sold = {row.gpu for row in rows}
     cheapest = {
@@ -195,14 +195,14 @@ def _ask(
     regions: list[str],
     natural: tuple[str, float, int, float],
     draw: np.random.Generator,
-) -> tuple[Ask, tuple[str, float]]:
+) -> tuple[ApplicationRequirements, tuple[str, float]]:
     gpu, count, each, price = natural
     replicas = max(1.0, size.replicas * math.exp(draw.normal(-0.32, 0.8)))
     demand = round(replicas * each)
     kind, share = _survival(draw)
     needs = tuple(Need(frozenset({NAMES.index(g)}), round(c * 1000), e) for g, c, e in shapes)
     unit = price * count / each * 1e6
-    ask = Ask(
+    ask = ApplicationRequirements(
         needs=needs,
         demand=demand,
         weight=200 * unit,
@@ -242,7 +242,7 @@ def _residency(regions: list[str], draw: np.random.Generator) -> np.ndarray:
     return mask
 
 
-def _eased(ask: Ask, table: Table) -> Ask:
+def _eased(ask: ApplicationRequirements, table: Table) -> ApplicationRequirements:
     """Return what is asked for without the rules that even a third of all stock could not keep."""
     for eased in (ask, replace(ask, on_demand=0, spot=True), replace(ask, kind=NO_DOMAIN, required=0, on_demand=0)):
         if _is_easy(eased, table):
@@ -252,7 +252,7 @@ def _eased(ask: Ask, table: Table) -> Ask:
     )
 
 
-def _is_easy(ask: Ask, table: Table) -> bool:
+def _is_easy(ask: ApplicationRequirements, table: Table) -> bool:
     capacity = np.zeros(len(table.price))
     for need in ask.needs:
         fits = np.isin(table.gpu, list(need.gpus)) & ask.regions[table.region] & (ask.spot | ~table.is_spot)
@@ -270,7 +270,10 @@ def _is_easy(ask: Ask, table: Table) -> bool:
 
 
 def _table(
-    rows: list[Row], regions: list[str], asks: list[tuple[Ask, tuple[str, float]]], draw: np.random.Generator
+    rows: list[Row],
+    regions: list[str],
+    asks: list[tuple[ApplicationRequirements, tuple[str, float]]],
+    draw: np.random.Generator,
 ) -> tuple[Table, tuple[tuple[int, tuple[tuple[int, int], ...]], ...]]:
     wanted: dict[str, float] = {}
     for _, (gpu, gpus) in asks:

@@ -18,7 +18,7 @@ from scheduler.solve.highs import Work, minimise, relaxed
 from scheduler.solve.problem import NO_DOMAIN, Problem
 from scheduler.solve.program import build
 from scheduler.solve.search import engine
-from scheduler.solve.search.insert import Bench
+from scheduler.solve.search.insert import SearchState
 from scheduler.solve.search.merge import MERGED_APPLICATIONS, merged
 from scheduler.solve.search.prices import Prices, new_prices
 
@@ -90,19 +90,19 @@ def _posed(instance: Instance, *, moving: bool = False) -> Problem:
     return p if moving else p._replace(start_replica=np.zeros_like(p.start_replica))
 
 
-def _solved(p: Problem, scale: float) -> Bench:
+def _solved(p: Problem, scale: float) -> SearchState:
     """Return a placement found as the solver would find it with nothing standing."""
     if p.applications <= MERGED_APPLICATIONS:
         return merged(p, np.zeros(len(p.head), np.int64), scale)
     return engine.cold(p, engine.usual_work(p, scale))
 
 
-def _cost(bench: Bench) -> float:
+def _cost(bench: SearchState) -> float:
     """Return dollars per hour: machines and expected interruptions."""
     return float(bench.books.cost.sum()) / 1e6
 
 
-def _death(p: Problem, bench: Bench, rounds: int) -> dict[str, object]:
+def _death(p: Problem, bench: SearchState, rounds: int) -> dict[str, object]:
     """Let the region that carries most spend die, check what the others carry, and place again what it carried."""
     placed, machines = bench.books.placed, bench.books.machines
     spend = np.bincount(p.region, p.price * machines, minlength=len(p.head))
@@ -139,7 +139,7 @@ def _against_more_time(p: Problem, name: str, facts: dict) -> None:
     facts["best_known"] = min([facts["cost"], *(point["cost"] for point in facts["curve"])])
 
 
-def _against_a_bound(p: Problem, name: str, bench: Bench, facts: dict) -> None:
+def _against_a_bound(p: Problem, name: str, bench: SearchState, facts: dict) -> None:
     if name == "S":
         _exact(p, bench, facts)
     elif name == "L":
@@ -163,7 +163,7 @@ def _dual_prices(p: Problem) -> Prices:
     return prices
 
 
-def _exact(p: Problem, bench: Bench, facts: dict) -> None:
+def _exact(p: Problem, bench: SearchState, facts: dict) -> None:
     """HiGHS on the whole, started from the search's answer; what it proves is the bound."""
     program, columns = build(p, np.zeros(len(p.head), np.int64))
     hint = columns.at(bench.books.placed, bench.books.machines)

@@ -16,7 +16,7 @@ import pulp
 
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, Problem
 from scheduler.solve.search.engine import shortages
-from scheduler.solve.search.ledger import MACHINES, Books, new_books, put, room
+from scheduler.solve.search.ledger import MACHINES, SolutionState, new_books, put, room
 
 CBC_SECONDS = 60
 CBC_BINARIES = 60_000
@@ -42,7 +42,7 @@ def all_peers(p: Problem) -> list[Peer]:
     ]
 
 
-def _timed(name: str, p: Problem, method: Callable[[Problem, Books], None]) -> Peer:
+def _timed(name: str, p: Problem, method: Callable[[Problem, SolutionState], None]) -> Peer:
     started = time.process_time()
     books = new_books(p)
     method(p, books)
@@ -50,12 +50,12 @@ def _timed(name: str, p: Problem, method: Callable[[Problem, Books], None]) -> P
     return Peer(name, seconds, float(books.cost[MACHINES]) / 1e6, int((shortages(p, books.placed) > 0).sum()))
 
 
-def _greedy(p: Problem, b: Books) -> None:
+def _greedy(p: Problem, b: SolutionState) -> None:
     for a in range(p.applications):
         _fill(p, b, a, lambda j: p.price[p.group[j]] * p.size[j] / p.each[j])
 
 
-def _first_fit(p: Problem, b: Books) -> None:
+def _first_fit(p: Problem, b: SolutionState) -> None:
     largest = np.array([p.size[p.first[a] : p.first[a + 1]].min(initial=UNIT) for a in range(p.applications)])
     order = np.argsort(-largest, kind="stable")
 
@@ -80,7 +80,7 @@ def _first_fit(p: Problem, b: Books) -> None:
                 put(p, b, int(a), j, count)
 
 
-def shortages_of(p: Problem, b: Books, a: int) -> int:
+def shortages_of(p: Problem, b: SolutionState, a: int) -> int:
     """Return what one application lacks."""
     pairs = slice(int(p.first[a]), int(p.first[a + 1]))
     capacity = b.placed[pairs] * p.each[pairs]
@@ -96,7 +96,7 @@ def _domains(p: Problem, a: int) -> np.ndarray:
     return p.provider[groups] if p.kind[a] == PROVIDER else p.region[groups]
 
 
-def _fill(p: Problem, b: Books, a: int, cost: Callable[[int], float]) -> None:
+def _fill(p: Problem, b: SolutionState, a: int, cost: Callable[[int], float]) -> None:
     """Take offers in the order of their cost until the demand is served, half of what must remain in each domain."""
     low, high = int(p.first[a]), int(p.first[a + 1])
     survives = p.kind[a] != NO_DOMAIN and p.required[a] > 0

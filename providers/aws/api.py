@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from providers.settings import AwsSettings
-from providers.throttle import Governor
+from providers.throttle import RateLimiter
 
 POOL: Final = 32
 HIDDEN_S: Final = 2
@@ -25,11 +25,13 @@ WRITES: Final = frozenset({"RunInstances", "TerminateInstances"})
 class AwsApi:
     """One region's EC2, Service Quotas, and queue."""
 
-    def __init__(self, session: boto3.session.Session, settings: AwsSettings, region: str, governor: Governor) -> None:
+    def __init__(
+        self, session: boto3.session.Session, settings: AwsSettings, region: str, limiter: RateLimiter
+    ) -> None:
         """Make clients; nothing is called yet. One session for all regions reads the SDK's models once."""
 
         def admit(model: Any, **_: Any) -> None:  # noqa: ANN401  botocore's own
-            governor.admit(region, is_write=model.name in WRITES)
+            limiter.admit(region, is_write=model.name in WRITES)
 
         timeouts: dict[str, Any] = {
             "connect_timeout": min(3.0, settings.timeout_seconds),
@@ -136,7 +138,7 @@ class AwsApi:
         instance: dict[str, Any] = self._ec2.run_instances(**request, MinCount=1, MaxCount=1)["Instances"][0]
         return instance
 
-    def rehearse(self, request: dict[str, Any]) -> None:
+    def dry_run(self, request: dict[str, Any]) -> None:
         """Ask whether a start would be allowed; returns if it would."""
         try:
             self._ec2.run_instances(**request, MinCount=1, MaxCount=1, DryRun=True)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from providers.gpus import aws_gpu
 from providers.prices import PriceList
-from providers.reservations import Held
+from providers.reservations import Reservation
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import RegionId, region_name
 
@@ -61,9 +61,9 @@ def offers_of(
     return offers
 
 
-def held_of(reservation: dict[str, Any]) -> Held:
+def held_of(reservation: dict[str, Any]) -> Reservation:
     """Return a capacity reservation or Capacity Block."""
-    return Held(
+    return Reservation(
         id=reservation["CapacityReservationId"],
         zone=reservation["AvailabilityZone"],
         instance_type=reservation["InstanceType"],

@@ -15,19 +15,19 @@ from providers.aws.notices import (
     EVENTS,
     INTERRUPTIONS,
     advice_of,
+    impairment_of,
     interruption_of,
     is_over,
     maintenance_of,
     recommendation_of,
-    trouble_of,
 )
-from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
+from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.errors import ProviderError
-from providers.everywhere import look_everywhere, without_repeats
+from providers.everywhere import query_all_regions, without_repeats
 from providers.prices import PriceList, live_spot
 from providers.reservations import reserved_offers, taken
 from providers.settings import AwsSettings
-from providers.throttle import Governor
+from providers.throttle import RateLimiter
 from state.clock import Clock
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
@@ -61,10 +61,10 @@ class Aws:
         self._prices = prices
         self._owner = owner
         self._clock = clock
-        self._governor = Governor(settings.pace, clock, settings.timeout_seconds)
+        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
         session = boto3.session.Session()
         self._apis = {
-            region_id("aws", name): AwsApi(session, settings, name, self._governor) for name in settings.regions
+            region_id("aws", name): AwsApi(session, settings, name, self._limiter) for name in settings.regions
         }
         self._machines: dict[RegionId, dict[str, Machine]] = {}
         self._advised: dict[RegionId, dict[str, datetime]] = {}
@@ -75,37 +75,37 @@ class Aws:
         """Return the regions of the settings."""
         return tuple(self._apis)
 
-    def offers(self) -> Sighting[Offer]:
+    def offers(self) -> Observation[Offer]:
         """Return the GPU types, and those for heads, of every region."""
         return self._everywhere(self._offers_in)
 
-    def quotas(self) -> Sighting[Quota]:
+    def quotas(self) -> Observation[Quota]:
         """Return the vCPU quotas of every region."""
         return self._everywhere(self._quotas_in)
 
-    def instances(self, owner: str) -> Sighting[CloudInstance]:
+    def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return the machines of *owner* in every region, with what they cost and what EC2 finds wrong with them."""
 
         def look(region: RegionId) -> list[CloudInstance]:
             found = self._instances_in(region, owner)
-            troubles = {cloud_id: trouble_of(s) for cloud_id, s in self._apis[region].impaired()} if found else {}
-            found = [replace(m, **troubles[m.cloud_id]) if m.cloud_id in troubles else m for m in found]
+            impairments = {cloud_id: impairment_of(s) for cloud_id, s in self._apis[region].impaired()} if found else {}
+            found = [replace(m, **impairments[m.cloud_id]) if m.cloud_id in impairments else m for m in found]
             return self._prices().paid(found)
 
         return self._everywhere(look)
 
-    def notices(self, owner: str) -> Sighting[Notice]:
+    def notices(self, owner: str) -> Observation[Notice]:
         """Return interruptions of spot machines, scheduled events and recommendations to leave, of every region.
 
         A queue that cannot be read leaves its region blind; what else was heard of that region stands.
         """
         heard = self._everywhere(lambda region: self._notices_in(region, owner))
         queues = {region_id("aws", name): url for name, url in self._settings.rebalance_queues.items()}
-        readable = tuple(region for region in self.regions if region in queues and region not in heard.blind)
+        readable = tuple(region for region in self.regions if region in queues and region not in heard.unreachable)
         if not readable:
             return heard
         read = self._everywhere(lambda region: self._advised_in(region, queues[region], owner), readable)
-        return Sighting(heard.items + read.items, heard.blind | read.blind)
+        return Observation(heard.items + read.items, heard.unreachable | read.unreachable)
 
     def _advised_in(self, region: RegionId, queue: str, owner: str) -> list[Notice]:
         api, now = self._apis[region], self._clock.now()
@@ -131,9 +131,9 @@ class Aws:
 
     def _everywhere(
         self, look: Callable[[RegionId], list[Item]], regions: tuple[RegionId, ...] | None = None
-    ) -> Sighting[Item]:
-        return look_everywhere(
-            regions or self.regions, look, self._governor, FAMILIES, lambda error: translated(error, "look")
+    ) -> Observation[Item]:
+        return query_all_regions(
+            regions or self.regions, look, self._limiter, FAMILIES, lambda error: translated(error, "look")
         )
 
     def _offers_in(self, region: RegionId) -> list[Offer]:
@@ -169,7 +169,7 @@ class Aws:
         """Start one machine, under its id as client token."""
         region = order.key.region
 
-        api, act, name = self._apis[region], self._governor.act, region_name(region)
+        api, act, name = self._apis[region], self._limiter.act, region_name(region)
 
         def run() -> dict[str, Any]:
             if order.key.market is not Market.RESERVED:
@@ -190,14 +190,14 @@ class Aws:
         options = {"InstanceMarketOptions": {"MarketType": BLOCK}} if block else {}
         return {"CapacityReservationSpecification": target, **options}
 
-    def rehearse(self, region: RegionId) -> None:
+    def dry_run(self, region: RegionId) -> None:
         """Ask EC2 whether a launch would be allowed: DryRun checks permissions and settings, and starts nothing."""
         api, name = self._apis[region], region_name(region)
         translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "rehearse")  # noqa: E731
-        zones = self._governor.look(name, lambda: sorted({z for _, z in api.offerings()}), FAMILIES, translate)
+        zones = self._limiter.look(name, lambda: sorted({z for _, z in api.offerings()}), FAMILIES, translate)
         key = OfferKey(region, zones[0] if zones else "", self._settings.head_types[0], Market.ON_DEMAND)
         order = LaunchOrder(InstanceId("sk-rehearsal"), key, Role.WORKER, self._owner(), "true", None)
-        self._governor.act(name, lambda: api.rehearse(self._request(order)), FAMILIES, translate)
+        self._limiter.act(name, lambda: api.dry_run(self._request(order)), FAMILIES, translate)
 
     def _request(self, order: LaunchOrder) -> dict[str, Any]:
         settings, key = self._settings, order.key
@@ -271,7 +271,7 @@ class Aws:
                 if code_of(error) not in GONE:
                     raise
 
-        self._governor.act(region_name(key.region), end, FAMILIES, lambda error: translated(error, "terminate"))
+        self._limiter.act(region_name(key.region), end, FAMILIES, lambda error: translated(error, "terminate"))
 
 
 def _load_of(described: dict[str, Any], sizes: Mapping[str, Machine]) -> tuple[str, Market, int]:

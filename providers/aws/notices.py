@@ -59,7 +59,7 @@ def recommendation_of(region: RegionId, instance_id: InstanceId, told: datetime)
     return Notice(instance_id, region, NoticeKind.REBALANCE, None, f"by EC2, since {told:%H:%M:%S} UTC")
 
 
-def trouble_of(status: dict[str, Any]) -> dict[str, Any]:
+def impairment_of(status: dict[str, Any]) -> dict[str, Any]:
     """Return what EC2's own checks find wrong with a machine, and since when, as fields of it.
 
     Source: EC2 User Guide, "Status checks for your instances".
@@ -69,4 +69,4 @@ def trouble_of(status: dict[str, Any]) -> dict[str, Any]:
     details = (detail for name in failing for detail in checks[name].get("Details", []))
     since = [detail["ImpairedSince"] for detail in details if "ImpairedSince" in detail]
     what = f"EC2's {' and '.join(failing)} status check fails"
-    return {"trouble": what if failing else "", "trouble_since": min(since, default=None)}
+    return {"impairment": what if failing else "", "trouble_since": min(since, default=None)}

@@ -21,7 +21,7 @@ from azure.mgmt.core.exceptions import ARMErrorFormat
 from azure.mgmt.resourcehealth import ResourceHealthMgmtClient
 
 from providers.settings import AzureSettings
-from providers.throttle import Governor
+from providers.throttle import RateLimiter
 
 EVERYWHERE: Final = "azure"
 MANAGEMENT: Final = "https://management.azure.com"
@@ -34,15 +34,15 @@ LOCATION: Final = re.compile(r"/locations/([a-z0-9]+)|location%20eq%20'([a-z0-9]
 class _Paced(SansIOHTTPPolicy[Any, Any]):
     """Lets every request of the client go at the governor's pace."""
 
-    def __init__(self, governor: Governor) -> None:
-        self._governor = governor
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._limiter = limiter
 
     def on_request(self, request: Any) -> None:  # noqa: ANN401  the SDK's own
         """Wait until the request may go."""
         method, url = request.http_request.method, request.http_request.url
         found = LOCATION.search(url)
         where = (found.group(1) or found.group(2)) if found else EVERYWHERE
-        self._governor.admit(where, is_write=method in {"PUT", "DELETE"})
+        self._limiter.admit(where, is_write=method in {"PUT", "DELETE"})
 
 
 class _NothingRegistered(SansIOHTTPPolicy[Any, Any]):
@@ -63,7 +63,7 @@ class _NothingRegistered(SansIOHTTPPolicy[Any, Any]):
 class AzureApi:
     """One subscription's compute, in one resource group."""
 
-    def __init__(self, settings: AzureSettings, governor: Governor) -> None:
+    def __init__(self, settings: AzureSettings, limiter: RateLimiter) -> None:
         """Make the client; nothing is called yet."""
         common: dict[str, Any] = {"connection_timeout": min(3.0, settings.timeout_seconds), "retry_total": 0}
         common["read_timeout"] = settings.timeout_seconds
@@ -73,13 +73,13 @@ class AzureApi:
             credential_options = {"authority": settings.endpoint, "disable_instance_discovery": True}
         if settings.ca_file is not None:
             common["connection_verify"] = credential_options["connection_verify"] = settings.ca_file
-        common |= {"per_call_policies": [_Paced(governor)], "per_retry_policies": [_NothingRegistered()]}
+        common |= {"per_call_policies": [_Paced(limiter)], "per_retry_policies": [_NothingRegistered()]}
         credential = DefaultAzureCredential(**credential_options)
         self._credential, self._endpoint = credential, settings.endpoint or MANAGEMENT
         self._subscription = settings.subscription_id
         self._client: Any = ComputeManagementClient(credential, settings.subscription_id, polling_interval=1, **common)
         self._health: Any = ResourceHealthMgmtClient(credential, settings.subscription_id, **common)
-        self._governor = governor
+        self._limiter = limiter
         self._prices_url = settings.prices_url
         verify: bool | ssl.SSLContext = True
         if settings.ca_file is not None:
@@ -95,7 +95,7 @@ class AzureApi:
         url: str | None = f"{self._endpoint}{group}/providers/Microsoft.Authorization/permissions"
         headers, asked = {"Authorization": f"Bearer {token}"}, {"api-version": PERMISSIONS_VERSION}
         while url is not None:
-            self._governor.admit(EVERYWHERE)
+            self._limiter.admit(EVERYWHERE)
             answer = self._http.get(url, headers=headers, params=asked).raise_for_status().json()
             yield from ((item["actions"], item.get("notActions", [])) for item in answer["value"])
             url, asked = answer.get("nextLink"), {}
@@ -124,7 +124,7 @@ class AzureApi:
         wanted = f"serviceName eq 'Virtual Machines' and armRegionName eq '{location}' and priceType eq 'Consumption'"
         url: str | None = f"{self._prices_url}?{urlencode({'api-version': RETAIL_VERSION, '$filter': wanted})}"
         while url is not None:
-            self._governor.admit(location)
+            self._limiter.admit(location)
             answer = self._http.get(url).raise_for_status().json()
             for item in answer["Items"]:
                 if item["skuName"].endswith(" Spot") and not item["productName"].endswith("Windows"):

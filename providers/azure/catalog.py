@@ -4,7 +4,7 @@ from typing import Any
 
 from providers.gpus import MEMORY_GIB, azure_gpu
 from providers.prices import PriceList
-from providers.reservations import Held
+from providers.reservations import Reservation
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import RegionId, region_name
 
@@ -48,11 +48,11 @@ def offers_of(region: RegionId, sku: Any, machine: Machine, prices: PriceList) -
     return found
 
 
-def held_of(group: str, reservation: Any) -> Held:  # noqa: ANN401  the SDK's model
+def held_of(group: str, reservation: Any) -> Reservation:  # noqa: ANN401  the SDK's model
     """Return a capacity reservation; a launch names its group."""
     used = len(reservation.virtual_machines_associated or [])
     zone = (reservation.zones or [""])[0]
-    return Held(group, zone, reservation.sku.name, int(reservation.sku.capacity or 0) - used)
+    return Reservation(group, zone, reservation.sku.name, int(reservation.sku.capacity or 0) - used)
 
 
 def quotas_of(region: RegionId, usages: list[tuple[str, int, int]], families: set[str]) -> list[Quota]:

@@ -10,15 +10,15 @@ import httpx
 from providers.azure.api import EVERYWHERE, AzureApi
 from providers.azure.catalog import held_of, machine_of, offers_of, quotas_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
-from providers.azure.notices import notice_of, trouble_of
+from providers.azure.notices import impairment_of, notice_of
 from providers.azure.permissions import NEEDED, is_granted
-from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
+from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.errors import DeniedError, InvalidError, ProviderError
-from providers.everywhere import look_everywhere, without_repeats
+from providers.everywhere import query_all_regions, without_repeats
 from providers.prices import LIVE_PRICES, PriceList, live_spot
-from providers.reservations import Held, reserved_offers, taken
+from providers.reservations import Reservation, reserved_offers, taken
 from providers.settings import AzureSettings
-from providers.throttle import Governor
+from providers.throttle import RateLimiter
 from state.clock import Clock
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
@@ -51,8 +51,8 @@ class Azure:
         self._settings = settings
         self._prices = prices
         self._clock = clock
-        self._governor = Governor(settings.pace, clock, settings.timeout_seconds)
-        self._api = AzureApi(settings, self._governor)
+        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
+        self._api = AzureApi(settings, self._limiter)
         self._regions = tuple(region_id("azure", name) for name in settings.regions)
         self._families: dict[RegionId, set[str]] = {}
 
@@ -61,16 +61,16 @@ class Azure:
         """Return the regions of the settings."""
         return self._regions
 
-    def offers(self) -> Sighting[Offer]:
+    def offers(self) -> Observation[Offer]:
         """Return the GPU sizes, and those for heads, of every region."""
-        lacking: dict[str, str] = {}
-        return replace(self._everywhere(lambda region: self._offers_in(region, lacking)), lacking=lacking)
+        degraded: dict[str, str] = {}
+        return replace(self._everywhere(lambda region: self._offers_in(region, degraded)), degraded=degraded)
 
-    def quotas(self) -> Sighting[Quota]:
+    def quotas(self) -> Observation[Quota]:
         """Return the quotas of the families that are offered."""
         return self._everywhere(self._quotas_in)
 
-    def instances(self, owner: str) -> Sighting[CloudInstance]:
+    def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return the machines of *owner* in every region, with what they cost and what Azure finds wrong with them."""
         seen = self._everywhere(lambda region: self._instances_in(region, owner))
         if not seen.items:
@@ -79,15 +79,15 @@ class Azure:
             # Asked once for all; where it is silent, machines are seen without it.
             told = self._look(lambda: list(self._api.conditions()))
         except ProviderError as error:
-            return replace(seen, lacking={CONDITIONS: str(error)})
-        troubles = {name: trouble_of(condition) for name, condition in told}
-        return replace(seen, items=tuple(replace(m, **troubles.get(m.cloud_id.lower(), {})) for m in seen.items))
+            return replace(seen, degraded={CONDITIONS: str(error)})
+        impairments = {name: impairment_of(condition) for name, condition in told}
+        return replace(seen, items=tuple(replace(m, **impairments.get(m.cloud_id.lower(), {})) for m in seen.items))
 
     def _look(self, look: Callable[[], list[Item]]) -> list[Item]:
         """Return what is seen of all regions at once."""
-        return self._governor.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "look"))
+        return self._limiter.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "look"))
 
-    def notices(self, owner: str) -> Sighting[Notice]:
+    def notices(self, owner: str) -> Observation[Notice]:
         """Return the announced maintenance of every region, in one list; an eviction is told to the machine alone."""
 
         def look() -> list[Notice]:
@@ -98,13 +98,13 @@ class Azure:
         try:
             seen = self._look(look)
         except ProviderError as error:
-            return Sighting((), dict.fromkeys(self._regions, str(error)))
-        return Sighting(tuple(seen))
+            return Observation((), dict.fromkeys(self._regions, str(error)))
+        return Observation(tuple(seen))
 
-    def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Sighting[Item]:
-        return look_everywhere(self._regions, look, self._governor, FAMILIES, lambda error: translated(error, "look"))
+    def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Observation[Item]:
+        return query_all_regions(self._regions, look, self._limiter, FAMILIES, lambda error: translated(error, "look"))
 
-    def _offers_in(self, region: RegionId, lacking: dict[str, str]) -> list[Offer]:
+    def _offers_in(self, region: RegionId, degraded: dict[str, str]) -> list[Offer]:
         prices, now, location = self._prices(), self._clock.now(), region_name(region)
         offers: list[Offer] = []
         fit: dict[str, Machine] = {}
@@ -114,17 +114,17 @@ class Azure:
                 fit[sku.name] = machine
                 offers += offers_of(region, sku, machine, prices)
         self._families[region] = {offer.machine.family for offer in offers}
-        live = self._spot_prices(location, lacking) if any(o.key.market is Market.SPOT for o in offers) else {}
+        live = self._spot_prices(location, degraded) if any(o.key.market is Market.SPOT for o in offers) else {}
         offers = [live_spot(o, live.get(o.key.instance_type), "Azure retail prices", now) for o in offers]
         holdings = [held_of(group, found) for group, found in self._api.reservations(location)]
         return offers + reserved_offers(region, fit, holdings, now)
 
-    def _spot_prices(self, location: str, lacking: dict[str, str]) -> dict[str, float]:
+    def _spot_prices(self, location: str, degraded: dict[str, str]) -> dict[str, float]:
         """Return live spot prices; where the price API does not answer, none, and note why: the catalogue's stand."""
         try:
             return dict(self._api.spot_prices(location))
         except (httpx.HTTPError, KeyError, ValueError) as error:
-            lacking[LIVE_PRICES] = f"{type(error).__name__}: {error}"
+            degraded[LIVE_PRICES] = f"{type(error).__name__}: {error}"
             return {}
 
     def _quotas_in(self, region: RegionId) -> list[Quota]:
@@ -135,10 +135,10 @@ class Azure:
         ours = (_seen(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner)
         return self._prices().paid(without_repeats(ours))
 
-    def rehearse(self, region: RegionId) -> None:
+    def dry_run(self, region: RegionId) -> None:
         """Ask Azure what the credentials may do in the resource group, and miss nothing that a launch needs."""
         failures = (*FAMILIES, httpx.HTTPError, KeyError)
-        granted = self._governor.look(
+        granted = self._limiter.look(
             region_name(region),
             lambda: list(self._api.permissions()),
             failures,
@@ -174,14 +174,14 @@ class Azure:
         """Return the id of the reservation group that a machine is taken from."""
         location = region_name(key.region)
 
-        def look() -> list[Held]:
+        def look() -> list[Reservation]:
             return [held_of(group, found) for group, found in self._api.reservations(location)]
 
-        found = self._governor.look(location, look, FAMILIES, lambda error: translated(error, "launch"))
+        found = self._limiter.look(location, look, FAMILIES, lambda error: translated(error, "launch"))
         return taken(found, key, self._clock.now()).id
 
     def _act(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
-        return self._governor.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
+        return self._limiter.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
 
     def _existing(self, order: LaunchOrder) -> CloudInstance | None:
         try:
@@ -202,7 +202,7 @@ class Azure:
         return _seen(order.key.region, vm)
 
     def _clean_up(self, name: str) -> None:
-        """Delete what a failed creation left; where that fails too, it is seen as a stray and ended later."""
+        """Delete what a failed creation left; where that fails too, it is seen as a orphan and ended later."""
         try:
             self._api.delete(name)
         except FAMILIES as error:

@@ -23,7 +23,7 @@ def notice_of(region: RegionId, vm: Any) -> Notice | None:  # noqa: ANN401  the 
     return Notice(name, region, NoticeKind.MAINTENANCE, status.pre_maintenance_window_start_time, "maintenance")
 
 
-def trouble_of(condition: Any) -> dict[str, Any]:  # noqa: ANN401  the SDK's model
+def impairment_of(condition: Any) -> dict[str, Any]:  # noqa: ANN401  the SDK's model
     """Return what Resource Health finds wrong with a VM, and since when, as fields of it; none where it is well.
 
     A host that is about to fail is said to be degraded. Source: Azure documentation, "Azure Resource Health overview",
@@ -33,4 +33,4 @@ def trouble_of(condition: Any) -> dict[str, Any]:  # noqa: ANN401  the SDK's mod
     if state not in UNWELL:
         return {}
     found = f"Azure finds it {state.lower()}: {condition.summary or condition.title or 'no reason is told'}"
-    return {"trouble": found, "trouble_since": condition.occured_time}
+    return {"impairment": found, "trouble_since": condition.occured_time}

@@ -18,7 +18,7 @@ from google.cloud import compute_v1
 
 from providers.gcp.billing import COMPUTE, FIELDS
 from providers.settings import GcpSettings
-from providers.throttle import Governor
+from providers.throttle import RateLimiter
 
 PAGE: Final = 500
 DONE: Final = compute_v1.Operation.Status.DONE
@@ -37,13 +37,13 @@ EVERYWHERE: Final = "gcp"
 class GcpApi:
     """One project's Compute Engine."""
 
-    def __init__(self, settings: GcpSettings, governor: Governor) -> None:
+    def __init__(self, settings: GcpSettings, limiter: RateLimiter) -> None:
         """Make clients; nothing is called yet."""
         options: dict[str, Any] = {}
         if settings.endpoint is not None:
             anonymous: Any = AnonymousCredentials()
             options = {"client_options": ClientOptions(api_endpoint=settings.endpoint), "credentials": anonymous}
-        self._project, self._governor = settings.project, governor
+        self._project, self._limiter = settings.project, limiter
         self._call: dict[str, Any] = {"retry": None, "timeout": settings.timeout_seconds}
         self._instances = compute_v1.InstancesClient(**options)
         self._operations = compute_v1.ZoneOperationsClient(**options)
@@ -64,11 +64,11 @@ class GcpApi:
 
     def _pages(self, listing: Callable[..., Any], request: Any) -> Iterator[Any]:  # noqa: ANN401  the SDK's
         """Yield the pages of a list, each asked for at the governor's pace."""
-        self._governor.admit(EVERYWHERE)
+        self._limiter.admit(EVERYWHERE)
         for page in listing(request=request, **self._call).pages:
             yield page
             if page.next_page_token:
-                self._governor.admit(EVERYWHERE)
+                self._limiter.admit(EVERYWHERE)
 
     def _zones(self, listing: Callable[..., Any], request: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  the SDK's
         """Yield (zone, what is listed of it) of an aggregated list."""
@@ -121,7 +121,7 @@ class GcpApi:
 
     def _json(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401  whatever the API answers
         """Return what one of Google's other APIs answers."""
-        self._governor.admit(EVERYWHERE)
+        self._limiter.admit(EVERYWHERE)
         answer = self._session.request(method, url, timeout=self._call["timeout"], **options)
         if not answer.ok:
             raise from_http_response(answer)
@@ -158,7 +158,7 @@ class GcpApi:
             instance_resource=compute_v1.Instance(body),
             request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join([*sorted(body["labels"].values()), body["name"]]))),
         )
-        self._governor.admit(zone.rpartition("-")[0], is_write=True)
+        self._limiter.admit(zone.rpartition("-")[0], is_write=True)
         operation = self._instances.insert_unary(request=request, **self._call)
         for _ in range(WAITS_MAX):
             if operation.status == DONE:
@@ -177,5 +177,5 @@ class GcpApi:
 
     def delete(self, zone: str, name: str) -> None:
         """Ask for the end of an instance."""
-        self._governor.admit(zone.rpartition("-")[0], is_write=True)
+        self._limiter.admit(zone.rpartition("-")[0], is_write=True)
         self._instances.delete_unary(project=self._project, zone=zone, instance=name, **self._call)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from providers.gcp.billing import Parts
 from providers.gpus import GCP_ACCELERATORS, MEMORY_GIB, split_attached, with_attached
 from providers.prices import PriceList
-from providers.reservations import Held
+from providers.reservations import Reservation
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import RegionId, region_id
 
@@ -88,10 +88,10 @@ def offers_of(zone: str, instance_type: str, machine: Machine, prices: PriceList
     return found
 
 
-def held_of(zone: str, reservation: Any) -> Held:  # noqa: ANN401  the SDK's message
+def held_of(zone: str, reservation: Any) -> Reservation:  # noqa: ANN401  the SDK's message
     """Return a reservation of machines of one type."""
     specific = reservation.specific_reservation
-    return Held(
+    return Reservation(
         id=reservation.name,
         zone=zone,
         instance_type=type_of(
@@ -106,12 +106,12 @@ GRANTED: Final = frozenset({"APPROVED", "COMMITTED", "PROVISIONING"})
 """Statuses of a future reservation that will come true. Source: the SDK's FutureReservationStatus."""
 
 
-def future_held_of(zone: str, reservation: Any) -> Held | None:  # noqa: ANN401  the SDK's message
+def future_held_of(zone: str, reservation: Any) -> Reservation | None:  # noqa: ANN401  the SDK's message
     """Return a future reservation; None where it is not granted, or has become a reservation."""
     if reservation.status.procurement_status not in GRANTED:
         return None
     wanted = reservation.specific_sku_properties
-    return Held(
+    return Reservation(
         id=reservation.name,
         zone=zone,
         instance_type=wanted.instance_properties.machine_type,

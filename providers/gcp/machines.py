@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Sighting
+from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import without_repeats
 from providers.gcp.api import EVERYWHERE, GcpApi
@@ -24,9 +24,9 @@ from providers.gcp.notices import notice_of
 from providers.gcp.spot import KeptRates
 from providers.gpus import split_attached
 from providers.prices import LIVE_PRICES, PriceList, live_spot
-from providers.reservations import Held, reserved_offers, taken
+from providers.reservations import Reservation, reserved_offers, taken
 from providers.settings import GcpSettings
-from providers.throttle import Governor
+from providers.throttle import RateLimiter
 from state.clock import Clock
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
@@ -76,8 +76,8 @@ class Gcp:
         self._settings = settings
         self._prices = prices
         self._clock = clock
-        self._governor = Governor(settings.pace, clock, settings.timeout_seconds)
-        self._api = GcpApi(settings, self._governor)
+        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
+        self._api = GcpApi(settings, self._limiter)
         self._rates = KeptRates(self._api, clock)
         self._regions = tuple(region_id("gcp", name) for name in settings.regions)
 
@@ -86,13 +86,13 @@ class Gcp:
         """Return the regions of the settings."""
         return self._regions
 
-    def offers(self) -> Sighting[Offer]:
+    def offers(self) -> Observation[Offer]:
         """Return the GPU types, and those for heads, of every zone."""
         return self._look(self._offers)
 
-    def _offers(self) -> Sighting[Offer]:
+    def _offers(self) -> Observation[Offer]:
         offers: list[Offer] = []
-        blind: dict[RegionId, str] = {}
+        unreachable: dict[RegionId, str] = {}
         prices, sold = self._prices(), set(self._api.accelerator_types())
         rates, why_none = self._rates()
         priced = prices.names(self.name)
@@ -100,7 +100,7 @@ class Gcp:
         coming = (future_held_of(zone, reservation) for zone, reservation in self._api.future_reservations())
         holdings += [held for held in coming if held is not None]
         for zone, types, answered in self._api.machine_types():
-            if self._note_silence(zone, answered, blind):
+            if self._note_silence(zone, answered, unreachable):
                 continue
             by_name = {described.name: described for described in types}
             fit = {
@@ -116,8 +116,8 @@ class Gcp:
                 offers += [live_spot(offer, usd, "GCP billing catalogue", rates.as_of) for offer in found]
             here = [held for held in holdings if held.zone == zone]
             offers += reserved_offers(region_of_zone(zone), fit, here, self._clock.now())
-        known = tuple(offer for offer in offers if offer.key.region not in blind)
-        return Sighting(known, blind, {LIVE_PRICES: why_none} if why_none else {})
+        known = tuple(offer for offer in offers if offer.key.region not in unreachable)
+        return Observation(known, unreachable, {LIVE_PRICES: why_none} if why_none else {})
 
     def _attached(
         self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], priced: set[str]
@@ -131,12 +131,12 @@ class Gcp:
                 fit |= {} if machine is None else {name: machine}
         return fit
 
-    def _look(self, look: Callable[[], Sighting[Item]]) -> Sighting[Item]:
+    def _look(self, look: Callable[[], Observation[Item]]) -> Observation[Item]:
         """Return what a look at every zone sees; one that fails is blind everywhere."""
         try:
-            return self._governor.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "look"))
+            return self._limiter.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "look"))
         except ProviderError as error:
-            return Sighting((), dict.fromkeys(self._regions, str(error)))
+            return Observation((), dict.fromkeys(self._regions, str(error)))
 
     def _is_of_use(self, described: Any, zone: str, sold: set[tuple[str, str]]) -> bool:  # noqa: ANN401
         """Return whether a machine type serves a cell: its GPUs are sold in the zone, or it is fit for a head."""
@@ -145,57 +145,57 @@ class Gcp:
             return all((zone, kind) in sold for kind in accelerators)
         return described.name in self._settings.head_types
 
-    def quotas(self) -> Sighting[Quota]:
+    def quotas(self) -> Observation[Quota]:
         """Return the GPU quotas of every region."""
         return self._look(self._quotas)
 
-    def _quotas(self) -> Sighting[Quota]:
+    def _quotas(self) -> Observation[Quota]:
         told = [quota_of(*quota) for quota in self._api.region_quotas()]
-        return Sighting(tuple(quota for quota in told if quota is not None and quota.region in self._regions))
+        return Observation(tuple(quota for quota in told if quota is not None and quota.region in self._regions))
 
-    def instances(self, owner: str) -> Sighting[CloudInstance]:
+    def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return the machines of *owner* in every zone."""
         return self._look(lambda: self._machines(owner))
 
-    def _machines(self, owner: str) -> Sighting[CloudInstance]:
+    def _machines(self, owner: str) -> Observation[CloudInstance]:
         seen: list[CloudInstance] = []
-        blind: dict[RegionId, str] = {}
+        unreachable: dict[RegionId, str] = {}
         for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
-            if not self._note_silence(zone, answered, blind):
+            if not self._note_silence(zone, answered, unreachable):
                 seen += [_seen(zone, described) for described in instances]
-        known = [s for s in without_repeats(seen) if s.key.region not in blind]
-        return Sighting(tuple(self._prices().paid(known)), blind)
+        known = [s for s in without_repeats(seen) if s.key.region not in unreachable]
+        return Observation(tuple(self._prices().paid(known)), unreachable)
 
-    def notices(self, owner: str) -> Sighting[Notice]:
+    def notices(self, owner: str) -> Observation[Notice]:
         """Return the preemptions and maintenance of every zone.
 
         Compute Engine tells a preemption ahead to the machine alone; here it shows as the machine stopping.
         """
 
-        def look() -> Sighting[Notice]:
+        def look() -> Observation[Notice]:
             found: list[Notice] = []
-            blind: dict[RegionId, str] = {}
+            unreachable: dict[RegionId, str] = {}
             for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
-                if not self._note_silence(zone, answered, blind):
+                if not self._note_silence(zone, answered, unreachable):
                     found += [n for described in instances if (n := notice_of(zone, described)) is not None]
-            return Sighting(tuple(n for n in found if n.region not in blind), blind)
+            return Observation(tuple(n for n in found if n.region not in unreachable), unreachable)
 
         return self._look(look)
 
-    def _note_silence(self, zone: str, answered: bool, blind: dict[RegionId, str]) -> bool:  # noqa: FBT001
+    def _note_silence(self, zone: str, answered: bool, unreachable: dict[RegionId, str]) -> bool:  # noqa: FBT001
         """Return whether to pass over a zone: it is not ours to use, or its region did not answer whole."""
         region = region_of_zone(zone)
         if region not in self._regions:
             return True
         if not answered:
-            blind[region] = f"{zone} did not answer"
+            unreachable[region] = f"{zone} did not answer"
         return not answered
 
-    def rehearse(self, region: RegionId) -> None:
+    def dry_run(self, region: RegionId) -> None:
         """Ask GCP what the credentials may do in the project, and miss nothing that a launch needs."""
         del region  # permissions are the project's
         failures, translate = FAMILIES, lambda error: translated(error, "rehearse")
-        missing = self._governor.look(EVERYWHERE, lambda: self._api.missing(NEEDED), failures, translate)
+        missing = self._limiter.look(EVERYWHERE, lambda: self._api.missing(NEEDED), failures, translate)
         if missing:
             raise DeniedError(self.name, "rehearse", "IAM_PERMISSION_DENIED", f"missing {', '.join(missing)}")
 
@@ -221,16 +221,16 @@ class Gcp:
     def _reservation(self, key: OfferKey) -> dict[str, Any]:
         """Return what a request says to be taken from a reservation."""
 
-        def look() -> list[Held]:
+        def look() -> list[Reservation]:
             return [held_of(zone, found) for zone, found in self._api.reservations()]
 
-        found = self._governor.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "launch"))
+        found = self._limiter.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "launch"))
         held = taken(found, key, self._clock.now())
         name = "compute.googleapis.com/reservation-name"
         return {"consume_reservation_type": SPECIFIC, "key": name, "values": [held.id]}
 
     def _act(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
-        return self._governor.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
+        return self._limiter.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
 
     def _existing(self, order: LaunchOrder) -> CloudInstance | None:
         try:
@@ -318,5 +318,5 @@ def _seen(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  the SDK'
         address=interfaces[0].network_i_p if interfaces else None,
         launched_at=datetime.fromisoformat(created) if created else None,
         reason=described.status_message,
-        trouble="Compute Engine is repairing it" if described.status == "REPAIRING" else "",
+        impairment="Compute Engine is repairing it" if described.status == "REPAIRING" else "",
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 
 from providers.static.errors import Answered
-from providers.static.wire import Listing, Machine, Marks, NewMachine, NewOrder, NewTicket, Order, Page
-from providers.throttle import Governor
+from providers.static.wire import Assignment, Listing, Machine, Marks, NewJoinToken, NewMachine, NewOrder, Page
+from providers.throttle import RateLimiter
 
 
 class RegisterApi:
@@ -33,11 +33,11 @@ class RegisterApi:
             raise Answered(response)
         return response
 
-    def _pages(self, path: str, asked: dict[str, str], governor: Governor | None) -> Iterator[Page]:
+    def _pages(self, path: str, asked: dict[str, str], limiter: RateLimiter | None) -> Iterator[Page]:
         after: str | None = None
         while True:
-            if governor is not None:
-                governor.admit(asked.get("region", ""))
+            if limiter is not None:
+                limiter.admit(asked.get("region", ""))
             page = Page.model_validate_json(
                 self._call("GET", path, params=asked | ({"after": after} if after else {})).content
             )
@@ -46,20 +46,20 @@ class RegisterApi:
                 return
             after = page.next
 
-    def machines(self, region: str | None = None, governor: Governor | None = None) -> list[Machine]:
+    def machines(self, region: str | None = None, limiter: RateLimiter | None = None) -> list[Machine]:
         """Return the machines of a region, or all."""
-        pages = self._pages("/v1/machines", {"region": region} if region else {}, governor)
+        pages = self._pages("/v1/machines", {"region": region} if region else {}, limiter)
         return [machine for page in pages for machine in page.machines]
 
-    def orders(self, region: str, owner: str, governor: Governor) -> list[Order]:
+    def assignments(self, region: str, owner: str, limiter: RateLimiter) -> list[Assignment]:
         """Return an owner's orders in a region."""
-        pages = self._pages("/v1/orders", {"region": region, "owner": owner}, governor)
-        return [order for page in pages for order in page.orders]
+        pages = self._pages("/v1/orders", {"region": region, "owner": owner}, limiter)
+        return [assignment for page in pages for assignment in page.assignments]
 
-    def order(self, order: NewOrder) -> Order:
+    def assignment(self, assignment: NewOrder) -> Assignment:
         """Give something to a machine that is free."""
-        answer = self._call("PUT", f"/v1/orders/{order.instance_id}", json=order.model_dump(mode="json"))
-        return Order.model_validate_json(answer.content)
+        answer = self._call("PUT", f"/v1/orders/{assignment.instance_id}", json=assignment.model_dump(mode="json"))
+        return Assignment.model_validate_json(answer.content)
 
     def stop(self, region: str, instance_id: str) -> None:
         """Let an order end."""
@@ -72,7 +72,7 @@ class RegisterApi:
             self._call("POST", "/v1/machines", json=listing.model_dump(mode="json")).content
         ).machines
 
-    def draw_ticket(self, wish: NewTicket) -> str:
+    def draw_join_token(self, wish: NewJoinToken) -> str:
         """Return a token to join with, once."""
         return str(self._call("POST", "/v1/tickets", json=wish.model_dump(mode="json")).json()["token"])
 

@@ -47,17 +47,17 @@ def _consists(machines: list[Machine]) -> Consists:
     )
 
 
-def notices_of(region: RegionId, machines: Iterable[Machine], orders: dict[str, str]) -> list[Notice]:
+def notices_of(region: RegionId, machines: Iterable[Machine], assignments: dict[str, str]) -> list[Notice]:
     """Return that machines are to be drained.
 
     Args:
         region: Where they stand.
         machines: The site's.
-        orders: Those of one owner: instance id to the name of its machine.
+        assignments: Those of one owner: instance id to the name of its machine.
     """
     draining = {machine.name: machine.drain_at for machine in machines if machine.drain_at is not None}
     return [
-        Notice(InstanceId(order), region, NoticeKind.DRAIN, draining[name], f"{name} is being drained")
-        for order, name in sorted(orders.items())
+        Notice(InstanceId(assignment), region, NoticeKind.DRAIN, draining[name], f"{name} is being drained")
+        for assignment, name in sorted(assignments.items())
         if name in draining
     ]

@@ -32,7 +32,7 @@ TABLE: Final[dict[str, Row]] = {
     "BadRequest": Row(InvalidError, OURS),
     "MethodNotAllowed": Row(InvalidError, HTTP),
     "NotFound": Row(InvalidError, HTTP),
-    "OrderOfAnother": Row(InvalidError, OURS),
+    "AssignmentOfAnother": Row(InvalidError, OURS),
     "RequestEntityTooLarge": Row(InvalidError, HTTP),
 }
 

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from providers.base import LaunchOrder, Sighting
-from providers.everywhere import look_everywhere
+from providers.base import LaunchOrder, Observation
+from providers.everywhere import query_all_regions
 from providers.settings import StaticSettings
 from providers.static.api import RegisterApi
 from providers.static.catalog import notices_of, offers_of
 from providers.static.errors import FAMILIES, translated
-from providers.static.wire import NewOrder, Order, OrderState
-from providers.throttle import Governor
+from providers.static.wire import Assignment, AssignmentState, NewOrder
+from providers.throttle import RateLimiter
 from state.clock import Clock
 from state.model.catalog import Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
@@ -19,10 +19,10 @@ from state.model.inventory import CloudInstance, CloudState, Notice
 from state.model.units import Usd
 
 STATES: Final = {
-    OrderState.PENDING: CloudState.PENDING,
-    OrderState.RUNNING: CloudState.RUNNING,
-    OrderState.STOPPING: CloudState.STOPPING,
-    OrderState.ENDED: CloudState.TERMINATED,
+    AssignmentState.PENDING: CloudState.PENDING,
+    AssignmentState.RUNNING: CloudState.RUNNING,
+    AssignmentState.STOPPING: CloudState.STOPPING,
+    AssignmentState.ENDED: CloudState.TERMINATED,
 }
 
 Item = TypeVar("Item")
@@ -37,7 +37,7 @@ class Static:
     def __init__(self, settings: StaticSettings, clock: Clock) -> None:
         """Prepare; nothing is called yet."""
         self._clock = clock
-        self._governor = Governor(settings.pace, clock, settings.timeout_seconds)
+        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
         self._registers = {
             region_id("static", name): RegisterApi(
                 place.register_url, Path(settings.token_file), settings.ca_file, settings.timeout_seconds
@@ -50,54 +50,60 @@ class Static:
         """Return the sites."""
         return tuple(self._registers)
 
-    def offers(self) -> Sighting[Offer]:
+    def offers(self) -> Observation[Offer]:
         """Return the machines that are free, by type, and those kept for heads."""
         return self._look(
             lambda region: offers_of(
-                region, self._registers[region].machines(region_name(region), self._governor), self._clock.now()
+                region, self._registers[region].machines(region_name(region), self._limiter), self._clock.now()
             ),
             "offers",
         )
 
-    def quotas(self) -> Sighting[Quota]:
+    def quotas(self) -> Observation[Quota]:
         """Return none: nobody limits the use of one's own machines."""
-        return Sighting()
+        return Observation()
 
-    def instances(self, owner: str) -> Sighting[CloudInstance]:
+    def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return what runs on the sites' machines for *owner*."""
-        return self._look(lambda region: [_seen(region, order) for order in self._orders(region, owner)], "instances")
+        return self._look(
+            lambda region: [_seen(region, assignment) for assignment in self._orders(region, owner)], "instances"
+        )
 
-    def notices(self, owner: str) -> Sighting[Notice]:
+    def notices(self, owner: str) -> Observation[Notice]:
         """Return which machines are to be drained."""
 
         def look(region: RegionId) -> list[Notice]:
-            orders = {o.instance_id: o.machine for o in self._orders(region, owner) if o.state is not OrderState.ENDED}
-            if not orders:
+            assignments = {
+                o.instance_id: o.machine for o in self._orders(region, owner) if o.state is not AssignmentState.ENDED
+            }
+            if not assignments:
                 return []
-            return notices_of(region, self._registers[region].machines(region_name(region), self._governor), orders)
+            return notices_of(region, self._registers[region].machines(region_name(region), self._limiter), assignments)
 
         return self._look(look, "notices")
 
-    def _orders(self, region: RegionId, owner: str) -> list[Order]:
-        return self._registers[region].orders(region_name(region), owner, self._governor)
+    def _orders(self, region: RegionId, owner: str) -> list[Assignment]:
+        return self._registers[region].assignments(region_name(region), owner, self._limiter)
 
-    def _look(self, look: Callable[[RegionId], list[Item]], operation: str) -> Sighting[Item]:
-        return look_everywhere(self.regions, look, self._governor, FAMILIES, lambda error: translated(error, operation))
+    def _look(self, look: Callable[[RegionId], list[Item]], operation: str) -> Observation[Item]:
+        return query_all_regions(
+            self.regions, look, self._limiter, FAMILIES, lambda error: translated(error, operation)
+        )
 
-    def launch(self, order: LaunchOrder) -> CloudInstance:
+    def launch(self, assignment: LaunchOrder) -> CloudInstance:
         """Give a machine something to run, under an id that does it once."""
-        key = order.key
+        key = assignment.key
         asked = NewOrder(
-            instance_id=order.instance_id,
+            instance_id=assignment.instance_id,
             region=region_name(key.region),
             zone=key.zone,
             type=key.instance_type,
-            role=order.role,
-            owner=order.owner,
-            address=order.private_address,
-            script=order.startup_script,
+            role=assignment.role,
+            owner=assignment.owner,
+            address=assignment.private_address,
+            script=assignment.startup_script,
         )
-        return _seen(key.region, self._act(key.region, lambda register: register.order(asked), "launch"))
+        return _seen(key.region, self._act(key.region, lambda register: register.assignment(asked), "launch"))
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """Let a machine end what it runs; the machine itself stays."""
@@ -106,20 +112,20 @@ class Static:
 
     def _act(self, region: RegionId, act: Callable[[RegisterApi], Result], operation: str) -> Result:
         register = self._registers[region]
-        self._governor.admit(region, is_write=True)
-        return self._governor.act(region, lambda: act(register), FAMILIES, lambda error: translated(error, operation))
+        self._limiter.admit(region, is_write=True)
+        return self._limiter.act(region, lambda: act(register), FAMILIES, lambda error: translated(error, operation))
 
 
-def _seen(region: RegionId, order: Order) -> CloudInstance:
+def _seen(region: RegionId, assignment: Assignment) -> CloudInstance:
     return CloudInstance(
-        cloud_id=f"{order.machine}/{order.instance_id}",
-        instance_id=InstanceId(order.instance_id),
-        key=OfferKey(region, order.zone, order.type, Market.RESERVED),
-        state=STATES[order.state],
-        address=order.machine_address,
-        launched_at=order.ordered_at,
-        reason=order.reason,
+        cloud_id=f"{assignment.machine}/{assignment.instance_id}",
+        instance_id=InstanceId(assignment.instance_id),
+        key=OfferKey(region, assignment.zone, assignment.type, Market.RESERVED),
+        state=STATES[assignment.state],
+        address=assignment.machine_address,
+        launched_at=assignment.ordered_at,
+        reason=assignment.reason,
         price_per_hour=Usd(0),
-        trouble=order.trouble,
-        trouble_since=order.trouble_since,
+        impairment=assignment.impairment,
+        impairment_since=assignment.impairment_since,
     )

@@ -17,20 +17,20 @@ from pydantic import AwareDatetime
 
 from providers.static.files import write_whole
 from providers.static.wire import (
+    Assignment,
+    AssignmentState,
     Instruction,
     Join,
     Joined,
+    JoinToken,
     Machine,
     Marks,
     Message,
+    NewJoinToken,
     NewMachine,
     NewOrder,
-    NewTicket,
-    Order,
-    OrderState,
     Report,
     Task,
-    Ticket,
 )
 from state.clock import Clock, draw_secret
 
@@ -51,7 +51,7 @@ class Refusal(StrEnum):
     NAME_TAKEN = "NameTaken"
     NO_FREE_MACHINE = "NoFreeMachine"
     NO_SUCH_MACHINE = "NoSuchMachine"
-    ORDER_OF_ANOTHER = "OrderOfAnother"
+    ORDER_OF_ANOTHER = "AssignmentOfAnother"
     UNKNOWN_MACHINE = "UnknownMachine"
 
 
@@ -68,8 +68,8 @@ class _Kept(Message):
     """What is on disk."""
 
     machines: tuple[Machine, ...] = ()
-    orders: tuple[Order, ...] = ()
-    tickets: tuple[Ticket, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
+    join_tokens: tuple[JoinToken, ...] = ()
 
 
 def hashed(secret: str) -> str:
@@ -98,8 +98,8 @@ class Register:
             raise RegisterError(Refusal.BUSY, msg) from error
         kept = _Kept.model_validate_json(path.read_bytes()) if path.exists() else _Kept()
         self._machines = {machine.name: machine for machine in kept.machines}
-        self._orders = {order.instance_id: order for order in kept.orders}
-        self._tickets = {ticket.token_sha256: ticket for ticket in kept.tickets}
+        self._orders = {assignment.instance_id: assignment for assignment in kept.assignments}
+        self._tickets = {join_token.token_sha256: join_token for join_token in kept.join_tokens}
         # Agents report to a register that has just been started within seconds: till then they are believed.
         self._heard_at = dict.fromkeys(self._machines, clock.now())
         self._gpus_seen: dict[str, int | None] = {}
@@ -125,7 +125,7 @@ class Register:
                 changed = Machine(**(old.model_dump() if old else {}) | listed.model_dump(exclude={"key_sha256"}))
                 if (
                     old is not None
-                    and old.order_id is not None
+                    and old.assignment_id is not None
                     and (old.type, old.zone) != (changed.type, changed.zone)
                 ):
                     msg = f"{old.name} runs something; drain it before you describe it anew"
@@ -137,7 +137,7 @@ class Register:
             self._save()
             return tuple(self._machines[name] for name in new)
 
-    def draw_ticket(self, wish: NewTicket) -> str:
+    def draw_join_token(self, wish: NewJoinToken) -> str:
         """Return a token to join with, once.
 
         Raises:
@@ -150,8 +150,8 @@ class Register:
                 region, zone = machine.region, machine.zone
             token = draw_secret()
             until = self._clock.now() + timedelta(hours=wish.hours)
-            ticket = Ticket(token_sha256=hashed(token), region=region, zone=zone, name=wish.name, until=until)
-            self._tickets[ticket.token_sha256] = ticket
+            join_token = JoinToken(token_sha256=hashed(token), region=region, zone=zone, name=wish.name, until=until)
+            self._tickets[join_token.token_sha256] = join_token
             self._save()
             return token
 
@@ -186,12 +186,12 @@ class Register:
             machine = self._machines.get(name)
             if machine is None:
                 return
-            order = self._orders.get(machine.order_id or "")
-            if order is not None and not is_gone:
-                msg = f"{name} runs {order.instance_id}; drain it first, or say --gone if it is"
+            assignment = self._orders.get(machine.assignment_id or "")
+            if assignment is not None and not is_gone:
+                msg = f"{name} runs {assignment.instance_id}; drain it first, or say --gone if it is"
                 raise RegisterError(Refusal.MACHINE_IN_USE, msg)
-            if order is not None:
-                self._end(order, "its machine is gone")
+            if assignment is not None:
+                self._end(assignment, "its machine is gone")
             del self._machines[name]
             self._save()
 
@@ -203,13 +203,13 @@ class Register:
             names = (n for n, m in sorted(self._machines.items()) if region in {None, m.region})
             return tuple(self._seen(name) for name in names)
 
-    def orders(self, region: str, owner: str) -> tuple[Order, ...]:
+    def assignments(self, region: str, owner: str) -> tuple[Assignment, ...]:
         """Return an owner's orders, by id; those that ended for a day."""
         with self._lock:
             mine = (o for _, o in sorted(self._orders.items()) if (o.region, o.owner) == (region, owner))
-            return tuple(self._with_trouble(order) for order in mine)
+            return tuple(self._with_trouble(assignment) for assignment in mine)
 
-    def order(self, asked: NewOrder) -> Order:
+    def assignment(self, asked: NewOrder) -> Assignment:
         """Give something to a machine that is free; once, however often it is asked for under the same id.
 
         Raises:
@@ -223,16 +223,16 @@ class Register:
                     raise RegisterError(Refusal.ORDER_OF_ANOTHER, msg)
                 return there
             machine = self._free_one(asked)
-            order = Order(
+            assignment = Assignment(
                 **asked.model_dump(),
                 machine=machine.name,
                 machine_address=machine.address,
                 ordered_at=self._clock.now(),
             )
-            self._orders[order.instance_id] = order
-            self._machines[machine.name] = machine.model_copy(update={"order_id": order.instance_id})
+            self._orders[assignment.instance_id] = assignment
+            self._machines[machine.name] = machine.model_copy(update={"assignment_id": assignment.instance_id})
             self._save()
-            return order
+            return assignment
 
     def _free_one(self, asked: NewOrder) -> Machine:
         seen = (self._seen(name) for name in sorted(self._machines))
@@ -248,9 +248,9 @@ class Register:
     def stop(self, instance_id: str) -> None:
         """Let an order end. One that has ended, or never was, is success."""
         with self._lock:
-            order = self._orders.get(instance_id)
-            if order is not None and order.state in {OrderState.PENDING, OrderState.RUNNING}:
-                self._orders[instance_id] = order.model_copy(update={"state": OrderState.STOPPING})
+            assignment = self._orders.get(instance_id)
+            if assignment is not None and assignment.state in {AssignmentState.PENDING, AssignmentState.RUNNING}:
+                self._orders[instance_id] = assignment.model_copy(update={"state": AssignmentState.STOPPING})
                 self._save()
 
     # What agents do.
@@ -262,32 +262,32 @@ class Register:
             RegisterError: The token is unknown, over or used, or the name is taken.
         """
         with self._lock:
-            ticket, key = self._tickets.get(hashed(asked.token)), hashed(asked.key)
-            if ticket is None or ticket.until < self._clock.now() or ticket.used_by not in {None, key}:
+            join_token, key = self._tickets.get(hashed(asked.token)), hashed(asked.key)
+            if join_token is None or join_token.until < self._clock.now() or join_token.used_by not in {None, key}:
                 msg = "the token is unknown, over, or used already"
                 raise RegisterError(Refusal.BAD_TOKEN, msg)
-            name = ticket.name or asked.name
+            name = join_token.name or asked.name
             old = self._machines.get(name)
-            if ticket.name is None and old is not None and old.key_sha256 != key:
+            if join_token.name is None and old is not None and old.key_sha256 != key:
                 msg = f"there is a machine {name} already; take another name, or draw a token for it"
                 raise RegisterError(Refusal.NAME_TAKEN, msg)
-            if ticket.name is not None and old is not None:
+            if join_token.name is not None and old is not None:
                 # What was listed counts; the agent's own view of its GPUs comes with each report.
                 machine = old.model_copy(update={"key_sha256": key})
             else:
                 machine = Machine(
                     name=name,
-                    region=ticket.region,
-                    zone=ticket.zone,
+                    region=join_token.region,
+                    zone=join_token.zone,
                     address=asked.address,
                     facts=asked.facts,
                     is_head=asked.is_head,
                     key_sha256=key,
-                    order_id=old.order_id if old else None,
+                    assignment_id=old.assignment_id if old else None,
                 )
             self._machines[name] = machine
             self._heard_at[name] = self._clock.now()
-            self._tickets[ticket.token_sha256] = ticket.model_copy(update={"used_by": key})
+            self._tickets[join_token.token_sha256] = join_token.model_copy(update={"used_by": key})
             self._save()
             return Joined(name=name, region=machine.region, zone=machine.zone)
 
@@ -309,15 +309,23 @@ class Register:
                 self._short_since.pop(name, None)
             else:
                 self._short_since.setdefault(name, self._clock.now())
-            order = self._orders.get(self._machines[name].order_id or "")
-            if order is not None and order.state is OrderState.STOPPING and report.running != order.instance_id:
-                self._end(order, "ended")
+            assignment = self._orders.get(self._machines[name].assignment_id or "")
+            if (
+                assignment is not None
+                and assignment.state is AssignmentState.STOPPING
+                and report.running != assignment.instance_id
+            ):
+                self._end(assignment, "ended")
                 self._save()
-            if order is not None and order.state is OrderState.PENDING and report.running == order.instance_id:
-                order = order.model_copy(update={"state": OrderState.RUNNING})
-                self._orders[order.instance_id] = order
+            if (
+                assignment is not None
+                and assignment.state is AssignmentState.PENDING
+                and report.running == assignment.instance_id
+            ):
+                assignment = assignment.model_copy(update={"state": AssignmentState.RUNNING})
+                self._orders[assignment.instance_id] = assignment
                 self._save()
-            return Instruction(task=_task(order), poll_seconds=self._poll_seconds)
+            return Instruction(task=_task(assignment), poll_seconds=self._poll_seconds)
 
     # What they share.
 
@@ -335,19 +343,19 @@ class Register:
             update={"silent_since": silent, "gpus_seen": self._gpus_seen.get(name)},
         )
 
-    def _with_trouble(self, order: Order) -> Order:
-        if order.state is OrderState.ENDED or order.machine not in self._machines:
-            return order
-        machine = self._seen(order.machine)
-        since = machine.silent_since or self._short_since.get(machine.name) if machine.trouble else None
-        return order.model_copy(update={"trouble": machine.trouble, "trouble_since": since})
+    def _with_trouble(self, assignment: Assignment) -> Assignment:
+        if assignment.state is AssignmentState.ENDED or assignment.machine not in self._machines:
+            return assignment
+        machine = self._seen(assignment.machine)
+        since = machine.silent_since or self._short_since.get(machine.name) if machine.impairment else None
+        return assignment.model_copy(update={"impairment": machine.impairment, "trouble_since": since})
 
-    def _end(self, order: Order, reason: str) -> None:
-        ended = {"state": OrderState.ENDED, "ended_at": self._clock.now(), "reason": reason, "script": ""}
-        self._orders[order.instance_id] = order.model_copy(update=ended)
-        machine = self._machines.get(order.machine)
-        if machine is not None and machine.order_id == order.instance_id:
-            self._machines[machine.name] = machine.model_copy(update={"order_id": None})
+    def _end(self, assignment: Assignment, reason: str) -> None:
+        ended = {"state": AssignmentState.ENDED, "ended_at": self._clock.now(), "reason": reason, "script": ""}
+        self._orders[assignment.instance_id] = assignment.model_copy(update=ended)
+        machine = self._machines.get(assignment.machine)
+        if machine is not None and machine.assignment_id == assignment.instance_id:
+            self._machines[machine.name] = machine.model_copy(update={"assignment_id": None})
 
     def _save(self) -> None:
         """Write everything to disk, whole or not at all, and forget what is over."""
@@ -356,13 +364,15 @@ class Register:
         self._tickets = {t: k for t, k in self._tickets.items() if k.until > now}
         kept = _Kept(
             machines=tuple(self._machines.values()),
-            orders=tuple(self._orders.values()),
-            tickets=tuple(self._tickets.values()),
+            assignments=tuple(self._orders.values()),
+            join_tokens=tuple(self._tickets.values()),
         )
         write_whole(self._path, kept.model_dump_json(indent=1))
 
 
-def _task(order: Order | None) -> Task | None:
-    if order is None or order.state not in {OrderState.PENDING, OrderState.RUNNING}:
+def _task(assignment: Assignment | None) -> Task | None:
+    if assignment is None or assignment.state not in {AssignmentState.PENDING, AssignmentState.RUNNING}:
         return None
-    return Task(instance_id=order.instance_id, region=order.region, role=order.role, script=order.script)
+    return Task(
+        instance_id=assignment.instance_id, region=assignment.region, role=assignment.role, script=assignment.script
+    )

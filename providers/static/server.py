@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from providers.static.files import write_whole
 from providers.static.register import Refusal, Register, RegisterError
-from providers.static.wire import Join, Listing, Marks, NewOrder, NewTicket, Page, Report
+from providers.static.wire import Join, Listing, Marks, NewJoinToken, NewOrder, Page, Report
 from state.clock import draw_secret
 
 PAGE: Final = 500
@@ -100,11 +100,11 @@ def _add_lists(app: Flask, register: Register, page: Callable[[], int]) -> None:
         return _answer(Page(machines=tuple(part), next=part[-1].name if len(found) > len(part) else None))
 
     @app.get("/v1/orders")
-    def orders() -> Response:
-        listed = register.orders(request.args.get("region", ""), request.args.get("owner", ""))
+    def assignments() -> Response:
+        listed = register.assignments(request.args.get("region", ""), request.args.get("owner", ""))
         found = [o for o in listed if o.instance_id > request.args.get("after", "")]
-        part = [order.model_copy(update={"script": ""}) for order in found[: page()]]
-        return _answer(Page(orders=tuple(part), next=part[-1].instance_id if len(found) > len(part) else None))
+        part = [assignment.model_copy(update={"script": ""}) for assignment in found[: page()]]
+        return _answer(Page(assignments=tuple(part), next=part[-1].instance_id if len(found) > len(part) else None))
 
 
 def _add_machines(app: Flask, register: Register) -> None:
@@ -114,7 +114,7 @@ def _add_machines(app: Flask, register: Register) -> None:
 
     @app.post("/v1/tickets")
     def draw() -> Response:
-        return jsonify({"token": register.draw_ticket(_body(NewTicket))})
+        return jsonify({"token": register.draw_join_token(_body(NewJoinToken))})
 
     @app.patch("/v1/machines/<name>")
     def mark(name: str) -> Response:
@@ -128,12 +128,12 @@ def _add_machines(app: Flask, register: Register) -> None:
 
 def _add_orders(app: Flask, register: Register) -> None:
     @app.put("/v1/orders/<instance_id>")
-    def order(instance_id: str) -> Response:
+    def assignment(instance_id: str) -> Response:
         asked = _body(NewOrder)
         if asked.instance_id != instance_id:
             msg = "the order has another id than its address"
             raise RegisterError(Refusal.BAD_REQUEST, msg)
-        return _answer(register.order(asked).model_copy(update={"script": ""}))
+        return _answer(register.assignment(asked).model_copy(update={"script": ""}))
 
     @app.delete("/v1/orders/<instance_id>")
     def stop(instance_id: str) -> Response:

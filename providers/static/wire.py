@@ -58,7 +58,7 @@ class Machine(NewMachine):
     is_cordoned: bool = False
     drain_at: AwareDatetime | None = None
     """From when on it is not to be used."""
-    order_id: str | None = None
+    assignment_id: str | None = None
     """What it runs, or has still to end."""
     silent_since: AwareDatetime | None = None
     """When it was heard last, if that is too long ago; never, and then since when it is listed."""
@@ -74,7 +74,7 @@ class Machine(NewMachine):
         return f"{facts.gpus}x{facts.gpu.lower()}-{facts.vcpus}c-{memory}"
 
     @property
-    def trouble(self) -> str:
+    def impairment(self) -> str:
         """Why it is not to be relied on; empty for nothing."""
         if self.key_sha256 is None:
             return "nobody has joined as this machine yet"
@@ -87,10 +87,10 @@ class Machine(NewMachine):
     @property
     def is_free(self) -> bool:
         """Whether it may be given something to run."""
-        return not (self.order_id or self.is_cordoned or self.drain_at or self.trouble)
+        return not (self.assignment_id or self.is_cordoned or self.drain_at or self.impairment)
 
 
-class OrderState(StrEnum):
+class AssignmentState(StrEnum):
     """How far an order is."""
 
     PENDING = "pending"
@@ -114,21 +114,21 @@ class NewOrder(Message):
     script: Annotated[str, Field(max_length=SCRIPT_MAX)]
 
 
-class Order(NewOrder):
+class Assignment(NewOrder):
     """An order, as its register holds it."""
 
     machine: str
     machine_address: str
-    state: OrderState = OrderState.PENDING
+    state: AssignmentState = AssignmentState.PENDING
     ordered_at: AwareDatetime
     ended_at: AwareDatetime | None = None
     reason: str = ""
-    trouble: str = ""
+    impairment: str = ""
     """What is wrong with its machine; empty for nothing. Set where orders are listed."""
-    trouble_since: AwareDatetime | None = None
+    impairment_since: AwareDatetime | None = None
 
 
-class Ticket(Message):
+class JoinToken(Message):
     """Leave to join once, until a time."""
 
     token_sha256: str
@@ -141,7 +141,7 @@ class Ticket(Message):
     """The hash of the key that it was used with: whoever did not hear the answer may ask again."""
 
 
-class NewTicket(Message):
+class NewJoinToken(Message):
     """A wish for a ticket."""
 
     region: Name
@@ -205,6 +205,6 @@ class Page(Message):
     """A part of a list."""
 
     machines: tuple[Machine, ...] = ()
-    orders: tuple[Order, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
     next: str | None = None
     """What to ask for as `after`; None: this was the last."""

@@ -14,7 +14,7 @@ from state.model.lifecycle import InstanceStatus
 from state.model.placement import Survival
 from state.model.plan import Drain, Launch, Plan, Route, Serve, Terminate
 from state.model.snapshot import Snapshot
-from state.model.spec import Application, FateDomain
+from state.model.spec import Application, FailureDomain
 from state.model.units import MILLI, total
 
 
@@ -43,7 +43,7 @@ def check_plan(plan: Plan, snapshot: Snapshot) -> tuple[Finding, ...]:
     """Return every rule that the plan breaks; none means that it may be committed."""
     return tuple(
         finding
-        for rule in (_limits, _launches, _budget, _blind, _ends, _certificate, _fits, _laws, _min_ready, _routes)
+        for rule in (_limits, _launches, _budget, _unreachable, _ends, _certificate, _fits, _laws, _min_ready, _routes)
         for finding in rule(plan, snapshot)
     )
 
@@ -98,21 +98,21 @@ def _budget(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("budget", f"{spent}/h, {snapshot.wanted.spec.max_per_hour}/h allowed")
 
 
-def _blind(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+def _unreachable(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Nothing is done in a region that did not answer."""
     for action in plan.actions:
         if isinstance(action, Route):
             continue
         region = action.region if isinstance(action, Serve | Drain) else action.key.region
-        if region in snapshot.blind:
+        if region in snapshot.unreachable:
             yield Finding("blind region", f"{type(action).__name__} in {region}")
 
 
 def _ends(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Only our own machines are ended, and each is on record as ending first."""
-    ours = {i.id for i in snapshot.instances} | {s.instance_id for s in snapshot.strays}
+    ours = {i.id for i in snapshot.instances} | {s.instance_id for s in snapshot.orphans}
     ending = {i.id for i in (*plan.instances, *snapshot.instances) if i.status is InstanceStatus.TERMINATING}
-    ending |= {s.instance_id for s in snapshot.strays}
+    ending |= {s.instance_id for s in snapshot.orphans}
     for action in plan.actions:
         if isinstance(action, Terminate) and action.instance_id not in ours & ending:
             yield Finding("foreign machine", f"{action.instance_id} is not ours to end, or is not on record")
@@ -125,7 +125,7 @@ def _certificate(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     lines = {(line.application, line.domain): line for line in plan.placement.certificate}
     for name, application in snapshot.wanted.spec.named():
         kind = application.survive.any
-        if kind is FateDomain.NONE:
+        if kind is FailureDomain.NONE:
             continue
         carried: Counter[str] = Counter()
         for replicas in plan.placement.replicas:
@@ -139,10 +139,10 @@ def _certificate(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
                 yield from _line(line, application, plan, snapshot)
 
 
-def _domain(kind: FateDomain, region: RegionId, zone: str | None) -> str:
-    if kind is FateDomain.ZONE:
+def _domain(kind: FailureDomain, region: RegionId, zone: str | None) -> str:
+    if kind is FailureDomain.ZONE:
         return f"{region}/{zone}"
-    return region if kind is FateDomain.REGION else region.partition("/")[0]
+    return region if kind is FailureDomain.REGION else region.partition("/")[0]
 
 
 def _line(line: Survival, application: Application, plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
@@ -154,7 +154,7 @@ def _line(line: Survival, application: Application, plan: Plan, snapshot: Snapsh
         yield Finding("certificate", f"{line.application}: credits more than the spec allows, for {line.domain}")
     if line.credited_milli > _spare(line, application, plan, snapshot):
         yield Finding("certificate", f"{line.application}: credits stock that nobody knows of, for {line.domain}")
-    if not line.holds and not any(line.domain in text for text in plan.placement.breaches):
+    if not line.holds and not any(line.domain in text for text in plan.placement.violations):
         yield Finding("certificate", f"{line.application}: does not survive {line.domain}, and nobody says so")
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from scheduler.cli.exits import Exit, Output, fail
 from scheduler.daemon.logs import configure_logs
 from scheduler.daemon.loop import Daemon
-from scheduler.daemon.wiring import open_outside
+from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import load_settings, settings_file
 
 
@@ -15,6 +15,6 @@ def run(output: Output) -> None:
     settings = load_settings()
     if not settings.cells:
         raise fail(Exit.BAD_INPUT, f"no cloud is set up in {settings_file()}")
-    outside = open_outside(settings)
-    outside.gateway.ensure_running()  # type: ignore[attr-defined]
-    Daemon(outside, timedelta(seconds=settings.tick_seconds)).run()
+    ports = open_ports(settings)
+    ports.gateway.ensure_running()  # type: ignore[attr-defined]
+    Daemon(ports, timedelta(seconds=settings.tick_seconds)).run()

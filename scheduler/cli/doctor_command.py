@@ -4,7 +4,7 @@ import sys
 from dataclasses import asdict
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
-from scheduler.daemon.wiring import open_outside
+from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import load_settings
 from scheduler.service.doctor import Level, diagnose
 from state.clock import SystemClock
@@ -15,12 +15,12 @@ MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.ERROR: "ERROR  "}
 def run(output: Output) -> None:
     """Look at everything, and say what is wrong."""
     settings = load_settings()
-    outside = open_outside(settings)
+    ports = open_ports(settings)
     try:
-        providers = {str(name): provider for name, provider in outside.providers.items()}
-        findings = diagnose(settings, providers, outside.store.installation(), SystemClock())
+        providers = {str(name): provider for name, provider in ports.providers.items()}
+        findings = diagnose(settings, providers, ports.store.installation(), SystemClock())
     finally:
-        outside.store.close()
+        ports.store.close()
     errors = sum(finding.level is Level.ERROR for finding in findings)
     if output is Output.JSON:
         answer_json({"healthy": not errors, "findings": [asdict(finding) for finding in findings]})

@@ -16,7 +16,7 @@ from scheduler.drills.live import Cut, DrillRefusedError, DrillReport, LiveDrill
 from scheduler.drills.load import SteadyLoad
 from scheduler.embedded.local import Control
 from scheduler.observe.snapshot import observe
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 from state.model.history import Drill, DrillState
 from state.model.ids import DrillId, RegionId, derive_id
 
@@ -35,12 +35,12 @@ def region(asked: DrillRequest, *, yes: bool, output: Output) -> None:
     """Run a drill."""
     if asked.mode not in {"simulate", "live"}:
         raise fail(Exit.BAD_INPUT, f"--mode {asked.mode}: use simulate or live")
-    settings, outside = opened()
-    if RegionId(asked.region) not in {cell.region for cell in outside.cell_settings}:
-        known = ", ".join(cell.region for cell in outside.cell_settings)
+    settings, ports = opened()
+    if RegionId(asked.region) not in {cell.region for cell in ports.cell_settings}:
+        known = ", ".join(cell.region for cell in ports.cell_settings)
         raise fail(Exit.BAD_INPUT, f"{asked.region} is not set up; there are {known}")
     try:
-        drill, report = _simulated(asked, outside) if asked.mode == "simulate" else _live(asked, settings, outside, yes)
+        drill, report = _simulated(asked, ports) if asked.mode == "simulate" else _live(asked, settings, ports, yes)
     except DrillRefusedError as error:
         raise fail(Exit.NOT_NOW, str(error)) from error
     if output is Output.JSON:
@@ -51,19 +51,19 @@ def region(asked: DrillRequest, *, yes: bool, output: Output) -> None:
         raise typer.Exit(Exit.FAILED)
 
 
-def _simulated(asked: DrillRequest, outside: Outside) -> tuple[Drill, DrillReport]:
+def _simulated(asked: DrillRequest, ports: Ports) -> tuple[Drill, DrillReport]:
     with working("looking at the clouds and solving"):
-        report = simulate(observe(outside), RegionId(asked.region))
-    now = outside.clock.now()
+        report = simulate(observe(ports), RegionId(asked.region))
+    now = ports.clock.now()
     state = DrillState.SUCCEEDED if report.recovered else DrillState.FAILED
     drill_id = DrillId(derive_id("drill", asked.region, now.isoformat()))
     text = json.dumps(report.as_json())
     drill = Drill(drill_id, RegionId(asked.region), "simulate", state, now, now, cuts_off=False, report=text)
-    outside.store.put_drill(drill, "drill", now)
+    ports.store.put_drill(drill, "drill", now)
     return drill, report
 
 
-def _live(asked: DrillRequest, settings: Settings, outside: Outside, yes: bool) -> tuple[Drill, DrillReport]:  # noqa: FBT001
+def _live(asked: DrillRequest, settings: Settings, ports: Ports, yes: bool) -> tuple[Drill, DrillReport]:  # noqa: FBT001
     confirm(f"Really lose {asked.region}?", yes=yes)
     cut = Cut(_nothing, _nothing, cuts_off=True)
     if settings.embedded is not None:
@@ -71,18 +71,18 @@ def _live(asked: DrillRequest, settings: Settings, outside: Outside, yes: bool) 
         cut = Cut(lambda r: say(f"{len(control.lose(r))} machines killed"), control.restore, cuts_off=False)
     load = None
     if asked.requests_per_second:
-        load = SteadyLoad(_url(settings, outside), asked.requests_per_second, outside.clock)
+        load = SteadyLoad(_url(settings, ports), asked.requests_per_second, ports.clock)
         load.start()
     try:
-        drill = LiveDrill(outside, open_gateway(settings), cut, load, say)
+        drill = LiveDrill(ports, open_gateway(settings), cut, load, say)
         return drill.run(RegionId(asked.region), timedelta(minutes=asked.minutes), restore=True)
     finally:
         if load is not None:
             load.stop()
 
 
-def _url(settings: Settings, outside: Outside) -> str:
-    table = outside.gateway.table()
+def _url(settings: Settings, ports: Ports) -> str:
+    table = ports.gateway.table()
     prefix = table.routes[0].prefix if table is not None and table.routes else "/"
     return f"http://{settings.gateway.listen}{prefix}"
 

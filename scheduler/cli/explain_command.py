@@ -8,13 +8,13 @@ from scheduler.cli.render import show
 from scheduler.cli.session import console, opened, working
 from scheduler.explain.binding import Binding, bindings, rule_prices
 from scheduler.explain.conflict import Conflict, conflict
-from scheduler.explain.counterfactual import Otherwise
+from scheduler.explain.counterfactual import Counterfactual
 from scheduler.explain.resilience import price_of_resilience
 from scheduler.explain.rules import Rule
 from scheduler.explain.what_if import NoSuchFieldError, WhatIf, what_if
 from scheduler.explain.why_not import WhyNot, why_not
 from scheduler.observe.snapshot import observe
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 from scheduler.tick import decide
 from state.model.snapshot import Snapshot
 from state.model.units import Usd
@@ -31,21 +31,21 @@ class Question:
 
 def explain(question: Question, output: Output) -> None:
     """Answer a question about an application."""
-    _, outside = opened()
-    current = outside.store.wanted()
+    _, ports = opened()
+    current = ports.store.wanted()
     if current is None:
         raise fail(Exit.NOT_NOW, "nothing is wanted; `skerry apply` first")
     application = question.application
     if application not in current.spec.applications:
         raise fail(Exit.BAD_INPUT, f"no application {application}; there are {', '.join(current.spec.applications)}")
     with working("looking at the clouds"):
-        snapshot = observe(outside)
+        snapshot = observe(ports)
     if question.why_not is not None:
         _explain_why_not(snapshot, application, question.why_not, output)
     elif question.what_if is not None:
         _explain_what_if(snapshot, question.what_if, output)
     else:
-        _explain_placement(snapshot, outside, application, output)
+        _explain_placement(snapshot, ports, application, output)
 
 
 def _explain_why_not(snapshot: Snapshot, application: str, place: str, output: Output) -> None:
@@ -125,11 +125,11 @@ def what_if_lines(answer: WhatIf, change: str) -> list[str]:
     return lines + [f"  {count:+d} {key}" for key, count in answer.moved]
 
 
-def _explain_placement(snapshot: Snapshot, outside: Outside, application: str, output: Output) -> None:
+def _explain_placement(snapshot: Snapshot, ports: Ports, application: str, output: Output) -> None:
     with working("solving"):
-        made = decide(snapshot, outside)
+        made = decide(snapshot, ports)
         resilience = price_of_resilience(snapshot)
-        whole = Otherwise(made.placement).is_whole
+        whole = Counterfactual(made.placement).is_whole
         rules = rule_prices(snapshot, application) if whole else ()
         limits = bindings(snapshot) if whole else ()
         conflicting = None if whole else conflict(snapshot)
@@ -140,8 +140,8 @@ def _explain_placement(snapshot: Snapshot, outside: Outside, application: str, o
         "machines": facts["machines"],
         "certificate": [line for line in facts["certificate"] if line["application"] == application],
         "refused_offers": {cause: n for app, cause, n in made.placement.refusals if app == application},
-        "unplaced": [u for u in facts["unplaced"] if u["application"] == application],
-        "breaches": [text for text in facts["breaches"] if text.startswith(f"{application}:")],
+        "unmet": [u for u in facts["unmet"] if u["application"] == application],
+        "violations": [text for text in facts["violations"] if text.startswith(f"{application}:")],
         "resilience_usd_per_hour": show.resilience_json(resilience),
         "rules": [{"rule": rule.path, "says": rule.words, "usd_per_hour": cost.dollars} for rule, cost in rules],
         "limits": [{"limit": b.words, "more": b.more, "saves_usd_per_hour": b.saves.dollars} for b in limits],

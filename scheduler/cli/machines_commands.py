@@ -18,7 +18,7 @@ from providers.static.api import RegisterApi
 from providers.static.errors import FAMILIES, Answered
 from providers.static.register import Refusal, Register, RegisterError
 from providers.static.server import RegisterServer, create_app, read_or_draw_token
-from providers.static.wire import Machine, Marks, NewTicket
+from providers.static.wire import Machine, Marks, NewJoinToken
 from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.session import console
 from scheduler.daemon.logs import configure_logs
@@ -154,7 +154,7 @@ def list_machines(output: Output) -> None:
         return
     table = Table("machine", "site", "zone", "type", "address", "state", "runs", box=None, pad_edge=False)
     for fact in facts:
-        state = fact["trouble"] or fact["state"]
+        state = fact["impairment"] or fact["state"]
         table.add_row(
             *(str(fact[k] or "") for k in ("machine", "site", "zone", "type", "address")), state, fact["runs"]
         )
@@ -173,9 +173,9 @@ def _facts(machine: Machine) -> dict[str, Any]:
         "gpus": machine.facts.gpus,
         "gpus_seen": machine.gpus_seen,
         "head": machine.is_head,
-        "state": draining or ("cordoned" if machine.is_cordoned else "in use" if machine.order_id else "free"),
-        "trouble": machine.trouble,
-        "runs": machine.order_id,
+        "state": draining or ("cordoned" if machine.is_cordoned else "in use" if machine.assignment_id else "free"),
+        "impairment": machine.impairment,
+        "runs": machine.assignment_id,
     }
 
 
@@ -192,7 +192,7 @@ def add(file: Path, output: Output) -> None:
             api = sites.of_region(listed[numbers[0]].region)
             for machine in api.list_machines([listed[n] for n in numbers]):
                 if machine.key_sha256 is None:
-                    tokens[machine.name] = api.draw_ticket(NewTicket(region=machine.region, name=machine.name))
+                    tokens[machine.name] = api.draw_join_token(NewJoinToken(region=machine.region, name=machine.name))
     if output is Output.JSON:
         answer_json([{"machine": machine.name, "token": tokens.get(machine.name)} for machine in listed])
         return
@@ -207,12 +207,12 @@ def token(wish: TokenWish, output: Output) -> None:
     with _sites() as sites:
         if wish.machine is not None:
             api, machine = sites.find(wish.machine)
-            asked = NewTicket(region=machine.region, name=machine.name, hours=wish.hours)
+            asked = NewJoinToken(region=machine.region, name=machine.name, hours=wish.hours)
         else:
             region = (wish.region or "").removeprefix("static/")
             api = sites.of_region(region)
-            asked = NewTicket(region=region, zone=wish.zone, hours=wish.hours)
-        drawn = api.draw_ticket(asked)
+            asked = NewJoinToken(region=region, zone=wish.zone, hours=wish.hours)
+        drawn = api.draw_join_token(asked)
     if output is Output.JSON:
         answer_json({"token": drawn, "hours": wish.hours})
     else:

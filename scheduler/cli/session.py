@@ -10,9 +10,9 @@ from rich.console import Console
 
 from scheduler.cli.exits import Exit, fail, say
 from scheduler.daemon.logs import configure_logs
-from scheduler.daemon.wiring import open_outside
+from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import Settings, load_settings, settings_file
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 
 
 def console() -> Console:
@@ -51,7 +51,7 @@ def working(text: str) -> Iterator[Progress]:
         yield status
 
 
-def opened() -> tuple[Settings, Outside]:
+def opened() -> tuple[Settings, Ports]:
     """Return the settings and everything outside.
 
     Raises:
@@ -62,7 +62,7 @@ def opened() -> tuple[Settings, Outside]:
     if not settings.cells:
         message = f"no cloud is set up in {settings_file()}; `skerry local up` starts embedded ones"
         raise fail(Exit.BAD_INPUT, message)
-    return settings, open_outside(settings)
+    return settings, open_ports(settings)
 
 
 def confirm(question: str, *, yes: bool) -> None:

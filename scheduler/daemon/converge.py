@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Final
 
 from scheduler.observe.snapshot import observe
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 from scheduler.tick import decide, tick
 from state.model.plan import Plan
 
 PAUSE: Final = timedelta(seconds=2)
 LEASE_TTL: Final = timedelta(seconds=60)
-FAILED_LOOKS: Final = 5
+FAILED_POLLS_MAX: Final = 5
 
 
 class TickedElsewhereError(Exception):
@@ -36,13 +36,13 @@ class FailureWatch:
         Raises:
             DeployFailedError: Some application has been failing for several looks.
         """
-        failing = [text for text in plan.waiting if "DEPLOY_FAILED" in text]
+        failing = [text for text in plan.blocked if "DEPLOY_FAILED" in text]
         self._looks = self._looks + 1 if failing else 0
-        if self._looks >= FAILED_LOOKS:
+        if self._looks >= FAILED_POLLS_MAX:
             raise DeployFailedError(failing[0])
 
 
-def converge(outside: Outside, most: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
+def converge(ports: Ports, most: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
     """Tick until the plan is settled, and return the last one; None where it was not in time.
 
     Raises:
@@ -52,24 +52,24 @@ def converge(outside: Outside, most: timedelta, progress: Callable[[Plan], None]
     """
     holder = f"command-{os.getpid()}"
     watch = FailureWatch()
-    deadline = outside.clock.now() + most
+    deadline = ports.clock.now() + most
     try:
-        while outside.clock.now() < deadline:
-            fence = outside.store.acquire_lease(holder, LEASE_TTL, outside.clock.now())
+        while ports.clock.now() < deadline:
+            fence = ports.store.acquire_lease(holder, LEASE_TTL, ports.clock.now())
             if fence is None:
-                raise TickedElsewhereError(outside.store.lease_holder(outside.clock.now()))
-            plan = tick(outside, fence)
+                raise TickedElsewhereError(ports.store.lease_holder(ports.clock.now()))
+            plan = tick(ports, fence)
             progress(plan)
-            if plan.is_settled:
+            if plan.is_converged:
                 return plan
             watch.look(plan)
-            outside.clock.sleep(PAUSE)
+            ports.clock.sleep(PAUSE)
     finally:
-        outside.store.release_lease(holder)
+        ports.store.release_lease(holder)
     return None
 
 
-def await_settled(outside: Outside, most: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
+def await_converged(ports: Ports, most: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
     """Wait until a look of our own finds nothing to do and nothing to learn, while a daemon does the work.
 
     Returns:
@@ -78,14 +78,14 @@ def await_settled(outside: Outside, most: timedelta, progress: Callable[[Plan], 
     Raises:
         DeployFailedError: An application cannot run.
     """
-    deadline = outside.clock.now() + most
+    deadline = ports.clock.now() + most
     watch = FailureWatch()
-    while outside.clock.now() < deadline:
-        plan = decide(observe(outside), outside)
+    while ports.clock.now() < deadline:
+        plan = decide(observe(ports), ports)
         progress(plan)
         # What this look learned is not on the books before the daemon has seen it too.
-        if plan.is_settled and not plan.instances:
+        if plan.is_converged and not plan.instances:
             return plan
         watch.look(plan)
-        outside.clock.sleep(PAUSE)
+        ports.clock.sleep(PAUSE)
     return None

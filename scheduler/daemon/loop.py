@@ -30,9 +30,9 @@ from scheduler.daemon.logs import (
 )
 from scheduler.observe.health import ISOLATED
 from scheduler.observe.snapshot import leaving_notice
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 from scheduler.tick import tick
-from state.model.history import NOTICE_HEARD, Event
+from state.model.history import NOTICE_RECEIVED, Event
 from state.model.history import PLAN_REFUSED as PLAN_REFUSED_EVENT
 from state.model.inventory import Notice, Role
 from state.model.plan import Plan
@@ -51,9 +51,9 @@ WATCH_EVERY_S: Final = 1.0
 class Daemon:
     """Ticks in the background; `run` blocks until it is told to stop."""
 
-    def __init__(self, outside: Outside, every: timedelta, holder: str | None = None) -> None:
+    def __init__(self, ports: Ports, every: timedelta, holder: str | None = None) -> None:
         """Prepare; nothing runs yet."""
-        self._outside = outside
+        self._ports = ports
         self._every = every
         self.holder = holder or f"daemon-{os.getpid()}"
         self._stop = threading.Event()
@@ -62,18 +62,18 @@ class Daemon:
 
     def tick_once(self) -> Plan | None:
         """Tick, unless another holds the lease; no error of one tick ends the daemon."""
-        outside = self._outside
-        start = outside.clock.elapsed()
+        ports = self._ports
+        start = ports.clock.elapsed()
         try:
-            fence = outside.store.acquire_lease(self.holder, LEASE_TTL, outside.clock.now())
+            fence = ports.store.acquire_lease(self.holder, LEASE_TTL, ports.clock.now())
             if fence is None:
-                self._log.info(LEASE_HELD, holder=outside.store.lease_holder(outside.clock.now()))
+                self._log.info(LEASE_HELD, holder=ports.store.lease_holder(ports.clock.now()))
                 return None
-            plan = tick(outside, fence)
+            plan = tick(ports, fence)
         except UnsafePlanError as error:
             self._log.error(PLAN_REFUSED, findings=[str(finding) for finding in error.findings])
-            event = Event(outside.clock.now(), self.holder, PLAN_REFUSED_EVENT, "plan", str(error))
-            outside.store.note(event)
+            event = Event(ports.clock.now(), self.holder, PLAN_REFUSED_EVENT, "plan", str(error))
+            ports.store.note(event)
             return None
         except StoreError as error:
             self._log.warning(TICK_FAILED, reason=str(error))
@@ -86,18 +86,18 @@ class Daemon:
         with bound_contextvars(plan=plan.id):
             self._log.info(
                 TICK,
-                seconds=round(outside.clock.elapsed() - start, 3),
+                seconds=round(ports.clock.elapsed() - start, 3),
                 actions=[type(action).__name__ for action in plan.actions],
-                waiting=len(plan.waiting),
+                blocked=len(plan.blocked),
                 usd_per_hour=plan.placement.per_hour.dollars,
-                settled=plan.is_settled,
+                converged=plan.is_converged,
             )
         return plan
 
     def watch_notices(self) -> None:
         """Ask what is announced; anything new is noted, and wakes the next tick up."""
-        owner = self._outside.store.installation()
-        for name, provider in sorted(self._outside.providers.items()):
+        owner = self._ports.store.installation()
+        for name, provider in sorted(self._ports.providers.items()):
             try:
                 self._hear(provider.notices(owner).items)
             except StoreError as error:
@@ -108,19 +108,19 @@ class Daemon:
     def _hear(self, notices: Iterable[Notice]) -> None:
         told = {notice for notice in notices if notice not in self._heard}
         for notice in sorted(told, key=lambda n: n.order):
-            now = self._outside.clock.now()
-            self._outside.store.note(Event(now, self.holder, NOTICE_HEARD, str(notice.instance_id), str(notice)))
+            now = self._ports.clock.now()
+            self._ports.store.note(Event(now, self.holder, NOTICE_RECEIVED, str(notice.instance_id), str(notice)))
         if told:
             self._heard |= told
-            self._outside.store.nudge()
+            self._ports.store.wake()
 
     def watch_cells(self) -> None:
         """Ask the cells which machines are leaving: those are told by their own metadata services, before us."""
         try:
-            held = self._outside.store.load().instances
+            held = self._ports.store.load().instances
             cells = {i.region for i in held if i.role is Role.HEAD and i.is_standing}
             workers = {i.id for i in held if i.role is Role.WORKER and i.is_standing}
-            asked = [cell for cell in self._outside.cell_settings if cell.region in cells]
+            asked = [cell for cell in self._ports.cell_settings if cell.region in cells]
             with ThreadPoolExecutor(PARALLEL_CELLS) as pool:
                 told = [notice for found in pool.map(self._leaving, asked) for notice in found]
             self._hear(notice for notice in told if notice.instance_id in workers)
@@ -131,7 +131,7 @@ class Daemon:
 
     def _leaving(self, settings: CellSettings) -> list[Notice]:
         try:
-            return [leaving_notice(name, settings.region) for name in self._outside.cell(settings).leaving()]
+            return [leaving_notice(name, settings.region) for name in self._ports.cell(settings).leaving()]
         except InferenceError:
             return []  # a cell that is not there yet, or that the next tick finds silent
 
@@ -144,7 +144,7 @@ class Daemon:
             self.tick_once,
             "interval",
             seconds=self._every.total_seconds(),
-            next_run_time=self._outside.clock.now(),
+            next_run_time=self._ports.clock.now(),
             max_instances=1,
             coalesce=True,
             misfire_grace_time=None,
@@ -160,12 +160,12 @@ class Daemon:
             )
         scheduler.start()
         self._log.info(DAEMON_STARTED, holder=self.holder, every_seconds=self._every.total_seconds())
-        heard = self._outside.store.nudges()
+        heard = self._ports.store.wakes()
         while not self._stop.wait(WATCH_EVERY_S):
-            asked = self._outside.store.nudges()
+            asked = self._ports.store.wakes()
             if asked != heard:
                 heard = asked
-                job.modify(next_run_time=self._outside.clock.now())
+                job.modify(next_run_time=self._ports.clock.now())
         scheduler.shutdown(wait=True)
-        self._outside.store.release_lease(self.holder)
+        self._ports.store.release_lease(self.holder)
         self._log.info(DAEMON_STOPPED, holder=self.holder)

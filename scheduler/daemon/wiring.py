@@ -13,7 +13,7 @@ from providers.build import build_providers
 from scheduler.documents.latency_file import read_latencies
 from scheduler.documents.price_file import read_negotiated
 from scheduler.documents.settings_file import Settings
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 from state.clock import Clock, SystemClock
 from state.store import Store
 from state.store.sql import SqlStore
@@ -40,7 +40,7 @@ def open_gateway(settings: Settings) -> HaproxyGateway:
     return HaproxyGateway(settings.gateway_folder, settings.gateway.listen)
 
 
-def open_outside(settings: Settings, store: Store | None = None, clock: Clock | None = None) -> Outside:
+def open_ports(settings: Settings, store: Store | None = None, clock: Clock | None = None) -> Ports:
     """Return everything outside, ready to be looked at."""
     clock = clock or SystemClock()
     store = store or open_store(settings)
@@ -50,14 +50,14 @@ def open_outside(settings: Settings, store: Store | None = None, clock: Clock | 
     catalog = None if settings.price_catalog is None else Path(settings.price_catalog)
     agreed = () if settings.negotiated_prices is None else read_negotiated(Path(settings.negotiated_prices))
     token_file = Path(settings.ray_token_file or settings.home / "ray-token")
-    return Outside(
+    return Ports(
         store=store,
         providers=build_providers(settings.providers, catalog, store.installation, clock, agreed),
         cell=RayCells(token_file, clock),
         gateway=open_gateway(settings),
         clock=clock,
         cell_settings=settings.cell_settings,
-        knobs=settings.knobs,
+        thresholds=settings.thresholds,
         limits=settings.bounds,
         own_regions=settings.own_regions,
         latencies=() if settings.latency_table is None else read_latencies(Path(settings.latency_table)),

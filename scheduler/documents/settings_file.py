@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from providers.settings import ProvidersSettings
 from scheduler.documents.yaml_document import DocumentError, Problem, read_document, validated
 from state.model.catalog import Region
-from state.model.health import HealthKnobs
+from state.model.health import HealthThresholds
 from state.model.ids import RegionId
 from state.model.settings import CellSettings, Limits
 
@@ -111,10 +111,10 @@ class Settings(_Model):
         return () if self.providers.static is None else self.providers.static.places
 
     @property
-    def knobs(self) -> HealthKnobs:
+    def thresholds(self) -> HealthThresholds:
         """How patient region health is."""
         health = self.health
-        return HealthKnobs(
+        return HealthThresholds(
             suspect_after=timedelta(seconds=health.suspect_after),
             down_after=timedelta(seconds=health.down_after),
             recover_after=timedelta(seconds=health.recover_after),

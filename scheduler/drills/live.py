@@ -17,7 +17,7 @@ from inference.gateway.config import region_of_server
 from inference.gateway.process import HaproxyGateway
 from scheduler.drills.load import SteadyLoad
 from scheduler.observe.snapshot import observe, placed_deployments
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 from scheduler.solve import solve
 from scheduler.tick import decide
 from state.model.health import HealthState, RegionHealth
@@ -77,17 +77,19 @@ def simulate(snapshot: Snapshot, region: RegionId) -> DrillReport:
     lost = RegionHealth(region, HealthState.DOWN, snapshot.taken_at, "drill")
     health = (*(h for h in snapshot.health if h.region != region), lost)
     after = solve(
-        replace(snapshot, health=tuple(sorted(health, key=lambda h: h.region)), blind=snapshot.blind | {region})
+        replace(
+            snapshot, health=tuple(sorted(health, key=lambda h: h.region)), unreachable=snapshot.unreachable | {region}
+        )
     )
     report = DrillReport(region, "simulate")
     report.survivors_carry = _carried(snapshot, before, region)
     report.usd_per_hour = {"before": before.per_hour.dollars, "after": after.per_hour.dollars}
     report.regions = {"before": _regions(before), "after": _regions(after)}
     report.instances_launched = _launched(before, after, region)
-    report.notes = list(after.breaches) + [
-        f"{u.application}: no place for {u.missing_milli / 1000:g}" for u in after.unplaced
+    report.notes = list(after.violations) + [
+        f"{u.application}: no place for {u.missing_milli / 1000:g}" for u in after.unmet
     ]
-    report.recovered = not after.unplaced
+    report.recovered = not after.unmet
     return report
 
 
@@ -123,10 +125,10 @@ class LiveDrill:
     """Loses a region, and watches the daemon deal with it."""
 
     def __init__(
-        self, outside: Outside, gateway: HaproxyGateway, cut: Cut, load: SteadyLoad | None, progress: Progress
+        self, ports: Ports, gateway: HaproxyGateway, cut: Cut, load: SteadyLoad | None, progress: Progress
     ) -> None:
         """Prepare; nothing is done yet."""
-        self._outside = outside
+        self._ports = ports
         self._gateway = gateway
         self._cut = cut
         self._load = load
@@ -147,40 +149,40 @@ class LiveDrill:
         Raises:
             DrillRefusedError: It would do harm, or prove nothing.
         """
-        outside = self._outside
+        ports = self._ports
         report, before = self._prepared(region)
-        now = outside.clock.now()
+        now = ports.clock.now()
         drill_id = DrillId(derive_id("drill", region, now.isoformat()))
         drill = Drill(drill_id, region, "live", DrillState.RUNNING, now, now + most, self._cut.cuts_off)
-        self._retries_seen, self._event = _retries(self._statistics()), outside.store.last_event_number()
-        outside.store.put_drill(drill, "drill", now)
+        self._retries_seen, self._event = _retries(self._statistics()), ports.store.last_event_number()
+        ports.store.put_drill(drill, "drill", now)
         state = DrillState.INTERRUPTED
         try:
             self._mark("lost")
             self._cut.lose(region)
             self._progress(f"{region} is lost")
-            self._watch(region, outside.clock.now() + most)
+            self._watch(region, ports.clock.now() + most)
             self._finish(report, region, before)
             state = DrillState.SUCCEEDED if report.recovered else DrillState.FAILED
         finally:
             if restore:
                 self._cut.restore(region)
             drill = replace(drill, state=state, report=json.dumps(report.as_json()))
-            outside.store.put_drill(drill, "drill", outside.clock.now())
+            ports.store.put_drill(drill, "drill", ports.clock.now())
         return drill, report
 
     def _prepared(self, region: RegionId) -> tuple[DrillReport, set[str]]:
-        outside = self._outside
-        if outside.store.lease_holder(outside.clock.now()) is None:
+        ports = self._ports
+        if ports.store.lease_holder(ports.clock.now()) is None:
             msg = "no daemon runs, so nobody would deal with the loss; start `skerry daemon`"
             raise DrillRefusedError(msg)
-        if any(drill.until > outside.clock.now() for drill in outside.store.load().drills):
+        if any(drill.until > ports.clock.now() for drill in ports.store.load().drills):
             msg = "another drill runs"
             raise DrillRefusedError(msg)
-        snapshot = observe(outside)
-        plan = decide(snapshot, outside)
-        if not plan.is_settled:
-            reason = "; ".join((*plan.waiting, *(type(action).__name__ for action in plan.actions)))
+        snapshot = observe(ports)
+        plan = decide(snapshot, ports)
+        if not plan.is_converged:
+            reason = "; ".join((*plan.blocked, *(type(action).__name__ for action in plan.actions)))
             msg = f"the fleet is not at rest: {reason}"
             raise DrillRefusedError(msg)
         report = simulate(snapshot, region)
@@ -194,7 +196,7 @@ class LiveDrill:
 
     def _mark(self, name: str, at: datetime | None = None) -> None:
         if name not in self._marks:
-            self._marks[name] = at or self._outside.clock.now()
+            self._marks[name] = at or self._ports.clock.now()
             if name != "lost":
                 self._progress(f"{name.replace('_', ' ')} after {self._since(name):.1f} s")
 
@@ -204,8 +206,8 @@ class LiveDrill:
         return round(max(0.0, (self._marks[name] - self._marks["lost"]).total_seconds()), 2)
 
     def _watch(self, region: RegionId, until: datetime) -> None:
-        outside = self._outside
-        while outside.clock.now() < until:
+        ports = self._ports
+        while ports.clock.now() < until:
             self._read_events(region)
             if self._is_routed_away(region):
                 self._mark("route_away")
@@ -214,10 +216,10 @@ class LiveDrill:
                 if self._is_ready():
                     self._mark("ready")
                     return
-            outside.clock.sleep(POLL)
+            ports.clock.sleep(POLL)
 
     def _read_events(self, region: RegionId) -> None:
-        for event in self._outside.store.events(self._event):
+        for event in self._ports.store.events(self._event):
             self._event = event.number
             if event.kind == HEALTH_CHANGED and event.subject == region:
                 if event.detail.startswith((HealthState.SUSPECT, HealthState.DOWN)):
@@ -242,41 +244,41 @@ class LiveDrill:
         return all(not row["status"].startswith("UP") for row in ours)
 
     def _starting(self, region: RegionId) -> list[str]:
-        live = self._outside.store.load().instances
+        live = self._ports.store.load().instances
         return [i.id for i in live if i.region != region and i.status is InstanceStatus.REQUESTED]
 
     def _is_ready(self) -> bool:
         """Return whether everything that the newest plan placed is ready and gets its requests."""
-        outside = self._outside
-        plan = outside.store.last_plan()
+        ports = self._ports
+        plan = ports.store.last_plan()
         table = self._gateway.table()
         if plan is None or table is None:
             return False
-        placed = placed_deployments(outside.store.wanted())
+        placed = placed_deployments(ports.store.wanted())
         wanted: dict[RegionId, int] = {}
         for replicas in plan.placement.replicas:
             wanted[replicas.region] = wanted.get(replicas.region, 0) + replicas.count
         if not set(wanted) <= table.regions():
             return False
-        for settings in outside.cell_settings:
+        for settings in ports.cell_settings:
             if settings.region in wanted:
-                status = outside.cell(settings).status(placed)
+                status = ports.cell(settings).status(placed)
                 if sum(a.replicas_ready for a in status.applications) < wanted[settings.region]:
                     return False
         return True
 
     def _finish(self, report: DrillReport, region: RegionId, before: set[str]) -> None:
-        outside = self._outside
+        ports = self._ports
         if "ready" in self._marks and self._load is not None:
-            outside.clock.sleep(STEADY_FOR)
+            ports.clock.sleep(STEADY_FOR)
         report.seconds = {name: self._since(name) for name in report.seconds}
-        plan = outside.store.last_plan()
+        plan = ports.store.last_plan()
         if plan is not None:
             report.usd_per_hour["after"] = plan.placement.per_hour.dollars
             report.regions["after"] = _regions(plan.placement)
-        known = {instance.id for instance in outside.store.load().instances}
+        known = {instance.id for instance in ports.store.load().instances}
         report.instances_launched = len(known - before)
-        report.instances_leaked = count_leaked(outside, region)
+        report.instances_leaked = count_leaked(ports, region)
         if self._load is not None:
             since = self._marks["lost"]
             report.requests = {
@@ -298,12 +300,12 @@ def _retries(rows: list[dict[str, str]]) -> int:
     return sum(int(row["wretr"] or 0) + int(row["wredis"] or 0) for row in rows if row["svname"] == "BACKEND")
 
 
-def count_leaked(outside: Outside, lost: RegionId | None = None) -> int:
+def count_leaked(ports: Ports, lost: RegionId | None = None) -> int:
     """Return how many machines carry our tag without a live record, outside the region that is lost."""
-    live = {instance.id for instance in outside.store.load().instances}
-    owner = outside.store.installation()
+    live = {instance.id for instance in ports.store.load().instances}
+    owner = ports.store.installation()
     leaked = 0
-    for provider in outside.providers.values():
+    for provider in ports.providers.values():
         for seen in provider.instances(owner).items:
             is_running = seen.state in {"pending", "running"}
             leaked += is_running and seen.key.region != lost and seen.instance_id not in live

@@ -20,7 +20,7 @@ import psutil
 
 from providers.processes import end_session, members, start_recorded, uninterrupted
 from scheduler.daemon.converge import converge
-from scheduler.daemon.wiring import open_gateway, open_outside
+from scheduler.daemon.wiring import open_gateway, open_ports
 from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
 from scheduler.drills.live import Cut, DrillReport, LiveDrill, count_leaked
@@ -28,7 +28,7 @@ from scheduler.drills.load import SteadyLoad
 from scheduler.embedded.local import Control, Local
 from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
 from scheduler.observe.snapshot import observe
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 from scheduler.tick import decide
 from state.model.ids import RegionId
 from state.model.plan import Plan
@@ -138,23 +138,23 @@ class Demo:
         """
         memory = MemoryPeak(self._local)
         settings: Settings | None = None
-        outside: Outside | None = None
+        ports: Ports | None = None
         is_kept = False
         try:
             wanted = load_wanted(self._spec)
             settings = self._begin()
             memory.start()
-            outside = open_outside(settings)
-            self._apply(outside, wanted, show_plan)
-            self._serve(outside, settings)
-            self._lose(outside, settings, restore=keep)
+            ports = open_ports(settings)
+            self._apply(ports, wanted, show_plan)
+            self._serve(ports, settings)
+            self._lose(ports, settings, restore=keep)
             is_kept = keep
         finally:
             memory.stop()
             self.report.peak_memory_mib = memory.peak_mib
             if not is_kept:
                 with uninterrupted():
-                    self._end(outside, settings)
+                    self._end(ports, settings)
             self.report.seconds["total"] = round(self._clock.elapsed() - self._start, 1)
         return self.report
 
@@ -172,70 +172,70 @@ class Demo:
 
     def _apply(
         self,
-        outside: Outside,
+        ports: Ports,
         wanted: Wanted,
         show_plan: Callable[[Plan, tuple[ResiliencePrice, ...], Snapshot], None],
     ) -> None:
-        outside.store.want(wanted, "demo", self._clock.now())
-        snapshot = observe(outside)
-        plan = decide(snapshot, outside)
+        ports.store.want(wanted, "demo", self._clock.now())
+        snapshot = observe(ports)
+        plan = decide(snapshot, ports)
         show_plan(plan, price_of_resilience(snapshot), snapshot)
-        if plan.placement.unplaced:
+        if plan.placement.unmet:
             msg = "the embedded clouds have no place for what the spec asks for"
             raise DemoFailedError(msg)
         self._daemon = start_daemon(self._local)
         self._step("the daemon runs; it buys machines, their start-up scripts start Ray, and Serve is deployed")
 
-    def _serve(self, outside: Outside, settings: Settings) -> None:
-        url = self._url(outside, settings)
+    def _serve(self, ports: Ports, settings: Settings) -> None:
+        url = self._url(ports, settings)
         deadline = self._clock.now() + SETTLE_MAX
         seen: set[str] = set()
         event = 0
         while self._clock.now() < deadline:
-            for line in outside.store.events(event):
+            for line in ports.store.events(event):
                 event = line.number
                 if line.kind == "action_done" and line.detail.startswith(("Launch", "Serve", "Route")):
                     self._step(f"{line.detail.split(':')[0].lower()}: {line.subject}")
             if self.report.seconds["until_first_answer"] is None and _answers(url):
                 self.report.seconds["until_first_answer"] = round(self._clock.elapsed() - self._start, 1)
                 self._step(f"first answer from {url}")
-            if self._is_settled(outside, seen):
+            if self._is_converged(ports, seen):
                 self._step("every region is ready")
                 return
             self._clock.sleep(POLL)
         msg = f"not ready after {SETTLE_MAX}; see {settings.home / 'daemon.log'}"
         raise DemoFailedError(msg)
 
-    def _is_settled(self, outside: Outside, seen: set[str]) -> bool:
+    def _is_converged(self, ports: Ports, seen: set[str]) -> bool:
         """Return whether the newest look of ours finds nothing to do; looked for only once all are routed to."""
-        plan, table = outside.store.last_plan(), outside.gateway.table()
+        plan, table = ports.store.last_plan(), ports.gateway.table()
         if plan is None or table is None:
             return False
         wanted = {r.region for r in plan.placement.replicas}
         for region in sorted(table.regions() - seen):
             seen.add(region)
             self._step(f"{region} answers requests")
-        return wanted <= table.regions() and decide(observe(outside), outside).is_settled
+        return wanted <= table.regions() and decide(observe(ports), ports).is_converged
 
-    def _url(self, outside: Outside, settings: Settings) -> str:
-        wanted = outside.store.wanted()
+    def _url(self, ports: Ports, settings: Settings) -> str:
+        wanted = ports.store.wanted()
         entry = json.loads(wanted.serve_applications[0][1]) if wanted else {}
         return f"http://{settings.gateway.listen}{entry.get('route_prefix') or '/'}"
 
-    def _lose(self, outside: Outside, settings: Settings, *, restore: bool) -> None:
+    def _lose(self, ports: Ports, settings: Settings, *, restore: bool) -> None:
         if settings.embedded is None:
             msg = "the demo runs on the embedded clouds alone"
             raise DemoFailedError(msg)
         control = Control(settings.embedded)
-        load = SteadyLoad(self._url(outside, settings), REQUESTS_PER_SECOND, self._clock)
+        load = SteadyLoad(self._url(ports, settings), REQUESTS_PER_SECOND, self._clock)
         load.start()
         try:
             self._step(f"a steady load of {REQUESTS_PER_SECOND:g} requests a second through {settings.gateway.listen}")
             self._clock.sleep(WARM_FOR)
             self._step(f"answered so far: {_counts(load.by_region())}")
-            region = self._victim(outside)
+            region = self._victim(ports)
             cut = Cut(lambda r: _discard(control.lose(r)), control.restore, cuts_off=False)
-            drill = LiveDrill(outside, open_gateway(settings), cut, load, self._step)
+            drill = LiveDrill(ports, open_gateway(settings), cut, load, self._step)
             _, report = drill.run(region, RECOVER_MAX, restore=restore)
             self._step(f"answered since: {_counts(load.by_region(last=50))}")
         finally:
@@ -244,9 +244,9 @@ class Demo:
         if restore:
             self._step(f"{region} answers again, for you to watch how it is taken back")
 
-    def _victim(self, outside: Outside) -> RegionId:
+    def _victim(self, ports: Ports) -> RegionId:
         """Return the region that carries most, the first of them by name."""
-        plan = decide(observe(outside), outside)
+        plan = decide(observe(ports), ports)
         carried: dict[RegionId, int] = {}
         for replicas in plan.placement.replicas:
             carried[replicas.region] = carried.get(replicas.region, 0) + replicas.count * replicas.milli_each
@@ -260,24 +260,24 @@ class Demo:
         self.report.regions = report.regions
         self.report.instances_leaked = report.instances_leaked
 
-    def _end(self, outside: Outside | None, settings: Settings | None) -> None:
+    def _end(self, ports: Ports | None, settings: Settings | None) -> None:
         """End everything, and count what is left."""
         self._step("ending everything")
         if self._daemon is not None:
             end_session(self._daemon, DAEMON_GRACE, self._clock)
-        if outside is not None and settings is not None and settings.embedded is not None:
+        if ports is not None and settings is not None and settings.embedded is not None:
             control = Control(settings.embedded)
             for region in control.status()["silent"]:
                 control.restore(RegionId(region))
-            left = end_fleet(outside, END_MAX)
-            leaked = count_leaked(outside) + len(control.status()["machines"])
+            left = end_fleet(ports, END_MAX)
+            leaked = count_leaked(ports) + len(control.status()["machines"])
             self.report.instances_leaked += leaked
             self._step(f"instances left in the clouds: {left + leaked}")
         failed = self._local.down()
         self.report.processes_leaked = len(failed) + self._local.processes()
         self._step(f"processes left: {self.report.processes_leaked}")
         if settings is not None:
-            taken = self._local.taken_ports(settings)
+            taken = self._local.ports_in_use(settings)
             self._step(f"ports still taken: {', '.join(taken) or 'none'}")
             self.report.processes_leaked += len(taken)
 
@@ -289,11 +289,11 @@ def start_daemon(local: Local) -> int:
     return start_recorded(command, environment, local.home / "daemon.log", local.log)
 
 
-def end_fleet(outside: Outside, most: timedelta) -> int:
+def end_fleet(ports: Ports, most: timedelta) -> int:
     """Withdraw what is wanted and tick until nothing of ours is live; return how many machines still are."""
-    outside.store.withdraw("destroy", outside.clock.now())
-    converge(outside, most)
-    return len(outside.store.load().instances)
+    ports.store.withdraw("destroy", ports.clock.now())
+    converge(ports, most)
+    return len(ports.store.load().instances)
 
 
 def _answers(url: str) -> bool:

@@ -169,7 +169,7 @@ class Local:
             shutil.rmtree(self.host_folder, ignore_errors=True)
         return tuple(left)
 
-    def taken_ports(self, settings: Settings) -> tuple[str, ...]:
+    def ports_in_use(self, settings: Settings) -> tuple[str, ...]:
         """Return which addresses of this home are still in use: none once everything is down."""
         used = [("127.0.0.1", int(settings.gateway.listen.rpartition(":")[2]))]
         for cell in settings.cells.values():

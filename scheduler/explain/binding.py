@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from scheduler.explain.counterfactual import afresh
+from scheduler.explain.counterfactual import from_scratch
 from scheduler.explain.rules import Rule, rules_of
 from scheduler.solve.formulate import quota_room, quota_size
 from state.model.catalog import Offer, Quota
@@ -12,7 +12,7 @@ from state.model.placement import Placement
 from state.model.snapshot import Snapshot
 from state.model.units import Usd
 
-MOST_ASKED = 12
+QUESTIONS_MAX = 12
 """Each question is a solve; those about what is dearest are asked first."""
 
 
@@ -31,14 +31,14 @@ def rule_prices(snapshot: Snapshot, application: str) -> tuple[tuple[Rule, Usd],
     if snapshot.wanted is None:
         return ()
     spec = snapshot.wanted.spec
-    whole = afresh(snapshot).per_hour
+    whole = from_scratch(snapshot).per_hour
     if whole is None:
         return ()
     found = []
     for rule in rules_of(spec):
         if rule.application != application:
             continue
-        without = afresh(snapshot, rule.without(spec)).per_hour
+        without = from_scratch(snapshot, rule.without(spec)).per_hour
         if without is not None and without < whole:
             found.append((rule, Usd(whole.micros - without.micros)))
     return tuple(sorted(found, key=lambda pair: (-pair[1].micros, pair[0].path)))
@@ -46,13 +46,15 @@ def rule_prices(snapshot: Snapshot, application: str) -> tuple[tuple[Rule, Usd],
 
 def bindings(snapshot: Snapshot) -> tuple[Binding, ...]:
     """Return the quotas and stocks that are used up and what one machine more would save, dearest first."""
-    base = afresh(snapshot)
+    base = from_scratch(snapshot)
     whole = base.per_hour
     if whole is None:
         return ()
     found = []
-    for words, more, changed in [*_quotas(snapshot, base.placement), *_stocks(snapshot, base.placement)][:MOST_ASKED]:
-        cost = afresh(changed).per_hour
+    for words, more, changed in [*_quotas(snapshot, base.placement), *_stocks(snapshot, base.placement)][
+        :QUESTIONS_MAX
+    ]:
+        cost = from_scratch(changed).per_hour
         if cost is not None and cost < whole:
             found.append(Binding(words, more, Usd(whole.micros - cost.micros)))
     return tuple(sorted(found, key=lambda b: (-b.saves.micros, b.words)))

@@ -8,14 +8,14 @@ the other (a deletion filter; Chinneck, Feasibility and Infeasibility in Optimiz
 from dataclasses import dataclass
 from itertools import combinations, islice
 
-from scheduler.explain.counterfactual import afresh
+from scheduler.explain.counterfactual import from_scratch
 from scheduler.explain.rules import Rule, changed, rules_of
 from state.model.placement import Placement
 from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec
 from state.model.units import MILLI, Usd
 
-MOST_ASKED = 120
+QUESTIONS_MAX = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Conflict:
 
 def conflict(snapshot: Snapshot) -> Conflict | None:
     """Return what conflicts, or None where everything can be kept."""
-    base = afresh(snapshot)
+    base = from_scratch(snapshot)
     if snapshot.wanted is None or base.is_whole:
         return None
     spec = snapshot.wanted.spec
     rules = rules_of(spec)
-    demands = tuple(f"{u.application}: the demand of {u.demand_milli / MILLI:g}" for u in base.placement.unplaced)
+    demands = tuple(f"{u.application}: the demand of {u.demand_milli / MILLI:g}" for u in base.placement.unmet)
     found = _smallest(snapshot, spec, rules)
     words = tuple(rule.words for rule in found)
     return Conflict(
@@ -53,7 +53,7 @@ def conflict(snapshot: Snapshot) -> Conflict | None:
 
 def _smallest(snapshot: Snapshot, spec: CapacitySpec, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     sets = (chosen for size in range(len(rules) + 1) for chosen in combinations(rules, size))
-    for chosen in islice(sets, MOST_ASKED):
+    for chosen in islice(sets, QUESTIONS_MAX):
         if not _holds(snapshot, spec, rules, chosen):
             return chosen
     kept = rules
@@ -69,7 +69,7 @@ def _holds(snapshot: Snapshot, spec: CapacitySpec, rules: tuple[Rule, ...], chos
     for rule in rules:
         if rule not in chosen:
             spec = rule.without(spec)
-    return afresh(snapshot, spec).is_whole
+    return from_scratch(snapshot, spec).is_whole
 
 
 def _ways_out(
@@ -77,7 +77,7 @@ def _ways_out(
 ) -> tuple[WayOut, ...]:
     found = []
     for rule in rules:
-        without = afresh(snapshot, rule.without(spec)).per_hour
+        without = from_scratch(snapshot, rule.without(spec)).per_hour
         if without is None:
             continue
         if rule.path == "budget":
@@ -86,8 +86,8 @@ def _ways_out(
             found.append(WayOut(f"give up: {rule.words}", without))
     found += _less(snapshot, spec, placement)
     if not found:
-        for one, other in islice(combinations(rules, 2), MOST_ASKED):
-            without = afresh(snapshot, other.without(one.without(spec))).per_hour
+        for one, other in islice(combinations(rules, 2), QUESTIONS_MAX):
+            without = from_scratch(snapshot, other.without(one.without(spec))).per_hour
             if without is not None:
                 found.append(WayOut(f"give up both: {one.words}; {other.words}", without))
     return tuple(sorted(found, key=lambda way: (way.per_hour, way.words)))
@@ -98,7 +98,7 @@ def _less(snapshot: Snapshot, spec: CapacitySpec, placement: Placement) -> list[
     found = []
     lowered = spec
     words = []
-    for short in placement.unplaced:
+    for short in placement.unmet:
         application = spec.applications[short.application]
         left = (short.demand_milli - short.missing_milli) / MILLI
         if left <= 0:
@@ -116,7 +116,7 @@ def _less(snapshot: Snapshot, spec: CapacitySpec, placement: Placement) -> list[
                 return []
             lowered = changed(lowered, f"applications.{line.application}.survive.share", share)
             words.append(f"let {share:.1%} of {line.application} be what a loss must leave")
-    cost = afresh(snapshot, lowered).per_hour if words else None
+    cost = from_scratch(snapshot, lowered).per_hour if words else None
     if cost is not None:
         found.append(WayOut("; ".join(dict.fromkeys(words)), cost))
     return found

@@ -10,7 +10,7 @@ from state.model.units import Usd
 
 
 @dataclass(frozen=True, slots=True)
-class Otherwise:
+class Counterfactual:
     """What would be."""
 
     placement: Placement
@@ -18,7 +18,7 @@ class Otherwise:
     @property
     def is_whole(self) -> bool:
         """Whether everything is placed and every rule kept."""
-        return not self.placement.unplaced and not self.placement.breaches
+        return not self.placement.unmet and not self.placement.violations
 
     @property
     def per_hour(self) -> Usd | None:
@@ -26,9 +26,9 @@ class Otherwise:
         return self.placement.per_hour if self.is_whole else None
 
 
-def afresh(snapshot: Snapshot, spec: CapacitySpec | None = None) -> Otherwise:
+def from_scratch(snapshot: Snapshot, spec: CapacitySpec | None = None) -> Counterfactual:
     """Return the optimum for a spec as if nothing stood yet; for the snapshot's own if none is given."""
     if snapshot.wanted is None:
-        return Otherwise(Placement())
+        return Counterfactual(Placement())
     wanted = snapshot.wanted if spec is None else replace(snapshot.wanted, spec=spec)
-    return Otherwise(solve(replace(snapshot, wanted=wanted, instances=(), placed=())))
+    return Counterfactual(solve(replace(snapshot, wanted=wanted, instances=(), placed=())))

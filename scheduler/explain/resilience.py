@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from scheduler.solve import solve
 from state.model.snapshot import Snapshot
-from state.model.spec import CapacitySpec, FateDomain
+from state.model.spec import CapacitySpec, FailureDomain
 from state.model.units import Usd
 
 
@@ -12,7 +12,7 @@ from state.model.units import Usd
 class ResiliencePrice:
     """The cheapest fleet that survives a kind of loss."""
 
-    survives: FateDomain
+    survives: FailureDomain
     per_hour: Usd | None
     """None where no placement does."""
 
@@ -22,16 +22,16 @@ def price_of_resilience(snapshot: Snapshot) -> tuple[ResiliencePrice, ...]:
     if snapshot.wanted is None:
         return ()
     prices = []
-    for kind in FateDomain:
+    for kind in FailureDomain:
         spec = _surviving(snapshot.wanted.spec, kind)
         asked = replace(snapshot, wanted=replace(snapshot.wanted, spec=spec), instances=())
         placement = solve(asked)
-        is_kept = not placement.unplaced and not placement.breaches
+        is_kept = not placement.unmet and not placement.violations
         prices.append(ResiliencePrice(kind, placement.per_hour if is_kept else None))
     return tuple(prices)
 
 
-def _surviving(spec: CapacitySpec, kind: FateDomain) -> CapacitySpec:
+def _surviving(spec: CapacitySpec, kind: FailureDomain) -> CapacitySpec:
     applications = {
         name: application.model_copy(update={"survive": application.survive.model_copy(update={"any": kind})})
         for name, application in spec.applications.items()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from state.model.spec import CapacitySpec, Choice, FateDomain, Spot
+from state.model.spec import CapacitySpec, Choice, FailureDomain, Spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _standing_rules(spec: CapacitySpec, name: str) -> Iterator[_Said]:
     a = spec.applications[name]
     region, survive = a.regions, a.survive
     words = f"any {survive.any} may be lost and {survive.share:.0%} is still carried"
-    yield survive.any is not FateDomain.NONE, "survive", words, (("survive.any", "none"),)
+    yield survive.any is not FailureDomain.NONE, "survive", words, (("survive.any", "none"),)
     words = f"only in {', '.join(region.jurisdictions)}"
     yield bool(region.jurisdictions), "regions.jurisdictions", words, (("regions.jurisdictions", []),)
     if a.latency is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import yaml
 from pydantic import ValidationError
 
-from scheduler.explain.counterfactual import Otherwise, afresh
+from scheduler.explain.counterfactual import Counterfactual, from_scratch
 from scheduler.explain.rules import changed
 from state.model.placement import Placement
 from state.model.snapshot import Snapshot
@@ -21,8 +21,8 @@ class NoSuchFieldError(ValueError):
 class WhatIf:
     """Before and after, both bought afresh."""
 
-    before: Otherwise
-    after: Otherwise
+    before: Counterfactual
+    after: Counterfactual
     moved: tuple[tuple[str, int], ...]
     """How many machines more, or fewer, by offer."""
 
@@ -56,7 +56,7 @@ def what_if(snapshot: Snapshot, change: str) -> WhatIf:
     except yaml.YAMLError as error:
         msg = f"{text!r} is no value"
         raise NoSuchFieldError(msg) from error
-    before, after = afresh(snapshot), afresh(snapshot, spec)
+    before, after = from_scratch(snapshot), from_scratch(snapshot, spec)
     more = _counts(after.placement)
     more.subtract(_counts(before.placement))
     return WhatIf(before, after, tuple((key, count) for key, count in sorted(more.items()) if count))

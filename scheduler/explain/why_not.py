@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from scheduler.explain.counterfactual import afresh
+from scheduler.explain.counterfactual import from_scratch
 from scheduler.solve.formulate import per_machine, region_causes
 from scheduler.solve.latency import atlas
 from scheduler.solve.supply import sold
@@ -35,7 +35,7 @@ def why_not(snapshot: Snapshot, application: str, place: str) -> WhyNot:
     spec = snapshot.wanted.spec
     matching = [o for o in snapshot.offers if o.machine.gpus and f"{o.key}/".startswith(place.rstrip("/") + "/")]
     usable, causes = _screened(snapshot, spec, application, matching)
-    base = afresh(snapshot)
+    base = from_scratch(snapshot)
     keys = {o.key for o in usable}
     is_used = any(m.offer.key in keys for m in base.placement.machines) and any(
         r.application == application and (r.region, r.instance_type) in {(k.region, k.instance_type) for k in keys}
@@ -88,7 +88,7 @@ def _forced(snapshot: Snapshot, spec: CapacitySpec, application: str, usable: li
         rules = wanted.regions.model_copy(update={"floors": floors})
         changed = wanted.model_copy(update={"regions": rules})
         forced = spec.model_copy(update={"applications": {**spec.applications, application: changed}})
-        cost = afresh(replace(snapshot, offers=others), forced).per_hour
+        cost = from_scratch(replace(snapshot, offers=others), forced).per_hour
         if cost is not None and (best is None or cost < best):
             best = cost
     return None if best is None else Usd(max(0, best.micros - whole.micros))

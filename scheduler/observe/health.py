@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from state.model.health import HEALTH_STEPS, HealthKnobs, HealthState, RegionHealth, RegionSignals
+from state.model.health import HEALTH_STEPS, HealthState, HealthThresholds, RegionHealth, RegionSignals
 
 _H = HealthState
 
@@ -16,18 +16,18 @@ ISOLATED: Final = "every region looks down at once: it is rather us, so nothing 
 
 
 def assess(
-    known: tuple[RegionHealth, ...], signals: tuple[RegionSignals, ...], now: datetime, knobs: HealthKnobs
+    known: tuple[RegionHealth, ...], signals: tuple[RegionSignals, ...], now: datetime, thresholds: HealthThresholds
 ) -> tuple[RegionHealth, ...]:
     """Return the health of every region that we hold something of, in order.
 
     If every established region fails at once, the outlier is us: nothing is concluded.
     """
     before = {health.region: health for health in known}
-    failing = {s.region: why for s in signals if (why := _failure(before.get(s.region), s, knobs))}
+    failing = {s.region: why for s in signals if (why := _failure(before.get(s.region), s, thresholds))}
     established = {health.region for health in known if health.established and health.state is not _H.DOWN}
     if len(established) > 1 and established <= set(failing):
         return tuple(sorted((_frozen(health) for health in known), key=lambda h: h.region))
-    after = [_next(before.get(s.region), s, failing.get(s.region), now, knobs) for s in signals]
+    after = [_next(before.get(s.region), s, failing.get(s.region), now, thresholds) for s in signals]
     return tuple(sorted((health for health in after if health is not None), key=lambda h: h.region))
 
 
@@ -35,7 +35,7 @@ def _frozen(health: RegionHealth) -> RegionHealth:
     return replace(health, reason=ISOLATED)
 
 
-def _failure(health: RegionHealth | None, signals: RegionSignals, knobs: HealthKnobs) -> str | None:
+def _failure(health: RegionHealth | None, signals: RegionSignals, thresholds: HealthThresholds) -> str | None:
     """Return why a region fails, or None."""
     if health is None or not health.established:
         return None
@@ -44,7 +44,7 @@ def _failure(health: RegionHealth | None, signals: RegionSignals, knobs: HealthK
     expected = _expected(health, signals)
     if (
         expected
-        and signals.replicas_ready < expected * (1 - knobs.bad_share) + 1e-9
+        and signals.replicas_ready < expected * (1 - thresholds.bad_share) + 1e-9
         and signals.replicas_ready < expected
     ):
         return f"{signals.replicas_ready} of {expected} replicas are ready"
@@ -62,31 +62,35 @@ def _expected(health: RegionHealth, signals: RegionSignals) -> int:
 
 
 def _next(
-    health: RegionHealth | None, signals: RegionSignals, failure: str | None, now: datetime, knobs: HealthKnobs
+    health: RegionHealth | None,
+    signals: RegionSignals,
+    failure: str | None,
+    now: datetime,
+    thresholds: HealthThresholds,
 ) -> RegionHealth | None:
     serves = signals.head_answered is True and signals.replicas_ready > 0
     if health is None:
         return RegionHealth(signals.region, _H.HEALTHY, now, established=serves) if serves else None
     if failure is not None:
-        return _failed(health, failure, now, knobs)
+        return _failed(health, failure, now, thresholds)
     if health.state is _H.HEALTHY and signals.head_answered is None:
         return None  # the cell was given up on purpose
-    return _clean(replace(health, established=health.established or serves), signals, now, knobs)
+    return _clean(replace(health, established=health.established or serves), signals, now, thresholds)
 
 
-def _failed(health: RegionHealth, failure: str, now: datetime, knobs: HealthKnobs) -> RegionHealth:
+def _failed(health: RegionHealth, failure: str, now: datetime, thresholds: HealthThresholds) -> RegionHealth:
     since = health.failing_since or now
     health = replace(health, failing_since=since, clean_since=None)
     if health.state is _H.RECOVERING:
         return _moved(health, _H.DOWN, failure, now)
-    if health.state is _H.SUSPECT and now - since >= knobs.down_after:
+    if health.state is _H.SUSPECT and now - since >= thresholds.down_after:
         return _moved(health, _H.DOWN, failure, now)
-    if health.state is _H.HEALTHY and now - since >= knobs.suspect_after:
+    if health.state is _H.HEALTHY and now - since >= thresholds.suspect_after:
         return _moved(health, _H.SUSPECT, failure, now)
     return health
 
 
-def _clean(health: RegionHealth, signals: RegionSignals, now: datetime, knobs: HealthKnobs) -> RegionHealth:
+def _clean(health: RegionHealth, signals: RegionSignals, now: datetime, thresholds: HealthThresholds) -> RegionHealth:
     since = health.clean_since or now
     if health.reason == ISOLATED:
         health = replace(health, reason="")  # somebody answers again, so it is over
@@ -96,10 +100,10 @@ def _clean(health: RegionHealth, signals: RegionSignals, now: datetime, knobs: H
     )
     if health.state is _H.SUSPECT:
         return _moved(health, _H.HEALTHY, "answers again", now)
-    if health.state is _H.DOWN and now - since >= knobs.recover_after:
+    if health.state is _H.DOWN and now - since >= thresholds.recover_after:
         return replace(_moved(health, _H.RECOVERING, "clean again", now), step=0)
-    if health.state is _H.RECOVERING and now - health.since >= knobs.recover_after:
-        last = health.step + 1 >= len(knobs.steps_percent)
+    if health.state is _H.RECOVERING and now - health.since >= thresholds.recover_after:
+        last = health.step + 1 >= len(thresholds.steps_percent)
         if last:
             return _moved(health, _H.HEALTHY, "stayed clean", now)
         return replace(health, step=health.step + 1, since=now)
@@ -113,10 +117,10 @@ def _moved(health: RegionHealth, state: HealthState, reason: str, now: datetime)
     return replace(health, state=state, since=now, reason=reason)
 
 
-def traffic_percent(health: RegionHealth | None, knobs: HealthKnobs) -> int:
+def traffic_percent(health: RegionHealth | None, thresholds: HealthThresholds) -> int:
     """Return what share of its traffic a region may get, in percent."""
     if health is None or health.state is _H.HEALTHY:
         return 100
     if health.state is _H.RECOVERING:
-        return knobs.steps_percent[health.step]
+        return thresholds.steps_percent[health.step]
     return 0

@@ -27,46 +27,46 @@ _S = InstanceStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
+class SyncedInventory:
     """Our machines as they are now, and what was learned."""
 
     live: tuple[Instance, ...]
     learned: tuple[Instance, ...]
-    strays: tuple[CloudInstance, ...]
+    orphans: tuple[CloudInstance, ...]
 
 
-def recognise(
+def sync_inventory(
     held: tuple[Instance, ...],
     seen: tuple[CloudInstance, ...],
-    blind: frozenset[RegionId],
+    unreachable: frozenset[RegionId],
     now: datetime,
     notices: tuple[Notice, ...] = (),
-) -> Recognised:
+) -> SyncedInventory:
     """Return *held*, brought up to date by *seen*.
 
     Args:
         held: Live instances from the store.
         seen: Machines with our tag, from regions that answered.
-        blind: Regions that did not.
+        unreachable: Regions that did not.
         now: When the look was taken.
         notices: What is announced. A machine that is about to end counts as ending, so that another takes its place.
     """
     by_id: dict[InstanceId, CloudInstance] = {}
     for sight in sorted(seen, key=lambda s: s.state is not CloudState.TERMINATED):
         by_id[sight.instance_id] = sight
-    doomed = {n.instance_id: n for n in sorted(notices, key=lambda n: n.order, reverse=True) if is_doom(n, now)}
-    current = [_updated(instance, by_id.get(instance.id), instance.region in blind, now) for instance in held]
-    current = [_warned(instance, doomed.get(instance.id)) for instance in current]
+    doomed = {n.instance_id: n for n in sorted(notices, key=lambda n: n.order, reverse=True) if is_terminal(n, now)}
+    current = [_updated(instance, by_id.get(instance.id), instance.region in unreachable, now) for instance in held]
+    current = [_apply_notice(instance, doomed.get(instance.id)) for instance in current]
     known = {instance.id for instance in held}
-    strays = tuple(s for s in by_id.values() if s.instance_id not in known and s.state is not CloudState.TERMINATED)
-    return Recognised(
+    orphans = tuple(s for s in by_id.values() if s.instance_id not in known and s.state is not CloudState.TERMINATED)
+    return SyncedInventory(
         live=tuple(instance for instance in current if instance.is_live),
         learned=tuple(new for new, old in zip(current, held, strict=True) if new != old),
-        strays=tuple(sorted(strays, key=lambda s: s.instance_id)),
+        orphans=tuple(sorted(orphans, key=lambda s: s.instance_id)),
     )
 
 
-def is_doom(notice: Notice, now: datetime) -> bool:
+def is_terminal(notice: Notice, now: datetime) -> bool:
     """Return whether a machine is not to be counted on any more: a recommendation alone is no reason to move."""
     if notice.kind is NoticeKind.REBALANCE:
         return False
@@ -85,7 +85,7 @@ def at_risk(notices: tuple[Notice, ...], held: tuple[Instance, ...], now: dateti
     )
 
 
-def _warned(instance: Instance, notice: Notice | None) -> Instance:
+def _apply_notice(instance: Instance, notice: Notice | None) -> Instance:
     if notice is None or instance.status not in {_S.REQUESTED, _S.RUNNING}:
         return instance
     if instance.role is Role.HEAD and notice.kind in {NoticeKind.MAINTENANCE, NoticeKind.DRAIN}:
@@ -95,10 +95,10 @@ def _warned(instance: Instance, notice: Notice | None) -> Instance:
     return advanced(instance, _S.TERMINATING, str(notice))
 
 
-def _updated(instance: Instance, seen: CloudInstance | None, is_blind: bool, now: datetime) -> Instance:  # noqa: FBT001
+def _updated(instance: Instance, seen: CloudInstance | None, is_unreachable: bool, now: datetime) -> Instance:  # noqa: FBT001
     if seen is not None:
         return _updated_by_sight(instance, seen, now)
-    if is_blind:
+    if is_unreachable:
         return instance
     return _updated_by_absence(instance, now)
 

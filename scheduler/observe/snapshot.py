@@ -5,70 +5,70 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from inference.base import Placed
-from providers.base import Provider, Sighting
+from providers.base import Observation, Provider
 from scheduler.observe.health import assess
-from scheduler.observe.inventory import at_risk, recognise
-from scheduler.ports import Outside
+from scheduler.observe.inventory import at_risk, sync_inventory
+from scheduler.ports import Ports
 from state.model.catalog import Offer
 from state.model.health import RegionSignals
 from state.model.ids import InstanceId, ProviderName, RegionId
-from state.model.inventory import CloudInstance, Instance, Notice, NoticeKind, Role, Trouble
+from state.model.inventory import CloudInstance, Impairment, Instance, Notice, NoticeKind, Role
 from state.model.lifecycle import InstanceStatus
 from state.model.serving import CellStatus
 from state.model.snapshot import Snapshot, Wanted
 from state.store import Known
 
-PARALLEL_LOOKS: Final = 16
+PARALLEL_READS: Final = 16
 
 Result = TypeVar("Result")
 
 
-def observe(outside: Outside) -> Snapshot:
+def observe(ports: Ports) -> Snapshot:
     """Return everything that is known now.
 
     Whoever does not answer is blind in the snapshot; nothing is concluded from silence. A region that a
     drill cuts off is not listened to either.
     """
-    known = outside.store.load()
-    now = outside.clock.now()
-    owner = outside.store.installation()
-    last = outside.store.last_plan()
-    with ThreadPoolExecutor(PARALLEL_LOOKS) as pool:
-        machines = _ask(pool, outside.providers, lambda p: p.instances(owner))
-        offers = _ask(pool, outside.providers, lambda p: p.offers())
-        announced = _ask(pool, outside.providers, lambda p: p.notices(owner))
-        quotas = _ask(pool, outside.providers, lambda p: p.quotas())
-        cells = [pool.submit(_look, outside, region, known.wanted) for region in _regions_with_head(known)]
+    known = ports.store.load()
+    now = ports.clock.now()
+    owner = ports.store.installation()
+    last = ports.store.last_plan()
+    with ThreadPoolExecutor(PARALLEL_READS) as pool:
+        machines = _ask(pool, ports.providers, lambda p: p.instances(owner))
+        offers = _ask(pool, ports.providers, lambda p: p.offers())
+        announced = _ask(pool, ports.providers, lambda p: p.notices(owner))
+        quotas = _ask(pool, ports.providers, lambda p: p.quotas())
+        cells = [pool.submit(_look, ports, region, known.wanted) for region in _regions_with_head(known)]
         cut_off = {drill.region for drill in known.drills if drill.cuts_off and drill.until > now}
         seen_cells = tuple(_cut(future.result(), cut_off) for future in cells)
         seen = _joined(machines)
         told = (*_joined(announced).items, *_told_by_machines(seen_cells, known.instances))
         notices = tuple(sorted(told, key=lambda notice: notice.order))
-        blind = frozenset(seen.blind) | frozenset(cut_off)
+        unreachable = frozenset(seen.unreachable) | frozenset(cut_off)
         catalogue, limits = _joined(offers), _joined(quotas)
-    sights: tuple[CloudInstance, ...] = tuple(s for s in seen.items if s.key.region not in blind)
-    recognised = recognise(known.instances, sights, blind, now, notices)
-    signals = _signals(outside, recognised.live, seen_cells, blind)
+    sights: tuple[CloudInstance, ...] = tuple(s for s in seen.items if s.key.region not in unreachable)
+    synced = sync_inventory(known.instances, sights, unreachable, now, notices)
+    signals = _signals(ports, synced.live, seen_cells, unreachable)
     return Snapshot(
         taken_at=now,
         wanted=known.wanted,
         offers=_sorted_offers(catalogue),
         quotas=tuple(sorted(limits.items, key=lambda q: (q.region, q.family, q.market))),
-        shortages=known.shortages + at_risk(notices, recognised.live, now),
-        instances=recognised.live,
-        learned=recognised.learned,
-        strays=recognised.strays,
+        shortages=known.shortages + at_risk(notices, synced.live, now),
+        instances=synced.live,
+        learned=synced.learned,
+        orphans=synced.orphans,
         notices=notices,
-        troubles=_troubles(sights),
-        blind=blind,
+        impairments=_impairments(sights),
+        unreachable=unreachable,
         cells=seen_cells,
-        health=assess(known.health, signals, now, outside.knobs),
-        routing=outside.gateway.table(),
-        cell_settings=outside.cell_settings,
-        limits=outside.limits,
+        health=assess(known.health, signals, now, ports.thresholds),
+        routing=ports.gateway.table(),
+        cell_settings=ports.cell_settings,
+        limits=ports.limits,
         placed=() if last is None else last.placement.replicas,
-        latencies=outside.latencies,
-        own_regions=outside.own_regions,
+        latencies=ports.latencies,
+        own_regions=ports.own_regions,
     )
 
 
@@ -85,30 +85,30 @@ def leaving_notice(instance: InstanceId, region: RegionId) -> Notice:
     return Notice(instance, region, NoticeKind.LEAVING, None, "its node is being drained")
 
 
-def _troubles(sights: tuple[CloudInstance, ...]) -> tuple[Trouble, ...]:
-    found = (Trouble(s.instance_id, s.trouble, s.trouble_since) for s in sights if s.trouble)
-    return tuple(sorted(found, key=lambda trouble: trouble.instance_id))
+def _impairments(sights: tuple[CloudInstance, ...]) -> tuple[Impairment, ...]:
+    found = (Impairment(s.instance_id, s.impairment, s.impairment_since) for s in sights if s.impairment)
+    return tuple(sorted(found, key=lambda impairment: impairment.instance_id))
 
 
 def _ask(
     pool: ThreadPoolExecutor,
     providers: Mapping[ProviderName, Provider],
-    question: Callable[[Provider], Sighting[Result]],
-) -> list[Future[Sighting[Result]]]:
+    question: Callable[[Provider], Observation[Result]],
+) -> list[Future[Observation[Result]]]:
     return [pool.submit(question, providers[name]) for name in sorted(providers)]
 
 
-def _joined(futures: list[Future[Sighting[Result]]]) -> Sighting[Result]:
+def _joined(futures: list[Future[Observation[Result]]]) -> Observation[Result]:
     items: list[Result] = []
-    blind: dict[RegionId, str] = {}
+    unreachable: dict[RegionId, str] = {}
     for future in futures:
-        sighting = future.result()
-        items += sighting.items
-        blind |= sighting.blind
-    return Sighting(tuple(items), blind)
+        observation = future.result()
+        items += observation.items
+        unreachable |= observation.unreachable
+    return Observation(tuple(items), unreachable)
 
 
-def _sorted_offers(catalogue: Sighting[Offer]) -> tuple[Offer, ...]:
+def _sorted_offers(catalogue: Observation[Offer]) -> tuple[Offer, ...]:
     return tuple(sorted(catalogue.items, key=lambda offer: offer.key))
 
 
@@ -123,11 +123,11 @@ def placed_deployments(wanted: Wanted | None) -> tuple[Placed, ...]:
     return tuple(Placed(name, application.serve.deployment) for name, application in wanted.spec.named())
 
 
-def _look(outside: Outside, region: RegionId, wanted: Wanted | None) -> CellStatus:
-    settings = next((cell for cell in outside.cell_settings if cell.region == region), None)
+def _look(ports: Ports, region: RegionId, wanted: Wanted | None) -> CellStatus:
+    settings = next((cell for cell in ports.cell_settings if cell.region == region), None)
     if settings is None:
         return CellStatus(region, answered=False, reason="the region is not set up any more")
-    return outside.cell(settings).status(placed_deployments(wanted))
+    return ports.cell(settings).status(placed_deployments(wanted))
 
 
 def _cut(status: CellStatus, cut_off: set[RegionId]) -> CellStatus:
@@ -137,12 +137,12 @@ def _cut(status: CellStatus, cut_off: set[RegionId]) -> CellStatus:
 
 
 def _signals(
-    outside: Outside, live: tuple[Instance, ...], cells: tuple[CellStatus, ...], blind: frozenset[RegionId]
+    ports: Ports, live: tuple[Instance, ...], cells: tuple[CellStatus, ...], unreachable: frozenset[RegionId]
 ) -> tuple[RegionSignals, ...]:
     by_region = {cell.region: cell for cell in cells}
     return tuple(
-        _signals_of(settings.region, live, by_region.get(settings.region), settings.region not in blind)
-        for settings in outside.cell_settings
+        _signals_of(settings.region, live, by_region.get(settings.region), settings.region not in unreachable)
+        for settings in ports.cell_settings
     )
 
 

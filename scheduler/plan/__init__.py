@@ -6,7 +6,7 @@ from scheduler.plan.capacity import capacity_changes
 from scheduler.plan.ready import readiness
 from scheduler.plan.routing import routing_change
 from scheduler.plan.serving import serving_changes
-from state.model.health import HealthKnobs, RegionHealth
+from state.model.health import HealthThresholds, RegionHealth
 from state.model.ids import PlanId, derive_id
 from state.model.inventory import Instance
 from state.model.placement import Placement
@@ -14,7 +14,7 @@ from state.model.plan import Action, Drain, Plan, Serve
 from state.model.snapshot import Snapshot
 
 
-def make_plan(placement: Placement, snapshot: Snapshot, knobs: HealthKnobs) -> Plan:
+def make_plan(placement: Placement, snapshot: Snapshot, thresholds: HealthThresholds) -> Plan:
     """Return what may be done now, in order: route, launch, serve, drain, terminate.
 
     What must come later, since something else has to be ready first, is left to a later tick and named
@@ -24,13 +24,13 @@ def make_plan(placement: Placement, snapshot: Snapshot, knobs: HealthKnobs) -> P
     ready = readiness(snapshot, placement)
     serving = serving_changes(placement, snapshot, ready)
     capacity = capacity_changes(placement, snapshot, ready, plan_id, frozenset(serving.unsettled))
-    route = routing_change(snapshot, ready, knobs)
+    route = routing_change(snapshot, ready, thresholds)
     actions: list[Action] = [] if route is None else [route]
     actions += capacity.launches
     actions += serving.serves
     actions += capacity.drains
     actions += capacity.terminations
-    waiting = capacity.waiting + serving.waiting + _waiting_machines(snapshot)
+    blocked = capacity.blocked + serving.blocked + _blocked_machines(snapshot)
     return Plan(
         id=plan_id,
         made_at=snapshot.taken_at,
@@ -39,7 +39,7 @@ def make_plan(placement: Placement, snapshot: Snapshot, knobs: HealthKnobs) -> P
         actions=tuple(actions),
         instances=_recorded(snapshot.learned, tuple(capacity.instances)),
         health=tuple(_forewarned(health, actions, snapshot) for health in snapshot.health),
-        waiting=tuple(waiting),
+        blocked=tuple(blocked),
     )
 
 
@@ -68,9 +68,9 @@ def _recorded(learned: tuple[Instance, ...], decided: tuple[Instance, ...]) -> t
     return tuple(newest[key] for key in sorted(newest))
 
 
-def _waiting_machines(snapshot: Snapshot) -> list[str]:
+def _blocked_machines(snapshot: Snapshot) -> list[str]:
     return [
         f"{instance.id} ({instance.key}) is {instance.status}"
         for instance in snapshot.instances
-        if instance.status != "running" and instance.region not in snapshot.blind
+        if instance.status != "running" and instance.region not in snapshot.unreachable
     ]

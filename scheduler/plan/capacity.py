@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from scheduler.observe.inventory import is_doom
+from scheduler.observe.inventory import is_terminal
 from scheduler.plan.ready import Readiness
 from scheduler.solve.supply import is_excluded, untouchable
 from state.model.catalog import OfferKey
@@ -23,12 +23,12 @@ from state.model.serving import NodeStatus
 from state.model.snapshot import Snapshot
 from state.model.units import Usd, total
 
-STRAY_AFTER: Final = timedelta(minutes=10)
+ORPHAN_AGE_MIN: Final = timedelta(minutes=10)
 """How old a machine with our tag and no record must be before it is ended: a launch may still be in flight."""
 JOIN_MAX: Final = timedelta(minutes=15)
 """How long a machine may run without joining its cell before it is replaced."""
 NEVER_JOINED: Final = "never joined its cell"
-TROUBLE_MAX: Final = timedelta(minutes=1)
+IMPAIRED_MAX: Final = timedelta(minutes=1)
 """How long something may be wrong with a machine that carries nothing before it is replaced."""
 DRAIN_AHEAD: Final = timedelta(minutes=5)
 """So long before a machine is taken away its replicas are moved: what a request and a drain may take, and more."""
@@ -45,7 +45,7 @@ class CapacityChanges:
     terminations: list[Terminate] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
     """Requested and terminating ones, to be recorded."""
-    waiting: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
     unsettled: frozenset[RegionId] = frozenset()
     """Cells whose configuration is about to change, or waits to."""
 
@@ -60,7 +60,7 @@ def capacity_changes(
     for instance in _surplus(placement, snapshot):
         _retire(instance, snapshot, ready, changes)
     _end_again(snapshot, ready, changes)
-    _end_strays(snapshot, changes)
+    _end_orphans(snapshot, changes)
     return changes
 
 
@@ -89,7 +89,7 @@ def _launch_missing(placement: Placement, snapshot: Snapshot, plan_id: PlanId, c
         for number in range(machine.count - standing[key, role]):
             why_not = _why_not_now(machine, snapshot, changes, spent, surge)
             if why_not:
-                changes.waiting.append(f"{key}: {why_not}")
+                changes.blocked.append(f"{key}: {why_not}")
                 break
             spent += machine.offer.price.per_hour
             surge -= role is Role.WORKER
@@ -213,22 +213,24 @@ def _replicas_on(snapshot: Snapshot, instance: Instance) -> int:
 def _why_lost(instance: Instance, snapshot: Snapshot) -> str | None:
     """Return why a running machine is of no use to its cell; None where it is, or may still be."""
     cell = snapshot.cell(instance.region)
-    is_settled = instance.status is _S.RUNNING and not untouchable(snapshot, instance.region)
-    if not is_settled or instance.running_at is None or cell is None:
+    is_converged = instance.status is _S.RUNNING and not untouchable(snapshot, instance.region)
+    if not is_converged or instance.running_at is None or cell is None:
         return None
     is_late = snapshot.taken_at - instance.running_at > JOIN_MAX
     if instance.role is Role.HEAD:
         is_lost = is_late and not cell.answered and snapshot.health_of(instance.region) is None
         return NEVER_JOINED if is_lost else None
-    node, trouble = _node(snapshot, instance), snapshot.trouble_of(instance.id)
+    node, impairment = _node(snapshot, instance), snapshot.impairment_of(instance.id)
     if not cell.answered:
         return None
     if node is not None and node.gpus is not None and node.gpus < instance.machine.gpus:
         return f"joined its cell with {node.gpus:g} of {instance.machine.gpus} GPUs"
     # What serves is believed, whatever its cloud finds.
-    is_told = trouble is not None and (trouble.since is None or snapshot.taken_at - trouble.since > TROUBLE_MAX)
-    if trouble is not None and is_told and not _replicas_on(snapshot, instance):
-        return f"carries no replica, and {trouble.reason}"
+    is_told = impairment is not None and (
+        impairment.since is None or snapshot.taken_at - impairment.since > IMPAIRED_MAX
+    )
+    if impairment is not None and is_told and not _replicas_on(snapshot, instance):
+        return f"carries no replica, and {impairment.reason}"
     return NEVER_JOINED if is_late and node is None else None
 
 
@@ -236,7 +238,7 @@ def _retire(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: C
     """End a machine, or take the step before, or say what it waits for."""
     why_not = None if snapshot.wanted is None else _why_not_yet(instance, snapshot, ready, changes)
     if why_not is not None:
-        changes.waiting.append(f"{instance.id} ({instance.key}) stays: {why_not}")
+        changes.blocked.append(f"{instance.id} ({instance.key}) stays: {why_not}")
         return
     if snapshot.wanted is not None and _moves_away(instance, "its machine is no longer wanted", snapshot, changes):
         return
@@ -294,15 +296,15 @@ def _unrest(region: RegionId, snapshot: Snapshot, ready: Readiness, changes: Cap
 
 def _end_again(snapshot: Snapshot, ready: Readiness, changes: CapacityChanges) -> None:
     """Repeat each end until the cloud says that it came; it is never assumed."""
-    announced = {notice.instance_id: notice for notice in snapshot.notices if is_doom(notice, snapshot.taken_at)}
+    announced = {notice.instance_id: notice for notice in snapshot.notices if is_terminal(notice, snapshot.taken_at)}
     for instance in snapshot.instances:
-        if instance.status is not _S.TERMINATING or instance.region in snapshot.blind:
+        if instance.status is not _S.TERMINATING or instance.region in snapshot.unreachable:
             continue
         notice = announced.get(instance.id)
         if notice is not None and notice.kind is NoticeKind.DRAIN:
             _empty(instance, notice, snapshot, ready, changes)
         elif notice is not None and notice.kind is NoticeKind.LEAVING and _replicas_on(snapshot, instance):
-            changes.waiting.append(f"{instance.id} ({instance.key}) is left to move its replicas: {notice.detail}")
+            changes.blocked.append(f"{instance.id} ({instance.key}) is left to move its replicas: {notice.detail}")
         elif notice is not None and notice.at is not None and notice.at > snapshot.taken_at:
             _use_notice(instance, notice, snapshot, changes)
         else:
@@ -315,7 +317,7 @@ def _empty(instance: Instance, notice: Notice, snapshot: Snapshot, ready: Readin
     """Move the replicas of a machine that is to be empty once others carry them, and end it after."""
     why_not = _why_not_yet(instance, snapshot, ready, changes)
     if why_not is not None:
-        changes.waiting.append(f"{instance.id} ({instance.key}) is not emptied yet: {why_not}")
+        changes.blocked.append(f"{instance.id} ({instance.key}) is not emptied yet: {why_not}")
     elif not _moves_away(instance, str(notice), snapshot, changes):
         changes.terminations.append(Terminate(instance.id, instance.key, instance.cloud_id, str(notice)))
 
@@ -326,22 +328,22 @@ def _use_notice(instance: Instance, notice: Notice, snapshot: Snapshot, changes:
     With time to spare it serves on while another starts.
     """
     if notice.at is not None and notice.at - snapshot.taken_at > DRAIN_AHEAD:
-        changes.waiting.append(f"{instance.id} ({instance.key}) serves on till another has started: {notice}")
+        changes.blocked.append(f"{instance.id} ({instance.key}) serves on till another has started: {notice}")
         return
     if _moves_away(instance, str(notice), snapshot, changes):
         return
     changes.terminations.append(Terminate(instance.id, instance.key, instance.cloud_id, str(notice)))
 
 
-def _end_strays(snapshot: Snapshot, changes: CapacityChanges) -> None:
-    for stray in snapshot.strays:
-        if stray.key.region in snapshot.blind:
+def _end_orphans(snapshot: Snapshot, changes: CapacityChanges) -> None:
+    for orphan in snapshot.orphans:
+        if orphan.key.region in snapshot.unreachable:
             continue
-        if stray.launched_at is not None and snapshot.taken_at - stray.launched_at > STRAY_AFTER:
-            changes.terminations.append(_end_stray(stray))
+        if orphan.launched_at is not None and snapshot.taken_at - orphan.launched_at > ORPHAN_AGE_MIN:
+            changes.terminations.append(_end_orphan(orphan))
         else:
-            changes.waiting.append(f"stray {stray.cloud_id} in {stray.key.region}: watched before it is ended")
+            changes.blocked.append(f"orphan {orphan.cloud_id} in {orphan.key.region}: watched before it is ended")
 
 
-def _end_stray(stray: CloudInstance) -> Terminate:
-    return Terminate(stray.instance_id, stray.key, stray.cloud_id, "carries our tag, but nobody asked for it")
+def _end_orphan(orphan: CloudInstance) -> Terminate:
+    return Terminate(orphan.instance_id, orphan.key, orphan.cloud_id, "carries our tag, but nobody asked for it")

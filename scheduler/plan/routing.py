@@ -9,7 +9,7 @@ from typing import Final
 
 from scheduler.observe.health import traffic_percent
 from scheduler.plan.ready import Readiness
-from state.model.health import HealthKnobs
+from state.model.health import HealthThresholds
 from state.model.ids import ApplicationName, RegionId
 from state.model.plan import Route
 from state.model.serving import ApplicationRoute, Backend, CellStatus, RoutingTable
@@ -19,9 +19,9 @@ WEIGHT_MAX: Final = 256
 """Source: HAProxy 2.8 configuration manual, "weight"."""
 
 
-def routing_change(snapshot: Snapshot, ready: Readiness, knobs: HealthKnobs) -> Route | None:
+def routing_change(snapshot: Snapshot, ready: Readiness, thresholds: HealthThresholds) -> Route | None:
     """Return the table to route by from now on, or None where the one in force is right."""
-    table = RoutingTable() if snapshot.wanted is None else _table(snapshot, ready, knobs)
+    table = RoutingTable() if snapshot.wanted is None else _table(snapshot, ready, thresholds)
     current = snapshot.routing or RoutingTable()
     if table == current:
         return None
@@ -37,14 +37,14 @@ def routing_change(snapshot: Snapshot, ready: Readiness, knobs: HealthKnobs) -> 
     return Route(table, reason or "shares follow ready replicas")
 
 
-def _table(snapshot: Snapshot, ready: Readiness, knobs: HealthKnobs) -> RoutingTable:
+def _table(snapshot: Snapshot, ready: Readiness, thresholds: HealthThresholds) -> RoutingTable:
     if snapshot.wanted is None:
         return RoutingTable()
     old = {route.application: route for route in (snapshot.routing or RoutingTable()).routes}
     routes = []
     for name, _ in snapshot.wanted.spec.named():
         prefix = json.loads(snapshot.wanted.serve_application(name)).get("route_prefix") or "/"
-        backends = _backends(name, snapshot, ready, knobs, old.get(name))
+        backends = _backends(name, snapshot, ready, thresholds, old.get(name))
         if not backends and name in old:
             backends = old[name].backends
         if backends:
@@ -56,14 +56,14 @@ def _backends(
     name: ApplicationName,
     snapshot: Snapshot,
     ready: Readiness,
-    knobs: HealthKnobs,
+    thresholds: HealthThresholds,
     old: ApplicationRoute | None,
 ) -> tuple[Backend, ...]:
     kept: list[Backend] = []
     shares: dict[RegionId, tuple[float, tuple[str, ...]]] = {}
     for settings in snapshot.cell_settings:
         region = settings.region
-        percent = traffic_percent(snapshot.health_of(region), knobs)
+        percent = traffic_percent(snapshot.health_of(region), thresholds)
         cell = snapshot.cell(region)
         if percent == 0:
             continue

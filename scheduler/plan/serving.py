@@ -29,7 +29,7 @@ class ServingChanges:
     """What cells are to be told."""
 
     serves: list[Serve] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
     restarting: set[ApplicationName] = field(default_factory=set)
     """Applications of which one cell's replicas are replaced by this plan."""
     unsettled: set[RegionId] = field(default_factory=set)
@@ -47,11 +47,11 @@ def serving_changes(placement: Placement, snapshot: Snapshot, ready: Readiness) 
     for region in sorted(regions):
         if is_excluded(snapshot, region) or untouchable(snapshot, region):
             if region in heads:
-                changes.waiting.append(f"{region}: left alone until it answers")
+                changes.blocked.append(f"{region}: left alone until it answers")
             continue
         cell, settings = snapshot.cell(region), snapshot.settings_of(region)
         if cell is None or not cell.answered or settings is None:
-            changes.waiting.append(f"{region}: its cell does not answer yet")
+            changes.blocked.append(f"{region}: its cell does not answer yet")
             continue
         _serve_cell(settings, cell, shares.get(region, []), snapshot, ready, changes)
     return changes
@@ -86,7 +86,7 @@ def _serve_cell(
         config = application_config(share)
         deployed = cell.application(name)
         if deployed is not None and not _may_change(config, share, deployed, ready, _busy(snapshot, changes, name)):
-            changes.waiting.append(f"{cell.region}: {name} keeps its replicas until the new ones can be ready")
+            changes.blocked.append(f"{cell.region}: {name} keeps its replicas until the new ones can be ready")
             changes.unsettled.add(cell.region)
             config = json.loads(deployed.config)
         elif deployed is not None and not _same_shape(config, deployed):
@@ -97,7 +97,7 @@ def _serve_cell(
             reasons.append(f"{name} x {share.replicas}")
         elif deployed.replicas_ready < share.replicas or deployed.status != "RUNNING":
             detail = f": {deployed.message}" if deployed.message else ""
-            changes.waiting.append(
+            changes.blocked.append(
                 f"{cell.region}: {name} {deployed.status}, {deployed.replicas_ready} of {share.replicas} ready{detail}"
             )
         configs.append(config)
@@ -105,7 +105,7 @@ def _serve_cell(
         if deployed.name in {share.name for share in shares}:
             continue
         if _is_routed(snapshot, deployed.name, cell.region) or not ready.may_lower(deployed.name, cell.region, 0):
-            changes.waiting.append(f"{cell.region}: {deployed.name} leaves once its requests go elsewhere")
+            changes.blocked.append(f"{cell.region}: {deployed.name} leaves once its requests go elsewhere")
             configs.append(json.loads(deployed.config))
         else:
             reasons.append(f"{deployed.name} leaves")

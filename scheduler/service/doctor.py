@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from providers.base import CanRehearse, Provider
+from providers.base import Provider, SupportsDryRun
 from providers.errors import ProviderError
 from scheduler.documents.settings_file import Settings
 from state.clock import Clock
@@ -104,37 +104,37 @@ def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
         asked_offers, asked_quotas = pool.submit(provider.offers), pool.submit(provider.quotas)
         machines, notices = pool.submit(provider.instances, owner), pool.submit(provider.notices, owner)
         offers, quotas = asked_offers.result(), asked_quotas.result()
-        blind = {
-            "offers": offers.blind,
-            "quotas": quotas.blind,
-            "machines": machines.result().blind,
-            "notices": notices.result().blind,
+        unreachable = {
+            "offers": offers.unreachable,
+            "quotas": quotas.unreachable,
+            "machines": machines.result().unreachable,
+            "notices": notices.result().unreachable,
         }
     denied: dict[tuple[str, str], list[RegionId]] = {}
-    for what, regions in blind.items():
+    for what, regions in unreachable.items():
         for region, reason in regions.items():
             denied.setdefault((what, reason), []).append(region)
     for (what, reason), where in sorted(denied.items()):
         todo = "grant the permission, or mend the credentials or the network; docs/providers.md lists what is needed"
         yield Finding(Level.ERROR, ", ".join(sorted(where)), f"{what}: {reason}", todo)
-    for what, reason in sorted((offers.lacking | machines.result().lacking).items()):
+    for what, reason in sorted((offers.degraded | machines.result().degraded).items()):
         todo = "it goes on without; grant the permission or enable the API to have it: docs/providers.md"
         yield Finding(Level.WARNING, name, f"{what}: {reason}", todo)
     if not denied:
         yield Finding(Level.OK, name, "credentials are right, and offers, quotas, machines and notices can be read")
     for machine in machines.result().items:
-        if machine.trouble:
+        if machine.impairment:
             todo = "it is replaced once it carries nothing; mend it, or end it"
-            yield Finding(Level.WARNING, machine.key.region, f"{machine.instance_id}: {machine.trouble}", todo)
-    yield from _supply(provider, offers.items, set(offers.blind), settings)
+            yield Finding(Level.WARNING, machine.key.region, f"{machine.instance_id}: {machine.impairment}", todo)
+    yield from _supply(provider, offers.items, set(offers.unreachable), settings)
     yield from _quotas(quotas.items, offers.items)
-    yield from _rehearsal(provider)
+    yield from _dry_runs(provider)
 
 
 def _supply(
-    provider: Provider, offers: tuple[Offer, ...], blind: set[RegionId], settings: Settings
+    provider: Provider, offers: tuple[Offer, ...], unreachable: set[RegionId], settings: Settings
 ) -> Iterator[Finding]:
-    for region in sorted(set(provider.regions) - blind):
+    for region in sorted(set(provider.regions) - unreachable):
         here = [offer for offer in offers if offer.key.region == region]
         if not any(offer.machine.gpus for offer in here):
             todo = "check that the region sells GPUs to this account, and that the price catalogue covers it"
@@ -153,14 +153,14 @@ def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Fi
             yield Finding(Level.WARNING, quota.region, what, "ask the cloud to raise it, if it is to be used")
 
 
-def _rehearsal(provider: Provider) -> Iterator[Finding]:
+def _dry_runs(provider: Provider) -> Iterator[Finding]:
     while (inner := getattr(provider, "inner", None)) is not None:
         provider = inner
-    if not isinstance(provider, CanRehearse):
+    if not isinstance(provider, SupportsDryRun):
         return
     for region in provider.regions:
         try:
-            provider.rehearse(region)
+            provider.dry_run(region)
         except ProviderError as error:
             todo = "grant it, or mend the image, subnet or instance profile in the settings"
             yield Finding(Level.ERROR, region, f"a launch would be refused: {error}", todo)

@@ -9,11 +9,11 @@ from typing import Final
 from inference.fake import FakeCell, FakeGateway
 from providers.errors import ProviderError
 from providers.fake import FakeCloud
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 from scheduler.tick import tick
 from state.clock import ManualClock
 from state.model.catalog import Machine, Market, Offer, OfferKey, Price
-from state.model.health import HealthKnobs
+from state.model.health import HealthThresholds
 from state.model.ids import ApplicationName, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Role
 from state.model.plan import Plan
@@ -54,14 +54,14 @@ class World:
         self.cells = {s.region: FakeCell(s, self._alive, machines.__getitem__) for s in self.settings}
         self.gateway = FakeGateway()
         self.store: Store = store or MemoryStore()
-        self.outside = Outside(
+        self.ports = Ports(
             store=self.store,
             providers={ProviderName(name): cloud for name, cloud in self.clouds.items()},
             cell=self._cell,
             gateway=self.gateway,
             clock=self.clock,
             cell_settings=self.settings,
-            knobs=HealthKnobs(),
+            thresholds=HealthThresholds(),
             limits=Limits(),
         )
 
@@ -88,11 +88,11 @@ class World:
         fence = self.store.acquire_lease(HOLDER, timedelta(minutes=1), self.clock.now())
         if fence is None:
             raise NotConvergedError(HOLDER)
-        plan = tick(self.outside, fence)
+        plan = tick(self.ports, fence)
         self.clock.sleep(every)
         return plan
 
-    def settle(self, most: int = 60) -> Plan:
+    def converge(self, most: int = 60) -> Plan:
         """Tick until nothing is left to do or to wait for, and return the last plan.
 
         Raises:
@@ -100,9 +100,9 @@ class World:
         """
         for _ in range(most):
             plan = self.tick()
-            if plan.is_settled:
+            if plan.is_converged:
                 return plan
-        msg = f"after {most} ticks: {plan.actions} {plan.waiting}"
+        msg = f"after {most} ticks: {plan.actions} {plan.blocked}"
         raise NotConvergedError(msg)
 
     def run(self, duration: timedelta, every: timedelta = TICK) -> None:

@@ -5,9 +5,9 @@ from typing import Final
 
 from providers.regions import known_regions
 from scheduler.solve.answer import Answer, objective
-from scheduler.solve.certificate import breaches, certificate
+from scheduler.solve.certificate import certificate, violations
 from scheduler.solve.exact import solve_exactly
-from scheduler.solve.formulate import Posed, pose
+from scheduler.solve.formulate import Formulation, formulate
 from scheduler.solve.highs import Work
 from scheduler.solve.read import nothing, read_placement
 from scheduler.solve.supply import sold
@@ -23,7 +23,7 @@ HOPEFUL: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class SolveBudget:
     """How hard to try."""
 
     exact_seconds: float = 5.0
@@ -35,10 +35,10 @@ class Effort:
     """How many times the usual work the search does."""
 
 
-USUAL: Final = Effort()
+USUAL: Final = SolveBudget()
 
 
-def solve(snapshot: Snapshot, effort: Effort = USUAL) -> Placement:
+def solve(snapshot: Snapshot, budget: SolveBudget = USUAL) -> Placement:
     """Return the cheapest placement that keeps every rule of the spec.
 
     Where no placement does, the one that serves most, by priority; what found no place is returned
@@ -47,39 +47,41 @@ def solve(snapshot: Snapshot, effort: Effort = USUAL) -> Placement:
     if snapshot.wanted is None:
         return Placement()
     spec = snapshot.wanted.spec
-    posed = pose(snapshot, spec, sold(snapshot, spec))
-    found = _answered(posed, spec, effort)
+    formulation = formulate(snapshot, spec, sold(snapshot, spec))
+    found = _answered(formulation, spec, budget)
     if found is None:
-        placement = nothing(spec, posed)
+        placement = nothing(spec, formulation)
     else:
         placement = read_placement(snapshot, spec, *found)
-        posed = found[0]
-    placement = replace(placement, certificate=certificate(spec, placement, posed))
-    return replace(placement, breaches=breaches(spec, placement, known_regions(snapshot.own_regions)))
+        formulation = found[0]
+    placement = replace(placement, certificate=certificate(spec, placement, formulation))
+    return replace(placement, violations=violations(spec, placement, known_regions(snapshot.own_regions)))
 
 
-def _answered(posed: Posed, spec: CapacitySpec, effort: Effort) -> tuple[Posed, Answer] | None:
-    p = posed.problem
-    work = Work(effort.gap, effort.exact_seconds)
+def _answered(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Answer] | None:
+    p = formulation.problem
+    work = Work(budget.gap, budget.exact_seconds)
     if p.applications <= EXACT_APPLICATIONS and p.pairs <= EXACT_PAIRS:
-        exact = solve_exactly(posed, spec, work)
-        if exact is not None and (exact[1].gap or 0.0) <= 2 * effort.gap:
+        exact = solve_exactly(formulation, spec, work)
+        if exact is not None and (exact[1].gap or 0.0) <= 2 * budget.gap:
             return exact
-        return _better(exact, _searched(posed, spec, effort))
-    found = _searched(posed, spec, effort)
-    if effort.always_exact and p.applications <= HOPEFUL and found is not None:
+        return _better(exact, _searched(formulation, spec, budget))
+    found = _searched(formulation, spec, budget)
+    if budget.always_exact and p.applications <= HOPEFUL and found is not None:
         return _better(solve_exactly(found[0], spec, work, found[1]), found)
     return found
 
 
-def _searched(posed: Posed, spec: CapacitySpec, effort: Effort) -> tuple[Posed, Answer] | None:
+def _searched(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Answer] | None:
     # Small fleets never pay for loading the compiler.
     from scheduler.solve.search.solve import solve_by_search  # noqa: PLC0415
 
-    return solve_by_search(posed, spec, effort.scale)
+    return solve_by_search(formulation, spec, budget.scale)
 
 
-def _better(one: tuple[Posed, Answer] | None, other: tuple[Posed, Answer] | None) -> tuple[Posed, Answer] | None:
+def _better(
+    one: tuple[Formulation, Answer] | None, other: tuple[Formulation, Answer] | None
+) -> tuple[Formulation, Answer] | None:
     """Return the cheaper of two answers; the first where they are equal, or where the second serves less."""
     if one is None or other is None:
         return one or other
@@ -90,9 +92,9 @@ def _better(one: tuple[Posed, Answer] | None, other: tuple[Posed, Answer] | None
     return one if objective(one[0].problem, one[1]) <= objective(other[0].problem, other[1]) else other
 
 
-def _served(posed: Posed, answer: Answer) -> float:
+def _served(formulation: Formulation, answer: Answer) -> float:
     """Return what demand is served, each application's at its weight."""
-    p = posed.problem
+    p = formulation.problem
     carried = answer.replicas * p.each
     served = 0.0
     for a in range(p.applications):

@@ -4,22 +4,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.solve.problem import UNIT, Problem, Whole
+from scheduler.solve.problem import UNIT, IntArray, Problem
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Counts that keep every hard rule, and how far from the optimum they can be at most."""
 
-    replicas: Whole
+    replicas: IntArray
     """By pair."""
-    machines: Whole
+    machines: IntArray
     """By group."""
     gap: float | None
     """As a share; None where no bound is known."""
 
 
-def spent(p: Problem, answer: Answer, heads: Whole) -> int:
+def spent(p: Problem, answer: Answer, heads: IntArray) -> int:
     """Return what the machines cost, in micro-dollars per hour; *heads* are the prices of heads by region."""
     opened = np.unique(p.region[answer.machines > 0])
     return int((p.price * answer.machines).sum() + heads[opened].sum())

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, Flags, Problem, Real, Whole
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, BoolArray, FloatArray, IntArray, Problem
 
 MILLI_GPU: Final = 1000
 
@@ -20,24 +20,24 @@ MILLI_GPU: Final = 1000
 class Table:
     """Groups of offers, column by column."""
 
-    gpu: Whole
+    gpu: IntArray
     """Index of the GPU model."""
-    gpus: Whole
+    gpus: IntArray
     """Thousandths of a GPU, per machine."""
-    gpu_memory: Real
-    vcpus: Real
-    memory: Real
-    price: Whole
-    start: Whole
-    low: Whole
-    high: Whole
-    standing: Whole
-    least: Whole
-    zone: Whole
-    region: Whole
-    provider: Whole
-    is_spot: Flags
-    risk: Real
+    gpu_memory: FloatArray
+    vcpus: FloatArray
+    memory: FloatArray
+    price: IntArray
+    start: IntArray
+    low: IntArray
+    high: IntArray
+    standing: IntArray
+    least: IntArray
+    zone: IntArray
+    region: IntArray
+    provider: IntArray
+    is_spot: BoolArray
+    risk: FloatArray
     """Expected cost of interruptions, as a share of the price."""
 
 
@@ -67,13 +67,13 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ApplicationRequirements:
     """What one application asks for."""
 
     needs: tuple[Need, ...]
     demand: int
     weight: float
-    regions: Flags
+    regions: BoolArray
     """By region: whether it may stand there."""
     spot: bool = False
     kind: int = NO_DOMAIN
@@ -86,13 +86,13 @@ class Ask:
     start_replica: int = 0
     pays_risk: bool = True
     """Whether the expected cost of interruptions counts."""
-    per_unit: Real | None = None
+    per_unit: FloatArray | None = None
     """By region: micro-dollars per hour for each thousandth of capacity there, for its distance."""
     floors: tuple[Floor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class PruningLimits:
     """How many pairs of an application stay, the cheapest per unit of capacity."""
 
     per_place: int = 1 << 30
@@ -105,8 +105,8 @@ class Keep:
 class Bounds:
     """What the groups share: quotas, heads, places, and the budget."""
 
-    head: Whole
-    place_has: Flags
+    head: IntArray
+    place_has: BoolArray
     budget: int
     quotas: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
     """For each: its room, and (group, how much one machine takes)."""
@@ -117,16 +117,16 @@ class _Pairs:
     """Pairs as they are found."""
 
     first: list[int] = field(default_factory=lambda: [0])
-    columns: list[Whole] = field(default_factory=list)
+    columns: list[IntArray] = field(default_factory=list)
     """[group, shape, each, per_machine, size, extra] of each application."""
 
-    def joined(self) -> Whole:
+    def joined(self) -> IntArray:
         if not self.columns:
             return np.zeros((6, 0), np.int64)
         return np.ascontiguousarray(np.concatenate(self.columns, axis=1))
 
 
-def assemble(table: Table, asks: Sequence[Ask], bounds: Bounds, keep: Keep) -> Problem:
+def assemble(table: Table, asks: Sequence[ApplicationRequirements], bounds: Bounds, keep: PruningLimits) -> Problem:
     """Return the problem of serving *asks* from *table*."""
     pairs = _Pairs()
     by_gpu = {int(gpu): np.flatnonzero(table.gpu == gpu) for gpu in np.unique(table.gpu)}
@@ -183,11 +183,13 @@ def assemble(table: Table, asks: Sequence[Ask], bounds: Bounds, keep: Keep) -> P
     )
 
 
-def _whole(values: Iterable[int]) -> Whole:
+def _whole(values: Iterable[int]) -> IntArray:
     return np.array(list(values), np.int64)
 
 
-def pairs_of(table: Table, ask: Ask, by_gpu: dict[int, Whole], keep: Keep, bounds: Bounds) -> Whole:
+def pairs_of(
+    table: Table, ask: ApplicationRequirements, by_gpu: dict[int, IntArray], keep: PruningLimits, bounds: Bounds
+) -> IntArray:
     """Return the pairs of one application, a column each: group, shape, each, per_machine, size, extra."""
     parts = [_pairs_of_shape(table, ask, number, by_gpu) for number in range(len(ask.needs))]
     found = np.concatenate(parts, axis=1)
@@ -197,7 +199,7 @@ def pairs_of(table: Table, ask: Ask, by_gpu: dict[int, Whole], keep: Keep, bound
     return np.ascontiguousarray(found[:, chosen])
 
 
-def _pairs_of_shape(table: Table, ask: Ask, number: int, by_gpu: dict[int, Whole]) -> Whole:
+def _pairs_of_shape(table: Table, ask: ApplicationRequirements, number: int, by_gpu: dict[int, IntArray]) -> IntArray:
     need = ask.needs[number]
     known = [by_gpu[gpu] for gpu in sorted(need.gpus) if gpu in by_gpu]
     group = np.concatenate(known) if known else np.zeros(0, np.int64)
@@ -224,7 +226,9 @@ def _pairs_of_shape(table: Table, ask: Ask, number: int, by_gpu: dict[int, Whole
     return np.stack([group, same * number, same * need.each, room, size, np.rint(extra).astype(np.int64)])
 
 
-def _cheapest(table: Table, ask: Ask, found: Whole, keep: Keep, bounds: Bounds) -> Whole:
+def _cheapest(
+    table: Table, ask: ApplicationRequirements, found: IntArray, keep: PruningLimits, bounds: Bounds
+) -> IntArray:
     """Return which pairs stay: the cheapest of each place, each market, each place with a floor; what stands."""
     group, _, each, _, size, extra = found
     cost = (table.price[group] * (size / UNIT) + extra) / each
@@ -248,13 +252,13 @@ def _cheapest(table: Table, ask: Ask, found: Whole, keep: Keep, bounds: Bounds) 
     return np.flatnonzero(chosen | (table.standing[group] > 0))
 
 
-def _rank(values: Whole) -> Whole:
+def _rank(values: IntArray) -> IntArray:
     """Return how many equal values stand before each, in a sorted array."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     return np.arange(len(values)) - np.repeat(starts, np.diff(np.append(starts, len(values))))
 
 
-def _quotas_by_group(groups: int, bounds: Bounds) -> tuple[Whole, Whole, Whole]:
+def _quotas_by_group(groups: int, bounds: Bounds) -> tuple[IntArray, IntArray, IntArray]:
     by_group: list[list[tuple[int, int]]] = [[] for _ in range(groups)]
     for number, (_, members) in enumerate(bounds.quotas):
         for group, size in members:

@@ -13,23 +13,23 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from scheduler.solve.highs import INFINITY, Program, Work, least
-from scheduler.solve.problem import NO_DOMAIN, PPM, UNIT, Problem, Real
+from scheduler.solve.problem import NO_DOMAIN, PPM, UNIT, FloatArray, Problem
 from scheduler.solve.search.prices import Prices
 from scheduler.solve.search.scratch import domain_of
 
 DOLLAR = 1_000_000.0
 
 
-def unit_prices(p: Problem, prices: Prices) -> Real:
+def unit_prices(p: Problem, prices: Prices) -> FloatArray:
     """Return what one machine of each group costs, in micro-dollars, scarcity included."""
-    price: Real = p.price + prices.group
+    price: FloatArray = p.price + prices.group
     for g in range(p.groups):
         for k in range(p.quota_first[g], p.quota_first[g + 1]):
             price[g] += p.quota_size[k] * prices.quota[p.quota[k]]
     return price
 
 
-def application_bound(p: Problem, a: int, price: Real, gap: float = 2e-3) -> float:
+def application_bound(p: Problem, a: int, price: FloatArray, gap: float = 2e-3) -> float:
     """Return a lower bound on what one application costs at *price* per machine, in micro-dollars."""
     bound = least(_single(p, a, price), Work(gap, 5.0)) * DOLLAR
     return bound if bound < INFINITY else 0.0
@@ -50,7 +50,7 @@ def paid_back(p: Problem, prices: Prices) -> float:
     return float((prices.group * p.high).sum() + (prices.quota * p.quota_room).sum())
 
 
-def _single(p: Problem, a: int, price: Real) -> Program:
+def _single(p: Problem, a: int, price: FloatArray) -> Program:
     program = Program()
     scale = max(float(p.slack[a]), 1.0)
     by_domain: dict[int, dict[int, float]] = defaultdict(dict)

@@ -3,28 +3,34 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from scheduler.solve.formulate import Posed
+from scheduler.solve.formulate import Formulation
 from scheduler.solve.places import domain_of, is_in, required_milli, share_of
 from state.model.catalog import Market, Region
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
 from state.model.placement import Placement, Survival
-from state.model.spec import Application, CapacitySpec, FateDomain
+from state.model.spec import Application, CapacitySpec, FailureDomain
 from state.model.units import MILLI
 
 
-def certificate(spec: CapacitySpec, placement: Placement, posed: Posed | None = None) -> tuple[Survival, ...]:
-    """Return one line per application and fate domain, from the placement; credits from what is sold."""
+def certificate(
+    spec: CapacitySpec, placement: Placement, formulation: Formulation | None = None
+) -> tuple[Survival, ...]:
+    """Return one line per application and failure domain, from the placement; credits from what is sold."""
     return tuple(
-        line for name, application in spec.named() for line in _lines(spec, name, application, placement, posed)
+        line for name, application in spec.named() for line in _lines(spec, name, application, placement, formulation)
     )
 
 
 def _lines(
-    spec: CapacitySpec, name: ApplicationName, application: Application, placement: Placement, posed: Posed | None
+    spec: CapacitySpec,
+    name: ApplicationName,
+    application: Application,
+    placement: Placement,
+    formulation: Formulation | None,
 ) -> list[Survival]:
     kind = application.survive.any
-    if kind is FateDomain.NONE:
+    if kind is FailureDomain.NONE:
         return []
     carried: Counter[str] = Counter()
     for r in placement.replicas:
@@ -38,7 +44,7 @@ def _lines(
             domain=domain,
             remaining_milli=total - lost,
             required_milli=required_milli(application),
-            credited_milli=_credit(spec, name, application, placement, posed, domain),
+            credited_milli=_credit(spec, name, application, placement, formulation, domain),
         )
         for domain, lost in sorted(carried.items())
     ]
@@ -49,7 +55,7 @@ def _credit(
     name: ApplicationName,
     application: Application,
     placement: Placement,
-    posed: Posed | None,
+    formulation: Formulation | None,
     domain: str,
 ) -> int:
     """Return what may be bought after a loss: on-demand stock that is known, elsewhere, and nobody's yet.
@@ -57,18 +63,18 @@ def _credit(
     Applications that count on such stock share it evenly, so that no machine is counted on twice.
     """
     share = application.survive.replacement_credit
-    if share == 0 or posed is None:
+    if share == 0 or formulation is None:
         return 0
     sharing = sum(a.survive.replacement_credit > 0 for _, a in spec.named())
     used: Counter[object] = Counter()
     for machine in placement.machines:
         if machine.role is Role.WORKER:
             used[machine.offer.key] += machine.count
-    p = posed.problem
-    a = posed.names.index(name)
+    p = formulation.problem
+    a = formulation.names.index(name)
     spare = 0
     for g in {int(p.group[j]) for j in range(int(p.first[a]), int(p.first[a + 1]))}:
-        group = posed.sold.groups[g]
+        group = formulation.sold.groups[g]
         kind = application.survive.any
         if group.market is not Market.ON_DEMAND:
             continue
@@ -84,12 +90,14 @@ def _credit(
     return min(share_of(application.demand.milli, share), spare)
 
 
-def breaches(spec: CapacitySpec, placement: Placement, known: Mapping[RegionId, Region]) -> tuple[str, ...]:
+def violations(spec: CapacitySpec, placement: Placement, known: Mapping[RegionId, Region]) -> tuple[str, ...]:
     """Return the rules that a placement with its certificate does not keep, in words; unplaced demand apart."""
-    return tuple(text for name, application in spec.named() for text in _breaches(name, application, placement, known))
+    return tuple(
+        text for name, application in spec.named() for text in _violations(name, application, placement, known)
+    )
 
 
-def _breaches(
+def _violations(
     name: ApplicationName, application: Application, placement: Placement, known: Mapping[RegionId, Region]
 ) -> list[str]:
     found = []
@@ -112,10 +120,10 @@ def _breaches(
             found.append(
                 f"{name}: {region} without its spot machines would leave {(left - total + lost) / MILLI:g} short"
             )
-    return found + _place_breaches(name, application, placement, known)
+    return found + _place_violations(name, application, placement, known)
 
 
-def _place_breaches(
+def _place_violations(
     name: ApplicationName, application: Application, placement: Placement, known: Mapping[RegionId, Region]
 ) -> list[str]:
     found = []

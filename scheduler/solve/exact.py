@@ -5,45 +5,45 @@ from dataclasses import replace
 import numpy as np
 
 from scheduler.solve.answer import Answer
-from scheduler.solve.formulate import Posed
+from scheduler.solve.formulate import Formulation
 from scheduler.solve.highs import Point, Program, Work, minimise
 from scheduler.solve.packing import misfit, without
-from scheduler.solve.problem import Whole
+from scheduler.solve.problem import IntArray
 from scheduler.solve.program import Columns, Sizes, build
 from state.model.spec import CapacitySpec
 from state.model.units import MILLI
 
 
 def solve_exactly(
-    posed: Posed, spec: CapacitySpec, work: Work, start: Answer | None = None
-) -> tuple[Posed, Answer] | None:
+    formulation: Formulation, spec: CapacitySpec, work: Work, start: Answer | None = None
+) -> tuple[Formulation, Answer] | None:
     """Return the optimum, or what was found by the end of *work* with its gap; None where nothing was.
 
     Returns also the problem that it answers: pairs are dropped where machines could not be packed as counted.
     """
     while True:
-        program, columns = build(posed.problem, head_prices(posed), sizes_of(posed, spec))
+        program, columns = build(formulation.problem, head_prices(formulation), sizes_of(formulation, spec))
         point = _cheapest(spec, program, columns, work, start)
         if point is None:
             return None
         counts = _counts(point, columns.replicas)
         machines = _counts(point, columns.machines)
-        stays = misfit(posed, spec, counts, machines)
+        stays = misfit(formulation, spec, counts, machines)
         if stays is None:
-            return posed, Answer(counts, machines, point.gap)
-        posed = replace(posed, problem=without(posed.problem, stays))
+            return formulation, Answer(counts, machines, point.gap)
+        formulation = replace(formulation, problem=without(formulation.problem, stays))
         start = None
 
 
-def head_prices(posed: Posed) -> Whole:
+def head_prices(formulation: Formulation) -> IntArray:
     """Return the price of each region's head, in micro-dollars per hour."""
-    return np.array([posed.sold.heads[region].price.per_hour.micros for region in posed.regions], np.int64)
+    return np.array([formulation.sold.heads[region].price.per_hour.micros for region in formulation.regions], np.int64)
 
 
-def sizes_of(posed: Posed, spec: CapacitySpec) -> Sizes:
+def sizes_of(formulation: Formulation, spec: CapacitySpec) -> Sizes:
     """Return what replicas need and machines have; a gang takes its machines whole."""
-    p = posed.problem
-    machines = [group.machine for group in posed.sold.groups]
+    p = formulation.problem
+    machines = [group.machine for group in formulation.sold.groups]
     size = np.array([[m.gpus * MILLI, m.vcpus, m.memory_gib] for m in machines], np.float64).reshape(-1, 3).T
     need = np.zeros((3, p.pairs))
     for a, (_, application) in enumerate(spec.named()):
@@ -56,7 +56,7 @@ def sizes_of(posed: Posed, spec: CapacitySpec) -> Sizes:
     return Sizes(need, size)
 
 
-def _counts(point: Point, columns: list[int]) -> Whole:
+def _counts(point: Point, columns: list[int]) -> IntArray:
     return np.array([point.count(column) for column in columns], np.int64)
 
 
@@ -91,16 +91,16 @@ def soften(spec: CapacitySpec, program: Program, columns: Columns) -> None:
             program.upper[column] = float(max(demand, MILLI))
 
 
-def _fixed_at_least(program: Program, breaches: list[int], work: Work) -> bool:
+def _fixed_at_least(program: Program, violations: list[int], work: Work) -> bool:
     """Make the sum of *breaches* as small as it can be, and keep it there."""
-    if not breaches:
+    if not violations:
         return True
     cost = [0.0] * len(program.cost)
-    for column in breaches:
+    for column in violations:
         cost[column] = 1.0
     point = minimise(program, cost, work)
     if point is None:
         return False
-    least = sum(point.values[column] for column in breaches)
-    program.row(dict.fromkeys(breaches, 1.0), at_most=max(0.0, least) * (1 + 1e-9) + 1e-6)
+    least = sum(point.values[column] for column in violations)
+    program.row(dict.fromkeys(violations, 1.0), at_most=max(0.0, least) * (1 + 1e-9) + 1e-6)
     return True

@@ -11,16 +11,16 @@ from typing import Final
 import numpy as np
 
 from providers.gpus import same_gpu
-from scheduler.solve.assemble import Ask, Bounds, Floor, Keep, Need, Table, assemble
+from scheduler.solve.assemble import ApplicationRequirements, Bounds, Floor, Need, PruningLimits, Table, assemble
 from scheduler.solve.latency import Atlas, atlas, distance
 from scheduler.solve.places import is_in, required_milli, share_of
-from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, Flags, Problem, Real
-from scheduler.solve.supply import Group, Sold, is_excluded
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, BoolArray, FloatArray, Problem
+from scheduler.solve.supply import OfferGroup, Supply, is_excluded
 from state.model.catalog import Market, Quota
 from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.inventory import Role
 from state.model.snapshot import Snapshot
-from state.model.spec import Application, CapacitySpec, FateDomain, Shape, Spot
+from state.model.spec import Application, CapacitySpec, FailureDomain, Shape, Spot
 from state.model.units import MILLI
 
 INTERRUPTION_HOURS: Final = 2.0
@@ -37,32 +37,32 @@ PAYBACK_HOURS: Final = 6.0
 """A move pays back what it loads within this time, or is not made."""
 EXACT_PAIRS: Final = 20_000
 """Up to so many pairs, all stay; beyond, the cheapest of each application."""
-LARGE: Final = Keep(per_place=3, in_all=120)
+LARGE: Final = PruningLimits(per_place=3, in_all=120)
 Named = tuple[tuple[ApplicationName, Application], ...]
 
 PRIORITY_STEP: Final = 30.0
 """How many times as bad it is for a priority class to be short as for the next lower one."""
 
 KINDS: Final = {
-    FateDomain.NONE: NO_DOMAIN,
-    FateDomain.ZONE: ZONE,
-    FateDomain.REGION: REGION,
-    FateDomain.PROVIDER: PROVIDER,
+    FailureDomain.NONE: NO_DOMAIN,
+    FailureDomain.ZONE: ZONE,
+    FailureDomain.REGION: REGION,
+    FailureDomain.PROVIDER: PROVIDER,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Posed:
+class Formulation:
     """A problem, and what its numbers stand for."""
 
     problem: Problem
-    sold: Sold
+    sold: Supply
     names: tuple[ApplicationName, ...]
     regions: tuple[RegionId, ...]
     refusals: tuple[tuple[ApplicationName, str, int], ...]
 
 
-def pose(snapshot: Snapshot, spec: CapacitySpec, sold: Sold) -> Posed:
+def formulate(snapshot: Snapshot, spec: CapacitySpec, sold: Supply) -> Formulation:
     """Return the problem of serving *spec* from what is sold."""
     named = spec.named()
     regions = tuple(sorted({group.region for group in sold.groups}))
@@ -90,12 +90,12 @@ def pose(snapshot: Snapshot, spec: CapacitySpec, sold: Sold) -> Posed:
         budget=_budget(snapshot, spec, sold),
         quotas=_quotas(snapshot, sold.groups),
     )
-    keep = Keep() if len(named) * len(sold.groups) <= EXACT_PAIRS else LARGE
+    keep = PruningLimits() if len(named) * len(sold.groups) <= EXACT_PAIRS else LARGE
     problem = _with_current(assemble(table, asks, bounds, keep), snapshot, named, sold.groups)
-    return Posed(problem, sold, tuple(name for name, _ in named), regions, tuple(refusals))
+    return Formulation(problem, sold, tuple(name for name, _ in named), regions, tuple(refusals))
 
 
-def _table(groups: tuple[Group, ...], regions: tuple[RegionId, ...]) -> Table:
+def _table(groups: tuple[OfferGroup, ...], regions: tuple[RegionId, ...]) -> Table:
     names = sorted({group.machine.gpu or "" for group in groups})
     zones = sorted({(g.region, g.offers[0].key.zone) for g in groups})
     clouds = sorted({provider_of(group.region) for group in groups})
@@ -123,7 +123,7 @@ def _table(groups: tuple[Group, ...], regions: tuple[RegionId, ...]) -> Table:
     )
 
 
-def _risk(group: Group) -> float:
+def _risk(group: OfferGroup) -> float:
     """Return what a spot machine's interruptions are expected to cost, as a share of its price."""
     if group.market is not Market.SPOT:
         return 0.0
@@ -131,13 +131,13 @@ def _risk(group: Group) -> float:
     return INTERRUPTION_HOURS * max(INTERRUPTIONS_PER_HOUR if rate is None else rate for rate in rates)
 
 
-def _start_cost(group: Group) -> int:
+def _start_cost(group: OfferGroup) -> int:
     """Return what a machine that does not stand yet costs on top: it runs double, and may be refused first."""
     refused = max(offer.stockout_probability for offer in group.offers)
     return round(group.price.micros * (MOVE_COST + STOCKOUT_COST * refused))
 
 
-def _weights(spec: CapacitySpec, groups: tuple[Group, ...]) -> dict[ApplicationName, float]:
+def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...]) -> dict[ApplicationName, float]:
     """Return what each thousandth of demand that is short counts: by priority class, and more than any price."""
     dearest = max((g.price.micros for g in groups), default=1)
     classes = sorted({application.priority for _, application in spec.named()})
@@ -164,7 +164,7 @@ def region_causes(application: Application, regions: tuple[RegionId, ...], where
     return causes
 
 
-def _distance_costs(application: Application, regions: tuple[RegionId, ...], where: Atlas) -> Real | None:
+def _distance_costs(application: Application, regions: tuple[RegionId, ...], where: Atlas) -> FloatArray | None:
     """Return by region what a thousandth of capacity pays for its distance from the clients; None for nothing."""
     latency = application.latency
     if latency is None or latency.usd_per_ms == 0:
@@ -174,11 +174,13 @@ def _distance_costs(application: Application, regions: tuple[RegionId, ...], whe
     return np.asarray(trips * latency.usd_per_ms * 1_000_000 / MILLI, np.float64)
 
 
-def _ask(application: Application, gpus: list[str], allowed: Flags, per_unit: Real | None, weight: float) -> Ask:
+def _ask(
+    application: Application, gpus: list[str], allowed: BoolArray, per_unit: FloatArray | None, weight: float
+) -> ApplicationRequirements:
     demand = application.demand.milli
     survive, market, rules = application.survive, application.market, application.regions
     required = required_milli(application)
-    return Ask(
+    return ApplicationRequirements(
         needs=tuple(_need(application, shape, gpus) for shape in application.shapes),
         demand=demand,
         weight=weight,
@@ -208,7 +210,7 @@ def _need(application: Application, shape: Shape, gpus: list[str]) -> Need:
     )
 
 
-def _placed_in(ask: Ask, application: Application, places: list[str]) -> Ask:
+def _placed_in(ask: ApplicationRequirements, application: Application, places: list[str]) -> ApplicationRequirements:
     rules = application.regions
     floors = []
     for place in sorted({*rules.floors, *rules.shares}):
@@ -221,7 +223,7 @@ def _placed_in(ask: Ask, application: Application, places: list[str]) -> Ask:
 
 
 def _refusals(
-    application: Application, ask: Ask, groups: tuple[Group, ...], causes: dict[RegionId, str]
+    application: Application, ask: ApplicationRequirements, groups: tuple[OfferGroup, ...], causes: dict[RegionId, str]
 ) -> Counter[str]:
     """Return how many of the usable offers an application may not use, by cause."""
     counts: Counter[str] = Counter()
@@ -241,7 +243,7 @@ def _refusals(
     return counts
 
 
-def per_machine(shape: Shape, group: Group) -> int:
+def per_machine(shape: Shape, group: OfferGroup) -> int:
     """Return how many replicas of a shape one machine holds, by GPUs, vCPUs and memory; 1 for a part of a gang."""
     machine = group.machine
     if machine.gpu is None or not same_gpu(shape.gpu, machine.gpu) or machine.gpu_memory_gib < shape.gpu_memory_gib:
@@ -254,14 +256,14 @@ def per_machine(shape: Shape, group: Group) -> int:
     return min(room, 1) if shape.machines > 1 else room
 
 
-def _head_cost(snapshot: Snapshot, sold: Sold, region: RegionId) -> int:
+def _head_cost(snapshot: Snapshot, sold: Supply, region: RegionId) -> int:
     """Return what opening a cell costs: its head's price, and its start where it does not stand."""
     price = sold.heads[region].price.per_hour.micros
     stands = any(i.region == region and i.role is Role.HEAD and i.is_standing for i in snapshot.instances)
     return price if stands else round(price * (1 + MOVE_COST))
 
 
-def _budget(snapshot: Snapshot, spec: CapacitySpec, sold: Sold) -> int:
+def _budget(snapshot: Snapshot, spec: CapacitySpec, sold: Supply) -> int:
     """Return what machines may cost together; never less than what must not be touched costs anyway."""
     # Machines in regions that do not count still cost, and the budget is for all of them.
     apart = sum(i.price_per_hour.micros for i in snapshot.instances if is_excluded(snapshot, i.region))
@@ -270,7 +272,7 @@ def _budget(snapshot: Snapshot, spec: CapacitySpec, sold: Sold) -> int:
     return max(spec.max_per_hour.micros - apart, fixed)
 
 
-def _quotas(snapshot: Snapshot, groups: tuple[Group, ...]) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
+def _quotas(snapshot: Snapshot, groups: tuple[OfferGroup, ...]) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
     found = []
     for quota in snapshot.quotas:
         members = tuple(
@@ -300,7 +302,7 @@ def quota_room(snapshot: Snapshot, quota: Quota) -> int:
     return quota.limit - max(0, quota.used - ours)
 
 
-def _with_current(problem: Problem, snapshot: Snapshot, named: Named, groups: tuple[Group, ...]) -> Problem:
+def _with_current(problem: Problem, snapshot: Snapshot, named: Named, groups: tuple[OfferGroup, ...]) -> Problem:
     """Return the problem with the replicas that were placed last on machines that still stand."""
     placed: Counter[tuple[str, int, RegionId, str, bool]] = Counter()
     for replicas in snapshot.placed:

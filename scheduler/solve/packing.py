@@ -10,8 +10,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from scheduler.solve.formulate import Posed
-from scheduler.solve.problem import Flags, Problem, Whole
+from scheduler.solve.formulate import Formulation
+from scheduler.solve.problem import BoolArray, IntArray, Problem
 from state.model.catalog import Machine
 from state.model.spec import CapacitySpec, Shape
 from state.model.units import MILLI
@@ -19,9 +19,9 @@ from state.model.units import MILLI
 Need = tuple[float, float, float]
 
 
-def misfit(posed: Posed, spec: CapacitySpec, counts: Whole, machines: Whole) -> Flags | None:
+def misfit(formulation: Formulation, spec: CapacitySpec, counts: IntArray, machines: IntArray) -> BoolArray | None:
     """Return which pairs stay if those whose group cannot be packed go, or None where all fits."""
-    p = posed.problem
+    p = formulation.problem
     shapes = [application.shapes for _, application in spec.named()]
     owner = p.owner
     used: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -32,7 +32,7 @@ def misfit(posed: Posed, spec: CapacitySpec, counts: Whole, machines: Whole) -> 
         if len(members) == 1:
             continue  # the bound by replicas per machine is exact
         wanted = [(shapes[owner[j]][p.shape[j]], count) for count, j in members]
-        if not packs(posed.sold.groups[g].machine, int(machines[g]), wanted):
+        if not packs(formulation.sold.groups[g].machine, int(machines[g]), wanted):
             most = max(members)[1]
             stays &= (p.group != g) | (np.arange(p.pairs) == most)
     return None if stays.all() else stays
@@ -57,7 +57,7 @@ def _put(free: list[list[float]], need: Need) -> bool:
     return True
 
 
-def without(problem: Problem, stays: Flags) -> Problem:
+def without(problem: Problem, stays: BoolArray) -> Problem:
     """Return the problem with fewer pairs."""
     kept = np.concatenate([[0], np.cumsum(stays)])
     columns = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from state.model.catalog import Region
 from state.model.ids import RegionId, provider_of
-from state.model.spec import Application, FateDomain
+from state.model.spec import Application, FailureDomain
 
 Stand = tuple[RegionId, str]
 """A region and a zone of it."""
@@ -16,16 +16,16 @@ def is_in(region: RegionId, place: str, known: Mapping[RegionId, Region]) -> boo
     return place in {region, provider_of(region)} or (here is not None and here.jurisdiction == place)
 
 
-def domain_of(kind: FateDomain, region: RegionId, zone: str) -> str:
-    """Return the name of the fate domain of a kind that a zone lies in."""
-    if kind is FateDomain.ZONE:
+def domain_of(kind: FailureDomain, region: RegionId, zone: str) -> str:
+    """Return the name of the failure domain of a kind that a zone lies in."""
+    if kind is FailureDomain.ZONE:
         return f"{region}/{zone}"
-    return provider_of(region) if kind is FateDomain.PROVIDER else region
+    return provider_of(region) if kind is FailureDomain.PROVIDER else region
 
 
 def required_milli(application: Application) -> int:
-    """Return what must remain of an application's capacity after the loss of a fate domain, in thousandths."""
-    if application.survive.any is FateDomain.NONE:
+    """Return what must remain of an application's capacity after the loss of a failure domain, in thousandths."""
+    if application.survive.any is FailureDomain.NONE:
         return 0
     return share_of(application.demand.milli, application.survive.share)
 

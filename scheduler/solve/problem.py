@@ -7,7 +7,7 @@ in `UNIT`s, so that every sum is exact.
     minimise   Σ price·y[g] + start·max(0, y[g] - standing[g]) + Σ head·open[r]
              + Σ extra·x[j] + Σ start_replica·max(0, x[j] - current[j]) + Σ weight·short[a]
     where      y[g] = 0 or least ≤ y[g],  low ≤ y[g] ≤ high,  Σ size·x ≤ UNIT·y[g],  Σ quota_size·y ≤ quota_room
-               T[a] = Σ each·x,  C[a,D] the part of T[a] in a fate domain D,  S[a,r] the part on a region's spot
+               T[a] = Σ each·x,  C[a,D] the part of T[a] in a failure domain D,  S[a,r] the part on a region's spot
                T ≥ demand,  T - C[D] ≥ required for each D,  T - S[r] ≥ spot_left for each r
                T - ΣS ≥ on_demand,  C[r] ≤ share·T + slack,  floors and ceilings per place, regions in use ≥ min
     and `short[a]` is the most by which any of these is missed.
@@ -27,71 +27,71 @@ ZONE: Final = 1
 REGION: Final = 2
 PROVIDER: Final = 3
 
-Whole = NDArray[np.int64]
-Real = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 
 class Problem(NamedTuple):
     """A placement problem. A row of arrays, since compiled code takes it as it is."""
 
-    price: Whole
-    start: Whole
+    price: IntArray
+    start: IntArray
     """What a machine beyond `standing` costs on top: it runs double while the move lasts."""
-    low: Whole
-    high: Whole
-    standing: Whole
-    least: Whole
+    low: IntArray
+    high: IntArray
+    standing: IntArray
+    least: IntArray
     """Fewest machines that are sold at once."""
-    zone: Whole
-    region: Whole
-    provider: Whole
-    is_spot: Flags
-    quota_first: Whole
+    zone: IntArray
+    region: IntArray
+    provider: IntArray
+    is_spot: BoolArray
+    quota_first: IntArray
     """Quotas of group g: `quota[quota_first[g]:quota_first[g + 1]]`."""
-    quota: Whole
-    quota_size: Whole
-    quota_room: Whole
-    head: Whole
+    quota: IntArray
+    quota_size: IntArray
+    quota_room: IntArray
+    head: IntArray
     """Price of a region's head, and of starting it where it does not stand."""
     budget: int
-    demand: Whole
-    required: Whole
+    demand: IntArray
+    required: IntArray
     """What must remain after the loss of any domain of `kind`."""
-    kind: Whole
-    spot_left: Whole
+    kind: IntArray
+    spot_left: IntArray
     """What must remain after the loss of any region's whole spot pool."""
-    on_demand: Whole
+    on_demand: IntArray
     """What must stand on machines that are not spot."""
-    share: Whole
+    share: IntArray
     """Largest share of the capacity in one region, in millionths."""
-    slack: Whole
+    slack: IntArray
     """The largest replica: shares hold give or take one."""
-    min_regions: Whole
-    one_shape: Flags
+    min_regions: IntArray
+    one_shape: BoolArray
     """Whether all replicas in a region have the same shape."""
-    weight: Real
+    weight: FloatArray
     """Micro-dollars per hour for each thousandth of demand that is short."""
-    start_replica: Whole
-    floor_first: Whole
+    start_replica: IntArray
+    floor_first: IntArray
     """Floors of application a: `floor_first[a]` to `floor_first[a + 1]`."""
-    floor_place: Whole
-    floor_least: Whole
-    floor_most: Whole
+    floor_place: IntArray
+    floor_least: IntArray
+    floor_most: IntArray
     """Ceiling as a share of the capacity in millionths."""
-    place_has: Flags
+    place_has: BoolArray
     """[place, region]."""
-    first: Whole
+    first: IntArray
     """Pairs of application a: `first[a]` to `first[a + 1]`."""
-    group: Whole
-    shape: Whole
-    each: Whole
-    per_machine: Whole
-    size: Whole
+    group: IntArray
+    shape: IntArray
+    each: IntArray
+    per_machine: IntArray
+    size: IntArray
     """Room that one replica takes, in UNITs."""
-    extra: Whole
+    extra: IntArray
     """What a replica costs beyond its machine: expected interruptions, distance from its clients."""
-    current: Whole
+    current: IntArray
 
     @property
     def applications(self) -> int:
@@ -99,7 +99,7 @@ class Problem(NamedTuple):
         return len(self.demand)
 
     @property
-    def owner(self) -> Whole:
+    def owner(self) -> IntArray:
         """The application of each pair."""
         return np.repeat(np.arange(self.applications, dtype=np.int64), np.diff(self.first))
 

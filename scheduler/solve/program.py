@@ -1,17 +1,17 @@
 """The placement as a mixed-integer program, from the problem's arrays.
 
-Columns, for applications a, pairs j, groups of offers g, regions r, fate domains D:
+Columns, for applications a, pairs j, groups of offers g, regions r, failure domains D:
 
     x[j]  replicas            y[g]  machines            more[g]  machines beyond those that stand
     open[r]   the cell has a head            use[a,r]  a stands in r            only[a,s,r]  a runs in shape s in r
     sold[g]   any machines at all, where the least purchase is more than one
-    T[a] = Σ each·x           cap[a,r], cap[a,D]  the part in a region and in a fate domain
+    T[a] = Σ each·x           cap[a,r], cap[a,D]  the part in a region and in a failure domain
     short[a]  demand without a place         exposed[a,·]  other requirements kept less than wholly
 
 Rows:
 
     T[a] + short[a] ≥ Q[a]
-    T[a] - cap[a,D] + exposed ≥ required[a]           for each fate domain of the kind to be survived
+    T[a] - cap[a,D] + exposed ≥ required[a]           for each failure domain of the kind to be survived
     T[a] - spot in r + exposed ≥ spot_left[a]         for each region's spot pool
     cap[a,r] ≤ share · T[a] + one replica             and so for places with a ceiling
     Σ use[a,r] + exposed ≥ min,  use[a,r] ≤ Σ x in r
@@ -31,7 +31,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from scheduler.solve.highs import INFINITY, Program
-from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, ZONE, Problem, Real, Whole
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, ZONE, FloatArray, IntArray, Problem
 
 DOLLAR = 1_000_000.0
 
@@ -53,7 +53,7 @@ class Columns:
     rows: dict[tuple[str, int, int], int] = field(default_factory=dict)
     """(what, application or quota or group, which) to the row's number."""
 
-    def at(self, replicas: Whole, machines: Whole) -> dict[int, float]:
+    def at(self, replicas: IntArray, machines: IntArray) -> dict[int, float]:
         """Return the columns' values at such counts, for a program to start from."""
         values: dict[int, float] = dict(zip(self.replicas, replicas.tolist(), strict=True))
         return values | dict(zip(self.machines, machines.tolist(), strict=True))
@@ -63,13 +63,13 @@ class Columns:
 class Sizes:
     """What replicas need and machines have, in each dimension: GPUs in thousandths, vCPUs, GiB."""
 
-    need: Real
+    need: FloatArray
     """[dimension, pair]."""
-    size: Real
+    size: FloatArray
     """[dimension, group]."""
 
 
-def build(p: Problem, heads: Whole, sizes: Sizes | None = None) -> tuple[Program, Columns]:
+def build(p: Problem, heads: IntArray, sizes: Sizes | None = None) -> tuple[Program, Columns]:
     """Return the program whose optimum is the placement.
 
     Args:
@@ -252,7 +252,7 @@ def _quota_rows(p: Problem, program: Program, columns: Columns) -> None:
         program.row(terms, at_most=float(p.quota_room[quota]))
 
 
-def _budget_row(p: Problem, heads: Whole, program: Program, columns: Columns) -> None:
+def _budget_row(p: Problem, heads: IntArray, program: Program, columns: Columns) -> None:
     terms = {columns.machines[g]: float(p.price[g]) / DOLLAR for g in range(p.groups)}
     terms |= {column: float(head) / DOLLAR for column, head in zip(columns.open_cells, heads, strict=True)}
     columns.rows["budget", 0, 0] = len(program.rows)

@@ -6,26 +6,26 @@ from dataclasses import replace
 import numpy as np
 
 from scheduler.solve.answer import Answer
-from scheduler.solve.formulate import Posed
+from scheduler.solve.formulate import Formulation
 from scheduler.solve.problem import UNIT
-from scheduler.solve.supply import Group, shortage_covers, zones_matter
+from scheduler.solve.supply import OfferGroup, shortage_covers, zones_matter
 from state.model.catalog import Market, Offer
 from state.model.ids import ApplicationName
 from state.model.inventory import Role
-from state.model.placement import MachineCount, Placement, ReplicaCount, Unplaced
+from state.model.placement import MachineCount, Placement, ReplicaCount, UnmetDemand
 from state.model.snapshot import Snapshot
 from state.model.spec import Application, CapacitySpec
 from state.model.units import MILLI
 
 
-def read_placement(snapshot: Snapshot, spec: CapacitySpec, posed: Posed, answer: Answer) -> Placement:
+def read_placement(snapshot: Snapshot, spec: CapacitySpec, formulation: Formulation, answer: Answer) -> Placement:
     """Return the placement that *answer* stands for."""
-    p, groups = posed.problem, posed.sold.groups
+    p, groups = formulation.problem, formulation.sold.groups
     owner = p.owner
     by_zone = zones_matter(spec)
     replicas = tuple(
         ReplicaCount(
-            application=posed.names[owner[j]],
+            application=formulation.names[owner[j]],
             region=groups[p.group[j]].region,
             shape=int(p.shape[j]),
             instance_type=groups[p.group[j]].instance_type,
@@ -37,7 +37,7 @@ def read_placement(snapshot: Snapshot, spec: CapacitySpec, posed: Posed, answer:
         )
         for j in np.flatnonzero(answer.replicas)
     )
-    costs = _unit_costs(posed)
+    costs = _unit_costs(formulation)
     machines: list[MachineCount] = []
     for g, group in enumerate(groups):
         count = int(answer.machines[g])
@@ -46,19 +46,19 @@ def read_placement(snapshot: Snapshot, spec: CapacitySpec, posed: Posed, answer:
             machines += [MachineCount(offer, Role.WORKER, n, reason) for offer, n in _spread(snapshot, group, count)]
     for region in sorted({machine.offer.key.region for machine in machines}):
         reason = "cheapest on-demand machine fit for a head"
-        machines.append(MachineCount(posed.sold.heads[region], Role.HEAD, 1, reason))
-    placement = Placement(tuple(machines), replicas, refusals=posed.refusals, gap=answer.gap)
-    unplaced = (_unplaced(name, application, placement, posed) for name, application in spec.named())
-    return replace(placement, unplaced=tuple(line for line in unplaced if line is not None))
+        machines.append(MachineCount(formulation.sold.heads[region], Role.HEAD, 1, reason))
+    placement = Placement(tuple(machines), replicas, refusals=formulation.refusals, gap=answer.gap)
+    unmet = (_unmet(name, application, placement, formulation) for name, application in spec.named())
+    return replace(placement, unmet=tuple(line for line in unmet if line is not None))
 
 
-def nothing(spec: CapacitySpec, posed: Posed) -> Placement:
+def nothing(spec: CapacitySpec, formulation: Formulation) -> Placement:
     """Return the placement of nothing, with the reasons."""
-    unplaced = (_unplaced(name, application, Placement(), posed) for name, application in spec.named())
-    return Placement(unplaced=tuple(line for line in unplaced if line is not None), refusals=posed.refusals)
+    unmet = (_unmet(name, application, Placement(), formulation) for name, application in spec.named())
+    return Placement(unmet=tuple(line for line in unmet if line is not None), refusals=formulation.refusals)
 
 
-def _spread(snapshot: Snapshot, group: Group, count: int) -> list[tuple[Offer, int]]:
+def _spread(snapshot: Snapshot, group: OfferGroup, count: int) -> list[tuple[Offer, int]]:
     """Return how many machines stand in which zone: those that stand stay, new ones go where fewest are.
 
     A zone that is short of machines, or has no more stock, gets no new ones.
@@ -83,9 +83,9 @@ def _spread(snapshot: Snapshot, group: Group, count: int) -> list[tuple[Offer, i
     return [(offer, standing[offer.key.zone]) for offer in group.offers if standing[offer.key.zone]]
 
 
-def _unit_costs(posed: Posed) -> dict[int, float]:
+def _unit_costs(formulation: Formulation) -> dict[int, float]:
     """Return by group what a unit of demand costs there at best, in dollars per hour."""
-    p = posed.problem
+    p = formulation.problem
     cost = p.price[p.group] * (p.size / UNIT) / p.each * (MILLI / 1_000_000)
     best = np.full(p.groups, np.inf)
     np.minimum.at(best, p.group, cost)
@@ -101,10 +101,12 @@ def _reason(index: int, costs: dict[int, float], is_new: bool) -> str:  # noqa: 
     return f"${costs[index]:.3f} per unit of demand and hour, rank {rank} of {len(costs)}{kept}"
 
 
-def _unplaced(name: ApplicationName, application: Application, placement: Placement, posed: Posed) -> Unplaced | None:
+def _unmet(
+    name: ApplicationName, application: Application, placement: Placement, formulation: Formulation
+) -> UnmetDemand | None:
     demand = application.demand.milli
     missing = demand - placement.capacity_milli(name)
     if missing <= 0:
         return None
-    causes = tuple((cause, count) for app, cause, count in posed.refusals if app == name)
-    return Unplaced(name, missing, demand, causes)
+    causes = tuple((cause, count) for app, cause, count in formulation.refusals if app == name)
+    return UnmetDemand(name, missing, demand, causes)

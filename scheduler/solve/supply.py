@@ -16,7 +16,7 @@ from state.model.health import HealthState
 from state.model.ids import RegionId
 from state.model.inventory import Instance, Role
 from state.model.snapshot import Snapshot
-from state.model.spec import CapacitySpec, FateDomain
+from state.model.spec import CapacitySpec, FailureDomain
 from state.model.units import Usd
 
 HEAD_VCPUS: Final = 2
@@ -28,7 +28,7 @@ HALF_OPEN: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class OfferGroup:
     """Offers that differ in nothing but their zone."""
 
     region: RegionId
@@ -45,10 +45,10 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Sold:
+class Supply:
     """What the solver may choose among, whichever application it is for."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[OfferGroup, ...]
     heads: dict[RegionId, Offer]
     """The machine for a cell's head, per region that can have one."""
     refused: Counter[str]
@@ -58,7 +58,7 @@ class Sold:
 def untouchable(snapshot: Snapshot, region: RegionId) -> bool:
     """Return whether a region must be left as it is: it does not answer, or we hold it suspect."""
     health = snapshot.health_of(region)
-    return region in snapshot.blind or (health is not None and health.state is HealthState.SUSPECT)
+    return region in snapshot.unreachable or (health is not None and health.state is HealthState.SUSPECT)
 
 
 def is_excluded(snapshot: Snapshot, region: RegionId) -> bool:
@@ -67,11 +67,11 @@ def is_excluded(snapshot: Snapshot, region: RegionId) -> bool:
     return health is not None and health.state in {HealthState.DOWN, HealthState.RECOVERING}
 
 
-def sold(snapshot: Snapshot, spec: CapacitySpec) -> Sold:
+def sold(snapshot: Snapshot, spec: CapacitySpec) -> Supply:
     """Return everything that any application may use, in groups, and counts of what none may."""
     heads = _heads(snapshot)
     usable, refused = _screened(snapshot, spec, heads)
-    return Sold(_grouped(snapshot, spec, usable), heads, refused)
+    return Supply(_grouped(snapshot, spec, usable), heads, refused)
 
 
 def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
@@ -151,7 +151,7 @@ def _screen(
     return None
 
 
-def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tuple[Group, ...]:
+def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tuple[OfferGroup, ...]:
     by_zone = zones_matter(spec)
     standing: Counter[OfferKey] = Counter(i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER)
     by_kind: dict[tuple[RegionId, str, Market, Usd, int, str], list[Offer]] = {}
@@ -167,7 +167,9 @@ def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tup
         room = 0 if is_fixed else sum(_room(snapshot, o) for o in members)
         low = count if is_fixed else 0
         groups.append(
-            Group(region, instance_type, market, members[0].machine, price, tuple(members), count, low, count + room)
+            OfferGroup(
+                region, instance_type, market, members[0].machine, price, tuple(members), count, low, count + room
+            )
         )
     return tuple(groups)
 
@@ -175,7 +177,7 @@ def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tup
 def zones_matter(spec: CapacitySpec) -> bool:
     """Return whether anybody must survive the loss of a zone, or runs one replica on several machines of one."""
     return any(
-        application.survive.any is FateDomain.ZONE or any(shape.machines > 1 for shape in application.shapes)
+        application.survive.any is FailureDomain.ZONE or any(shape.machines > 1 for shape in application.shapes)
         for _, application in spec.named()
     )
 

@@ -38,7 +38,7 @@ HEALTH_STEPS: Final[dict[HealthState, frozenset[HealthState]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class HealthKnobs:
+class HealthThresholds:
     """How patient region health is. Defaults from the architecture's table."""
 
     suspect_after: timedelta = timedelta(seconds=15)

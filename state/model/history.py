@@ -46,7 +46,7 @@ INSTANCE_CHANGED: Final = "instance_changed"
 HEALTH_CHANGED: Final = "health_changed"
 PLAN_REFUSED: Final = "plan_refused"
 DRILL_CHANGED: Final = "drill_changed"
-NOTICE_HEARD: Final = "notice_heard"
+NOTICE_RECEIVED: Final = "notice_received"
 
 
 @dataclass(frozen=True, slots=True)

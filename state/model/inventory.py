@@ -40,9 +40,9 @@ class CloudInstance:
     """Why it ended, where the cloud says."""
     price_per_hour: Usd | None = None
     """What it costs by today's list; None where nobody knows."""
-    trouble: str = ""
+    impairment: str = ""
     """What its cloud finds wrong with it; empty for nothing, or where it does not look."""
-    trouble_since: datetime | None = None
+    impairment_since: datetime | None = None
 
 
 class NoticeKind(StrEnum):
@@ -85,7 +85,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Impairment:
     """What a cloud finds wrong with one of our machines, and since when."""
 
     instance_id: InstanceId

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from state.model.catalog import Offer
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
-from state.model.spec import FateDomain
+from state.model.spec import FailureDomain
 from state.model.units import Usd
 
 
@@ -42,7 +42,7 @@ class Survival:
     """One line of the certificate: what is left after one loss, against what must be."""
 
     application: ApplicationName
-    kind: FateDomain
+    kind: FailureDomain
     domain: str
     remaining_milli: int
     required_milli: int
@@ -56,7 +56,7 @@ class Survival:
 
 
 @dataclass(frozen=True, slots=True)
-class Unplaced:
+class UnmetDemand:
     """Demand that found no place, and how many offers each cause refused."""
 
     application: ApplicationName
@@ -72,10 +72,10 @@ class Placement:
     machines: tuple[MachineCount, ...] = ()
     replicas: tuple[ReplicaCount, ...] = ()
     certificate: tuple[Survival, ...] = ()
-    unplaced: tuple[Unplaced, ...] = ()
+    unmet: tuple[UnmetDemand, ...] = ()
     refusals: tuple[tuple[ApplicationName, str, int], ...] = ()
     """Per application and cause: how many offers were not considered."""
-    breaches: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
     """Rules of the spec that could not be kept, in words; demand without a place is in `unplaced`."""
     gap: float | None = 0.0
     """How far the cost may lie above the optimum, at most, as a share; None where no bound is known."""

@@ -85,7 +85,7 @@ class Plan:
     instances: tuple[Instance, ...]
     """Instances in their new state: learned, about to be requested, about to be terminated."""
     health: tuple[RegionHealth, ...]
-    waiting: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
     """What is not done yet and why, in words."""
 
     @property
@@ -94,6 +94,6 @@ class Plan:
         return bool(self.actions)
 
     @property
-    def is_settled(self) -> bool:
+    def is_converged(self) -> bool:
         """Whether nothing is left to do or to wait for."""
-        return not self.actions and not self.waiting
+        return not self.actions and not self.blocked

@@ -6,7 +6,7 @@ from datetime import datetime
 from state.model.catalog import Offer, Quota, Region, Shortage
 from state.model.health import RegionHealth
 from state.model.ids import ApplicationName, InstanceId, RegionId
-from state.model.inventory import CloudInstance, Instance, Notice, Trouble
+from state.model.inventory import CloudInstance, Impairment, Instance, Notice
 from state.model.placement import ReplicaCount
 from state.model.serving import CellStatus, RoutingTable
 from state.model.settings import CellSettings, Limits
@@ -41,13 +41,13 @@ class Snapshot:
     """All live ones, as far as this look has learned."""
     learned: tuple[Instance, ...] = ()
     """Those that this look changed, live or not."""
-    strays: tuple[CloudInstance, ...] = ()
+    orphans: tuple[CloudInstance, ...] = ()
     """Machines with our tag and no live record."""
     notices: tuple[Notice, ...] = ()
     """What is announced for our machines."""
-    troubles: tuple[Trouble, ...] = ()
+    impairments: tuple[Impairment, ...] = ()
     """What is wrong with our machines, as far as their clouds look."""
-    blind: frozenset[RegionId] = frozenset()
+    unreachable: frozenset[RegionId] = frozenset()
     """Regions whose cloud did not answer."""
     cells: tuple[CellStatus, ...] = ()
     health: tuple[RegionHealth, ...] = ()
@@ -70,9 +70,9 @@ class Snapshot:
         """Return the fixed facts of a region's cell, or None where the region is not set up."""
         return next((cell for cell in self.cell_settings if cell.region == region), None)
 
-    def trouble_of(self, instance: InstanceId) -> Trouble | None:
+    def impairment_of(self, instance: InstanceId) -> Impairment | None:
         """Return what is wrong with a machine, or None where nobody says that anything is."""
-        return next((trouble for trouble in self.troubles if trouble.instance_id == instance), None)
+        return next((impairment for impairment in self.impairments if impairment.instance_id == instance), None)
 
     def health_of(self, region: RegionId) -> RegionHealth | None:
         """Return the health of one region, or None where nothing is held against it."""

@@ -33,7 +33,7 @@ class Spot(StrEnum):
     PREFERRED = "preferred"
 
 
-class FateDomain(StrEnum):
+class FailureDomain(StrEnum):
     """What fails together, and must not take an application down."""
 
     NONE = "none"
@@ -172,7 +172,9 @@ class RegionRules(_Model):
 class Survive(_Model):
     """What may be lost without the demand being left unserved."""
 
-    any: FateDomain = Field(default=FateDomain.REGION, description="The loss of any one of these must be survived.")
+    any: FailureDomain = Field(
+        default=FailureDomain.REGION, description="The loss of any one of these must be survived."
+    )
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0, description="Share of the demand that the rest must still carry."
     )

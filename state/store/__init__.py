@@ -109,10 +109,10 @@ class Store(Protocol):
     def lease_holder(self, now: datetime) -> str | None:
         """Return who may tick at *now*, or None."""
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Ask whoever ticks to do so soon. It carries no data."""
 
-    def nudges(self) -> int:
+    def wakes(self) -> int:
         """Return how often anybody asked; a change means that somebody did."""
 
     def close(self) -> None:

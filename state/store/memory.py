@@ -31,7 +31,7 @@ class MemoryStore:
         self._drills: dict[str, Drill] = {}
         self._lease: tuple[str, int, datetime] | None = None
         self._fence = 0
-        self._nudges = 0
+        self._wakes = 0
 
     def installation(self) -> str:
         """Return the id given at the start."""
@@ -43,7 +43,7 @@ class MemoryStore:
             version = len(self._versions) + 1
             self._versions.append(replace(wanted, version=version))
             self.note(Event(now, actor, SPEC_APPLIED, wanted.spec.fleet, f"version {version}"))
-            self._nudges += 1
+            self._wakes += 1
             return version
 
     def withdraw(self, actor: str, now: datetime) -> int:
@@ -51,7 +51,7 @@ class MemoryStore:
         with self._lock:
             self._versions.append(None)
             self.note(Event(now, actor, SPEC_WITHDRAWN, "fleet", f"version {len(self._versions)}"))
-            self._nudges += 1
+            self._wakes += 1
             return len(self._versions)
 
     def wanted(self) -> Wanted | None:
@@ -146,7 +146,7 @@ class MemoryStore:
         """Insert or replace a drill."""
         with self._lock:
             self._drills[drill.id] = drill
-            self._nudges += 1
+            self._wakes += 1
             self._events_append(
                 [Event(now, actor, DRILL_CHANGED, drill.region, f"{drill.id} {drill.mode} {drill.state}")]
             )
@@ -177,15 +177,15 @@ class MemoryStore:
         with self._lock:
             return self._lease[0] if self._lease is not None and self._lease[2] > now else None
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Count a wake-up."""
         with self._lock:
-            self._nudges += 1
+            self._wakes += 1
 
-    def nudges(self) -> int:
+    def wakes(self) -> int:
         """Return the count of wake-ups."""
         with self._lock:
-            return self._nudges
+            return self._wakes
 
     def close(self) -> None:
         """Keep everything: there is nothing to let go of."""

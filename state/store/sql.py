@@ -71,7 +71,7 @@ class SqlStore:
         with self._writing() as session:
             if session.get(SettingRow, "installation") is None:
                 session.add(SettingRow(name="installation", value=draw_installation_id()))
-                session.add(SettingRow(name="nudges", value="0"))
+                session.add(SettingRow(name="wakes", value="0"))
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).chmod(0o600)
 
@@ -106,7 +106,7 @@ class SqlStore:
             session.add(SpecRow(version=version, applied_at=r.stamp(now), actor=actor, body=body))
             kind, subject = (SPEC_WITHDRAWN, "fleet") if wanted is None else (SPEC_APPLIED, wanted.spec.fleet)
             session.add(r.event_row(Event(now, actor, kind, subject, f"version {version}")))
-            self._count_nudge(session)
+            self._count_wake(session)
             return version
 
     def wanted(self) -> Wanted | None:
@@ -220,7 +220,7 @@ class SqlStore:
             session.merge(r.drill_row(drill))
             detail = f"{drill.id} {drill.mode} {drill.state}"
             session.add(r.event_row(Event(now, actor, DRILL_CHANGED, drill.region, detail)))
-            self._count_nudge(session)
+            self._count_wake(session)
 
     def drills(self, limit: int = 100) -> tuple[Drill, ...]:
         """Return drills, newest first."""
@@ -258,20 +258,20 @@ class SqlStore:
                 return None
             return lease.holder or None
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Count a wake-up."""
         with self._writing() as session:
-            self._count_nudge(session)
+            self._count_wake(session)
 
-    def _count_nudge(self, session: Session) -> None:
-        row = session.get_one(SettingRow, "nudges")
+    def _count_wake(self, session: Session) -> None:
+        row = session.get_one(SettingRow, "wakes")
         row.value = str(int(row.value) + 1)
         session.add(row)
 
-    def nudges(self) -> int:
+    def wakes(self) -> int:
         """Return the count of wake-ups."""
         with self._reading() as session:
-            return int(session.get_one(SettingRow, "nudges").value)
+            return int(session.get_one(SettingRow, "wakes").value)
 
     def close(self) -> None:
         """Close the connections."""

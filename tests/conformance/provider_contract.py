@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from providers.base import LaunchOrder, Provider, Sighting
+from providers.base import LaunchOrder, Observation, Provider
 from providers.errors import (
     DeniedError,
     InvalidError,
@@ -68,13 +68,13 @@ class ProviderContract:
         return [s for s in provider.instances(owner).items if s.state in {CloudState.PENDING, CloudState.RUNNING}]
 
     def test_offers_name_their_regions_and_have_believable_prices(self, provider: Provider) -> None:
-        sighting = provider.offers()
+        observation = provider.offers()
 
-        assert not sighting.blind
-        assert {o.key.region for o in sighting.items} == set(provider.regions)
-        assert all(o.price.source for o in sighting.items)
-        assert all((o.price.per_hour.micros > 0) == (o.key.market is not Market.RESERVED) for o in sighting.items)
-        assert len({o.key for o in sighting.items}) == len(sighting.items)
+        assert not observation.unreachable
+        assert {o.key.region for o in observation.items} == set(provider.regions)
+        assert all(o.price.source for o in observation.items)
+        assert all((o.price.per_hour.micros > 0) == (o.key.market is not Market.RESERVED) for o in observation.items)
+        assert len({o.key for o in observation.items}) == len(observation.items)
 
     def test_every_region_sells_a_machine_for_a_head(self, provider: Provider) -> None:
         heads = {o.key.region for o in provider.offers().items if not o.machine.gpus}
@@ -152,10 +152,10 @@ class ProviderContract:
         silent = next(r for r in provider.regions if r != order.key.region)
 
         backstage.lose(silent)
-        sighting = provider.instances(OWNER)
+        observation = provider.instances(OWNER)
 
-        assert set(sighting.blind) == {silent}
-        assert [s.instance_id for s in sighting.items] == [order.instance_id]
+        assert set(observation.unreachable) == {silent}
+        assert [s.instance_id for s in observation.items] == [order.instance_id]
 
     def test_what_is_asked_of_a_silent_region_is_uncertain(self, provider: Provider, backstage: Backstage) -> None:
         order = self.order(provider)
@@ -244,24 +244,24 @@ class ProviderContract:
         provider.launch(order)
         [offer] = [o for o in provider.offers().items if o.key == order.key]
         [seen] = self.alive(provider)
-        assert (seen.price_per_hour, seen.trouble) == (offer.price.per_hour, "")
+        assert (seen.price_per_hour, seen.impairment) == (offer.price.per_hour, "")
 
         self.needs("health")
         backstage.impair(order.instance_id)
 
         [seen] = self.alive(provider)
-        assert seen.trouble
+        assert seen.impairment
 
     # The fault matrix: each operation, and everything that may befall it.
 
-    def look(self, provider: Provider, operation: str) -> Sighting[Any]:
+    def look(self, provider: Provider, operation: str) -> Observation[Any]:
         look: Any = getattr(provider, operation)
-        seen: Sighting[Any] = look(OWNER) if operation in {"instances", "notices"} else look()
+        seen: Observation[Any] = look(OWNER) if operation in {"instances", "notices"} else look()
         return seen
 
-    def facts(self, sighting: Sighting[Any]) -> set[Any]:
+    def facts(self, observation: Observation[Any]) -> set[Any]:
         """Return what was seen, but for when prices were read."""
-        return {(i.key, i.price.per_hour, i.stock) if isinstance(i, Offer) else i for i in sighting.items}
+        return {(i.key, i.price.per_hour, i.stock) if isinstance(i, Offer) else i for i in observation.items}
 
     @pytest.mark.parametrize("kind", [*UNDONE, FaultKind.THROTTLE, FaultKind.DENIED], ids=str)
     @pytest.mark.parametrize("operation", LOOKS)
@@ -279,9 +279,9 @@ class ProviderContract:
         failed = self.look(provider, operation)
         backstage.faults.clear()
 
-        assert set(failed.blind) == set(provider.regions)
+        assert set(failed.unreachable) == set(provider.regions)
         assert failed.items == ()
-        assert all(reason for reason in failed.blind.values())
+        assert all(reason for reason in failed.unreachable.values())
         assert self.facts(self.look(provider, operation)) == self.facts(before)
 
     @pytest.mark.parametrize("kind", UNDONE, ids=str)
@@ -365,10 +365,10 @@ class ProviderContract:
         backstage.lists(page=1)
         backstage.faults.add(Fault(FaultKind.ERROR, operation="instances", skip=1))
 
-        sighting = provider.instances(OWNER)
+        observation = provider.instances(OWNER)
 
-        assert region in sighting.blind
-        assert all(s.key.region != region for s in sighting.items)
+        assert region in observation.unreachable
+        assert all(s.key.region != region for s in observation.items)
 
     def test_a_list_that_lags_does_not_lead_to_a_second_machine(self, provider: Provider, backstage: Backstage) -> None:
         self.needs("late lists")

@@ -15,7 +15,7 @@ from providers.settings import StaticRegionSettings, StaticSettings
 from providers.static.machines import Static
 from providers.static.register import Register
 from providers.static.server import PAGE, create_app
-from providers.static.wire import Facts, Join, NewTicket, Report
+from providers.static.wire import Facts, Join, NewJoinToken, Report
 from state.clock import Clock, SystemClock
 from state.model.ids import RegionId, region_id
 
@@ -62,7 +62,7 @@ class Sites:
     def join(self, region: str, name: str, facts: Facts, *, zone: str = "a", is_head: bool = False) -> None:
         """Let a machine join."""
         key = self.keys[name] = f"key-of-{name}".ljust(40, "-")
-        token = self.register.draw_ticket(NewTicket(region=region, zone=zone))
+        token = self.register.draw_join_token(NewJoinToken(region=region, zone=zone))
         address = f"10.0.{len(self.keys)}.1"
         self.register.join(Join(token=token, key=key, name=name, address=address, facts=facts, is_head=is_head))
 

@@ -12,10 +12,10 @@ import pytest
 from inference.fake import FakeGateway
 from inference.ray.cell import RayCells
 from scheduler.documents.spec_file import load_wanted
-from scheduler.ports import Outside
+from scheduler.ports import Ports
 from scheduler.tick import tick
 from state.clock import SystemClock
-from state.model.health import HealthKnobs
+from state.model.health import HealthThresholds
 from state.model.ids import ProviderName
 from state.model.inventory import CloudState
 from state.model.lifecycle import InstanceStatus
@@ -30,24 +30,24 @@ WANTED = 7  # three heads and four workers
 TTL = timedelta(seconds=60)
 
 
-def outside_of(clouds: Clouds, store: SqlStore, folder: Path) -> Outside:
+def outside_of(clouds: Clouds, store: SqlStore, folder: Path) -> Ports:
     scene = clouds.embedded.world.scene.values()
-    return Outside(
+    return Ports(
         store=store,
         providers={ProviderName(name): provider for name, provider in clouds.providers.items()},
         cell=RayCells(folder / "token", CLOCK),
         gateway=FakeGateway(),
         clock=CLOCK,
         cell_settings=tuple(CellSettings(region.id, region.head_address) for region in scene),
-        knobs=HealthKnobs(),
+        thresholds=HealthThresholds(),
         limits=Limits(),
     )
 
 
-def tick_once(outside: Outside, holder: str) -> None:
-    fence = outside.store.acquire_lease(holder, TTL, CLOCK.now())
+def tick_once(ports: Ports, holder: str) -> None:
+    fence = ports.store.acquire_lease(holder, TTL, CLOCK.now())
     assert fence is not None
-    tick(outside, fence)
+    tick(ports, fence)
 
 
 @pytest.mark.clouds
@@ -61,7 +61,7 @@ def test_a_daemon_killed_anywhere_launches_nothing_twice_and_leaves_nothing_over
     store = SqlStore(f"sqlite:///{tmp_path}/skerry.db")
     owner = store.installation()
     with embedded_clouds(tmp_path, owner) as clouds:
-        outside = outside_of(clouds, store, tmp_path)
+        ports = outside_of(clouds, store, tmp_path)
         store.want(load_wanted(EXAMPLE), "test", CLOCK.now())
         mortal = Mortal(at, after=after)
         guarded = [(store, "commit"), (store, "record"), *((p, "launch") for p in clouds.providers.values())]
@@ -69,12 +69,12 @@ def test_a_daemon_killed_anywhere_launches_nothing_twice_and_leaves_nothing_over
             setattr(target, name, mortal.guard(getattr(target, name)))
 
         with pytest.raises(DiedError):
-            tick_once(outside, "one")
+            tick_once(ports, "one")
         for target, name in guarded:
             delattr(target, name)
         store.release_lease("one")
         for _ in range(3):
-            tick_once(outside, "other")
+            tick_once(ports, "other")
 
         seen = [s for provider in clouds.providers.values() for s in provider.instances(owner).items]
         running = Counter(s.instance_id for s in seen if s.state in {CloudState.PENDING, CloudState.RUNNING})

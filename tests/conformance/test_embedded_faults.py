@@ -85,9 +85,9 @@ def test_a_fault_counts_down_and_clearing_ends_the_rest(control: httpx.Client, c
         control.post("/faults", json={"kind": "error", "operation": "instances", "region": US, "times": times})
 
     aws = clouds.providers["aws"]
-    assert [bool(aws.instances(OWNER).blind) for _ in range(2)] == [True, True]
+    assert [bool(aws.instances(OWNER).unreachable) for _ in range(2)] == [True, True]
     assert control.request("DELETE", "/faults").json() == {"cleared": 1}
-    assert not aws.instances(OWNER).blind
+    assert not aws.instances(OWNER).unreachable
 
 
 @pytest.mark.parametrize(("cloud", "notice_s"), [("aws", 120), ("gcp", 30), ("azure", 30)])
@@ -115,7 +115,7 @@ def test_a_dark_zone_ends_its_machines_and_starts_none(control: httpx.Client, cl
     assert control.post("/lose", json={"zone": machine.key.zone}).json() == {"lost": [machine.instance_id]}
 
     assert CloudState.RUNNING not in state(clouds, cloud)
-    assert not clouds.providers[cloud].instances(OWNER).blind, "the region still answers"
+    assert not clouds.providers[cloud].instances(OWNER).unreachable, "the region still answers"
 
 
 def test_a_machine_that_does_not_boot_is_listed_and_never_runs_anything(control: httpx.Client, clouds: Clouds) -> None:
@@ -181,9 +181,9 @@ def test_without_azures_retail_prices_list_prices_stand_and_that_is_told(clouds:
     seen = azure.offers()
 
     assert {o.price.source for o in seen.items if o.key.market is Market.SPOT}.isdisjoint({"Azure retail prices"})
-    assert (seen.blind, list(seen.lacking)) == ({}, [LIVE_PRICES])
+    assert (seen.unreachable, list(seen.degraded)) == ({}, [LIVE_PRICES])
     clouds.embedded.world.faults.clear()
-    assert azure.offers().lacking == {}
+    assert azure.offers().degraded == {}
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="start-up scripts ask with curl, which is not here")
@@ -245,7 +245,7 @@ def test_awss_credentials_are_renewed_before_they_end(
     aws = Aws(clouds.aws, lambda: PriceList({}), lambda: OWNER, SystemClock())
 
     for _ in range(2):
-        assert not aws.instances(OWNER).blind
+        assert not aws.instances(OWNER).unreachable
 
     assert len(drawn.read_text().splitlines()) > 2
 

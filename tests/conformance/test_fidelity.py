@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from providers.base import CanRehearse, LaunchOrder, Provider
+from providers.base import LaunchOrder, Provider, SupportsDryRun
 from providers.emulator.middleware import Call, Middleware
 from providers.emulator.world import Reservation
 from providers.errors import ProviderError
@@ -75,8 +75,8 @@ def live(clouds: Clouds, provider: Provider) -> None:
     provider.instances(OWNER)
     provider.quotas()
     provider.notices(OWNER)
-    assert isinstance(provider, CanRehearse)
-    provider.rehearse(key.region)
+    assert isinstance(provider, SupportsDryRun)
+    provider.dry_run(key.region)
     for seen in provider.instances(OWNER).items:
         provider.terminate(seen.key, seen.instance_id, seen.cloud_id)
     provider.instances(OWNER)

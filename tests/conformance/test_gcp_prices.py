@@ -18,7 +18,7 @@ from providers.gcp.api import GcpApi
 from providers.gcp.billing import Parts, spot_rates
 from providers.gcp.machines import Gcp
 from providers.prices import LIVE_PRICES, load_prices
-from providers.throttle import Governor
+from providers.throttle import RateLimiter
 from state.clock import ManualClock
 from state.model.catalog import Market, Price
 from state.model.ids import RegionId
@@ -76,7 +76,7 @@ def test_without_the_billing_catalogue_list_prices_stand(gcp: Gcp, clouds: Cloud
     second = spot(gcp)
 
     assert {o.price.source == LIVE for o in look.items} == {False}
-    assert (look.blind, list(look.lacking)) == ({}, [LIVE_PRICES])
+    assert (look.unreachable, list(look.degraded)) == ({}, [LIVE_PRICES])
     assert second.source == LIVE, "and it is read at the next look"
 
 
@@ -105,7 +105,7 @@ def gpuhunts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def test_skus_are_read_as_gpuhunt_reads_them(clouds: Clouds, clock: ManualClock, gpuhunts: Any) -> None:
-    skus = list(GcpApi(clouds.gcp, Governor(clouds.gcp.pace, clock, 2.0)).skus())
+    skus = list(GcpApi(clouds.gcp, RateLimiter(clouds.gcp.pace, clock, 2.0)).skus())
     ours, theirs = spot_rates(skus, NOON), gpuhunts.Prices()
     theirs.add_skus([Sku.from_json(json.dumps(sku)) for sku in skus])
 

@@ -272,13 +272,13 @@ class TestAzure(EmbeddedContract):
 
         seen = provider.instances(OWNER)
 
-        assert ([m.instance_id for m in seen.items], seen.blind) == ([order.instance_id], {})
-        assert [m.trouble for m in seen.items] == [""]
-        assert list(seen.lacking) == ["what is wrong with machines"]
+        assert ([m.instance_id for m in seen.items], seen.unreachable) == ([order.instance_id], {})
+        assert [m.impairment for m in seen.items] == [""]
+        assert list(seen.degraded) == ["what is wrong with machines"]
         clouds.embedded.world.faults.clear()
         [again] = provider.instances(OWNER).items
-        assert again.trouble.startswith("Azure finds it unavailable: The host")
-        assert again.trouble_since is not None
+        assert again.impairment.startswith("Azure finds it unavailable: The host")
+        assert again.impairment_since is not None
 
     def test_a_subscription_is_not_registered_for_anything_behind_its_owners_back(
         self, provider: Provider, clouds: Clouds
@@ -290,7 +290,7 @@ class TestAzure(EmbeddedContract):
         with pytest.raises(DeniedError, match="not registered to use namespace"):
             provider.launch(order)
 
-        assert set(provider.instances(OWNER).blind) == set(provider.regions)
+        assert set(provider.instances(OWNER).unreachable) == set(provider.regions)
         assert [c.path for c in clouds.embedded.azure.calls if c.path.endswith("/register")] == []
 
     def test_throttling_is_told_at_once_and_not_waited_out(self, provider: Provider, clouds: Clouds) -> None:

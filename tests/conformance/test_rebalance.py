@@ -102,8 +102,8 @@ def test_a_queue_that_cannot_be_read_is_told_and_hides_no_interruption(clouds: C
     seen = aws.notices(OWNER)
 
     assert [notice.kind for notice in seen.items] == [NoticeKind.INTERRUPTION]
-    assert set(seen.blind) == {machine.key.region}
-    assert "NonExistentQueue" in seen.blind[machine.key.region]
+    assert set(seen.unreachable) == {machine.key.region}
+    assert "NonExistentQueue" in seen.unreachable[machine.key.region]
 
 
 @pytest.mark.clouds
@@ -111,7 +111,7 @@ def test_without_a_queue_none_is_asked(clouds: Clouds) -> None:
     aws = another_reader(clouds, rebalance_queues={})
     clouds.embedded.world.faults.add(Fault(FaultKind.DENIED, "aws", "notices", skip=4))
 
-    assert aws.notices(OWNER).blind == {}, "two calls a region, and no fifth"
+    assert aws.notices(OWNER).unreachable == {}, "two calls a region, and no fifth"
 
 
 def test_a_queue_of_a_region_that_is_not_used_is_refused() -> None:

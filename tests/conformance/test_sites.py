@@ -23,7 +23,7 @@ from providers.static.agent import Agent, AgentSettings, JoinError
 from providers.static.machines import Static
 from providers.static.register import Register
 from providers.static.server import RegisterServer, create_app, read_or_draw_token
-from providers.static.wire import Facts, NewTicket
+from providers.static.wire import Facts, NewJoinToken
 from state.clock import SystemClock
 from state.model.catalog import Offer
 from state.model.ids import InstanceId
@@ -68,7 +68,7 @@ class Site:
         )
 
     def token(self) -> str:
-        return self.register.draw_ticket(NewTicket(region="berlin"))
+        return self.register.draw_join_token(NewJoinToken(region="berlin"))
 
     @property
     def offer(self) -> Offer:
@@ -77,10 +77,10 @@ class Site:
 
     def launch(self, name: str = "sk-00000001") -> Path:
         mark = self.folder / f"ran-{name}"
-        order = LaunchOrder(
+        assignment = LaunchOrder(
             InstanceId(name), self.offer.key, Role.WORKER, OWNER, SCRIPT.format(mark=mark), private_address=None
         )
-        self.provider.launch(order)
+        self.provider.launch(assignment)
         return mark
 
     def end(self, name: str = "sk-00000001") -> None:
@@ -164,7 +164,7 @@ def test_what_runs_runs_on_while_the_register_is_away_and_is_found_by_the_next(s
     port = int(site.url.rpartition(":")[2])
     site.server.stop()
     site.register.close()
-    assert site.provider.instances(OWNER).blind
+    assert site.provider.instances(OWNER).unreachable
     assert members(before)
 
     site.register = Register(site.folder / "register.json", CLOCK, poll_seconds=0.05)
@@ -254,7 +254,7 @@ def test_a_site_is_run_from_the_command_line(tmp_path: Path) -> None:
 
         assert added["machine"] == "one"
         assert len(added["token"]) == 64
-        assert (listed["type"], listed["trouble"]) == ("8xh100-192c-2000g", "nobody has joined as this machine yet")
+        assert (listed["type"], listed["impairment"]) == ("8xh100-192c-2000g", "nobody has joined as this machine yet")
         assert "8xh100-192c-2000g" in skerry(tmp_path, "machines", "list").out
         assert skerry(tmp_path, "machines", "cordon", "one").out == "one: cordoned\n"
         assert skerry(tmp_path, "machines", "drain", "one", "--in", "60").out.startswith("one: draining from 20")

@@ -60,7 +60,7 @@ class TestStatic(ProviderContract):
 
         def announce(name: InstanceId) -> datetime:
             at = sites.clock.now() + timedelta(hours=1)
-            [machine] = [machine for machine in register.machines() if machine.order_id == name]
+            [machine] = [machine for machine in register.machines() if machine.assignment_id == name]
             register.mark(machine.name, Marks(drain_at=at))
             return at
 
@@ -70,35 +70,35 @@ class TestStatic(ProviderContract):
         lose, restore = sites.silent.add, sites.silent.discard
 
         def impair(name: InstanceId) -> None:
-            [machine] = [machine for machine in register.machines() if machine.order_id == name]
+            [machine] = [machine for machine in register.machines() if machine.assignment_id == name]
             sites.report(machine.name, name, gpus_seen=0)
 
         return Backstage(lose, restore, empty, never, sites.faults, lists, announce, never, impair)
 
     def test_a_machine_that_runs_something_is_not_for_sale(self, provider: Static) -> None:
-        order = self.order(provider)
+        assignment = self.order(provider)
 
-        provider.launch(order)
+        provider.launch(assignment)
 
-        assert [o.stock for o in provider.offers().items if o.key == order.key] == [0]
+        assert [o.stock for o in provider.offers().items if o.key == assignment.key] == [0]
         with pytest.raises(ShortageError, match="none of 1 machines"):
             provider.launch(self.order(provider, SECOND))
 
     def test_an_end_is_over_when_the_machine_says_so(self, provider: Static, sites: Sites) -> None:
-        order = self.order(provider)
-        machine = provider.launch(order).cloud_id.partition("/")[0]
-        assert sites.report(machine, None) == order.instance_id
-        sites.report(machine, order.instance_id)
+        assignment = self.order(provider)
+        machine = provider.launch(assignment).cloud_id.partition("/")[0]
+        assert sites.report(machine, None) == assignment.instance_id
+        sites.report(machine, assignment.instance_id)
         assert [s.state for s in provider.instances(OWNER).items] == [CloudState.RUNNING]
 
-        provider.terminate(order.key, order.instance_id, None)
+        provider.terminate(assignment.key, assignment.instance_id, None)
 
         assert [s.state for s in provider.instances(OWNER).items] == [CloudState.STOPPING]
-        assert sites.report(machine, order.instance_id) is None
+        assert sites.report(machine, assignment.instance_id) is None
         assert [s.state for s in provider.instances(OWNER).items] == [CloudState.STOPPING]
         sites.report(machine, None)
         assert [s.state for s in provider.instances(OWNER).items] == [CloudState.TERMINATED]
-        assert [o.stock for o in provider.offers().items if o.key == order.key] == [1]
+        assert [o.stock for o in provider.offers().items if o.key == assignment.key] == [1]
 
     def test_a_head_runs_where_its_address_is(self, provider: Static, sites: Sites) -> None:
         head = next(o for o in provider.offers().items if not o.machine.gpus)
@@ -111,24 +111,24 @@ class TestStatic(ProviderContract):
         assert seen.address == there.address
 
     def test_dead_gpus_are_told_and_not_sold(self, provider: Static, sites: Sites) -> None:
-        order = self.order(provider)
-        machine = provider.launch(order).cloud_id.partition("/")[0]
+        assignment = self.order(provider)
+        machine = provider.launch(assignment).cloud_id.partition("/")[0]
 
-        sites.report(machine, order.instance_id, gpus_seen=0)
+        sites.report(machine, assignment.instance_id, gpus_seen=0)
 
         [seen] = provider.instances(OWNER).items
-        assert seen.trouble == "1 of 1 GPUs do not answer"
-        assert seen.trouble_since is not None
-        provider.terminate(order.key, order.instance_id, None)
+        assert seen.impairment == "1 of 1 GPUs do not answer"
+        assert seen.impairment_since is not None
+        provider.terminate(assignment.key, assignment.instance_id, None)
         sites.report(machine, None, gpus_seen=0)
-        assert [o.stock for o in provider.offers().items if o.key == order.key] == [0]
+        assert [o.stock for o in provider.offers().items if o.key == assignment.key] == [0]
 
     def test_without_the_right_token_nothing_is_told_or_done(self, provider: Static, tmp_path: Path) -> None:
-        order = self.order(provider)
+        assignment = self.order(provider)
         for wrong in ("somebody else's", None):
             token = tmp_path / "token"
             token.unlink() if wrong is None else token.write_text(wrong)
 
-            assert set(provider.instances(OWNER).blind) == set(provider.regions)
+            assert set(provider.instances(OWNER).unreachable) == set(provider.regions)
             with pytest.raises(DeniedError):
-                provider.launch(order)
+                provider.launch(assignment)

@@ -198,13 +198,13 @@ class StoreContract:
         assert store.load().drills == (old,)
 
     def test_what_changes_what_is_wanted_wakes_whoever_ticks(self, store: Store) -> None:
-        heard = store.nudges()
+        heard = store.wakes()
 
-        store.nudge()
+        store.wake()
         store.want(wanted(a_spec()), "me", NOON)
         store.withdraw("me", NOON)
 
-        assert store.nudges() == heard + 3
+        assert store.wakes() == heard + 3
 
 
 class TestMemory(StoreContract):
@@ -233,7 +233,7 @@ class TestSqlite(StoreContract):
         second.close()
 
     def test_writes_are_in_wal_mode_and_for_the_owner_alone(self, store: Store, tmp_path: Path) -> None:
-        store.nudge()
+        store.wake()
 
         assert (tmp_path / "skerry.db-wal").exists()
         assert (tmp_path / "skerry.db").stat().st_mode & 0o077 == 0

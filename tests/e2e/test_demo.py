@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from providers.processes import SessionLog, kill_session, members
-from scheduler.daemon.wiring import open_outside
+from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import Settings, load_settings
 from scheduler.embedded.demo import start_daemon
 from scheduler.embedded.local import Control, Local
@@ -87,10 +87,10 @@ class Kept:
 
     def in_the_clouds(self) -> list[str]:
         """Ids of our machines as the clouds list them, through each SDK."""
-        outside = open_outside(self.settings)
-        owner = outside.store.installation()
-        seen = [s for provider in outside.providers.values() for s in provider.instances(owner).items]
-        outside.store.close()
+        ports = open_ports(self.settings)
+        owner = ports.store.installation()
+        seen = [s for provider in ports.providers.values() for s in provider.instances(owner).items]
+        ports.store.close()
         return sorted(s.instance_id for s in seen if s.state in {CloudState.PENDING, CloudState.RUNNING})
 
     def on_the_books(self) -> list[str]:
@@ -125,7 +125,7 @@ def test_a_lost_region_is_survived_and_every_request_after_recovery_is_answered(
 
 
 def test_the_clouds_have_what_is_on_the_books_and_nothing_else(kept: Kept) -> None:
-    until(lambda: bool(kept.status()["settled"]))
+    until(lambda: bool(kept.status()["converged"]))
 
     assert kept.in_the_clouds() == kept.on_the_books()
 
@@ -161,7 +161,7 @@ def test_with_the_daemon_killed_requests_are_answered_and_a_restart_launches_not
     assert kept.statuses(40) == {200}
     pid = start_daemon(Local(kept.home))
     until(lambda: kept.status()["daemon"] == f"daemon-{pid}")
-    until(lambda: bool(kept.status()["settled"]))
+    until(lambda: bool(kept.status()["converged"]))
 
     assert kept.in_the_clouds() == before == kept.on_the_books()
 
@@ -179,7 +179,7 @@ def test_a_fleet_shrinks_by_draining_and_no_request_fails(kept: Kept, tmp_path: 
             statuses |= kept.statuses(8)
 
     code, answer = applied.result()
-    assert (code, answer["settled"]) == (0, True)
+    assert (code, answer["converged"]) == (0, True)
     assert statuses == {200}
     assert len(kept.in_the_clouds()) < machines
     assert kept.in_the_clouds() == kept.on_the_books()

@@ -117,7 +117,7 @@ def test_our_own_machines_serve_first_burst_to_the_clouds_and_are_drained_under_
     def apply(demand: int) -> set[str]:
         spec.write_text(SPEC.format(config=EXAMPLE.parent / "serve.yaml", demand=demand))
         code, answer = skerry(site.home, "apply", str(spec), "--yes")
-        assert (code, answer["changed"], answer["settled"]) == (0, True, True)
+        assert (code, answer["changed"], answer["converged"]) == (0, True, True)
         running = (i for i in kept.status()["instances"] if i["status"] == "running" and i["role"] == "worker")
         return {i["region"] for i in running}
 

@@ -80,26 +80,26 @@ def effects_of(story: Callable[[World], None]) -> int:
 
 
 def rise(world: World) -> None:
-    world.settle()
+    world.converge()
 
 
 def shrink(world: World) -> None:
-    world.settle()
+    world.converge()
     world.want(a_spec(chat=application(demand={"replicas": 2}, survive={"any": "none"})))
-    world.settle()
+    world.converge()
 
 
 def survive(world: World) -> None:
-    world.settle()
+    world.converge()
     world.lose("gcp/us-central1")
     for _ in range(15):
         world.tick()
 
 
 def withdraw(world: World) -> None:
-    world.settle()
+    world.converge()
     world.store.withdraw("test", world.clock.now())
-    world.settle()
+    world.converge()
 
 
 RISE, SHRINK, SURVIVE, WITHDRAW = map(effects_of, (rise, shrink, survive, withdraw))
@@ -121,7 +121,7 @@ def die_in(story: Callable[[World], None], at: int, *, after: bool) -> World:
 def test_a_crash_while_a_fleet_rises_buys_nothing_twice(at: int, after: bool) -> None:  # noqa: FBT001
     world = die_in(rise, at, after=after)
 
-    world.settle()
+    world.converge()
 
     assert world.running() == WANTED
     assert world.launches() == 9, "six workers and three heads were started, each once"
@@ -133,7 +133,7 @@ def test_a_crash_while_a_fleet_shrinks_leaves_what_is_wanted(at: int, after: boo
     world = die_in(shrink, at, after=after)
     world.want(a_spec(chat=application(demand={"replicas": 2}, survive={"any": "none"})))
 
-    world.settle()
+    world.converge()
 
     assert world.running() == {"gcp/us-central1/a/l4.1/on_demand": 2}
     assert world.running(Role.HEAD) == {"gcp/us-central1/a/cpu.4/on_demand": 1}
@@ -160,7 +160,7 @@ def test_a_crash_while_a_lost_region_is_replaced_buys_nothing_twice(at: int, aft
 def test_a_crash_while_a_fleet_is_ended_leaves_nothing(at: int, after: bool) -> None:  # noqa: FBT001
     world = die_in(withdraw, at, after=after)
 
-    world.settle()
+    world.converge()
 
     assert world.running() == world.running(Role.HEAD) == {}
     assert world.store.load().instances == ()
@@ -172,7 +172,7 @@ def test_a_launch_whose_answer_is_lost_is_not_made_twice(lost: int) -> None:
     for cloud in world.clouds.values():
         cloud.lose_answers = lost
 
-    world.settle()
+    world.converge()
 
     assert world.running() == WANTED
     assert world.launches() == 9
@@ -182,7 +182,7 @@ def test_a_launch_that_never_reached_the_cloud_is_made_once_it_answers() -> None
     world = a_world()
     world.fail_next("aws", *(UnreachableError("aws", "launch") for _ in range(4)))
 
-    world.settle()
+    world.converge()
 
     assert world.running() == WANTED
     assert world.launches() == 9

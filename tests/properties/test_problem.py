@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.solve.answer import Answer, broken, objective
-from scheduler.solve.assemble import Ask, Bounds, Floor, Keep, Need, Table, assemble
+from scheduler.solve.assemble import ApplicationRequirements, Bounds, Floor, Need, PruningLimits, Table, assemble
 from scheduler.solve.bound import lagrangean_bound, paid_back
 from scheduler.solve.highs import Work, minimise
-from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, Problem, Whole
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, IntArray, Problem
 from scheduler.solve.program import build
 from scheduler.solve.search import engine
 
@@ -74,7 +74,7 @@ drawn = st.builds(
 )
 
 
-def whole(values: list[int]) -> Whole:
+def whole(values: list[int]) -> IntArray:
     return np.array(values, np.int64)
 
 
@@ -99,7 +99,7 @@ def problem(d: Drawn) -> Problem:
         risk=np.zeros(count),
     )
     asks = [
-        Ask(
+        ApplicationRequirements(
             needs=(Need(frozenset({0}), a["gpu_milli"], 1000, machines=a["machines"]),),
             demand=a["demand"] * 1000,
             weight=1e6,
@@ -118,7 +118,7 @@ def problem(d: Drawn) -> Problem:
     quotas = () if d.quota is None else ((d.quota, ((0, d.sold[0][3]), (1, d.sold[1][3]))),)
     places = np.zeros((1, REGIONS), np.bool_)
     places[0, 0] = True
-    return assemble(table, asks, Bounds(NO_HEADS + d.head, places, 1 << 60, quotas), Keep())
+    return assemble(table, asks, Bounds(NO_HEADS + d.head, places, 1 << 60, quotas), PruningLimits())
 
 
 def keeps_rules(d: Drawn, a: dict[str, Any], counts: dict[int, int]) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scheduler.check import check_plan
 from scheduler.plan import make_plan
 from scheduler.solve import solve
-from state.model.health import HealthKnobs
+from state.model.health import HealthThresholds
 from state.model.snapshot import Snapshot
 from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads
 
@@ -68,14 +68,14 @@ def test_the_solver_is_as_good_as_brute_force(
     placement = solve(snapshot)
 
     best = brute_force(sold, need, survive, budget)
-    is_whole = not placement.unplaced and not placement.breaches
+    is_whole = not placement.unmet and not placement.violations
     assert is_whole == (best is not None)
     if best is not None:
         # Each provider here has one region, so surviving either is the same.
         assert placement.per_hour.micros <= best * (1 + (placement.gap or 0.0) + TOLERANCE)
         assert placement.per_hour.micros >= best
     assert placement.per_hour.micros <= budget * 1_000_000
-    assert check_plan(make_plan(placement, snapshot, HealthKnobs()), snapshot) == ()
+    assert check_plan(make_plan(placement, snapshot, HealthThresholds()), snapshot) == ()
 
 
 @given(st.tuples(machines, machines, machines), st.integers(1, 5))
@@ -87,4 +87,4 @@ def test_what_cannot_be_placed_whole_is_placed_as_far_as_it_goes(
 
     there = sum(stock * gpus for _, stock, gpus in sold)
     assert sum(replicas.count for replicas in placement.replicas) >= min(need, there)
-    assert sum(u.missing_milli for u in placement.unplaced) == 1000 * max(0, need - there)
+    assert sum(u.missing_milli for u in placement.unmet) == 1000 * max(0, need - there)

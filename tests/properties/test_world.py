@@ -57,10 +57,10 @@ def reclaim(world: World, number: int) -> None:
         cloud.end(seen.instance_id, "reclaimed")
 
 
-def happen(world: World, kind: str, what: object, wish: dict[str, object]) -> None:
+def happen(world: World, kind: str, what: object, solo_choice: dict[str, object]) -> None:
     if kind in {"rescale", "survive"}:
-        wish |= {"demand": {"replicas": what}} if kind == "rescale" else {"survive": {"any": what}}
-        world.want(a_spec(BUDGET, chat=application(**wish)))
+        solo_choice |= {"demand": {"replicas": what}} if kind == "rescale" else {"survive": {"any": what}}
+        world.want(a_spec(BUDGET, chat=application(**solo_choice)))
         return
     match kind:
         case "silence" | "answer":
@@ -84,10 +84,10 @@ def happen(world: World, kind: str, what: object, wish: dict[str, object]) -> No
 @QUIET
 def test_a_quiet_world_settles_on_what_is_wanted_whatever_came_first(events: list[tuple[str, object]]) -> None:
     world = a_world()
-    wish: dict[str, object] = {"demand": {"replicas": 3}, "survive": {"any": "region"}}
-    world.want(a_spec(BUDGET, chat=application(**wish)))
+    solo_choice: dict[str, object] = {"demand": {"replicas": 3}, "survive": {"any": "region"}}
+    world.want(a_spec(BUDGET, chat=application(**solo_choice)))
     for kind, what in events:
-        happen(world, kind, what, wish)
+        happen(world, kind, what, solo_choice)
         world.tick()
         spent = total([s.price for s in spending(world)])
         assert spent.dollars <= BUDGET, "never more than the budget, at any moment"
@@ -100,13 +100,13 @@ def test_a_quiet_world_settles_on_what_is_wanted_whatever_came_first(events: lis
         cell.is_silent = False
     # Past every shortage, and every step of recovery.
     world.run(timedelta(minutes=90), every=timedelta(seconds=90))
-    plan = world.settle()
+    plan = world.converge()
 
     held = {i.id for i in world.store.load().instances}
     there = {seen.instance_id for cloud in world.clouds.values() for seen, _ in cloud.alive()}
     assert held == there, "the books are the world: nothing leaked, nothing lost"
-    assert not plan.placement.unplaced
-    assert not plan.placement.breaches
+    assert not plan.placement.unmet
+    assert not plan.placement.violations
     launched = [i for cloud in world.clouds.values() for i in cloud.launched]
     assert len(launched) == len(set(launched)), "no id was started twice"
     world.tick()
@@ -128,7 +128,7 @@ def spending(world: World) -> list[Spending]:
 def test_silence_of_clouds_alone_changes_nothing(silent: list[str], replicas: int) -> None:
     world = a_world()
     world.want(a_spec(BUDGET, chat=application(demand={"replicas": replicas}, survive={"any": "region"})))
-    world.settle()
+    world.converge()
     before, routed, launches = world.running(), world.routed(), world.launches()
 
     for region in silent:
@@ -150,9 +150,9 @@ def test_equal_snapshots_give_equal_plans_and_every_plan_passes_its_checks(
     for _ in range(ticks):
         world.tick()
 
-    snapshot = observe(world.outside)
-    one = make_plan(solve(snapshot), snapshot, world.outside.knobs)
-    other = make_plan(solve(replace(snapshot)), replace(snapshot), world.outside.knobs)
+    snapshot = observe(world.ports)
+    one = make_plan(solve(snapshot), snapshot, world.ports.thresholds)
+    other = make_plan(solve(replace(snapshot)), replace(snapshot), world.ports.thresholds)
 
     assert one == other
     assert check_plan(one, snapshot) == ()

@@ -72,7 +72,7 @@ class Story:
     def do_settle(self) -> None:
         for number in range(1, 100):
             plan = self.world.tick()
-            if plan.is_settled:
+            if plan.is_converged:
                 self.out.append(f"  settled after {number} ticks, {plan.placement.per_hour}/h")
                 return
             self._tell(plan)
@@ -82,8 +82,8 @@ class Story:
         for action in plan.actions:
             where = getattr(action, "key", None) or getattr(action, "region", None) or "gateway"
             self.out.append(f"  {type(action).__name__.lower():9} {where}: {action.reason}")
-        self.out += [f"  not kept: {text}" for text in plan.placement.breaches]
-        self.out += [f"  no place: {u.missing_milli / 1000:g} of {u.application}" for u in plan.placement.unplaced]
+        self.out += [f"  not kept: {text}" for text in plan.placement.violations]
+        self.out += [f"  no place: {u.missing_milli / 1000:g} of {u.application}" for u in plan.placement.unmet]
 
     def do_wait(self, minutes: str) -> None:
         for _ in range(int(float(minutes) * 2)):

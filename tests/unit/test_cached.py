@@ -68,9 +68,9 @@ def test_a_region_that_falls_silent_keeps_its_last_offers_and_is_asked_again_soo
 
     clock.sleep(OFFERS_MAX_AGE + SECOND)
     seen = provider.offers()
-    assert set(seen.blind) == {RegionId("aws/us-east-1")}
+    assert set(seen.unreachable) == {RegionId("aws/us-east-1")}
     assert {offer.key for offer in seen.items} == {here.key, there.key}
 
     cloud.silent.clear()
     clock.sleep(BLIND_MAX_AGE)
-    assert not provider.offers().blind
+    assert not provider.offers().unreachable

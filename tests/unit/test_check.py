@@ -26,8 +26,8 @@ def decided(ticks: int = 0) -> tuple[Plan, Snapshot]:
     world.want(a_spec(50, chat=chat))
     for _ in range(ticks):
         world.tick()
-    snapshot = observe(world.outside)
-    return make_plan(solve(snapshot), snapshot, world.outside.knobs), snapshot
+    snapshot = observe(world.ports)
+    return make_plan(solve(snapshot), snapshot, world.ports.thresholds), snapshot
 
 
 def rules(plan: Plan, snapshot: Snapshot) -> set[str]:
@@ -116,7 +116,7 @@ def test_finds_a_launch_without_a_price() -> None:
 def test_finds_any_action_in_a_region_that_did_not_answer(action: Any) -> None:
     plan, snapshot = decided(6)
 
-    assert "blind region" in rules(with_actions(plan, action), replace(snapshot, blind=frozenset({RegionId(US)})))
+    assert "blind region" in rules(with_actions(plan, action), replace(snapshot, unreachable=frozenset({RegionId(US)})))
 
 
 def test_finds_the_end_of_a_machine_that_is_not_ours() -> None:

@@ -129,7 +129,7 @@ def test_a_plan_is_priced_explained_and_certified(home: Path) -> None:
     costs = plan["resilience_usd_per_hour"]
     assert costs["none"] < costs["region"] <= costs["provider"]
     assert plan["changes"] is True
-    assert plan["settled"] is False
+    assert plan["converged"] is False
 
 
 @pytest.mark.clouds

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from scheduler.daemon.converge import DeployFailedError, FailureWatch, TickedElsewhereError, await_settled, converge
+from scheduler.daemon.converge import DeployFailedError, FailureWatch, TickedElsewhereError, await_converged, converge
 from scheduler.daemon.loop import Daemon
 from scheduler.simulation.world import World
 from state.model.history import PLAN_REFUSED
@@ -22,7 +22,7 @@ def a_world() -> World:
 def test_a_tick_of_the_daemon_is_a_tick() -> None:
     world = a_world()
 
-    plan = Daemon(world.outside, MINUTE, "d").tick_once()
+    plan = Daemon(world.ports, MINUTE, "d").tick_once()
 
     assert plan is not None
     assert plan.changes_anything
@@ -31,7 +31,7 @@ def test_a_tick_of_the_daemon_is_a_tick() -> None:
 
 def test_two_daemons_never_tick_at_once() -> None:
     world = a_world()
-    one, other = Daemon(world.outside, MINUTE, "one"), Daemon(world.outside, MINUTE, "other")
+    one, other = Daemon(world.ports, MINUTE, "one"), Daemon(world.ports, MINUTE, "other")
 
     assert one.tick_once() is not None
     assert other.tick_once() is None
@@ -42,7 +42,7 @@ def test_two_daemons_never_tick_at_once() -> None:
 
 def test_an_error_of_one_tick_ends_nothing() -> None:
     world = a_world()
-    daemon = Daemon(world.outside, MINUTE, "d")
+    daemon = Daemon(world.ports, MINUTE, "d")
 
     class BrokenError(Exception):
         pass
@@ -58,7 +58,7 @@ def test_an_error_of_one_tick_ends_nothing() -> None:
 
 def test_an_unsafe_plan_is_told_and_not_executed() -> None:
     world = a_world()
-    tight = replace(world.outside, limits=replace(world.outside.limits, actions_per_plan=0))
+    tight = replace(world.ports, limits=replace(world.ports.limits, actions_per_plan=0))
 
     assert Daemon(tight, MINUTE, "d").tick_once() is None
     assert world.launches() == 0
@@ -69,21 +69,21 @@ def test_a_command_ticks_until_everything_serves_and_gives_the_lease_back() -> N
     world = a_world()
     seen: list[Plan] = []
 
-    plan = converge(world.outside, timedelta(minutes=10), seen.append)
+    plan = converge(world.ports, timedelta(minutes=10), seen.append)
 
     assert plan is not None
-    assert plan.is_settled
+    assert plan.is_converged
     assert len(seen) > 2
     assert world.store.lease_holder(world.clock.now()) is None
-    assert await_settled(world.outside, MINUTE) is not None
+    assert await_converged(world.ports, MINUTE) is not None
 
 
 def test_a_command_gives_up_in_time() -> None:
     world = World(an_offer(), boot=timedelta(hours=1))
     world.want(a_spec(chat=application()))
 
-    assert converge(world.outside, MINUTE) is None
-    assert await_settled(world.outside, MINUTE) is None
+    assert converge(world.ports, MINUTE) is None
+    assert await_converged(world.ports, MINUTE) is None
 
 
 def test_a_deployment_that_goes_on_failing_is_told_before_the_time_is_up() -> None:
@@ -96,7 +96,7 @@ def test_a_deployment_that_goes_on_failing_is_told_before_the_time_is_up() -> No
 
     for _ in range(4):
         watch.look(plan)
-    watch.look(replace(plan, waiting=()))
+    watch.look(replace(plan, blocked=()))
     for _ in range(4):
         watch.look(plan)
     with pytest.raises(DeployFailedError, match="no module x"):
@@ -107,7 +107,7 @@ def test_a_command_does_not_tick_beside_a_daemon() -> None:
     import pytest
 
     world = a_world()
-    Daemon(world.outside, MINUTE, "d").tick_once()
+    Daemon(world.ports, MINUTE, "d").tick_once()
 
     with pytest.raises(TickedElsewhereError):
-        converge(world.outside, MINUTE)
+        converge(world.ports, MINUTE)

@@ -16,14 +16,14 @@ US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
 def a_world(survive: str = "region") -> World:
     world = World(an_offer(US, "1"), an_offer(EU, "1.1"), an_offer(AZ, "1.2"))
     world.want(a_spec(chat=application(demand={"replicas": 4}, survive={"any": survive})))
-    world.settle()
+    world.converge()
     return world
 
 
 def test_a_simulated_drill_says_what_is_carried_and_what_would_be_bought() -> None:
     world = a_world()
 
-    report = simulate(observe(world.outside), RegionId(EU))
+    report = simulate(observe(world.ports), RegionId(EU))
 
     assert report.recovered
     assert report.survivors_carry == {"chat": 1.0}
@@ -36,14 +36,14 @@ def test_a_simulated_drill_says_what_is_carried_and_what_would_be_bought() -> No
 def test_a_fleet_that_does_not_survive_is_found_out() -> None:
     world = a_world("none")
 
-    report = simulate(observe(world.outside), RegionId(US))
+    report = simulate(observe(world.ports), RegionId(US))
 
     assert report.survivors_carry == {"chat": 0.0}
 
 
 def test_the_loss_of_a_region_without_anything_shows_nothing() -> None:
     with pytest.raises(DrillRefusedError, match="nothing is placed in"):
-        simulate(observe(a_world("none").outside), RegionId(EU))
+        simulate(observe(a_world("none").ports), RegionId(EU))
 
 
 def test_a_region_that_a_drill_cuts_off_is_lost_to_every_decision_until_the_drill_ends() -> None:
@@ -59,8 +59,8 @@ def test_a_region_that_a_drill_cuts_off_is_lost_to_every_decision_until_the_dril
     assert world.running()[f"{EU}/a/l4.1/on_demand"] == 2, "its machines are not touched"
     assert world.running()[f"{US}/a/l4.1/on_demand"] == 4
     world.run(timedelta(minutes=60), every=timedelta(seconds=30))
-    assert world.settle().placement.breaches == (), "past its deadline the drill lets go, whoever started it"
-    assert EU in {cell.region for cell in observe(world.outside).cells if cell.answered} | {EU}
+    assert world.converge().placement.violations == (), "past its deadline the drill lets go, whoever started it"
+    assert EU in {cell.region for cell in observe(world.ports).cells if cell.answered} | {EU}
 
 
 def test_a_drill_that_does_not_cut_off_changes_no_decision() -> None:
@@ -80,19 +80,19 @@ def test_a_machine_without_a_record_is_counted_as_leaked() -> None:
     from state.model.inventory import Role
 
     world = a_world()
-    assert count_leaked(world.outside) == 0
+    assert count_leaked(world.ports) == 0
 
     order = LaunchOrder(InstanceId("sk-x"), an_offer(US).key, Role.WORKER, world.store.installation(), "", None)
     world.cloud("aws").launch(order)
 
-    assert count_leaked(world.outside) == 1
-    assert count_leaked(world.outside, RegionId(US)) == 0
+    assert count_leaked(world.ports) == 1
+    assert count_leaked(world.ports, RegionId(US)) == 0
 
 
 def test_a_report_is_plain_values() -> None:
     import json
 
-    report = simulate(observe(a_world().outside), RegionId(EU))
+    report = simulate(observe(a_world().ports), RegionId(EU))
 
     assert json.loads(json.dumps(report.as_json()))["region"] == EU
     assert replace(report).mode == "simulate"

@@ -5,11 +5,11 @@ from itertools import pairwise
 import pytest
 
 from scheduler.observe.health import ISOLATED, assess, traffic_percent
-from state.model.health import HEALTH_STEPS, HealthKnobs, HealthState, RegionHealth, RegionSignals
+from state.model.health import HEALTH_STEPS, HealthState, HealthThresholds, RegionHealth, RegionSignals
 from state.model.ids import RegionId
 from tests.builders import NOON, a_region
 
-KNOBS = HealthKnobs()
+KNOBS = HealthThresholds()
 OTHER = RegionId("gcp/us-central1")
 
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from scheduler.observe.inventory import ABSENT_MAX, REQUESTED_MAX, Recognised, recognise
+from scheduler.observe.inventory import ABSENT_MAX, REQUESTED_MAX, SyncedInventory, sync_inventory
 from state.model.inventory import CloudInstance, CloudState, Instance, advanced
 from state.model.lifecycle import STEPS, InstanceStatus, may_step
 from tests.builders import NOON, a_key, a_region, an_instance
@@ -16,9 +16,11 @@ def seen(state: CloudState = CloudState.RUNNING, **changes: object) -> CloudInst
     return replace(sight, **changes)  # type: ignore[arg-type]
 
 
-def look(instance: Instance, *sights: CloudInstance, after: timedelta = timedelta(), blind: bool = False) -> Recognised:
-    regions = frozenset({a_region()} if blind else ())
-    return recognise((instance,), sights, regions, NOON + after)
+def look(
+    instance: Instance, *sights: CloudInstance, after: timedelta = timedelta(), unreachable: bool = False
+) -> SyncedInventory:
+    regions = frozenset({a_region()} if unreachable else ())
+    return sync_inventory((instance,), sights, regions, NOON + after)
 
 
 def requested() -> Instance:
@@ -46,7 +48,7 @@ def test_a_requested_machine_may_stay_unseen_for_ten_minutes() -> None:
 
 def test_silence_is_not_absence() -> None:
     for instance in (requested(), an_instance()):
-        result = look(instance, after=timedelta(days=1), blind=True)
+        result = look(instance, after=timedelta(days=1), unreachable=True)
 
         assert (result.live, result.learned) == ((instance,), ())
 
@@ -99,10 +101,10 @@ def test_an_end_is_not_there_while_the_machine_is() -> None:
 
 
 def test_a_machine_with_our_tag_and_no_record_is_a_stray_unless_it_ended() -> None:
-    stray = seen(instance_id="sk-other", cloud_id="c-2")
+    orphan = seen(instance_id="sk-other", cloud_id="c-2")
     ended = seen(CloudState.TERMINATED, instance_id="sk-old", cloud_id="c-3")
 
-    assert look(an_instance(), seen(), stray, ended).strays == (stray,)
+    assert look(an_instance(), seen(), orphan, ended).orphans == (orphan,)
 
 
 @pytest.mark.parametrize("old", list(_S))

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from providers.faults import Fault, FaultKind
 from scheduler.daemon.loop import Daemon
-from scheduler.observe.inventory import MAINTENANCE_AHEAD, is_doom
+from scheduler.observe.inventory import MAINTENANCE_AHEAD, is_terminal
 from scheduler.simulation.world import World
-from state.model.history import NOTICE_HEARD
+from state.model.history import NOTICE_RECEIVED
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import Notice, NoticeKind, Role
 from state.model.lifecycle import InstanceStatus
@@ -20,7 +20,7 @@ def a_serving_world() -> tuple[World, InstanceId]:
     """Return a settled world, and a worker of it."""
     world = World(an_offer())
     world.want(a_spec(chat=application()))
-    world.settle()
+    world.converge()
     worker = next(i for i in world.store.load().instances if i.role is Role.WORKER)
     return world, worker.id
 
@@ -39,7 +39,7 @@ def test_a_machine_that_is_taken_back_is_replaced_and_drained_while_its_notice_r
     assert doomed.status is InstanceStatus.TERMINATING
     assert "interruption announced, at 2" in doomed.reason
     world.run(4 * MINUTES)
-    world.settle()
+    world.converge()
     assert worker not in {i.id for i in world.store.load().instances}
     assert len(world.store.load().instances) == before
 
@@ -58,7 +58,7 @@ def test_with_time_to_spare_a_machine_serves_on_while_another_starts() -> None:
     plan = world.tick()
     assert any(isinstance(action, Launch) for action in plan.actions)
     assert not any(isinstance(action, Drain | Terminate) for action in plan.actions)
-    assert any("serves on till another has started" in text for text in plan.waiting)
+    assert any("serves on till another has started" in text for text in plan.blocked)
 
     world.run(16 * MINUTES)
     world.run(2 * MINUTES)
@@ -80,31 +80,31 @@ def test_maintenance_is_acted_on_when_it_is_near_and_a_recommendation_is_not() -
         return Notice(InstanceId("sk-1"), RegionId("fake/one"), kind, None if after is None else NOON + after)
 
     far, near = MAINTENANCE_AHEAD + MINUTES, MAINTENANCE_AHEAD - MINUTES
-    assert is_doom(notice(NoticeKind.INTERRUPTION, None), NOON)
-    assert is_doom(notice(NoticeKind.INTERRUPTION, 2 * MINUTES), NOON)
-    assert is_doom(notice(NoticeKind.MAINTENANCE, near), NOON)
-    assert not is_doom(notice(NoticeKind.MAINTENANCE, far), NOON)
-    assert not is_doom(notice(NoticeKind.REBALANCE, None), NOON)
+    assert is_terminal(notice(NoticeKind.INTERRUPTION, None), NOON)
+    assert is_terminal(notice(NoticeKind.INTERRUPTION, 2 * MINUTES), NOON)
+    assert is_terminal(notice(NoticeKind.MAINTENANCE, near), NOON)
+    assert not is_terminal(notice(NoticeKind.MAINTENANCE, far), NOON)
+    assert not is_terminal(notice(NoticeKind.REBALANCE, None), NOON)
 
 
 def test_a_new_notice_wakes_the_daemon_once_and_is_on_record() -> None:
     world, worker = a_serving_world()
-    daemon = Daemon(world.outside, MINUTES, "d")
+    daemon = Daemon(world.ports, MINUTES, "d")
     daemon.watch_notices()
-    nudges = world.store.nudges()
+    wakes = world.store.wakes()
 
     next(iter(world.clouds.values())).reclaim(worker, 2 * MINUTES)
     daemon.watch_notices()
     daemon.watch_notices()
 
-    assert world.store.nudges() == nudges + 1
-    heard = [event for event in world.store.events() if event.kind == NOTICE_HEARD]
+    assert world.store.wakes() == wakes + 1
+    heard = [event for event in world.store.events() if event.kind == NOTICE_RECEIVED]
     assert [event.subject for event in heard] == [worker]
 
 
 def test_a_cloud_that_breaks_the_watcher_does_not_keep_the_others_unheard() -> None:
     world, worker = a_serving_world()
-    daemon = Daemon(world.outside, MINUTES, "d")
+    daemon = Daemon(world.ports, MINUTES, "d")
 
     class BrokenError(Exception):
         pass
@@ -117,16 +117,16 @@ def test_a_cloud_that_breaks_the_watcher_does_not_keep_the_others_unheard() -> N
     kept, cloud.notices = cloud.notices, broken  # type: ignore[method-assign, assignment]
     daemon.watch_notices()
     cloud.notices = kept  # type: ignore[method-assign]
-    nudges = world.store.nudges()
+    wakes = world.store.wakes()
     daemon.watch_notices()
 
-    assert world.store.nudges() == nudges + 1
+    assert world.store.wakes() == wakes + 1
 
 
 def test_a_machine_that_drains_itself_wakes_the_daemon_and_is_replaced_and_ended_once_empty() -> None:
     world, worker = a_serving_world()
-    daemon = Daemon(world.outside, MINUTES, "d")
-    nudges = world.store.nudges()
+    daemon = Daemon(world.ports, MINUTES, "d")
+    wakes = world.store.wakes()
     [held] = [i for i in world.store.load().instances if i.id == worker]
     cell = world.cells[held.region]
 
@@ -135,10 +135,10 @@ def test_a_machine_that_drains_itself_wakes_the_daemon_and_is_replaced_and_ended
     daemon.watch_cells()
     plan = world.tick()
 
-    assert world.store.nudges() == nudges + 1
+    assert world.store.wakes() == wakes + 1
     assert any(isinstance(action, Launch) for action in plan.actions)
     assert not any(isinstance(action, Terminate) for action in plan.actions)
-    assert any("is left to move its replicas" in text for text in plan.waiting)
+    assert any("is left to move its replicas" in text for text in plan.blocked)
 
     cell.drained.add(held.address or "")
     ended = [a.instance_id for _ in range(4) for a in world.tick().actions if isinstance(a, Terminate)]
@@ -152,7 +152,7 @@ def test_a_head_that_somebody_drains_is_left_alone() -> None:
 
     plan = world.tick()
 
-    assert plan.is_settled
+    assert plan.is_converged
 
 
 def recommended(world: World, worker: InstanceId) -> Notice:
@@ -166,15 +166,15 @@ def recommended(world: World, worker: InstanceId) -> Notice:
 
 def test_a_recommendation_is_on_record_wakes_the_daemon_and_moves_nobody() -> None:
     world, worker = a_serving_world()
-    daemon = Daemon(world.outside, MINUTES, "d")
-    nudges = world.store.nudges()
+    daemon = Daemon(world.ports, MINUTES, "d")
+    wakes = world.store.wakes()
     recommended(world, worker)
 
     daemon.watch_notices()
     plan = world.tick()
 
-    assert world.store.nudges() == nudges + 1
-    [heard] = [event for event in world.store.events() if event.kind == NOTICE_HEARD]
+    assert world.store.wakes() == wakes + 1
+    [heard] = [event for event in world.store.events() if event.kind == NOTICE_RECEIVED]
     assert (heard.subject, heard.detail) == (worker, "leaving it is recommended by EC2, since 12:00:00 UTC")
     assert not any(isinstance(action, Launch | Terminate | Drain) for action in plan.actions)
 
@@ -183,16 +183,16 @@ def test_no_more_of_an_offer_are_bought_while_a_machine_of_it_is_recommended_to_
     cheap, dear = an_offer(price="1"), an_offer(price="3", zone="b")
     world = World(cheap, dear)
     world.want(a_spec(chat=application(demand={"replicas": 1})))
-    world.settle()
+    world.converge()
     [worker] = [i for i in world.store.load().instances if i.role is Role.WORKER]
     notice = recommended(world, worker.id)
 
     world.want(a_spec(chat=application(demand={"replicas": 2})))
-    world.settle()
+    world.converge()
     warned = world.running()
     next(iter(world.clouds.values())).announced.remove(notice)
     world.want(a_spec(chat=application(demand={"replicas": 3})))
-    world.settle()
+    world.converge()
 
     assert warned == {str(cheap.key): 1, str(dear.key): 1}, "the one that stands serves on"
     assert world.running()[str(cheap.key)] > 1
@@ -215,6 +215,6 @@ def test_an_end_that_failed_is_asked_for_again_whatever_maintenance_is_far_ahead
     next(iter(world.clouds.values())).faults.add(Fault(FaultKind.ERROR, operation="terminate", times=2))
 
     world.store.withdraw("test", world.clock.now())
-    world.settle()
+    world.converge()
 
     assert world.running() == {}

@@ -44,15 +44,15 @@ def workers(world: World) -> dict[str, int]:
 def test_our_own_machines_are_used_first_and_the_rest_is_bought() -> None:
     world = a_hybrid(2)
     want(world, 2, survive={"any": "none"})
-    world.settle()
+    world.converge()
     assert workers(world) == {OWN: 2}
 
     want(world, 5, survive={"any": "none"})
-    world.settle()
+    world.converge()
     assert workers(world) == {OWN: 2, US: 3}
 
     want(world, 2, survive={"any": "none"})
-    world.settle()
+    world.converge()
     assert workers(world) == {OWN: 2}
 
 
@@ -60,7 +60,7 @@ def test_a_cell_of_our_own_has_a_head_that_costs_nothing() -> None:
     world = a_hybrid(2)
     want(world, 2, survive={"any": "none"})
 
-    plan = world.settle()
+    plan = world.converge()
 
     assert plan.placement.per_hour == Usd(0)
     heads = [seen for seen, _ in world.cloud("static").alive() if seen.key.instance_type == "head-4c"]
@@ -70,7 +70,7 @@ def test_a_cell_of_our_own_has_a_head_that_costs_nothing() -> None:
 def test_a_drained_machine_is_replaced_by_a_bought_one_and_ended_after() -> None:
     world = a_hybrid(2)
     want(world, 2, survive={"any": "none"}, disruption={"max_surge": 2})
-    world.settle()
+    world.converge()
     leaving = next(seen for seen, _ in world.cloud("static").alive() if seen.key.instance_type != "head-4c")
     cloud = world.cloud("static")
     cloud.announced.append(Notice(leaving.instance_id, RegionId(OWN), NoticeKind.DRAIN, world.clock.now()))
@@ -102,14 +102,14 @@ def test_a_machine_that_joined_without_its_gpus_is_replaced() -> None:
     assert [a.instance_id for a in ends][:1] == [dead]
     assert ends[0].reason == "joined its cell with 0 of 1 GPUs"
     assert dead not in {seen.instance_id for seen, _ in world.cloud("aws").alive()}
-    world.settle()
+    world.converge()
     assert workers(world) == {US: 1}
 
 
 def test_a_machine_in_trouble_is_replaced_once_it_is_not_in_its_cell_and_not_before() -> None:
     world = World(an_offer(US, "1", stock=3))
     want(world, 1, survive={"any": "none"})
-    world.settle()
+    world.converge()
     [(worker, _)] = [(seen, r) for seen, r in world.cloud("aws").alive() if seen.key.instance_type == "l4.1"]
     world.cloud("aws").troubled[worker.instance_id] = ("its instance status check fails", world.clock.now())
 
@@ -147,7 +147,7 @@ def test_regions_of_our_own_have_the_law_and_the_place_that_the_settings_say(tmp
     settings = Settings(home=tmp_path, database_url="x", providers=ProvidersSettings(static=static))
     for law, count in (("EU", 2), ("US", 0)):
         world = a_hybrid(2)
-        world.outside = replace(world.outside, own_regions=settings.own_regions)
+        world.ports = replace(world.ports, own_regions=settings.own_regions)
         want(world, 2, survive={"any": "none"}, regions={"jurisdictions": [law]})
         for _ in range(20):
             world.tick(TICK)

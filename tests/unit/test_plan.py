@@ -21,7 +21,7 @@ def test_starts_no_more_machines_at_once_than_max_surge() -> None:
         plan = world.tick()
         starting = [a for a in plan.actions if isinstance(a, Launch) and a.role is Role.WORKER]
         assert len(starting) <= 3
-    world.settle()
+    world.converge()
 
     assert sum(world.running().values()) == 12
 
@@ -31,15 +31,15 @@ def test_a_plan_has_a_limit_on_launches() -> None:
 
     plan = world.tick()
 
-    assert len([a for a in plan.actions if isinstance(a, Launch)]) == world.outside.limits.launches_per_plan
-    assert any("as many launches as one plan may have" in text for text in plan.waiting)
+    assert len([a for a in plan.actions if isinstance(a, Launch)]) == world.ports.limits.launches_per_plan
+    assert any("as many launches as one plan may have" in text for text in plan.blocked)
 
 
 def test_goes_elsewhere_when_the_cheapest_is_out_of_stock_and_does_not_ask_again_soon() -> None:
     world = World(an_offer(US, "1", stock=1), an_offer(EU, "2"))
     want(world, 3, survive={"any": "none"})
 
-    world.settle()
+    world.converge()
 
     assert world.running() == {f"{US}/a/l4.1/on_demand": 1, f"{EU}/a/l4.1/on_demand": 2}
     [shortage] = world.store.load().shortages
@@ -55,7 +55,7 @@ def test_where_the_cloud_says_which_zones_have_some_the_others_are_not_asked() -
     world.fail_next("aws", refused)
     want(world, 1, survive={"any": "none"})
 
-    world.settle()
+    world.converge()
 
     assert world.running(Role.HEAD) == {f"{US}/c/cpu.4/on_demand": 1}, "the head is asked for first"
     [shortage] = world.store.load().shortages
@@ -67,7 +67,7 @@ def test_a_quota_refusal_covers_the_family_for_an_hour() -> None:
     world.fail_next("aws", QuotaError("aws", "launch", "VcpuLimitExceeded"))
     want(world, 1, survive={"any": "none"})
 
-    world.settle()
+    world.converge()
 
     shortages = [s for s in world.store.load().shortages if s.family]
     assert shortages
@@ -79,7 +79,7 @@ def test_a_denied_region_is_not_asked_again_at_every_tick() -> None:
     world.fail_next("aws", *(DeniedError("aws", "launch", "AuthFailure") for _ in range(50)))
     want(world, 2, survive={"any": "none"})
 
-    world.settle()
+    world.converge()
 
     assert set(world.running()) == {f"{EU}/a/l4.1/on_demand"}
     assert len(world.cloud("aws").fail_next) > 40
@@ -106,27 +106,27 @@ def test_launch_ids_are_derived_and_stand_in_the_plan() -> None:
 
 def test_a_stray_is_watched_for_ten_minutes_and_then_ended() -> None:
     world = a_world(2)
-    world.settle()
+    world.converge()
     key = an_offer(US).key
     cloud = world.cloud("aws")
     owner = world.store.installation()
     from providers.base import LaunchOrder
 
-    cloud.launch(LaunchOrder(InstanceId("sk-stray"), key, Role.WORKER, owner, "", None))
+    cloud.launch(LaunchOrder(InstanceId("sk-orphan"), key, Role.WORKER, owner, "", None))
     cloud.launch(LaunchOrder(InstanceId("sk-foreign"), key, Role.WORKER, "sk-other-owner", "", None))
 
     world.run(timedelta(minutes=9))
-    assert "sk-stray" in {seen.instance_id for seen, _ in cloud.alive()}
+    assert "sk-orphan" in {seen.instance_id for seen, _ in cloud.alive()}
     world.run(timedelta(minutes=3))
 
     there = {seen.instance_id for seen, _ in cloud.alive()}
-    assert "sk-stray" not in there
+    assert "sk-orphan" not in there
     assert "sk-foreign" in there, "what is not ours is never touched"
 
 
 def test_a_machine_that_never_joins_its_cell_is_replaced() -> None:
     world = a_world(2, survive={"any": "none"})
-    world.settle()
+    world.converge()
     [first, *_] = [seen for seen, role in world.cloud("aws").alive() if role is Role.WORKER]
     cell = world.cells[RegionId(US)]
     alive = cell._alive  # noqa: SLF001  the fake's own source of machines
@@ -134,7 +134,7 @@ def test_a_machine_that_never_joins_its_cell_is_replaced() -> None:
     cell._alive = lambda: (pair for pair in alive() if pair[0].instance_id != first.instance_id)  # noqa: SLF001
     world.run(timedelta(minutes=20))
     cell._alive = alive  # noqa: SLF001
-    world.settle()
+    world.converge()
 
     ended = next(i for i in world.store.instances() if i.id == first.instance_id)
     assert ended.status == "gone"
@@ -143,11 +143,11 @@ def test_a_machine_that_never_joins_its_cell_is_replaced() -> None:
 
 def test_a_reclaimed_spot_machine_is_replaced() -> None:
     world = a_world(3)
-    world.settle()
+    world.converge()
     [seen, *_] = [seen for seen, role in world.cloud("aws").alive() if role is Role.WORKER]
 
     world.cloud("aws").end(seen.instance_id, "spot interruption")
-    world.settle()
+    world.converge()
 
     ended = next(i for i in world.store.instances() if i.id == seen.instance_id)
     assert (ended.status, ended.reason) == ("gone", "spot interruption")
@@ -156,11 +156,11 @@ def test_a_reclaimed_spot_machine_is_replaced() -> None:
 
 def test_a_lost_head_is_replaced_at_the_same_address() -> None:
     world = a_world(3)
-    world.settle()
+    world.converge()
     [head] = [seen for seen, role in world.cloud("aws").alive() if role is Role.HEAD]
 
     world.cloud("aws").end(head.instance_id, "host failure")
-    world.settle()
+    world.converge()
 
     [new] = [seen for seen, role in world.cloud("aws").alive() if role is Role.HEAD]
     assert new.instance_id != head.instance_id
@@ -169,7 +169,7 @@ def test_a_lost_head_is_replaced_at_the_same_address() -> None:
 
 def test_a_lost_region_is_routed_away_from_replaced_elsewhere_and_taken_back_in_steps() -> None:
     world = a_world(4)
-    world.settle()
+    world.converge()
 
     world.lose(EU)
     world.run(timedelta(seconds=40))
@@ -180,15 +180,15 @@ def test_a_lost_region_is_routed_away_from_replaced_elsewhere_and_taken_back_in_
 
     world.cloud("gcp").silent.clear()
     world.run(timedelta(minutes=45), every=timedelta(seconds=30))
-    assert world.settle().placement.breaches == ()
+    assert world.converge().placement.violations == ()
 
 
 def test_withdrawing_ends_everything_and_routes_nothing() -> None:
     world = a_world()
-    world.settle()
+    world.converge()
 
     world.store.withdraw("test", world.clock.now())
-    world.settle()
+    world.converge()
 
     assert world.running() == world.running(Role.HEAD) == {}
     assert world.routed() == set()
@@ -197,7 +197,7 @@ def test_withdrawing_ends_everything_and_routes_nothing() -> None:
 
 def test_a_failed_look_never_empties_the_routes() -> None:
     world = a_world()
-    world.settle()
+    world.converge()
     before = world.routed()
 
     for cell in world.cells.values():
@@ -210,7 +210,7 @@ def test_a_failed_look_never_empties_the_routes() -> None:
 def test_shares_of_traffic_follow_ready_replicas() -> None:
     world = World(an_offer(US, "1", gpus=4, stock=1), an_offer(EU, "0.4", gpus=1, stock=2))
     want(world, 6, survive={"any": "none"})
-    world.settle()
+    world.converge()
 
     table = world.gateway.table()
     assert table is not None
@@ -220,21 +220,21 @@ def test_shares_of_traffic_follow_ready_replicas() -> None:
 
 def test_a_double_launch_by_hand_is_seen_as_what_it_is() -> None:
     world = a_world(2, survive={"any": "none"})
-    world.settle()
+    world.converge()
     live = world.store.load().instances
     twin = CloudInstance("c-twin", live[0].id, live[0].key, CloudState.RUNNING, None, NOON)
 
-    # Two machines under one id: the record is one, and the second is no stray of another id.
-    from scheduler.observe.inventory import recognise
+    # Two machines under one id: the record is one, and the second is no orphan of another id.
+    from scheduler.observe.inventory import sync_inventory
 
-    result = recognise(live, (twin,), frozenset(), world.clock.now())
+    result = sync_inventory(live, (twin,), frozenset(), world.clock.now())
     assert {i.id for i in result.live} == {i.id for i in live}
 
 
 def test_never_spends_more_than_the_budget_while_it_moves() -> None:
     world = World(an_offer(US, "1"), an_offer(EU, "1"))
     world.want(a_spec(4.3, chat=application(demand={"replicas": 4})))
-    world.settle()
+    world.converge()
     cheaper = an_offer(EU, "0.2")
     world.cloud("gcp").catalogue = tuple(
         replace(o, price=cheaper.price) if o.key == cheaper.key else o for o in world.cloud("gcp").catalogue

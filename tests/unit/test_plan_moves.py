@@ -14,13 +14,13 @@ from tests.fleets import EU, US, a_world, ready, want
 
 def test_a_second_tick_with_nothing_changed_does_nothing_at_all() -> None:
     world = a_world()
-    world.settle()
+    world.converge()
     applied, tables, launches = [c.applied for c in world.cells.values()], len(world.gateway.history), world.launches()
     events = world.store.last_event_number()
 
     for _ in range(20):
         plan = world.tick()
-        assert plan.is_settled
+        assert plan.is_converged
 
     assert [c.applied for c in world.cells.values()] == applied
     assert (len(world.gateway.history), world.launches()) == (tables, launches)
@@ -29,11 +29,11 @@ def test_a_second_tick_with_nothing_changed_does_nothing_at_all() -> None:
 
 def test_a_change_of_counts_alone_restarts_no_replica() -> None:
     world = a_world(4)
-    world.settle()
+    world.converge()
     before = {r: c.config for r, c in world.cells.items() if c.config}
 
     want(world, 6)
-    world.settle()
+    world.converge()
 
     for region, config in before.items():
         assert config is not None
@@ -44,7 +44,7 @@ def test_a_change_of_counts_alone_restarts_no_replica() -> None:
 
 def test_capacity_never_falls_below_the_demand_while_a_fleet_moves() -> None:
     world = a_world(4, survive={"any": "none"})
-    world.settle()
+    world.converge()
     assert set(world.running()) == {f"{US}/a/l4.1/on_demand"}
     cheaper = an_offer(EU, "0.2")
     world.cloud("gcp").catalogue = tuple(
@@ -66,7 +66,7 @@ def test_a_new_shape_in_a_cell_is_ready_before_the_old_one_goes() -> None:
     world = World(l4, t4)
     shapes = [{"gpu": "L4"}, {"gpu": "T4"}]
     want(world, 2, shapes=shapes, survive={"any": "none"})
-    world.settle()
+    world.converge()
     assert set(world.running()) == {f"{US}/a/l4.1/on_demand"}
     cloud = world.cloud("aws")
     cheap = an_offer(price="0.1").price
@@ -85,7 +85,7 @@ def test_a_new_shape_in_a_cell_is_ready_before_the_old_one_goes() -> None:
 
 def test_a_change_that_restarts_replicas_is_made_in_one_cell_at_a_time() -> None:
     world = a_world(2, disruption={"max_unavailable": 0.5})
-    world.settle()
+    world.converge()
 
     want(world, 2, shapes=[{"gpu": "L4", "cpus": 2}], disruption={"max_unavailable": 0.5})
     restarts = []
@@ -100,17 +100,17 @@ def test_a_change_that_restarts_replicas_is_made_in_one_cell_at_a_time() -> None
 def test_an_application_in_one_cell_alone_can_still_be_changed() -> None:
     world = World(an_offer(US, "1"))
     want(world, 2, survive={"any": "none"})
-    world.settle()
+    world.converge()
 
     want(world, 2, shapes=[{"gpu": "L4", "cpus": 2}], survive={"any": "none"})
-    world.settle()
+    world.converge()
 
     assert '"num_cpus":2' in (world.cells[RegionId(US)].config or "")
 
 
 def test_a_machine_that_is_neither_wanted_nor_joined_is_ended_once() -> None:
     world = a_world(3, survive={"any": "none"})
-    world.settle()
+    world.converge()
     cell = world.cells[RegionId(US)]
     alive = cell._alive  # noqa: SLF001  the fake's own source of machines
     late = {seen.instance_id for seen, role in alive() if role is Role.WORKER}
@@ -125,7 +125,7 @@ def test_a_machine_that_is_neither_wanted_nor_joined_is_ended_once() -> None:
 
 def test_the_loss_of_a_regions_only_machine_to_a_known_end_is_no_loss_of_the_region() -> None:
     world = a_world(2)
-    world.settle()
+    world.converge()
     [seen] = [seen for seen, role in world.cloud("aws").alive() if role is Role.WORKER]
     world.cloud("aws").boot = timedelta(minutes=5)
 
@@ -138,7 +138,7 @@ def test_the_loss_of_a_regions_only_machine_to_a_known_end_is_no_loss_of_the_reg
 
 def test_requests_leave_a_cell_before_its_application_does() -> None:
     world = a_world(4, survive={"any": "none"})
-    world.settle()
+    world.converge()
     cheaper = an_offer(EU, "0.2")
     world.cloud("gcp").catalogue = tuple(
         replace(o, price=cheaper.price) if o.key == cheaper.key else o for o in world.cloud("gcp").catalogue

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from providers.prices import Negotiated, PriceList, beside_peers, live_spot, with_negotiated
-from providers.reservations import Held, chosen, reserved_offers
+from providers.reservations import Reservation, chosen, reserved_offers
 from scheduler.documents.price_file import read_negotiated
 from scheduler.documents.yaml_document import DocumentError
 from state.model.catalog import Market, Price
@@ -87,10 +87,10 @@ def test_only_spot_has_a_live_price() -> None:
     assert live_spot(offer, 0.5, "live", NOON) == offer
 
 
-def held(name: str, free: int = 1, begins: float | None = None, ends: float | None = None) -> Held:
+def held(name: str, free: int = 1, begins: float | None = None, ends: float | None = None) -> Reservation:
     key = an_offer().key
     times = (None if hours is None else NOON + hours * HOUR for hours in (begins, ends))
-    return Held(name, key.zone, key.instance_type, free, *times)
+    return Reservation(name, key.zone, key.instance_type, free, *times)
 
 
 def test_the_reservation_that_ends_first_is_used_up_first() -> None:

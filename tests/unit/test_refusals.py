@@ -32,7 +32,7 @@ def test_a_refusal_is_remembered_as_wide_as_it_was(error: ProviderError, remembe
     world.want(a_spec(chat=application()))
     world.tick()
     refused = next(i for i in world.store.load().instances if i.role is Role.WORKER)
-    world.settle()
+    world.converge()
     world.want(a_spec(chat=application(demand={"replicas": 3})))
 
     world.fail_next(refused.key.provider, error)

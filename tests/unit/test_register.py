@@ -8,7 +8,17 @@ import pytest
 from providers.gpus import nvidia_gpu
 from providers.static.facts import read_gpus
 from providers.static.register import ENDED_FOR, SILENT_AFTER, Refusal, Register, RegisterError
-from providers.static.wire import Facts, Join, Machine, Marks, NewMachine, NewOrder, NewTicket, OrderState, Report
+from providers.static.wire import (
+    AssignmentState,
+    Facts,
+    Join,
+    Machine,
+    Marks,
+    NewJoinToken,
+    NewMachine,
+    NewOrder,
+    Report,
+)
 from state.clock import ManualClock
 from tests.builders import NOON
 
@@ -28,23 +38,23 @@ class Site:
         self.register = Register(self.path, self.clock)
 
     def join(self, name: str = "one", key: str = KEY, token: str | None = None) -> None:
-        token = token or self.register.draw_ticket(NewTicket(region="berlin"))
+        token = token or self.register.draw_join_token(NewJoinToken(region="berlin"))
         self.register.join(Join(token=token, key=key, name=name, address="10.0.0.1", facts=GPUS))
 
-    def order(self, name: str = "sk-1", owner: str = "me", **changes: object) -> str:
+    def assignment(self, name: str = "sk-1", owner: str = "me", **changes: object) -> str:
         [machine, *_] = self.register.machines()
         asked = NewOrder(
             instance_id=name, region="berlin", zone="a", type=machine.type, role="worker", owner=owner, script="true"
         )
-        return self.register.order(asked.model_copy(update=changes)).machine
+        return self.register.assignment(asked.model_copy(update=changes)).machine
 
     def report(self, running: str | None = None, gpus: int | None = 8) -> str | None:
         told = self.register.report(KEY, Report(running=running, gpus_seen=gpus)).task
         return None if told is None else told.instance_id
 
-    def state(self) -> OrderState:
-        [order] = self.register.orders("berlin", "me")
-        return order.state
+    def state(self) -> AssignmentState:
+        [assignment] = self.register.assignments("berlin", "me")
+        return assignment.state
 
 
 @pytest.fixture
@@ -57,25 +67,25 @@ def refusal(error: pytest.ExceptionInfo[RegisterError]) -> Refusal:
 
 
 def test_a_register_that_is_killed_at_any_step_knows_what_it_promised(site: Site) -> None:
-    token = site.register.draw_ticket(NewTicket(region="berlin"))
+    token = site.register.draw_join_token(NewJoinToken(region="berlin"))
     site.crash()
     site.join(token=token)
     site.crash()
-    assert site.order() == "one"
+    assert site.assignment() == "one"
     site.crash()
-    assert site.order() == "one", "the same order again"
+    assert site.assignment() == "one", "the same order again"
     assert site.report() == "sk-1"
     site.report("sk-1")
     site.crash()
-    assert site.state() is OrderState.RUNNING
+    assert site.state() is AssignmentState.RUNNING
     site.register.stop("sk-1")
     site.crash()
     assert site.report("sk-1") is None
-    assert site.state() is OrderState.STOPPING
+    assert site.state() is AssignmentState.STOPPING
     site.report(None)
     site.crash()
-    assert site.state() is OrderState.ENDED
-    assert site.register.machines()[0].order_id is None
+    assert site.state() is AssignmentState.ENDED
+    assert site.register.machines()[0].assignment_id is None
 
 
 def test_one_process_has_a_register_at_a_time(site: Site) -> None:
@@ -86,7 +96,7 @@ def test_one_process_has_a_register_at_a_time(site: Site) -> None:
 
 
 def test_what_is_kept_is_its_owners_alone_and_holds_no_secret(site: Site) -> None:
-    token = site.register.draw_ticket(NewTicket(region="berlin"))
+    token = site.register.draw_join_token(NewJoinToken(region="berlin"))
     site.join(token=token)
 
     assert site.path.stat().st_mode & 0o077 == 0
@@ -96,7 +106,7 @@ def test_what_is_kept_is_its_owners_alone_and_holds_no_secret(site: Site) -> Non
 
 
 def test_a_token_lets_one_machine_in_once_and_again_only_if_it_did_not_hear_the_answer(site: Site) -> None:
-    token = site.register.draw_ticket(NewTicket(region="berlin"))
+    token = site.register.draw_join_token(NewJoinToken(region="berlin"))
     site.join(token=token)
     site.join(token=token)
 
@@ -108,7 +118,7 @@ def test_a_token_lets_one_machine_in_once_and_again_only_if_it_did_not_hear_the_
 
 
 def test_a_token_ends(site: Site) -> None:
-    token = site.register.draw_ticket(NewTicket(region="berlin", hours=1))
+    token = site.register.draw_join_token(NewJoinToken(region="berlin", hours=1))
     site.clock.sleep(timedelta(hours=1, seconds=1))
 
     with pytest.raises(RegisterError) as told:
@@ -123,7 +133,7 @@ def test_nobody_takes_the_name_of_a_machine_without_a_token_for_it(site: Site) -
         site.join("one", OTHER)
     assert refusal(told) is Refusal.NAME_TAKEN
 
-    site.join("anything", OTHER, site.register.draw_ticket(NewTicket(region="x", name="one")))
+    site.join("anything", OTHER, site.register.draw_join_token(NewJoinToken(region="x", name="one")))
 
     with pytest.raises(RegisterError) as told:
         site.report()
@@ -134,9 +144,9 @@ def test_nobody_takes_the_name_of_a_machine_without_a_token_for_it(site: Site) -
 def test_a_listed_machine_is_what_the_list_says_and_for_sale_once_it_has_joined(site: Site) -> None:
     listed = NewMachine(name="one", region="berlin", zone="b", address="10.0.0.9", facts=GPUS)
     [machine] = site.register.list_machines([listed])
-    assert (machine.is_free, machine.trouble) == (False, "nobody has joined as this machine yet")
+    assert (machine.is_free, machine.impairment) == (False, "nobody has joined as this machine yet")
 
-    site.join(token=site.register.draw_ticket(NewTicket(region="berlin", name="one")))
+    site.join(token=site.register.draw_join_token(NewJoinToken(region="berlin", name="one")))
 
     [machine] = site.register.machines()
     assert (machine.zone, machine.address, machine.is_free) == ("b", "10.0.0.9", True)
@@ -144,7 +154,7 @@ def test_a_listed_machine_is_what_the_list_says_and_for_sale_once_it_has_joined(
 
 def test_a_machine_that_runs_something_is_not_described_as_something_else(site: Site) -> None:
     site.join()
-    site.order()
+    site.assignment()
     listed = NewMachine(name="one", region="berlin", address="10.0.0.1", facts=GPUS.model_copy(update={"gpus": 4}))
 
     with pytest.raises(RegisterError) as told:
@@ -158,31 +168,31 @@ def test_a_machine_that_falls_silent_gets_nothing_new_and_is_back_with_its_next_
     site.join()
     site.clock.sleep(SILENT_AFTER + timedelta(seconds=1))
     [machine] = site.register.machines()
-    assert machine.trouble == f"not heard of since {NOON:%Y-%m-%d %H:%M:%S} UTC"
+    assert machine.impairment == f"not heard of since {NOON:%Y-%m-%d %H:%M:%S} UTC"
     with pytest.raises(RegisterError) as told:
-        site.order()
+        site.assignment()
     assert refusal(told) is Refusal.NO_FREE_MACHINE
 
     site.report()
 
-    assert site.order() == "one"
+    assert site.assignment() == "one"
 
 
 def test_trouble_is_told_with_the_time_when_it_began(site: Site) -> None:
     site.join()
-    site.order()
+    site.assignment()
     site.report("sk-1", gpus=7)
     site.clock.sleep(timedelta(seconds=30))
     site.report("sk-1", gpus=7)
 
-    [order] = site.register.orders("berlin", "me")
+    [assignment] = site.register.assignments("berlin", "me")
 
-    assert (order.trouble, order.trouble_since) == ("1 of 8 GPUs do not answer", NOON)
+    assert (assignment.impairment, assignment.impairment_since) == ("1 of 8 GPUs do not answer", NOON)
 
 
 def test_cordoning_keeps_what_runs_and_draining_says_from_when(site: Site) -> None:
     site.join()
-    site.order()
+    site.assignment()
     site.register.mark("one", Marks(is_cordoned=True))
     assert site.report() == "sk-1"
 
@@ -196,7 +206,7 @@ def test_cordoning_keeps_what_runs_and_draining_says_from_when(site: Site) -> No
 
 def test_a_machine_in_use_is_forgotten_only_if_somebody_saw_that_it_is_gone(site: Site) -> None:
     site.join()
-    site.order()
+    site.assignment()
     with pytest.raises(RegisterError) as told:
         site.register.remove("one")
     assert refusal(told) is Refusal.MACHINE_IN_USE
@@ -205,20 +215,20 @@ def test_a_machine_in_use_is_forgotten_only_if_somebody_saw_that_it_is_gone(site
     site.register.remove("one")
 
     assert site.register.machines() == ()
-    assert site.state() is OrderState.ENDED
+    assert site.state() is AssignmentState.ENDED
 
 
 def test_an_order_that_ended_is_not_started_again_for_a_day(site: Site) -> None:
     site.join()
-    site.order()
+    site.assignment()
     site.register.stop("sk-1")
     site.report(None)
     site.clock.sleep(ENDED_FOR - timedelta(seconds=1))
     site.report(None)
 
-    site.order()
+    site.assignment()
 
-    assert site.state() is OrderState.ENDED
+    assert site.state() is AssignmentState.ENDED
     assert site.report(None) is None
 
 

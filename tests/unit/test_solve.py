@@ -12,7 +12,7 @@ from state.model.ids import RegionId
 from state.model.inventory import Role
 from state.model.placement import Placement
 from state.model.snapshot import Snapshot
-from state.model.spec import FateDomain
+from state.model.spec import FailureDomain
 from state.model.units import Usd
 from tests.builders import (
     NOON,
@@ -191,7 +191,7 @@ def test_a_region_that_does_not_answer_keeps_what_it_has_and_gets_no_more() -> N
     head = replace(an_instance("sk-h", key=a_head_offer(US).key, role=Role.HEAD), machine=a_head_offer(US).machine)
     snapshot = a_snapshot(an_offer(US, "1"), an_offer(EU, "5"), chat=application(demand={"replicas": 3}))
 
-    placement = solve(replace(snapshot, instances=(ours, head), blind=frozenset({RegionId(US)})))
+    placement = solve(replace(snapshot, instances=(ours, head), unreachable=frozenset({RegionId(US)})))
 
     assert where(placement) == {f"chat {US}": 1, f"chat {EU}": 2}
 
@@ -254,7 +254,7 @@ def test_a_gpu_with_too_little_memory_will_not_do() -> None:
 
     placement = solve(a_snapshot(an_offer(US), chat=chat))
 
-    assert placement.unplaced[0].reasons == (("no shape fits the machine", 1),)
+    assert placement.unmet[0].reasons == (("no shape fits the machine", 1),)
 
 
 def test_places_the_important_one_when_there_is_not_enough_and_counts_the_causes() -> None:
@@ -263,8 +263,8 @@ def test_places_the_important_one_when_there_is_not_enough_and_counts_the_causes
     placement = solve(a_snapshot(an_offer(US, stock=3), an_offer(EU, market=Market.SPOT), high=high, low=low))
 
     assert where(placement) == {f"high {US}": 2, f"low {US}": 1}
-    assert [(u.application, u.missing_milli) for u in placement.unplaced] == [("low", 1000)]
-    assert dict(placement.unplaced[0].reasons) == {"spot not allowed": 1}
+    assert [(u.application, u.missing_milli) for u in placement.unmet] == [("low", 1000)]
+    assert dict(placement.unmet[0].reasons) == {"spot not allowed": 1}
 
 
 def test_serves_the_demand_even_where_it_cannot_survive_and_says_what_is_not_kept() -> None:
@@ -273,8 +273,8 @@ def test_serves_the_demand_even_where_it_cannot_survive_and_says_what_is_not_kep
     placement = solve(a_snapshot(an_offer(US), chat=chat))
 
     assert where(placement) == {f"chat {US}": 2}
-    assert not placement.unplaced
-    assert placement.breaches == (
+    assert not placement.unmet
+    assert placement.violations == (
         "chat: stands in 1 regions, not in 2",
         f"chat: the loss of {US} would leave 2 of the demand unserved",
     )
@@ -285,13 +285,13 @@ def test_never_spends_more_than_the_budget() -> None:
 
     assert where(placement) == {f"chat {US}": 1}
     assert placement.per_hour <= Usd.of("1.5")
-    assert placement.unplaced[0].missing_milli == 1000
+    assert placement.unmet[0].missing_milli == 1000
 
 
 def test_a_region_without_a_machine_for_a_head_is_no_use() -> None:
     placement = solve(a_snapshot(an_offer(US), heads=False))
 
-    assert placement.unplaced
+    assert placement.unmet
     assert causes(placement)["no machine for the cell's head"] == 1
 
 
@@ -314,7 +314,7 @@ def test_the_price_of_resilience_rises_with_what_is_survived() -> None:
     prices = price_of_resilience(a_snapshot(an_offer(US, "1"), an_offer("aws/us-west-2", "1"), an_offer(AZ, "9")))
 
     by_kind = {price.survives: price.per_hour for price in prices}
-    none, region, provider = by_kind[FateDomain.NONE], by_kind[FateDomain.REGION], by_kind[FateDomain.PROVIDER]
+    none, region, provider = by_kind[FailureDomain.NONE], by_kind[FailureDomain.REGION], by_kind[FailureDomain.PROVIDER]
     assert none is not None
     assert region is not None
     assert provider is not None

@@ -15,12 +15,12 @@ from scheduler.check import check_plan
 from scheduler.documents.latency_file import read_latencies
 from scheduler.documents.yaml_document import DocumentError
 from scheduler.plan import make_plan
-from scheduler.solve import USUAL, Effort, solve
-from scheduler.solve.formulate import pose
+from scheduler.solve import USUAL, SolveBudget, solve
+from scheduler.solve.formulate import formulate
 from scheduler.solve.search.solve import solve_by_search
 from scheduler.solve.supply import sold
 from state.model.catalog import Market, Offer
-from state.model.health import HealthKnobs
+from state.model.health import HealthThresholds
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
 from state.model.placement import Placement
@@ -39,10 +39,10 @@ def a_snapshot(*offers: Offer, budget: float = 1000, **apps: dict[str, Any]) -> 
     return Snapshot(NOON, wanted(spec), offers=sold_here, cell_settings=cells(*regions))
 
 
-def checked(snapshot: Snapshot, effort: Effort = USUAL) -> Placement:
+def checked(snapshot: Snapshot, budget: SolveBudget = USUAL) -> Placement:
     """A placement that the checker has nothing against."""
-    placement = solve(snapshot, effort)
-    assert check_plan(make_plan(placement, snapshot, HealthKnobs()), snapshot) == ()
+    placement = solve(snapshot, budget)
+    assert check_plan(make_plan(placement, snapshot, HealthThresholds()), snapshot) == ()
     return placement
 
 
@@ -69,7 +69,7 @@ def test_a_gang_takes_whole_machines_of_one_zone() -> None:
     split = (an_offer(US, "1", gpus=8, zone="a", stock=1), an_offer(US, "1", gpus=8, zone="b", stock=1))
     whole = an_offer(US, "3", gpus=8, zone="c", stock=2)
 
-    assert checked(a_snapshot(*split, chat=chat)).unplaced
+    assert checked(a_snapshot(*split, chat=chat)).unmet
     assert machines(checked(a_snapshot(*split, whole, chat=chat))) == {f"{US}/c/l4.8/on_demand": 2}
 
 
@@ -124,13 +124,13 @@ def test_shares_bound_a_provider_from_both_sides() -> None:
     carried = {r.region: r.count for r in placement.replicas}
     assert carried[RegionId(AZ)] == 2
     assert carried[RegionId(US)] <= 5  # half, give or take one replica
-    assert placement.breaches == ()
+    assert placement.violations == ()
 
 
 def test_a_share_that_cannot_be_kept_is_said_not_to_be() -> None:
     placement = checked(a_snapshot(an_offer(US), chat=application(regions={"shares": {"azure": {"min": 0.5}}})))
 
-    assert placement.breaches == ("chat: azure carries 0, not 1",)
+    assert placement.violations == ("chat: azure carries 0, not 1",)
 
 
 def test_a_regions_whole_spot_pool_may_vanish() -> None:
@@ -197,7 +197,7 @@ def test_replacements_are_credited_only_where_stock_for_them_is_known() -> None:
     assert sum(r.count for r in placement.replicas) == 2
     assert {(line.remaining_milli, line.credited_milli) for line in placement.certificate} == {(1000, 1000)}
     unknown = checked(a_snapshot(an_offer(US, "1"), an_offer(EU, "1"), chat=chat))
-    assert unknown.breaches
+    assert unknown.violations
 
 
 def test_a_replica_with_heavy_weights_stays_where_it_runs() -> None:
@@ -231,7 +231,7 @@ def test_a_fleet_too_large_for_the_exact_program_is_placed_whole() -> None:
 
     placement = checked(snapshot)
 
-    assert placement.unplaced == () and placement.breaches == ()
+    assert placement.unmet == () and placement.violations == ()
     assert placement.gap is None
     assert solve(snapshot) == placement
 
@@ -239,7 +239,7 @@ def test_a_fleet_too_large_for_the_exact_program_is_placed_whole() -> None:
 def test_the_search_sheds_the_lowest_priority_first_where_supply_is_short() -> None:
     placement = checked(a_snapshot(*supply(4), **many(40)))
 
-    short = {u.application for u in placement.unplaced}
+    short = {u.application for u in placement.unmet}
     priority = {f"app-{n:02}": n % 3 for n in range(40)}
     assert short
     assert not any(priority[name] == 2 for name in short)
@@ -248,7 +248,7 @@ def test_the_search_sheds_the_lowest_priority_first_where_supply_is_short() -> N
 def test_the_search_keeps_the_budget_by_shedding_the_lowest_priority() -> None:
     placement = checked(a_snapshot(*supply(40), budget=30, **many(40)))
 
-    lost = {u.application: u.missing_milli for u in placement.unplaced}
+    lost = {u.application: u.missing_milli for u in placement.unmet}
     assert placement.per_hour <= Usd.of(30)
     assert placement.per_hour > Usd.of(25)
     assert {int(name[-2:]) % 3 for name in lost} <= {0, 1}
@@ -260,9 +260,9 @@ def test_the_search_is_near_the_proven_optimum() -> None:
     spec = snapshot.wanted.spec
 
     exact = solve(snapshot)
-    posed, answer = solve_by_search(pose(snapshot, spec, sold(snapshot, spec)), spec, 1.0)
+    formulation, answer = solve_by_search(formulate(snapshot, spec, sold(snapshot, spec)), spec, 1.0)
 
-    cost = int((posed.problem.price * answer.machines).sum())
+    cost = int((formulation.problem.price * answer.machines).sum())
     proven = sum(m.offer.price.per_hour.micros * m.count for m in exact.machines if m.role is Role.WORKER)
     assert exact.gap is not None and exact.gap <= 1e-3
     assert proven <= cost * 1.02
@@ -270,13 +270,13 @@ def test_the_search_is_near_the_proven_optimum() -> None:
 
 
 def test_without_time_for_a_proof_there_is_still_a_placement() -> None:
-    placement = checked(a_snapshot(*supply(40), **many(20)), Effort(exact_seconds=1e-6))
+    placement = checked(a_snapshot(*supply(40), **many(20)), SolveBudget(exact_seconds=1e-6))
 
-    assert placement.unplaced == () and placement.breaches == ()
+    assert placement.unmet == () and placement.violations == ()
 
 
 def test_what_the_exact_program_adds_is_a_gap() -> None:
-    placement = checked(a_snapshot(*supply(40), **many(15)), Effort(exact_seconds=20, always_exact=True))
+    placement = checked(a_snapshot(*supply(40), **many(15)), SolveBudget(exact_seconds=20, always_exact=True))
 
     assert placement.gap is not None
 

@@ -4,7 +4,7 @@ import pytest
 
 from providers.errors import DeniedError, InvalidError, ProviderError, ThrottledError, UnreachableError
 from providers.settings import PaceSettings
-from providers.throttle import TRIES, Governor
+from providers.throttle import TRIES, RateLimiter
 from state.clock import ManualClock
 from tests.builders import NOON
 
@@ -16,7 +16,7 @@ class WordsError(Exception):
 class Watched:
     def __init__(self, patience_s: float = 20.0) -> None:
         self.clock = ManualClock(NOON)
-        self.governor = Governor(
+        self.limiter = RateLimiter(
             PaceSettings(reads_per_second=10, writes_per_second=2, burst_seconds=1), self.clock, patience_s
         )
         self.calls = 0
@@ -30,14 +30,14 @@ class Watched:
                 raise WordsError
             return "seen"
 
-        return self.governor.look("r", call, (WordsError,), lambda _: left[self.calls - 1])
+        return self.limiter.look("r", call, (WordsError,), lambda _: left[self.calls - 1])
 
     def act(self, error: ProviderError) -> None:
         def call() -> None:
             self.calls += 1
             raise WordsError
 
-        self.governor.act("r", call, (WordsError,), lambda _: error)
+        self.limiter.act("r", call, (WordsError,), lambda _: error)
 
 
 def throttled(retry_after_s: float | None = None) -> ThrottledError:
@@ -54,7 +54,7 @@ def test_calls_beyond_the_burst_wait_their_turn() -> None:
     watched = Watched()
 
     for _ in range(25):
-        watched.governor.admit("r")
+        watched.limiter.admit("r")
 
     assert watched.clock.elapsed() == pytest.approx(1.5, abs=0.02)
 
@@ -64,8 +64,8 @@ def test_regions_and_kinds_of_call_do_not_wait_for_one_another() -> None:
 
     for where in ("a", "b", "c"):
         for _ in range(10):
-            watched.governor.admit(where)
-        watched.governor.admit(where, is_write=True)
+            watched.limiter.admit(where)
+        watched.limiter.admit(where, is_write=True)
 
     assert watched.clock.elapsed() == 0
 
@@ -108,7 +108,7 @@ def test_a_region_that_hangs_is_asked_once() -> None:
 
 def test_throttling_halves_the_rate_and_good_answers_bring_it_back() -> None:
     watched = Watched()
-    bucket = watched.governor.bucket("r", is_write=False)
+    bucket = watched.limiter.bucket("r", is_write=False)
 
     watched.look(throttled(), throttled())
     assert bucket.rate == pytest.approx(10 / 4 + 0.5)
@@ -126,7 +126,7 @@ def test_the_rate_never_falls_to_nothing() -> None:
             watched.look(*[throttled()] * 9)
         watched.calls = 0
 
-    assert watched.governor.bucket("r", is_write=False).rate == pytest.approx(0.5)
+    assert watched.limiter.bucket("r", is_write=False).rate == pytest.approx(0.5)
 
 
 def test_the_cloud_is_waited_for_as_long_as_it_asks() -> None:
@@ -142,7 +142,7 @@ def test_a_launch_is_asked_for_once_and_slows_the_next_down() -> None:
 
     with pytest.raises(ThrottledError):
         watched.act(throttled(retry_after_s=4))
-    watched.governor.admit("r", is_write=True)
+    watched.limiter.admit("r", is_write=True)
 
     assert watched.calls == 1
     assert watched.clock.elapsed() >= 4

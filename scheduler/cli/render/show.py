@@ -107,16 +107,16 @@ def placement_json(placement: Placement) -> dict[str, Any]:
             for r in placement.replicas
         ],
         "certificate": [survival_json(line) for line in placement.certificate],
-        "unplaced": [
+        "unmet": [
             {
                 "application": u.application,
                 "missing": u.missing_milli / MILLI,
                 "demand": u.demand_milli / MILLI,
                 "reasons": dict(u.reasons),
             }
-            for u in placement.unplaced
+            for u in placement.unmet
         ],
-        "breaches": list(placement.breaches),
+        "violations": list(placement.violations),
     }
 
 
@@ -138,9 +138,9 @@ def plan_json(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> dict[str, 
     return {
         "plan": plan.id,
         "changes": plan.changes_anything,
-        "settled": plan.is_settled,
+        "converged": plan.is_converged,
         "actions": [action_json(action) for action in plan.actions],
-        "waiting": list(plan.waiting),
+        "blocked": list(plan.blocked),
         "placement": placement_json(plan.placement),
         "resilience_usd_per_hour": resilience_json(resilience),
     }
@@ -187,11 +187,11 @@ def gap_line(placement: Placement) -> str:
 
 def problems_lines(placement: Placement) -> list[str]:
     """Return what a placement does not do, in words."""
-    lines = [f"NOT KEPT: {text}" for text in placement.breaches]
-    for unplaced in placement.unplaced:
-        missing, demand = unplaced.missing_milli / MILLI, unplaced.demand_milli / MILLI
-        causes = ", ".join(f"{cause}: {count} offers" for cause, count in unplaced.reasons) or "budget or quota"
-        lines.append(f"NO PLACE for {missing:g} of {demand:g} of {unplaced.application} ({causes})")
+    lines = [f"NOT KEPT: {text}" for text in placement.violations]
+    for unmet in placement.unmet:
+        missing, demand = unmet.missing_milli / MILLI, unmet.demand_milli / MILLI
+        causes = ", ".join(f"{cause}: {count} offers" for cause, count in unmet.reasons) or "budget or quota"
+        lines.append(f"NO PLACE for {missing:g} of {demand:g} of {unmet.application} ({causes})")
     return lines
 
 
@@ -241,10 +241,10 @@ def status_json(snapshot: Snapshot, plan: Plan | None, daemon: str | None) -> di
             for cell in snapshot.cells
         ],
         "health": {h.region: {"state": h.state, "reason": h.reason} for h in snapshot.health},
-        "blind": sorted(snapshot.blind),
+        "unreachable": sorted(snapshot.unreachable),
         "routed": sorted(snapshot.routing.regions()) if snapshot.routing else [],
-        "waiting": list(plan.waiting) if plan else [],
-        "settled": plan.is_settled if plan else None,
+        "blocked": list(plan.blocked) if plan else [],
+        "converged": plan.is_converged if plan else None,
     }
 
 

@@ -1,6 +1,6 @@
 """Fractions of items: what an application would choose at given costs if replicas could be divided.
 
-For a limit L on the capacity in any one fate domain, what has to stand in total is T = max(demand, required + L),
+For a limit L on the capacity in any one failure domain, what has to stand in total is T = max(demand, required + L),
 and the cheapest way to it is to take items in the order of their cost per unit of capacity, as far as L allows:
 the fractional optimum of a covering knapsack with bounded groups (Dantzig's rule). The cost is convex in L, so a walk
 over a table of limits finds the best one. A floor on demand bounds what may be spot.
@@ -10,7 +10,7 @@ import numpy as np
 
 from scheduler.solve.problem import NO_DOMAIN, PPM, Problem
 from scheduler.solve.search.jit import compiled
-from scheduler.solve.search.scratch import DOMAINS, ITEMS, REGIONS, Desk, Rules, clear, enlist, rules_of
+from scheduler.solve.search.scratch import DOMAINS, ITEMS, REGIONS, Rules, Scratch, clear, enlist, rules_of
 
 LEVELS = np.array(
     [1000, 850, 750, 667, 600, 550, 500, 450, 400, 360, 334, 300, 280, 250, 225, 200, 180, 167, 150, 125, 100], np.int64
@@ -22,7 +22,7 @@ FAR = 1 << 60
 
 
 @compiled
-def sort_items(d: Desk) -> None:
+def sort_items(d: Scratch) -> None:
     """Sort the items by cost per capacity; equal ones by place."""
     n = d.now[ITEMS]
     for i in range(n):
@@ -47,7 +47,7 @@ def level_of(p: Problem, a: int, step: int) -> int:
 
 
 @compiled
-def pour(p: Problem, d: Desk, a: int, spread: int) -> tuple[int, float]:
+def fill(p: Problem, d: Scratch, a: int, spread: int) -> tuple[int, float]:
     """Choose fractions of items: leave them in `part`, and return over how many domains they spread, and the cost.
 
     *spread* is where to look first; the cost is convex in the limit, so its neighbours decide the direction.
@@ -72,7 +72,7 @@ def pour(p: Problem, d: Desk, a: int, spread: int) -> tuple[int, float]:
 
 
 @compiled
-def _pour_level(rules: Rules, d: Desk, level: int, weight: float) -> float:
+def _pour_level(rules: Rules, d: Scratch, level: int, weight: float) -> float:
     """Take fractions of items in their order, up to *level* in each domain, and return the cost."""
     clear(d)
     n = d.now[ITEMS]

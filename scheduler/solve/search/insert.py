@@ -9,62 +9,62 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scheduler.solve.problem import UNIT, Problem, Real, Whole
+from scheduler.solve.problem import UNIT, FloatArray, IntArray, Problem
 from scheduler.solve.search.chance import uniform
 from scheduler.solve.search.jit import compiled
-from scheduler.solve.search.ledger import Books, most_machines, put, room, set_short
+from scheduler.solve.search.ledger import SolutionState, most_machines, put, room, set_short
 from scheduler.solve.search.planner import plan
 from scheduler.solve.search.prices import Prices
-from scheduler.solve.search.scratch import ITEMS, Desk, clear, lay_out, missing, new_desk, take
+from scheduler.solve.search.scratch import ITEMS, Scratch, add_candidate, clear, missing, new_desk, take
 
 ALONE = 0.5
 """How often nobody else is expected to fill the rest of a new machine."""
 
 
-class Bench(NamedTuple):
+class SearchState(NamedTuple):
     """Everything a search works with, beside the problem."""
 
-    books: Books
-    desk: Desk
+    books: SolutionState
+    scratch: Scratch
     prices: Prices
-    seed: Whole
-    owner: Whole
+    seed: IntArray
+    owner: IntArray
     """The application of each pair."""
-    user_first: Whole
+    user_first: IntArray
     """Pairs on group g: `user[user_first[g]:user_first[g + 1]]`."""
-    user: Whole
-    wish: Whole
+    user: IntArray
+    solo_choice: IntArray
     """Of each pair, how many replicas its application would choose if it were alone at the prices."""
-    ideal: Real
+    ideal: FloatArray
     """What each application would pay then."""
-    worst: Whole
+    worst: IntArray
     """The applications, who is worst off first."""
-    out: Whole
+    out: IntArray
     """Applications that were taken out."""
-    kept_pair: Whole
-    kept_count: Whole
-    kept_short: Whole
+    kept_pair: IntArray
+    kept_count: IntArray
+    kept_short: IntArray
     """By application."""
-    closed: Whole
+    closed: IntArray
     """[0]: the group of which a machine is closed for a round, or -1; [1]: how many of it there may be."""
-    kept: Whole
+    kept: IntArray
     """[0]: how many pairs are kept aside, to be put back."""
 
 
-def new_bench(p: Problem, books: Books, prices: Prices, seed: int, most_out: int) -> Bench:
+def new_bench(p: Problem, books: SolutionState, prices: Prices, seed: int, most_out: int) -> SearchState:
     """Return a bench for *p*; at most *most_out* applications are out at a time."""
     order = np.argsort(p.group, kind="stable")
     user_first = np.searchsorted(p.group[order], np.arange(p.groups + 1)).astype(np.int64)
     widest = most_out * int(np.max(np.diff(p.first), initial=1))
-    return Bench(
+    return SearchState(
         books=books,
-        desk=new_desk(p),
+        scratch=new_desk(p),
         prices=prices,
         seed=np.array([seed], np.int64),
         owner=p.owner,
         user_first=user_first,
         user=order.astype(np.int64),
-        wish=np.zeros(p.pairs, np.int64),
+        solo_choice=np.zeros(p.pairs, np.int64),
         ideal=np.zeros(p.applications, np.float64),
         worst=np.arange(p.applications, dtype=np.int64),
         out=np.zeros(most_out, np.int64),
@@ -77,7 +77,7 @@ def new_bench(p: Problem, books: Books, prices: Prices, seed: int, most_out: int
 
 
 @compiled
-def remove(p: Problem, b: Books, a: int) -> None:
+def remove(p: Problem, b: SolutionState, a: int) -> None:
     """Take all replicas of an application out."""
     for j in range(p.first[a], p.first[a + 1]):
         if b.placed[j] > 0:
@@ -85,19 +85,19 @@ def remove(p: Problem, b: Books, a: int) -> None:
 
 
 @compiled
-def insert(p: Problem, w: Bench, a: int, rent: float, noise: float, effort: int) -> None:
+def insert(p: Problem, w: SearchState, a: int, rent: float, noise: float, budget: int) -> None:
     """Place an application that is out, as cheaply as its planner can.
 
     *rent* is the share of the scarcity prices that counts, *noise* how far marginal costs are blurred.
     """
     lay_out_open(p, w, a, rent, noise)
-    enter_plan(p, w, a, effort)
+    enter_plan(p, w, a, budget)
 
 
 @compiled
-def lay_out_open(p: Problem, w: Bench, a: int, rent: float, noise: float) -> None:
+def lay_out_open(p: Problem, w: SearchState, a: int, rent: float, noise: float) -> None:
     """Lay out all that an application may have, at what it costs at the margin."""
-    b, d = w.books, w.desk
+    b, d = w.books, w.scratch
     machines, used, group_price, quota_price = b.machines, b.used, w.prices.group, w.prices.quota
     alone = uniform(w.seed) < ALONE
     d.now[ITEMS] = 0
@@ -124,7 +124,7 @@ def lay_out_open(p: Problem, w: Bench, a: int, rent: float, noise: float) -> Non
 
 
 @compiled
-def _lay_out_pair(p: Problem, d: Desk, a: int, j: int, room: tuple[int, int, int], bought: float) -> None:
+def _lay_out_pair(p: Problem, d: Scratch, a: int, j: int, room: tuple[int, int, int], bought: float) -> None:
     """Lay out a pair as one item or more: *room* in all, in machines that are paid for, and for what runs already."""
     most, free, kept = room
     at = 0
@@ -135,16 +135,16 @@ def _lay_out_pair(p: Problem, d: Desk, a: int, j: int, room: tuple[int, int, int
         if at < kept:
             until = min(until, kept)
         cost = p.extra[j] + (0.0 if at < free else bought) + (0.0 if at < kept else p.start_replica[a])
-        lay_out(p, d, a, j, cost, until - at)
+        add_candidate(p, d, a, j, cost, until - at)
         at = until
 
 
 @compiled
-def enter_plan(p: Problem, w: Bench, a: int, effort: int) -> None:
+def enter_plan(p: Problem, w: SearchState, a: int, budget: int) -> None:
     """Plan an application from what is on the desk, and enter that; where two items took the same room, plan again."""
-    b, d = w.books, w.desk
+    b, d = w.books, w.scratch
     for _ in range(3):
-        plan(p, d, a, w.prices.spread, effort)
+        plan(p, d, a, w.prices.spread, budget)
         if not _enter(p, b, d, a):
             break
         remove(p, b, a)
@@ -156,7 +156,7 @@ def enter_plan(p: Problem, w: Bench, a: int, effort: int) -> None:
 
 
 @compiled
-def _enter(p: Problem, b: Books, d: Desk, a: int) -> bool:
+def _enter(p: Problem, b: SolutionState, d: Scratch, a: int) -> bool:
     """Enter the choice on the desk; return whether two items took the same room, so that something was cut.
 
     What was cut is left in `best` as the limit of the next attempt.
@@ -178,7 +178,7 @@ def _enter(p: Problem, b: Books, d: Desk, a: int) -> bool:
 
 
 @compiled
-def enter_current(p: Problem, w: Bench, short: Whole) -> None:
+def enter_current(p: Problem, w: SearchState, short: IntArray) -> None:
     """Enter what runs now, as far as there is still room; *short* is what each application misses if all of it has."""
     b = w.books
     for a in range(len(p.demand)):
@@ -193,7 +193,7 @@ def enter_current(p: Problem, w: Bench, short: Whole) -> None:
 
 
 @compiled
-def put_aside(p: Problem, w: Bench, a: int, k: int) -> None:
+def put_aside(p: Problem, w: SearchState, a: int, k: int) -> None:
     """Take an application out as the k-th, and remember how it stood."""
     b = w.books
     if k == 0:
@@ -209,7 +209,7 @@ def put_aside(p: Problem, w: Bench, a: int, k: int) -> None:
 
 
 @compiled
-def put_back(p: Problem, w: Bench, n: int) -> None:
+def put_back(p: Problem, w: SearchState, n: int) -> None:
     """Put the *n* applications that are out back to where they stood."""
     b = w.books
     for k in range(n):

@@ -8,34 +8,34 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scheduler.solve.problem import UNIT, Problem, Real, Whole
+from scheduler.solve.problem import UNIT, FloatArray, IntArray, Problem
 from scheduler.solve.search.jit import compiled
 
 MACHINES, REPLICAS = 0, 1
 """Where `Books.cost` keeps the cost of machines with their heads, and that of replicas."""
 
 
-class Books(NamedTuple):
+class SolutionState(NamedTuple):
     """What is placed."""
 
-    placed: Whole
+    placed: IntArray
     """Replicas, by pair."""
-    used: Whole
+    used: IntArray
     """Room used, by group."""
-    machines: Whole
-    quota_used: Whole
-    in_region: Whole
+    machines: IntArray
+    quota_used: IntArray
+    in_region: IntArray
     """Machines, by region: a region with any has a head."""
-    cost: Whole
-    short: Whole
+    cost: IntArray
+    short: IntArray
     """By how much each application misses what it asks for."""
-    weighted: Real
+    weighted: FloatArray
     """[0]: the cost of everything that is short."""
 
 
-def new_books(p: Problem) -> Books:
+def new_books(p: Problem) -> SolutionState:
     """Return books of nothing but the machines that must not be touched."""
-    books = Books(
+    books = SolutionState(
         placed=np.zeros(p.pairs, np.int64),
         used=np.zeros(p.groups, np.int64),
         machines=np.zeros(p.groups, np.int64),
@@ -50,7 +50,7 @@ def new_books(p: Problem) -> Books:
 
 
 @compiled
-def open_books(p: Problem, b: Books) -> None:
+def open_books(p: Problem, b: SolutionState) -> None:
     """Enter the machines that must not be touched, and everything else as short."""
     for g in range(len(p.price)):
         set_machines(p, b, g, machines_for(p, g, 0))
@@ -59,7 +59,7 @@ def open_books(p: Problem, b: Books) -> None:
 
 
 @compiled
-def set_short(p: Problem, b: Books, a: int, short: int) -> None:
+def set_short(p: Problem, b: SolutionState, a: int, short: int) -> None:
     """Enter by how much an application misses what it asks for."""
     b.weighted[0] += penalty(p.weight[a], p.slack[a], short) - penalty(p.weight[a], p.slack[a], b.short[a])
     b.short[a] = short
@@ -81,7 +81,7 @@ def machines_for(p: Problem, g: int, used: int) -> int:
 
 
 @compiled
-def set_machines(p: Problem, b: Books, g: int, n: int) -> None:
+def set_machines(p: Problem, b: SolutionState, g: int, n: int) -> None:
     """Enter a new number of machines of a group."""
     old = b.machines[g]
     if n == old:
@@ -101,7 +101,7 @@ def set_machines(p: Problem, b: Books, g: int, n: int) -> None:
 
 
 @compiled
-def put(p: Problem, b: Books, a: int, j: int, n: int) -> None:
+def put(p: Problem, b: SolutionState, a: int, j: int, n: int) -> None:
     """Place *n* more replicas of a pair; fewer, where *n* is negative."""
     old = b.placed[j]
     g = p.group[j]
@@ -113,7 +113,7 @@ def put(p: Problem, b: Books, a: int, j: int, n: int) -> None:
 
 
 @compiled
-def most_machines(p: Problem, b: Books, g: int) -> int:
+def most_machines(p: Problem, b: SolutionState, g: int) -> int:
     """Return how many machines of a group there may be, by stock and by what its quotas have left."""
     most = p.high[g]
     for k in range(p.quota_first[g], p.quota_first[g + 1]):
@@ -125,13 +125,13 @@ def most_machines(p: Problem, b: Books, g: int) -> int:
 
 
 @compiled
-def room(p: Problem, b: Books, j: int) -> int:
+def room(p: Problem, b: SolutionState, j: int) -> int:
     """Return how many more replicas of a pair find a place."""
     g = p.group[j]
     return int(max(0, (most_machines(p, b, g) * UNIT - b.used[g]) // p.size[j]))
 
 
 @compiled
-def total(b: Books) -> float:
+def total(b: SolutionState) -> float:
     """Return what is to be made small: money, and what is short at its weight."""
     return float(float(b.cost[MACHINES] + b.cost[REPLICAS]) + b.weighted[0])

@@ -13,10 +13,10 @@ import numpy as np
 from scheduler.solve.highs import Work as Exact
 from scheduler.solve.highs import minimise
 from scheduler.solve.packing import without
-from scheduler.solve.problem import Flags, Problem, Whole
+from scheduler.solve.problem import BoolArray, IntArray, Problem
 from scheduler.solve.program import build
 from scheduler.solve.search.engine import SEED, cold, shortages, usual_work
-from scheduler.solve.search.insert import Bench, remove
+from scheduler.solve.search.insert import SearchState, remove
 from scheduler.solve.search.ledger import put, set_short, total
 
 MERGED_APPLICATIONS: Final = 25
@@ -27,7 +27,7 @@ ROUNDS: Final = 600
 GAP: Final = 0.01
 
 
-def merged(p: Problem, heads: Whole, scale: float = 1.0) -> Bench:
+def merged(p: Problem, heads: IntArray, scale: float = 1.0) -> SearchState:
     """Return the best placement of several searches and of what they can be merged to.
 
     Args:
@@ -39,7 +39,7 @@ def merged(p: Problem, heads: Whole, scale: float = 1.0) -> Bench:
     share = work._replace(rounds=round(ROUNDS * scale) // RUNS)
     benches = [cold(p, share, SEED + run) for run in range(RUNS)]
     best = min(benches, key=lambda bench: total(bench.books))
-    used: Flags = np.logical_or.reduce([bench.books.placed > 0 for bench in benches])
+    used: BoolArray = np.logical_or.reduce([bench.books.placed > 0 for bench in benches])
     counts = _merge(p, heads, best, used, max(1, round(scale)))
     if counts is not None:
         before = best.books.placed.copy()
@@ -50,7 +50,7 @@ def merged(p: Problem, heads: Whole, scale: float = 1.0) -> Bench:
     return best
 
 
-def _merge(p: Problem, heads: Whole, best: Bench, used: Flags, nodes: int) -> Whole | None:
+def _merge(p: Problem, heads: IntArray, best: SearchState, used: BoolArray, nodes: int) -> IntArray | None:
     """Return the counts of the best placement on the pairs that are used; None where none was found."""
     small = without(p, used)
     sold = np.zeros(p.groups, np.bool_)
@@ -66,7 +66,7 @@ def _merge(p: Problem, heads: Whole, best: Bench, used: Flags, nodes: int) -> Wh
     return counts
 
 
-def _enter(p: Problem, bench: Bench, counts: Whole) -> None:
+def _enter(p: Problem, bench: SearchState, counts: IntArray) -> None:
     """Make the books say *counts*."""
     for a in range(p.applications):
         remove(p, bench.books, a)

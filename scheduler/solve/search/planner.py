@@ -1,13 +1,13 @@
 """One application at given costs: which items, and how many of each.
 
-The limit on one fate domain that is best for fractions, its neighbours, and multiples of the cheapest replica are each
-filled with whole items in the order of their cost per capacity and closed with single replicas; the cheapest filling is
-polished. What is not whole is what makes it hard: the fractional optimum is a few percent below.
+The limit on one failure domain that is best for fractions, its neighbours, and multiples of the cheapest replica are
+each filled with whole items in the order of their cost per capacity and closed with single replicas; the cheapest
+filling is polished. What is not whole is what makes it hard: the fractional optimum is a few percent below.
 """
 
 import numpy as np
 
-from scheduler.solve.problem import PPM, Problem, Whole
+from scheduler.solve.problem import PPM, IntArray, Problem
 from scheduler.solve.search.fractions import FAR, LEVELS, level_of, sort_items
 from scheduler.solve.search.jit import compiled
 from scheduler.solve.search.ledger import penalty
@@ -16,7 +16,7 @@ from scheduler.solve.search.scratch import (
     ITEMS,
     ON_DEMAND,
     TOTAL,
-    Desk,
+    Scratch,
     clear,
     fits_shape,
     in_place,
@@ -32,7 +32,7 @@ NEAR = 2
 
 
 @compiled
-def plan(p: Problem, d: Desk, a: int, spread: Whole, effort: int) -> float:
+def plan(p: Problem, d: Scratch, a: int, spread: IntArray, budget: int) -> float:
     """Choose items for one application and return what they cost, what stays missing at its weight included.
 
     *effort* is how many items the polish tries to add: 0 for none, and from `THOROUGH` on every filling is polished.
@@ -40,27 +40,27 @@ def plan(p: Problem, d: Desk, a: int, spread: Whole, effort: int) -> float:
     """
     sort_items(d)
     n = d.now[ITEMS]
-    _try_levels(p, d, a, spread[a], effort)
+    _try_levels(p, d, a, spread[a], budget)
     clear(d)
     for i in range(n):
         if d.choice[i] > 0:
             take(d, i, d.choice[i])
-    if 0 < effort < THOROUGH:
-        polished(p, d, a, effort)
+    if 0 < budget < THOROUGH:
+        polished(p, d, a, budget)
     return value(p, d, a)
 
 
 @compiled
-def polished(p: Problem, d: Desk, a: int, effort: int) -> float:
+def polished(p: Problem, d: Scratch, a: int, budget: int) -> float:
     """Polish the choice on the desk, and return its value."""
     gap = missing(p, d, a)
     drop(p, d, a, gap)
-    exchange(p, d, a, gap, effort)
+    exchange(p, d, a, gap, budget)
     return value(p, d, a)
 
 
 @compiled
-def _try_levels(p: Problem, d: Desk, a: int, middle: int, effort: int) -> None:
+def _try_levels(p: Problem, d: Scratch, a: int, middle: int, budget: int) -> None:
     """Leave the cheapest whole filling of some levels in `choice`.
 
     They are the best fractional one, its neighbours, and the multiples of the cheapest replica around it: a few large
@@ -73,12 +73,12 @@ def _try_levels(p: Problem, d: Desk, a: int, middle: int, effort: int) -> None:
         at = _level_tried(p, d, a, middle, k)
         if at <= 0:
             continue
-        enough = best if effort < THOROUGH else np.inf
+        enough = best if budget < THOROUGH else np.inf
         cost = _fill(p, d, a, at, enough)
         if cost < enough:
             cost = close(p, d, a, enough)
-            if effort >= THOROUGH:
-                cost = polished(p, d, a, effort)
+            if budget >= THOROUGH:
+                cost = polished(p, d, a, budget)
         if cost < best:
             best = cost
             for i in range(n):
@@ -86,7 +86,7 @@ def _try_levels(p: Problem, d: Desk, a: int, middle: int, effort: int) -> None:
 
 
 @compiled
-def _level_tried(p: Problem, d: Desk, a: int, middle: int, k: int) -> int:
+def _level_tried(p: Problem, d: Scratch, a: int, middle: int, k: int) -> int:
     """Return the k-th level to try."""
     level = level_of(p, a, middle)
     if level == FAR:
@@ -99,13 +99,13 @@ def _level_tried(p: Problem, d: Desk, a: int, middle: int, k: int) -> int:
 
 
 @compiled
-def value(p: Problem, d: Desk, a: int) -> float:
+def value(p: Problem, d: Scratch, a: int) -> float:
     """Return what the choice costs, with what is missing at its weight."""
     return spent(d) + penalty(p.weight[a], p.slack[a], missing(p, d, a))
 
 
 @compiled
-def _fill(p: Problem, d: Desk, a: int, level: int, enough: float) -> float:
+def _fill(p: Problem, d: Scratch, a: int, level: int, enough: float) -> float:
     """Take whole items in their order, up to *level* in each domain; stop past *enough*. Return the cost."""
     clear(d)
     _take_floors(p, d, a)
@@ -137,7 +137,7 @@ def _fill(p: Problem, d: Desk, a: int, level: int, enough: float) -> float:
 
 
 @compiled
-def _headroom(p: Problem, d: Desk, a: int, i: int, target: int) -> int:
+def _headroom(p: Problem, d: Scratch, a: int, i: int, target: int) -> int:
     """Return how much more capacity may come to where an item stands, by the rules that few applications have."""
     r = d.region[i]
     most = FAR
@@ -152,7 +152,7 @@ def _headroom(p: Problem, d: Desk, a: int, i: int, target: int) -> int:
 
 
 @compiled
-def _take_floors(p: Problem, d: Desk, a: int) -> None:
+def _take_floors(p: Problem, d: Scratch, a: int) -> None:
     """Meet the floors of places first, each with the cheapest items that lie there."""
     for f in range(p.floor_first[a], p.floor_first[a + 1]):
         for k in range(d.now[ITEMS]):

@@ -19,8 +19,8 @@ from scheduler.solve.search.scratch import (
     ITEMS,
     ON_DEMAND,
     TOTAL,
-    Desk,
     Rules,
+    Scratch,
     fits_shape,
     missing,
     missing_with,
@@ -35,7 +35,7 @@ ROUNDS = 4
 
 
 @compiled
-def spent(d: Desk) -> float:
+def spent(d: Scratch) -> float:
     """Return what the choice costs."""
     cost = 0.0
     for k in range(d.now[HELD]):
@@ -44,7 +44,7 @@ def spent(d: Desk) -> float:
 
 
 @compiled
-def close(p: Problem, d: Desk, a: int, enough: float) -> float:
+def close(p: Problem, d: Scratch, a: int, enough: float) -> float:
     """While any rule is missed, add the item that helps most for its cost; stop past *enough*. Return the cost."""
     rules = rules_of(p, a)
     gap = missing(p, d, a)
@@ -71,7 +71,7 @@ def close(p: Problem, d: Desk, a: int, enough: float) -> float:
 
 
 @compiled
-def _with_one(rules: Rules, d: Desk, i: int, n: int) -> int:
+def _with_one(rules: Rules, d: Scratch, i: int, n: int) -> int:
     """Return what would be missing with *n* more of an item, after `summarise`."""
     more = n * d.each[i]
     domain = d.in_domain[d.domain[i]] + more
@@ -83,7 +83,7 @@ def _with_one(rules: Rules, d: Desk, i: int, n: int) -> int:
 
 
 @compiled
-def drop(p: Problem, d: Desk, a: int, gap: int) -> float:
+def drop(p: Problem, d: Scratch, a: int, gap: int) -> float:
     """Take off what can go without more than *gap* missing, the dearest first; return what that saves."""
     rules = rules_of(p, a)
     saved = 0.0
@@ -104,7 +104,7 @@ def drop(p: Problem, d: Desk, a: int, gap: int) -> float:
 
 
 @compiled
-def exchange(p: Problem, d: Desk, a: int, gap: int, effort: int) -> None:
+def exchange(p: Problem, d: Scratch, a: int, gap: int, budget: int) -> None:
     """Add an item, drop what it makes needless, and keep that where it pays; until nothing pays."""
     rules = rules_of(p, a)
     again = True
@@ -113,7 +113,7 @@ def exchange(p: Problem, d: Desk, a: int, gap: int, effort: int) -> None:
             return
         again = False
         dearest = _dearest(d)
-        for k in range(min(d.now[ITEMS], effort)):
+        for k in range(min(d.now[ITEMS], budget)):
             i = d.order[k]
             if d.x[i] >= d.limit[i] or d.cost[i] >= (d.each[i] + rules.slack / 4) * dearest:
                 continue
@@ -129,7 +129,7 @@ def exchange(p: Problem, d: Desk, a: int, gap: int, effort: int) -> None:
 
 
 @compiled
-def _replace(p: Problem, d: Desk, a: int, gap: int) -> bool:
+def _replace(p: Problem, d: Scratch, a: int, gap: int) -> bool:
     """Drop an item, close the gap without it, and keep that where it pays; return whether any did."""
     paid = False
     for k in range(d.now[HELD]):
@@ -152,7 +152,7 @@ def _replace(p: Problem, d: Desk, a: int, gap: int) -> bool:
 
 
 @compiled
-def _dearest(d: Desk) -> float:
+def _dearest(d: Scratch) -> float:
     """Return the highest cost per capacity among what is chosen."""
     dearest = 0.0
     for k in range(d.now[HELD]):
@@ -163,7 +163,7 @@ def _dearest(d: Desk) -> float:
 
 
 @compiled
-def _remember(d: Desk) -> int:
+def _remember(d: Scratch) -> int:
     """Note how much of each item is held; return how many items are listed."""
     for k in range(d.now[HELD]):
         d.best[d.held[k]] = d.x[d.held[k]]
@@ -171,7 +171,7 @@ def _remember(d: Desk) -> int:
 
 
 @compiled
-def _restore(d: Desk, held: int) -> None:
+def _restore(d: Scratch, held: int) -> None:
     """Undo what came after `_remember`."""
     for k in range(d.now[HELD]):
         i = d.held[k]

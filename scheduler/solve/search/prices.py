@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scheduler.solve.problem import UNIT, Problem, Real, Whole
-from scheduler.solve.search.fractions import MIDDLE, pour
+from scheduler.solve.problem import UNIT, FloatArray, IntArray, Problem
+from scheduler.solve.search.fractions import MIDDLE, fill
 from scheduler.solve.search.jit import compiled
-from scheduler.solve.search.ledger import Books, most_machines
-from scheduler.solve.search.scratch import ITEMS, Desk, lay_out
+from scheduler.solve.search.ledger import SolutionState, most_machines
+from scheduler.solve.search.scratch import ITEMS, Scratch, add_candidate
 
 FIRST_STEP, LEAST_STEP, LARGEST_STEP = 0.15, 0.002, 0.1
 """Steps of a price, as shares of what it is added to."""
@@ -26,19 +26,19 @@ SMOOTH = 0.3
 class Prices(NamedTuple):
     """Scarcity prices, in micro-dollars per machine and per unit of a quota."""
 
-    group: Real
-    quota: Real
-    group_step: Real
-    quota_step: Real
-    load: Real
+    group: FloatArray
+    quota: FloatArray
+    group_step: FloatArray
+    quota_step: FloatArray
+    load: FloatArray
     """By group, how many machines were wanted in the last pass."""
-    spread: Whole
+    spread: IntArray
     """At which level each application was spread last."""
-    best_group: Real
-    best_quota: Real
-    mean: Real
+    best_group: FloatArray
+    best_quota: FloatArray
+    mean: FloatArray
     """Of each pair, the mean choice of the later passes: nearly a fractional optimum that keeps stock and quotas."""
-    dual: Real
+    dual: FloatArray
     """[0]: the best value of the dual."""
 
 
@@ -75,7 +75,7 @@ def priced(p: Problem, prices: Prices, j: int) -> float:
 
 
 @compiled
-def settle(p: Problem, b: Books, d: Desk, prices: Prices, apps: Whole, passes: int) -> None:
+def update_prices(p: Problem, b: SolutionState, d: Scratch, prices: Prices, apps: IntArray, passes: int) -> None:
     """Let applications that are not placed yet choose *passes* times, and move the prices after each.
 
     What there is for them is what the books have left. The best prices seen are left.
@@ -112,7 +112,7 @@ def settle(p: Problem, b: Books, d: Desk, prices: Prices, apps: Whole, passes: i
 
 
 @compiled
-def _choose(p: Problem, d: Desk, prices: Prices, apps: Whole, left: Real, share: float) -> float:
+def _choose(p: Problem, d: Scratch, prices: Prices, apps: IntArray, left: FloatArray, share: float) -> float:
     """Let applications choose; note the load, move the mean choice by *share*, and return what they pay."""
     load = prices.load
     load[:] = 0.0
@@ -125,8 +125,8 @@ def _choose(p: Problem, d: Desk, prices: Prices, apps: Whole, left: Real, share:
         d.now[ITEMS] = 0
         for j in range(p.first[a], p.first[a + 1]):
             g = p.group[j]
-            lay_out(p, d, a, j, price[g] * p.size[j] / UNIT + p.extra[j], int(left[g] * UNIT) // p.size[j])
-        spread, cost = pour(p, d, a, prices.spread[a])
+            add_candidate(p, d, a, j, price[g] * p.size[j] / UNIT + p.extra[j], int(left[g] * UNIT) // p.size[j])
+        spread, cost = fill(p, d, a, prices.spread[a])
         prices.spread[a] = spread
         paid += cost
         for i in range(d.now[ITEMS]):
@@ -138,7 +138,7 @@ def _choose(p: Problem, d: Desk, prices: Prices, apps: Whole, left: Real, share:
 
 
 @compiled
-def _quota_scale(p: Problem) -> Real:
+def _quota_scale(p: Problem) -> FloatArray:
     """Return by quota the mean price of a unit: what a step of its price is measured by."""
     price = np.zeros(len(p.quota_room), np.float64)
     many = np.zeros(len(p.quota_room), np.float64)
@@ -150,7 +150,7 @@ def _quota_scale(p: Problem) -> Real:
 
 
 @compiled
-def _move(prices: Real, steps: Real, was_over: Real, over: Real, scale: Real) -> None:
+def _move(prices: FloatArray, steps: FloatArray, was_over: FloatArray, over: FloatArray, scale: FloatArray) -> None:
     """Move every price by its own step."""
     for k in range(len(prices)):
         turned = over[k] * was_over[k]

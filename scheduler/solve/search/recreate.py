@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scheduler.solve.problem import UNIT, Problem, Whole
+from scheduler.solve.problem import UNIT, IntArray, Problem
 from scheduler.solve.search.chance import below, shuffle, uniform
-from scheduler.solve.search.insert import Bench, insert, put_aside, put_back
+from scheduler.solve.search.insert import SearchState, insert, put_aside, put_back
 from scheduler.solve.search.jit import compiled
 from scheduler.solve.search.ledger import total
 from scheduler.solve.search.prices import priced
@@ -44,14 +44,14 @@ class Knobs(NamedTuple):
     """Most users of one group that are taken out."""
     groups: int
     """Most groups that one who is badly off clears."""
-    effort: int
+    budget: int
     """How many items a polish tries."""
     closing: float
     """How often one machine of a group is emptied and stays closed for a round."""
 
 
 @compiled
-def respond(p: Problem, w: Bench, order: Whole, rent: float) -> None:
+def respond(p: Problem, w: SearchState, order: IntArray, rent: float) -> None:
     """Take each application out once and put it back at what things cost now, where that is cheaper."""
     b = w.books
     for k in range(len(order)):
@@ -63,7 +63,7 @@ def respond(p: Problem, w: Bench, order: Whole, rent: float) -> None:
 
 
 @compiled
-def recreate(p: Problem, w: Bench, rounds: int, knobs: Knobs) -> None:
+def recreate(p: Problem, w: SearchState, rounds: int, thresholds: Knobs) -> None:
     """Ruin and recreate *rounds* times, accepting what is dearer by up to a temperature that falls to 0."""
     b = w.books
     current = total(b)
@@ -72,17 +72,17 @@ def recreate(p: Problem, w: Bench, rounds: int, knobs: Knobs) -> None:
         if step % REVIEW == 0:
             _review(p, w)
         short = b.weighted[0]
-        n = _ruin(p, w, knobs)
+        n = _ruin(p, w, thresholds)
         if n == 0:
             continue
         if below(w.seed, 2) == 0:  # else who is badly off comes first
             shuffle(w.seed, w.out, n)
-        rent = knobs.rent * uniform(w.seed)
+        rent = thresholds.rent * uniform(w.seed)
         for k in range(n):
-            insert(p, w, w.out[k], rent, knobs.noise, knobs.effort)
+            insert(p, w, w.out[k], rent, thresholds.noise, thresholds.budget)
         _reopen(p, w)
         now = total(b)
-        allowed = knobs.heat * unit * max(0.0, 1.0 - step / (0.8 * rounds))
+        allowed = thresholds.heat * unit * max(0.0, 1.0 - step / (0.8 * rounds))
         too_dear = now - current > -allowed * np.log(uniform(w.seed) + 1e-12)
         if too_dear or b.weighted[0] > short:  # nobody is left short to save money
             put_back(p, w, n)
@@ -91,17 +91,17 @@ def recreate(p: Problem, w: Bench, rounds: int, knobs: Knobs) -> None:
 
 
 @compiled
-def _ruin(p: Problem, w: Bench, knobs: Knobs) -> int:
+def _ruin(p: Problem, w: SearchState, thresholds: Knobs) -> int:
     """Take out a few applications that want the same room; return how many.
 
     They are the users of a machine that is closed or of a group, or else one that is badly off, and users of what it
     would rather have.
     """
-    if knobs.closing > 0 and uniform(w.seed) < knobs.closing:
+    if thresholds.closing > 0 and uniform(w.seed) < thresholds.closing:
         return _close_machine(p, w)
     lot = uniform(w.seed)
-    short = w.books.weighted[0] > 0 and lot < knobs.short
-    if short or lot < knobs.wronged:
+    short = w.books.weighted[0] > 0 and lot < thresholds.short
+    if short or lot < thresholds.wronged:
         a = _short_one(p, w) if short else _badly_off(w)
         put_aside(p, w, a, 0)
         n = 1
@@ -109,22 +109,22 @@ def _ruin(p: Problem, w: Bench, knobs: Knobs) -> int:
             return n
         many = p.first[a + 1] - p.first[a]
         start = below(w.seed, many)
-        groups = 1 + below(w.seed, knobs.groups)
+        groups = 1 + below(w.seed, thresholds.groups)
         each = 1 + below(w.seed, 3)
         for k in range(many):
             if groups == 0 or n >= MOST_OUT - 1:
                 break
             j = p.first[a] + (start + k) % many
-            if w.wish[j] > w.books.placed[j]:
+            if w.solo_choice[j] > w.books.placed[j]:
                 n = _evict(p, w, p.group[j], n, n + each)
                 groups -= 1
         return n
     g = _busy_group(p, w)
-    return _evict(p, w, g, 0, 1 + below(w.seed, knobs.together)) if g >= 0 else 0
+    return _evict(p, w, g, 0, 1 + below(w.seed, thresholds.together)) if g >= 0 else 0
 
 
 @compiled
-def _close_machine(p: Problem, w: Bench) -> int:
+def _close_machine(p: Problem, w: SearchState) -> int:
     """Take out users of a group until it needs a machine less, and close that one; return how many are out."""
     b = w.books
     g = _busy_group(p, w)
@@ -146,7 +146,7 @@ def _close_machine(p: Problem, w: Bench) -> int:
 
 
 @compiled
-def _reopen(p: Problem, w: Bench) -> None:
+def _reopen(p: Problem, w: SearchState) -> None:
     """Open again what is closed."""
     if w.closed[0] >= 0:
         p.high[w.closed[0]] = w.closed[1]
@@ -154,7 +154,7 @@ def _reopen(p: Problem, w: Bench) -> None:
 
 
 @compiled
-def _evict(p: Problem, w: Bench, g: int, n: int, most: int) -> int:
+def _evict(p: Problem, w: SearchState, g: int, n: int, most: int) -> int:
     """Take out users of a group until *most* applications are out; return how many are."""
     users = w.user_first[g + 1] - w.user_first[g]
     start = below(w.seed, users)
@@ -169,7 +169,7 @@ def _evict(p: Problem, w: Bench, g: int, n: int, most: int) -> int:
 
 
 @compiled
-def _review(p: Problem, w: Bench) -> None:
+def _review(p: Problem, w: SearchState) -> None:
     """Sort the applications by what they pay, at the prices, beyond what they would pay alone."""
     excess = np.empty(len(p.demand), np.float64)
     for a in range(len(p.demand)):
@@ -181,14 +181,14 @@ def _review(p: Problem, w: Bench) -> None:
 
 
 @compiled
-def _badly_off(w: Bench) -> int:
+def _badly_off(w: SearchState) -> int:
     """Return an application that pays much beyond what it would pay alone: the worse off, the likelier."""
     lot = uniform(w.seed)
     return int(w.worst[int(lot * lot * lot * len(w.worst))])
 
 
 @compiled
-def _short_one(p: Problem, w: Bench) -> int:
+def _short_one(p: Problem, w: SearchState) -> int:
     """Return some application that is short."""
     many = len(p.demand)
     start = below(w.seed, many)
@@ -200,7 +200,7 @@ def _short_one(p: Problem, w: Bench) -> int:
 
 
 @compiled
-def _busy_group(p: Problem, w: Bench) -> int:
+def _busy_group(p: Problem, w: SearchState) -> int:
     """Return some group in use: half of the time one with room to spare in machines that are paid for."""
     b = w.books
     spare = below(w.seed, 2) == 0

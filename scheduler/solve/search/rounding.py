@@ -6,35 +6,35 @@ settle again for those still to come; who is short at the end is planned anew wi
 
 import numpy as np
 
-from scheduler.solve.problem import UNIT, Problem, Real, Whole
+from scheduler.solve.problem import UNIT, FloatArray, IntArray, Problem
 from scheduler.solve.search.chance import uniform
-from scheduler.solve.search.insert import Bench, enter_plan, insert, remove
+from scheduler.solve.search.insert import SearchState, enter_plan, insert, remove
 from scheduler.solve.search.jit import compiled
 from scheduler.solve.search.ledger import most_machines, room
 from scheduler.solve.search.planner import plan
-from scheduler.solve.search.prices import priced, scarcity, settle
-from scheduler.solve.search.scratch import ITEMS, clear, lay_out
+from scheduler.solve.search.prices import priced, scarcity, update_prices
+from scheduler.solve.search.scratch import ITEMS, add_candidate, clear
 
 ROUGH = 20
 """How many items a polish tries here: everything is looked at again."""
 
 
 @compiled
-def wish(p: Problem, w: Bench, effort: int) -> None:
+def solo_choice(p: Problem, w: SearchState, budget: int) -> None:
     """Note what each application would choose if it were alone at the prices, and what it would pay."""
-    d = w.desk
+    d = w.scratch
     for a in range(len(p.demand)):
         d.now[ITEMS] = 0
         for j in range(p.first[a], p.first[a + 1]):
-            lay_out(p, d, a, j, priced(p, w.prices, j), p.high[p.group[j]] * UNIT // p.size[j])
-        w.ideal[a] = plan(p, d, a, w.prices.spread, effort)
+            add_candidate(p, d, a, j, priced(p, w.prices, j), p.high[p.group[j]] * UNIT // p.size[j])
+        w.ideal[a] = plan(p, d, a, w.prices.spread, budget)
         for i in range(d.now[ITEMS]):
-            w.wish[d.pair[i]] = d.x[i]
+            w.solo_choice[d.pair[i]] = d.x[i]
         clear(d)
 
 
 @compiled
-def dive(p: Problem, w: Bench, order: Whole, stages: int, passes: int) -> None:
+def round_stage(p: Problem, w: SearchState, order: IntArray, stages: int, passes: int) -> None:
     """Place the applications of *order* in so many stages, and settle the prices for the others after each."""
     many = len(order)
     reserved = np.zeros(len(p.price), np.float64)
@@ -43,7 +43,7 @@ def dive(p: Problem, w: Bench, order: Whole, stages: int, passes: int) -> None:
         if first == last:
             continue
         if stage > 0:
-            settle(p, w.books, w.desk, w.prices, order[first:], passes)
+            update_prices(p, w.books, w.scratch, w.prices, order[first:], passes)
         reserved[:] = 0.0
         for k in range(first, many):
             for j in range(p.first[order[k]], p.first[order[k] + 1]):
@@ -60,9 +60,9 @@ def dive(p: Problem, w: Bench, order: Whole, stages: int, passes: int) -> None:
 
 
 @compiled
-def _enter_share(p: Problem, w: Bench, a: int, reserved: Real) -> None:
+def _enter_share(p: Problem, w: SearchState, a: int, reserved: FloatArray) -> None:
     """Plan an application with its share of what is scarce, and what nobody has a share of; enter that."""
-    b, d = w.books, w.desk
+    b, d = w.books, w.scratch
     d.now[ITEMS] = 0
     for j in range(p.first[a], p.first[a + 1]):
         limit = room(p, b, j)
@@ -72,5 +72,5 @@ def _enter_share(p: Problem, w: Bench, a: int, reserved: Real) -> None:
             mine = max(w.prices.mean[j], unclaimed)
             limit = min(limit, int(mine) + (uniform(w.seed) < mine - int(mine)))
         if limit > 0:
-            lay_out(p, d, a, j, priced(p, w.prices, j), limit)
+            add_candidate(p, d, a, j, priced(p, w.prices, j), limit)
     enter_plan(p, w, a, ROUGH)

@@ -2,7 +2,7 @@
 
 An *item* is a pair at one cost, with a limit: room in machines that are paid for anyway is one item, room in
 machines still to be bought another. All rules of an application depend on its capacity in total, on demand, per
-fate domain, per region and per region's spot pool; these sums are kept as items come and go, so that asking
+failure domain, per region and per region's spot pool; these sums are kept as items come and go, so that asking
 how much is missing costs a look at the few domains in use.
 """
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, ZONE, Flags, Problem, Real, Whole
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, ZONE, BoolArray, FloatArray, IntArray, Problem
 from scheduler.solve.search.jit import compiled
 
 TOTAL, ON_DEMAND, ITEMS, DOMAINS, REGIONS, HELD = 0, 1, 2, 3, 4, 5
@@ -19,54 +19,54 @@ FIRST_DOMAIN, IN_FIRST_DOMAIN, IN_SECOND_DOMAIN, FIRST_REGION, IN_FIRST_REGION, 
 """What stands where in `Desk.top`."""
 
 
-class Desk(NamedTuple):
+class Scratch(NamedTuple):
     """Scratch memory for one application at a time; made once, used for all."""
 
-    now: Whole
+    now: IntArray
     """Capacity in total and on demand; how many items there are; how many domains, regions and items are listed."""
-    top: Whole
+    top: IntArray
     """The fullest domain and region, what they hold, and what the next ones do; `summarise` writes it."""
-    pair: Whole
-    cost: Real
-    each: Whole
-    domain: Whole
-    region: Whole
-    is_spot: Flags
-    shape: Whole
-    limit: Whole
-    x: Whole
-    part: Real
+    pair: IntArray
+    cost: FloatArray
+    each: IntArray
+    domain: IntArray
+    region: IntArray
+    is_spot: BoolArray
+    shape: IntArray
+    limit: IntArray
+    x: IntArray
+    part: FloatArray
     """How much of each item is chosen where fractions are allowed."""
-    held: Whole
+    held: IntArray
     """The items that were chosen, listed."""
-    best: Whole
+    best: IntArray
     """What was chosen before a move that may be undone."""
-    choice: Whole
+    choice: IntArray
     """The cheapest choice so far."""
-    order: Whole
-    key: Real
-    in_domain: Whole
+    order: IntArray
+    key: FloatArray
+    in_domain: IntArray
     """Capacity, by domain."""
-    domains: Whole
+    domains: IntArray
     """The domains that were touched, listed."""
-    in_region: Whole
-    spot_in: Whole
-    replicas_in: Whole
-    shape_in: Whole
+    in_region: IntArray
+    spot_in: IntArray
+    replicas_in: IntArray
+    shape_in: IntArray
     """The shape that a region's replicas have, where it has any."""
-    regions: Whole
+    regions: IntArray
 
 
-def new_desk(p: Problem) -> Desk:
+def new_desk(p: Problem) -> Scratch:
     """Return a desk large enough for every application."""
     widest = 3 * int(np.max(np.diff(p.first), initial=1))
     regions = len(p.head)
     domains = 1 + max(int(np.max(k, initial=0)) for k in (p.zone, p.region, p.provider))
 
-    def whole(size: int) -> Whole:
+    def whole(size: int) -> IntArray:
         return np.zeros(size, np.int64)
 
-    return Desk(
+    return Scratch(
         now=whole(6),
         top=whole(6),
         pair=whole(widest),
@@ -96,14 +96,14 @@ def new_desk(p: Problem) -> Desk:
 
 @compiled
 def domain_of(kind: int, zone: int, region: int, provider: int) -> int:
-    """Return the fate domain of a place, of the kind that an application must survive."""
+    """Return the failure domain of a place, of the kind that an application must survive."""
     if kind == ZONE:
         return zone
     return provider if kind == PROVIDER else region
 
 
 @compiled
-def lay_out(p: Problem, d: Desk, a: int, j: int, cost: float, limit: int) -> None:
+def add_candidate(p: Problem, d: Scratch, a: int, j: int, cost: float, limit: int) -> None:
     """Add an item."""
     i = d.now[ITEMS]
     g = p.group[j]
@@ -120,7 +120,7 @@ def lay_out(p: Problem, d: Desk, a: int, j: int, cost: float, limit: int) -> Non
 
 
 @compiled
-def clear(d: Desk) -> None:
+def clear(d: Scratch) -> None:
     """Take every replica off, and leave the items."""
     for k in range(d.now[DOMAINS]):
         d.in_domain[d.domains[k]] = 0
@@ -139,7 +139,7 @@ def clear(d: Desk) -> None:
 
 
 @compiled
-def take(d: Desk, i: int, n: int) -> None:
+def take(d: Scratch, i: int, n: int) -> None:
     """Choose *n* more of an item; fewer, where *n* is negative."""
     capacity = n * d.each[i]
     r, domain = d.region[i], d.domain[i]
@@ -162,7 +162,7 @@ def take(d: Desk, i: int, n: int) -> None:
 
 
 @compiled
-def enlist(listed: Whole, now: Whole, size: int, value: int) -> None:
+def enlist(listed: IntArray, now: IntArray, size: int, value: int) -> None:
     """Add a value to a list that it is not in yet; `now[size]` is the list's length."""
     for k in range(now[size]):
         if listed[k] == value:
@@ -172,13 +172,13 @@ def enlist(listed: Whole, now: Whole, size: int, value: int) -> None:
 
 
 @compiled
-def fits_shape(replicas_in: Whole, shape_in: Whole, r: int, shape: int) -> bool:
+def fits_shape(replicas_in: IntArray, shape_in: IntArray, r: int, shape: int) -> bool:
     """Return whether a shape may join what a region has."""
     return bool(replicas_in[r] == 0 or shape_in[r] == shape)
 
 
 @compiled
-def missing(p: Problem, d: Desk, a: int) -> int:
+def missing(p: Problem, d: Scratch, a: int) -> int:
     """Return the most by which any rule of an application is missed, in thousandths of its demand's unit."""
     capacity = d.now[TOTAL]
     short = max(0, p.demand[a] - capacity, p.on_demand[a] - d.now[ON_DEMAND])
@@ -193,7 +193,7 @@ def missing(p: Problem, d: Desk, a: int) -> int:
 
 
 @compiled
-def _unspread(p: Problem, d: Desk, a: int) -> int:
+def _unspread(p: Problem, d: Scratch, a: int) -> int:
     """Return the most by which a rule about regions and places is missed."""
     capacity = d.now[TOTAL]
     short = 0
@@ -211,7 +211,7 @@ def _unspread(p: Problem, d: Desk, a: int) -> int:
 
 
 @compiled
-def in_place(p: Problem, d: Desk, f: int) -> int:
+def in_place(p: Problem, d: Scratch, f: int) -> int:
     """Return the capacity in the place that a floor is for."""
     inside = 0
     for k in range(d.now[REGIONS]):
@@ -221,7 +221,7 @@ def in_place(p: Problem, d: Desk, f: int) -> int:
 
 
 @compiled
-def summarise(d: Desk) -> None:
+def summarise(d: Scratch) -> None:
     """Look up the fullest two domains and regions, for `missing_with`."""
     first, most, second = -1, 0, 0
     for k in range(d.now[DOMAINS]):
@@ -278,7 +278,7 @@ def plainly_missing(rules: Rules, capacity: int, bought: int, domain: int, regio
 
 
 @compiled
-def missing_with(p: Problem, d: Desk, a: int, i: int, n: int) -> int:
+def missing_with(p: Problem, d: Scratch, a: int, i: int, n: int) -> int:
     """Return what would be missing with *n* more of an item, whatever the rules are."""
     take(d, i, n)
     short = missing(p, d, a)
