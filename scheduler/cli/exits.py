@@ -17,7 +17,7 @@ import typer
 
 
 class Exit(IntEnum):
-    """What a command's exit code says."""
+    """What a command's exit code means."""
 
     DONE = 0
     FAILED = 1
@@ -34,7 +34,7 @@ class Output(StrEnum):
 
 
 def say(text: str) -> None:
-    """Tell a person something, on standard error, which never mixes with a command's answer."""
+    """Write a message to standard error, which never mixes with a command's answer."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
@@ -45,7 +45,7 @@ def answer_json(value: Any) -> None:  # noqa: ANN401  whatever JSON can hold
 
 
 def fail(code: Exit, message: str) -> typer.Exit:
-    """Say what is wrong, and return what to raise."""
+    """Report what is wrong, and return what to raise."""
     say(f"skerry: {message}")
     return typer.Exit(code)
 
@@ -55,6 +55,7 @@ def errors_as_exits() -> Iterator[None]:
     """Turn the errors that a command may meet into messages and exit codes."""
     from inference.errors import InferenceError
     from scheduler.check import UnsafePlanError
+    from scheduler.cli.render import words
     from scheduler.daemon.converge import DeployFailedError
     from scheduler.documents.yaml_document import DocumentError
     from state.store import StoreError
@@ -66,7 +67,8 @@ def errors_as_exits() -> Iterator[None]:
             say(str(problem))
         raise typer.Exit(Exit.BAD_INPUT) from error
     except UnsafePlanError as error:
-        raise fail(Exit.FAILED, f"the plan breaks a rule, so nothing was done: {error}") from error
+        broken = "; ".join(words.finding(finding) for finding in error.findings)
+        raise fail(Exit.FAILED, f"the plan breaks a rule, so nothing was done: {broken}") from error
     except StoreError as error:
         raise fail(Exit.NOT_NOW, f"{error}; try again") from error
     except DeployFailedError as error:

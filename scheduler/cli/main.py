@@ -21,8 +21,10 @@ app = typer.Typer(
 )
 local = typer.Typer(no_args_is_help=True, help="The embedded clouds on this computer.")
 drill = typer.Typer(no_args_is_help=True, help="Rehearse the loss of a region.")
+snapshots = typer.Typer(no_args_is_help=True, help="Snapshots: what decisions were made from.")
 app.add_typer(local, name="local")
 app.add_typer(drill, name="drill")
+app.add_typer(snapshots, name="snapshot")
 app.add_typer(machines, name="machines")
 app.command("join")(join)
 local.add_typer(fault, name="fault")
@@ -30,6 +32,9 @@ local.add_typer(fault, name="fault")
 SpecFile = Annotated[Path, typer.Argument(help="The capacity spec, a YAML file.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Answer as text or as one JSON document.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+SnapshotFile = Annotated[
+    Path | None, typer.Option("--snapshot", help="Decide on a saved snapshot, instead of what is observed now.")
+]
 Minutes = Annotated[float, typer.Option("--timeout", min=0.1, help="Minutes to wait at most.")]
 
 
@@ -75,48 +80,56 @@ def offers(  # noqa: PLR0913, PLR0917  one parameter an option
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List what the clouds sell, with prices, their source and age."""
-    from scheduler.cli import fleet_commands
+    from scheduler.cli import status_commands
 
     with errors_as_exits():
-        wanted = fleet_commands.OfferFilter(gpu, region, market, max_price, sort, limit)
-        fleet_commands.offers(wanted, output)
+        wanted = status_commands.OfferFilter(gpu, region, market, max_price, sort, limit)
+        status_commands.offers(wanted, output)
 
 
 @app.command()
 def plan(
-    spec: SpecFile,
-    exact: Annotated[bool, typer.Option("--exact", help="Prove the cost to within 1 %, for a minute at most.")] = False,
+    spec: Annotated[Path | None, typer.Argument(help="The capacity spec; a snapshot has its own.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Prove the cost to within 1 %, with bounded work.")] = False,
+    snapshot: SnapshotFile = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show what would be bought and why, what it costs, and what it survives. Nothing is changed."""
-    from scheduler.cli import fleet_commands
+    from scheduler.cli import plan_commands
 
     with errors_as_exits():
-        fleet_commands.plan(spec, output, exact=exact)
+        plan_commands.plan(spec, snapshot, output, exact=exact)
 
 
 @app.command()
-def apply(spec: SpecFile, yes: Yes = False, timeout: Minutes = 30, output: OutputOption = Output.TEXT) -> None:
-    """Make a spec so: show the plan, ask, and wait until everything serves.
+def apply(
+    spec: SpecFile,
+    yes: Yes = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what serves and the spec lacks.")] = False,
+    timeout: Minutes = 30,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Put a spec in force: show the plan, ask, and wait until everything serves.
 
     A running daemon does the work; without one, this command does it itself.
     """
-    from scheduler.cli import fleet_commands
+    from scheduler.cli import plan_commands
 
     with errors_as_exits():
-        fleet_commands.apply(spec, yes=yes, minutes=timeout, output=output)
+        plan_commands.apply(spec, yes=yes, prune=prune, minutes=timeout, output=output)
 
 
 @app.command()
 def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every few seconds.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Observe now, instead of showing the last tick.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Show what stands, what serves, how healthy it is and what it costs."""
-    from scheduler.cli import fleet_commands
+    """Show what exists, what serves, how healthy it is and what it costs, as the last tick observed it."""
+    from scheduler.cli import status_commands
 
     with errors_as_exits():
-        fleet_commands.status(watch=watch, output=output)
+        status_commands.status(watch=watch, refresh=refresh, output=output)
 
 
 @app.command()
@@ -124,13 +137,48 @@ def explain(
     application: Annotated[str, typer.Argument(help="An application of the fleet.")],
     why_not: Annotated[str | None, typer.Option(help="Why not this provider, region or offer?")] = None,
     what_if: Annotated[str | None, typer.Option(help="What if a field of the spec were otherwise? path=value")] = None,
+    snapshot: SnapshotFile = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Say why an application stands where it stands, what each rule costs, what was refused, and what it survives."""
+    """Explain where an application is placed, what each rule costs, what was refused, and what it survives."""
     from scheduler.cli import explain_command
 
     with errors_as_exits():
-        explain_command.explain(explain_command.Question(application, why_not, what_if), output)
+        explain_command.explain(explain_command.Question(application, why_not, what_if, snapshot), output)
+
+
+@snapshots.command("save")
+def snapshot_save(
+    file: Annotated[Path, typer.Argument(help="The file to write, JSON.")],
+    snapshot_id: Annotated[str | None, typer.Option("--id", help="A kept snapshot; the last tick's if none.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Observe now, instead.")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write a snapshot to a file, from which `plan`, `explain` and `drill` decide without credentials."""
+    from scheduler.cli import snapshot_commands
+
+    with errors_as_exits():
+        snapshot_commands.save(file, snapshot_id, output, refresh=refresh)
+
+
+@snapshots.command("list")
+def snapshot_list(output: OutputOption = Output.TEXT) -> None:
+    """List the snapshots that are kept: of ticks that acted, and of refused plans."""
+    from scheduler.cli import snapshot_commands
+
+    with errors_as_exits():
+        snapshot_commands.list_kept(output)
+
+
+@snapshots.command("show")
+def snapshot_show(
+    snapshot_id: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Its id.")], output: OutputOption = Output.TEXT
+) -> None:
+    """Show what a kept snapshot has; as JSON, all of it."""
+    from scheduler.cli import snapshot_commands
+
+    with errors_as_exits():
+        snapshot_commands.show(snapshot_id, output)
 
 
 @app.command()
@@ -144,7 +192,7 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
 
 @app.command()
 def daemon(output: OutputOption = Output.TEXT) -> None:
-    """Keep the fleet as it is wanted, until told to stop. Logs go to standard error, as JSON where asked for."""
+    """Keep the fleet as the spec wants it, until stopped. Logs go to standard error, as JSON where asked for."""
     from scheduler.cli import daemon_command
 
     with errors_as_exits():
@@ -158,19 +206,19 @@ def events(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show what happened: one line an event, oldest first."""
-    from scheduler.cli import fleet_commands
+    from scheduler.cli import status_commands
 
     with errors_as_exits():
-        fleet_commands.events(after, limit, output)
+        status_commands.events(after, limit, output)
 
 
 @app.command()
 def destroy(yes: Yes = False, timeout: Minutes = 30, output: OutputOption = Output.TEXT) -> None:
     """End every machine of the fleet, and prove that none is left."""
-    from scheduler.cli import fleet_commands
+    from scheduler.cli import plan_commands
 
     with errors_as_exits():
-        fleet_commands.destroy(yes=yes, minutes=timeout, output=output)
+        plan_commands.destroy(yes=yes, minutes=timeout, output=output)
 
 
 @local.command("up")
@@ -207,19 +255,20 @@ def local_status(output: OutputOption = Output.TEXT) -> None:
 
 
 @drill.command("region")
-def drill_region(
+def drill_region(  # noqa: PLR0913, PLR0917  one parameter an option
     region: Annotated[str, typer.Argument(help="The region to lose, as provider/region.")],
     mode: Annotated[str, typer.Option(help="simulate: computed; live: really done.")] = "simulate",
     timeout: Minutes = 10,
     rps: Annotated[float, typer.Option(min=0, help="Requests per second to send meanwhile (live).")] = 0.0,
+    snapshot: SnapshotFile = None,
     yes: Yes = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Rehearse the loss of a region, and report how the fleet took it."""
+    """Rehearse the loss of a region, and report how the fleet recovers."""
     from scheduler.cli import drill_commands
 
     with errors_as_exits():
-        asked = drill_commands.DrillRequest(region, mode, timeout, rps)
+        asked = drill_commands.DrillRequest(region, mode, timeout, rps, snapshot)
         drill_commands.region(asked, yes=yes, output=output)
 
 

@@ -1,4 +1,4 @@
-"""What commands that look at the fleet share: settings, everything outside, a console."""
+"""What commands on the fleet share: settings, the dependencies of a tick, a console."""
 
 import sys
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from scheduler.cli.exits import Exit, fail, say
 from scheduler.daemon.logs import configure_logs
 from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import Settings, load_settings, settings_file
+from scheduler.embedded.local import Local
 from scheduler.ports import Ports
 
 
@@ -21,14 +22,14 @@ def console() -> Console:
 
 
 class Progress(Protocol):
-    """Where a command says what it is doing."""
+    """Where a command reports what it does."""
 
     def update(self, text: str) -> None:
-        """Say what is done now."""
+        """Report what is done now."""
 
 
 class _Lines:
-    """Progress where nobody watches: a line for each new thing."""
+    """Progress where no terminal is: a line for each new step."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -52,7 +53,7 @@ def working(text: str) -> Iterator[Progress]:
 
 
 def opened() -> tuple[Settings, Ports]:
-    """Return the settings and everything outside.
+    """Return the settings and the dependencies of a tick.
 
     Raises:
         typer.Exit: No cloud is set up.
@@ -66,14 +67,32 @@ def opened() -> tuple[Settings, Ports]:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask, unless told not to.
+    """Ask, unless *yes* answers.
 
     Raises:
-        typer.Exit: The answer is no, or there is nobody to ask.
+        typer.Exit: The answer is no, or standard input is not a terminal.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise fail(Exit.BAD_INPUT, "there is nobody to ask; say --yes")
+        raise fail(Exit.BAD_INPUT, "not a terminal: pass --yes to apply")
     if not typer.confirm(question, err=True):
         raise fail(Exit.FAILED, "nothing was changed")
+
+
+def confirm_names(names: list[str], *, refusal: str) -> None:
+    """Have each name typed in before what it names is removed.
+
+    Raises:
+        typer.Exit: Another name was typed in, or standard input is not a terminal; *refusal* says what to do then.
+    """
+    if not sys.stdin.isatty():
+        raise fail(Exit.BAD_INPUT, refusal)
+    for name in names:
+        if typer.prompt(f"Type {name} to remove it", err=True).strip() != name:
+            raise fail(Exit.FAILED, "nothing was changed")
+
+
+def are_embedded_clouds_down() -> bool:
+    """Return whether the settings are for embedded clouds, and these do not run."""
+    return load_settings().embedded is not None and not Local().log.sessions()

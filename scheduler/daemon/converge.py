@@ -1,4 +1,4 @@
-"""Ticks in this process until nothing is left to do: for commands without a daemon."""
+"""Ticks in this process until the fleet has converged: for commands without a daemon."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,8 @@ from typing import Final
 from scheduler.observe.snapshot import observe
 from scheduler.ports import Ports
 from scheduler.tick import decide, tick
-from state.model.plan import Plan
+from state.model.plan import Blocked, Plan
+from state.model.serving import DeployState
 
 PAUSE: Final = timedelta(seconds=2)
 LEASE_TTL: Final = timedelta(seconds=60)
@@ -20,30 +21,35 @@ class TickedElsewhereError(Exception):
 
 
 class DeployFailedError(Exception):
-    """Ray Serve says that an application cannot run; more time will not change that. What ran before runs on."""
+    """A cell reports that an application cannot run; more time will not change that. What ran before runs on."""
+
+    def __init__(self, blocked: Blocked) -> None:
+        """Keep what the cell reports."""
+        self.blocked = blocked
+        super().__init__(f"{blocked.region}: {blocked.application}: {blocked.state}: {blocked.message}")
 
 
 class FailureWatch:
-    """Notices when Ray Serve goes on saying that a deployment failed."""
+    """Finds deployments that stay failed."""
 
     def __init__(self) -> None:
         """Start without a failure."""
-        self._looks = 0
+        self._polls = 0
 
-    def look(self, plan: Plan) -> None:
-        """Take another look.
+    def poll(self, plan: Plan) -> None:
+        """Count another plan.
 
         Raises:
-            DeployFailedError: Some application has been failing for several looks.
+            DeployFailedError: An application has been failing for several plans.
         """
-        failing = [text for text in plan.blocked if "DEPLOY_FAILED" in text]
-        self._looks = self._looks + 1 if failing else 0
-        if self._looks >= FAILED_POLLS_MAX:
+        failing = [blocked for blocked in plan.blocked if blocked.state is DeployState.DEPLOY_FAILED]
+        self._polls = self._polls + 1 if failing else 0
+        if self._polls >= FAILED_POLLS_MAX:
             raise DeployFailedError(failing[0])
 
 
-def converge(ports: Ports, most: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
-    """Tick until the plan is settled, and return the last one; None where it was not in time.
+def converge(ports: Ports, timeout: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
+    """Tick until the plan has converged, and return the last one; None where it did not in time.
 
     Raises:
         TickedElsewhereError: Another process holds the lease.
@@ -52,7 +58,7 @@ def converge(ports: Ports, most: timedelta, progress: Callable[[Plan], None] = l
     """
     holder = f"command-{os.getpid()}"
     watch = FailureWatch()
-    deadline = ports.clock.now() + most
+    deadline = ports.clock.now() + timeout
     try:
         while ports.clock.now() < deadline:
             fence = ports.store.acquire_lease(holder, LEASE_TTL, ports.clock.now())
@@ -62,30 +68,30 @@ def converge(ports: Ports, most: timedelta, progress: Callable[[Plan], None] = l
             progress(plan)
             if plan.is_converged:
                 return plan
-            watch.look(plan)
+            watch.poll(plan)
             ports.clock.sleep(PAUSE)
     finally:
         ports.store.release_lease(holder)
     return None
 
 
-def await_converged(ports: Ports, most: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
-    """Wait until a look of our own finds nothing to do and nothing to learn, while a daemon does the work.
+def await_converged(ports: Ports, timeout: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
+    """Wait until an observation of our own finds nothing to do and nothing to learn, while a daemon does the work.
 
     Returns:
-        The plan of that look; None where it was not in time.
+        The plan of that observation; None where it did not converge in time.
 
     Raises:
         DeployFailedError: An application cannot run.
     """
-    deadline = ports.clock.now() + most
+    deadline = ports.clock.now() + timeout
     watch = FailureWatch()
     while ports.clock.now() < deadline:
-        plan = decide(observe(ports), ports)
+        plan = decide(observe(ports))
         progress(plan)
-        # What this look learned is not on the books before the daemon has seen it too.
+        # What this observation learned is not recorded before the daemon has observed it too.
         if plan.is_converged and not plan.instances:
             return plan
-        watch.look(plan)
+        watch.poll(plan)
         ports.clock.sleep(PAUSE)
     return None

@@ -1,7 +1,7 @@
-"""The daemon: a tick every few seconds, sooner when somebody asks, until it is told to stop.
+"""The daemon: a tick every few seconds, sooner when one is asked for, until it is stopped.
 
 APScheduler is only the timer. One tick runs at a time, and one that was missed is made up for once. After
-kill -9 the next start takes up from the store, where every machine was on record before it was asked for.
+kill -9 the next start takes up from the store, where every machine was recorded before it was requested.
 """
 
 import os
@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Final
 
@@ -28,28 +29,27 @@ from scheduler.daemon.logs import (
     TICK,
     TICK_FAILED,
 )
-from scheduler.observe.health import ISOLATED
 from scheduler.observe.snapshot import leaving_notice
 from scheduler.ports import Ports
 from scheduler.tick import tick
-from state.model.history import NOTICE_RECEIVED, Event
-from state.model.history import PLAN_REFUSED as PLAN_REFUSED_EVENT
+from state.model.health import HealthReason
+from state.model.history import Event, NoticeReceived
 from state.model.inventory import Notice, Role
-from state.model.plan import Plan
+from state.model.plan import Plan, kind_of
 from state.model.settings import CellSettings
 from state.store import StoreError
 
 LEASE_TTL: Final = timedelta(seconds=60)
 """Longer than any tick: cloud calls time out well before. Another daemon waits so long after a crash."""
 NOTICES_EVERY_S: Final = 5.0
-"""The shortest notice that a cloud gives is half a minute."""
+"""The shortest notice of a cloud is half a minute."""
 PARALLEL_CELLS: Final = 16
 WATCH_EVERY_S: Final = 1.0
-"""Wake-ups are looked for, and so batched, this often."""
+"""Wake-ups are polled, and so batched, this often."""
 
 
 class Daemon:
-    """Ticks in the background; `run` blocks until it is told to stop."""
+    """Ticks in the background; `run` blocks until it is stopped."""
 
     def __init__(self, ports: Ports, every: timedelta, holder: str | None = None) -> None:
         """Prepare; nothing runs yet."""
@@ -58,7 +58,7 @@ class Daemon:
         self.holder = holder or f"daemon-{os.getpid()}"
         self._stop = threading.Event()
         self._log = structlog.get_logger()
-        self._heard: set[Notice] = set()
+        self._handled: set[Notice] = set()
 
     def tick_once(self) -> Plan | None:
         """Tick, unless another holds the lease; no error of one tick ends the daemon."""
@@ -71,9 +71,7 @@ class Daemon:
                 return None
             plan = tick(ports, fence)
         except UnsafePlanError as error:
-            self._log.error(PLAN_REFUSED, findings=[str(finding) for finding in error.findings])
-            event = Event(ports.clock.now(), self.holder, PLAN_REFUSED_EVENT, "plan", str(error))
-            ports.store.note(event)
+            self._log.error(PLAN_REFUSED, findings=[asdict(finding) for finding in error.findings])
             return None
         except StoreError as error:
             self._log.warning(TICK_FAILED, reason=str(error))
@@ -81,13 +79,13 @@ class Daemon:
         except Exception:  # noqa: BLE001  the one place: no error of a tick ends the daemon, and the log has it whole
             self._log.exception(TICK_FAILED)
             return None
-        if any(health.reason == ISOLATED for health in plan.health):
-            self._log.error(OBSERVER_ISOLATED, reason=ISOLATED)
+        if any(health.reason is HealthReason.OBSERVER_ISOLATED for health in plan.health):
+            self._log.error(OBSERVER_ISOLATED)
         with bound_contextvars(plan=plan.id):
             self._log.info(
                 TICK,
                 seconds=round(ports.clock.elapsed() - start, 3),
-                actions=[type(action).__name__ for action in plan.actions],
+                actions=[kind_of(action) for action in plan.actions],
                 blocked=len(plan.blocked),
                 usd_per_hour=plan.placement.per_hour.dollars,
                 converged=plan.is_converged,
@@ -95,35 +93,35 @@ class Daemon:
         return plan
 
     def watch_notices(self) -> None:
-        """Ask what is announced; anything new is noted, and wakes the next tick up."""
+        """Read what is announced; anything new is recorded, and wakes the next tick up."""
         owner = self._ports.store.installation()
         for name, provider in sorted(self._ports.providers.items()):
             try:
-                self._hear(provider.notices(owner).items)
+                self._handle(provider.notices(owner).items)
             except StoreError as error:
                 self._log.warning(NOTICES_FAILED, provider=name, reason=str(error))
-            except Exception:  # noqa: BLE001  a watcher that dies would hear nothing more; the log has it whole
+            except Exception:  # noqa: BLE001  a watcher that dies would read nothing more; the log has it whole
                 self._log.exception(NOTICES_FAILED, provider=name)
 
-    def _hear(self, notices: Iterable[Notice]) -> None:
-        told = {notice for notice in notices if notice not in self._heard}
-        for notice in sorted(told, key=lambda n: n.order):
+    def _handle(self, notices: Iterable[Notice]) -> None:
+        new = {notice for notice in notices if notice not in self._handled}
+        for notice in sorted(new, key=lambda n: n.sort_key):
             now = self._ports.clock.now()
-            self._ports.store.note(Event(now, self.holder, NOTICE_RECEIVED, str(notice.instance_id), str(notice)))
-        if told:
-            self._heard |= told
+            self._ports.store.note(Event(now, self.holder, str(notice.instance_id), NoticeReceived(notice)))
+        if new:
+            self._handled |= new
             self._ports.store.wake()
 
     def watch_cells(self) -> None:
-        """Ask the cells which machines are leaving: those are told by their own metadata services, before us."""
+        """Read which machines are leaving their cells: their own metadata services announce that first."""
         try:
             held = self._ports.store.load().instances
             cells = {i.region for i in held if i.role is Role.HEAD and i.is_standing}
             workers = {i.id for i in held if i.role is Role.WORKER and i.is_standing}
             asked = [cell for cell in self._ports.cell_settings if cell.region in cells]
             with ThreadPoolExecutor(PARALLEL_CELLS) as pool:
-                told = [notice for found in pool.map(self._leaving, asked) for notice in found]
-            self._hear(notice for notice in told if notice.instance_id in workers)
+                read = [notice for found in pool.map(self._leaving, asked) for notice in found]
+            self._handle(notice for notice in read if notice.instance_id in workers)
         except StoreError as error:
             self._log.warning(NOTICES_FAILED, reason=str(error))
         except Exception:  # noqa: BLE001  as above
@@ -133,7 +131,7 @@ class Daemon:
         try:
             return [leaving_notice(name, settings.region) for name in self._ports.cell(settings).leaving()]
         except InferenceError:
-            return []  # a cell that is not there yet, or that the next tick finds silent
+            return []  # a cell that does not exist yet, or that the next tick finds silent
 
     def run(self) -> None:
         """Tick until SIGTERM or SIGINT; the tick in progress is finished first."""
@@ -160,11 +158,11 @@ class Daemon:
             )
         scheduler.start()
         self._log.info(DAEMON_STARTED, holder=self.holder, every_seconds=self._every.total_seconds())
-        heard = self._ports.store.wakes()
+        seen = self._ports.store.wakes()
         while not self._stop.wait(WATCH_EVERY_S):
             asked = self._ports.store.wakes()
-            if asked != heard:
-                heard = asked
+            if asked != seen:
+                seen = asked
                 job.modify(next_run_time=self._ports.clock.now())
         scheduler.shutdown(wait=True)
         self._ports.store.release_lease(self.holder)

@@ -1,4 +1,4 @@
-"""Settings to everything outside: the one place that knows the concrete parts."""
+"""Settings to the dependencies of a tick: the one place that knows the concrete adapters."""
 
 import os
 import sys
@@ -15,6 +15,7 @@ from scheduler.documents.price_file import read_negotiated
 from scheduler.documents.settings_file import Settings
 from scheduler.ports import Ports
 from state.clock import Clock, SystemClock
+from state.model.settings import Thresholds
 from state.store import Store
 from state.store.sql import SqlStore
 
@@ -26,7 +27,7 @@ EMBEDDED_CREDENTIALS: Final = {
     "AZURE_CLIENT_ID": "00000000-0000-0000-0000-000000000002",
     "AZURE_CLIENT_SECRET": "embedded",
 }
-"""What the SDKs' own credential chains find on the embedded clouds, which believe anybody."""
+"""What the SDKs' own credential chains find for the embedded clouds, which accept any credentials."""
 
 
 def open_store(settings: Settings) -> Store:
@@ -41,7 +42,7 @@ def open_gateway(settings: Settings) -> HaproxyGateway:
 
 
 def open_ports(settings: Settings, store: Store | None = None, clock: Clock | None = None) -> Ports:
-    """Return everything outside, ready to be looked at."""
+    """Return the dependencies of a tick."""
     clock = clock or SystemClock()
     store = store or open_store(settings)
     if settings.embedded is not None:
@@ -57,7 +58,7 @@ def open_ports(settings: Settings, store: Store | None = None, clock: Clock | No
         gateway=open_gateway(settings),
         clock=clock,
         cell_settings=settings.cell_settings,
-        thresholds=settings.thresholds,
+        thresholds=Thresholds(health=settings.thresholds),
         limits=settings.bounds,
         own_regions=settings.own_regions,
         latencies=() if settings.latency_table is None else read_latencies(Path(settings.latency_table)),
@@ -79,7 +80,7 @@ def _standard_output_closed() -> Iterator[None]:
 
 
 def silence_solver() -> None:
-    """Let HiGHS print its banner, which it does once per process, where nobody sees it."""
+    """Let HiGHS print its banner, which it does once per process, where it is not seen."""
     import highspy  # noqa: PLC0415  slow, and only commands that solve pay for it
 
     with _standard_output_closed():

@@ -1,31 +1,36 @@
-"""Failover drills: the loss of a region, computed (simulate) or really done (live), with a scored report.
+"""Live drills: a region is really cut off, and the daemon deals with it, with a scored report.
 
-A live drill runs against the daemon, which knows nothing of it: on the embedded clouds the region's machines
-are killed and its API falls silent; on real clouds the scheduler stops listening to the region, which then
-is lost as far as every decision goes, while its machines keep running. Either way the drill lets go by a
-deadline that stands in the store, whatever becomes of whoever started it.
+The daemon is not informed of the drill. On the embedded clouds the region's machines are killed and its API falls
+silent. On real clouds the scheduler treats the region as unreachable and silent, while its machines keep running.
+Either way the region is given back by a deadline in the store, whatever becomes of the process that started the drill.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from inference.errors import GatewayError
-from inference.gateway.config import region_of_server
-from inference.gateway.process import HaproxyGateway
+from inference.gateway.base import Gateway, GatewayCounters
+from scheduler.drills.computed import regions_of, simulate
 from scheduler.drills.load import SteadyLoad
+from scheduler.drills.report import DrillRefusedError, DrillReport
 from scheduler.observe.snapshot import observe, placed_deployments
 from scheduler.ports import Ports
-from scheduler.solve import solve
 from scheduler.tick import decide
-from state.model.health import HealthState, RegionHealth
-from state.model.history import ACTION_DONE, HEALTH_CHANGED, PLAN_COMMITTED, Drill, DrillState
+from state.model.health import HealthState
+from state.model.history import (
+    ActionAttempted,
+    Drill,
+    DrillMode,
+    DrillState,
+    EventKind,
+    HealthChanged,
+    PlanCommitted,
+)
 from state.model.ids import DrillId, RegionId, derive_id
 from state.model.lifecycle import InstanceStatus
-from state.model.placement import Placement
-from state.model.snapshot import Snapshot
+from state.model.plan import ActionKind, Plan
 
 POLL: Final = timedelta(milliseconds=250)
 STEADY_FOR: Final = timedelta(seconds=5)
@@ -34,81 +39,13 @@ STEADY_FOR: Final = timedelta(seconds=5)
 Progress = Callable[[str], None]
 
 
-class DrillRefusedError(Exception):
-    """The drill would do harm, or prove nothing; nothing was done."""
+class FleetNotStableError(DrillRefusedError):
+    """The fleet still acts or waits; nothing was done."""
 
-
-@dataclass(slots=True)
-class DrillReport:
-    """What a drill showed. Seconds are counted from the loss; None: it did not happen."""
-
-    region: str
-    mode: str
-    recovered: bool = False
-    seconds: dict[str, float | None] = field(
-        default_factory=lambda: dict.fromkeys(("detect", "route_away", "decide", "acquire", "ready"))
-    )
-    requests: dict[str, int] = field(
-        default_factory=lambda: {"sent": 0, "retried": 0, "failed": 0, "failed_after_recovery": 0}
-    )
-    usd_per_hour: dict[str, float] = field(default_factory=dict)
-    regions: dict[str, list[str]] = field(default_factory=dict)
-    survivors_carry: dict[str, float] = field(default_factory=dict)
-    """Per application: the share of its demand that the other regions carried at the moment of the loss."""
-    instances_launched: int = 0
-    instances_leaked: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as plain values."""
-        return asdict(self)
-
-
-def simulate(snapshot: Snapshot, region: RegionId) -> DrillReport:
-    """Return what the loss of a region would mean, computed. Pure.
-
-    Raises:
-        DrillRefusedError: Nothing stands there.
-    """
-    before = solve(snapshot)
-    if snapshot.wanted is None or region not in _regions(before):
-        msg = f"nothing is placed in {region}, so its loss would show nothing"
-        raise DrillRefusedError(msg)
-    lost = RegionHealth(region, HealthState.DOWN, snapshot.taken_at, "drill")
-    health = (*(h for h in snapshot.health if h.region != region), lost)
-    after = solve(
-        replace(
-            snapshot, health=tuple(sorted(health, key=lambda h: h.region)), unreachable=snapshot.unreachable | {region}
-        )
-    )
-    report = DrillReport(region, "simulate")
-    report.survivors_carry = _carried(snapshot, before, region)
-    report.usd_per_hour = {"before": before.per_hour.dollars, "after": after.per_hour.dollars}
-    report.regions = {"before": _regions(before), "after": _regions(after)}
-    report.instances_launched = _launched(before, after, region)
-    report.notes = list(after.violations) + [
-        f"{u.application}: no place for {u.missing_milli / 1000:g}" for u in after.unmet
-    ]
-    report.recovered = not after.unmet
-    return report
-
-
-def _regions(placement: Placement) -> list[str]:
-    return sorted({str(replicas.region) for replicas in placement.replicas})
-
-
-def _carried(snapshot: Snapshot, placement: Placement, lost: RegionId) -> dict[str, float]:
-    if snapshot.wanted is None:
-        return {}
-    return {
-        name: (placement.capacity_milli(name) - placement.capacity_milli(name, lost)) / application.demand.milli
-        for name, application in snapshot.wanted.spec.named()
-    }
-
-
-def _launched(before: Placement, after: Placement, lost: RegionId) -> int:
-    had = {(m.offer.key, m.role): m.count for m in before.machines if m.offer.key.region != lost}
-    return sum(max(0, m.count - had.get((m.offer.key, m.role), 0)) for m in after.machines)
+    def __init__(self, plan: Plan) -> None:
+        """Keep the plan, which has what it acts on and what blocks it."""
+        self.plan = plan
+        super().__init__("the fleet is not stable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +55,13 @@ class Cut:
     lose: Callable[[RegionId], None]
     restore: Callable[[RegionId], None]
     cuts_off: bool
-    """Whether the scheduler itself must stop listening to the region."""
+    """Whether the scheduler itself must treat the region as unreachable."""
 
 
 class LiveDrill:
     """Loses a region, and watches the daemon deal with it."""
 
-    def __init__(
-        self, ports: Ports, gateway: HaproxyGateway, cut: Cut, load: SteadyLoad | None, progress: Progress
-    ) -> None:
+    def __init__(self, ports: Ports, gateway: Gateway, cut: Cut, load: SteadyLoad | None, progress: Progress) -> None:
         """Prepare; nothing is done yet."""
         self._ports = ports
         self._gateway = gateway
@@ -138,12 +73,12 @@ class LiveDrill:
         self._retries_seen = 0
         self._event = 0
 
-    def run(self, region: RegionId, most: timedelta, *, restore: bool) -> tuple[Drill, DrillReport]:
+    def run(self, region: RegionId, timeout: timedelta, *, restore: bool) -> tuple[Drill, DrillReport]:
         """Run the drill, and return it with its report.
 
         Args:
             region: The region to lose.
-            most: How long to wait for recovery.
+            timeout: How long to wait for recovery.
             restore: Give the region back at the end; else it is lost for good.
 
         Raises:
@@ -153,44 +88,40 @@ class LiveDrill:
         report, before = self._prepared(region)
         now = ports.clock.now()
         drill_id = DrillId(derive_id("drill", region, now.isoformat()))
-        drill = Drill(drill_id, region, "live", DrillState.RUNNING, now, now + most, self._cut.cuts_off)
-        self._retries_seen, self._event = _retries(self._statistics()), ports.store.last_event_number()
+        drill = Drill(drill_id, region, DrillMode.LIVE, DrillState.RUNNING, now, now + timeout, self._cut.cuts_off)
+        self._retries_seen, self._event = self._counters().retries, ports.store.last_event_number()
         ports.store.put_drill(drill, "drill", now)
         state = DrillState.INTERRUPTED
         try:
             self._mark("lost")
             self._cut.lose(region)
             self._progress(f"{region} is lost")
-            self._watch(region, ports.clock.now() + most)
+            self._watch(region, ports.clock.now() + timeout)
             self._finish(report, region, before)
             state = DrillState.SUCCEEDED if report.recovered else DrillState.FAILED
         finally:
             if restore:
                 self._cut.restore(region)
-            drill = replace(drill, state=state, report=json.dumps(report.as_json()))
+            drill = replace(drill, state=state, report=report.dumps())
             ports.store.put_drill(drill, "drill", ports.clock.now())
         return drill, report
 
     def _prepared(self, region: RegionId) -> tuple[DrillReport, set[str]]:
         ports = self._ports
         if ports.store.lease_holder(ports.clock.now()) is None:
-            msg = "no daemon runs, so nobody would deal with the loss; start `skerry daemon`"
+            msg = "no daemon runs, so the loss would not be dealt with; start `skerry daemon`"
             raise DrillRefusedError(msg)
         if any(drill.until > ports.clock.now() for drill in ports.store.load().drills):
             msg = "another drill runs"
             raise DrillRefusedError(msg)
         snapshot = observe(ports)
-        plan = decide(snapshot, ports)
+        plan = decide(snapshot)
         if not plan.is_converged:
-            reason = "; ".join((*plan.blocked, *(type(action).__name__ for action in plan.actions)))
-            msg = f"the fleet is not at rest: {reason}"
-            raise DrillRefusedError(msg)
+            raise FleetNotStableError(plan)
         report = simulate(snapshot, region)
-        weak = [f"{name} ({share:.0%})" for name, share in report.survivors_carry.items() if share < 1]
-        if weak:
-            report.notes.append(f"the other regions do not carry the whole demand of {', '.join(weak)}")
-        report.mode = "live"
-        report.regions = {"before": _regions(plan.placement)}
+        report.mode = DrillMode.LIVE
+        report.violations, report.unmet = (), ()
+        report.regions = {"before": regions_of(plan.placement)}
         report.usd_per_hour = {"before": plan.placement.per_hour.dollars}
         return report, {instance.id for instance in snapshot.instances}
 
@@ -221,27 +152,28 @@ class LiveDrill:
     def _read_events(self, region: RegionId) -> None:
         for event in self._ports.store.events(self._event):
             self._event = event.number
-            if event.kind == HEALTH_CHANGED and event.subject == region:
-                if event.detail.startswith((HealthState.SUSPECT, HealthState.DOWN)):
+            what = event.what
+            if isinstance(what, HealthChanged) and event.subject == region:
+                if what.state in {HealthState.SUSPECT, HealthState.DOWN}:
                     self._mark("detect", event.at)
-                if event.detail.startswith(HealthState.DOWN):
+                if what.state is HealthState.DOWN:
                     self._marks["down"] = event.at
-            if event.kind == PLAN_COMMITTED and "down" in self._marks and event.at >= self._marks["down"]:
+            if isinstance(what, PlanCommitted) and "down" in self._marks and event.at >= self._marks["down"]:
                 self._mark("decide", event.at)
-            if event.kind == ACTION_DONE and event.detail.startswith("Launch"):
+            is_launched = isinstance(what, ActionAttempted) and what.action is ActionKind.LAUNCH
+            if is_launched and event.kind is EventKind.ACTION_DONE:
                 self._progress(f"launched {event.subject}")
 
     def _is_routed_away(self, region: RegionId) -> bool:
         """Return whether the gateway sends the region nothing: by its table, or by its own health checks."""
-        rows = self._statistics()
-        if not rows:
+        counters = self._counters()
+        if not counters.backends:
             return False
-        seen = _retries(rows)
         # A reload begins with new counters.
-        self._retried += seen - self._retries_seen if seen >= self._retries_seen else seen
-        self._retries_seen = seen
-        ours = [row for row in rows if region_of_server(row["svname"]) == region]
-        return all(not row["status"].startswith("UP") for row in ours)
+        is_new = counters.retries < self._retries_seen
+        self._retried += counters.retries if is_new else counters.retries - self._retries_seen
+        self._retries_seen = counters.retries
+        return not counters.is_up(region)
 
     def _starting(self, region: RegionId) -> list[str]:
         live = self._ports.store.load().instances
@@ -275,7 +207,7 @@ class LiveDrill:
         plan = ports.store.last_plan()
         if plan is not None:
             report.usd_per_hour["after"] = plan.placement.per_hour.dollars
-            report.regions["after"] = _regions(plan.placement)
+            report.regions["after"] = regions_of(plan.placement)
         known = {instance.id for instance in ports.store.load().instances}
         report.instances_launched = len(known - before)
         report.instances_leaked = count_leaked(ports, region)
@@ -289,15 +221,11 @@ class LiveDrill:
             }
         report.recovered = "ready" in self._marks
 
-    def _statistics(self) -> list[dict[str, str]]:
+    def _counters(self) -> GatewayCounters:
         try:
-            return self._gateway.statistics()
+            return self._gateway.observe()
         except GatewayError:
-            return []
-
-
-def _retries(rows: list[dict[str, str]]) -> int:
-    return sum(int(row["wretr"] or 0) + int(row["wredis"] or 0) for row in rows if row["svname"] == "BACKEND")
+            return GatewayCounters()
 
 
 def count_leaked(ports: Ports, lost: RegionId | None = None) -> int:

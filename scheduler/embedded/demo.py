@@ -23,15 +23,17 @@ from scheduler.daemon.converge import converge
 from scheduler.daemon.wiring import open_gateway, open_ports
 from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
-from scheduler.drills.live import Cut, DrillReport, LiveDrill, count_leaked
+from scheduler.drills.live import Cut, LiveDrill, count_leaked
 from scheduler.drills.load import SteadyLoad
+from scheduler.drills.report import DrillReport
 from scheduler.embedded.local import Control, Local
 from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
 from scheduler.observe.snapshot import observe
 from scheduler.ports import Ports
 from scheduler.tick import decide
+from state.model.history import ActionAttempted, EventKind
 from state.model.ids import RegionId
-from state.model.plan import Plan
+from state.model.plan import ActionKind, Plan
 from state.model.snapshot import Snapshot, Wanted
 
 EXAMPLE: Final = Path(__file__).resolve().parents[2] / "examples" / "chat" / "capacity.yaml"
@@ -42,6 +44,7 @@ END_MAX: Final = timedelta(minutes=2)
 REQUESTS_PER_SECOND: Final = 12.0
 WARM_FOR: Final = timedelta(seconds=3)
 SAMPLE_EVERY_S: Final = 3.0
+SHOWN: Final = frozenset({ActionKind.LAUNCH, ActionKind.SERVE, ActionKind.ROUTE})
 DAEMON_GRACE: Final = timedelta(seconds=30)
 
 Say = Callable[[str], None]
@@ -178,7 +181,7 @@ class Demo:
     ) -> None:
         ports.store.want(wanted, "demo", self._clock.now())
         snapshot = observe(ports)
-        plan = decide(snapshot, ports)
+        plan = decide(snapshot)
         show_plan(plan, price_of_resilience(snapshot), snapshot)
         if plan.placement.unmet:
             msg = "the embedded clouds have no place for what the spec asks for"
@@ -194,8 +197,9 @@ class Demo:
         while self._clock.now() < deadline:
             for line in ports.store.events(event):
                 event = line.number
-                if line.kind == "action_done" and line.detail.startswith(("Launch", "Serve", "Route")):
-                    self._step(f"{line.detail.split(':')[0].lower()}: {line.subject}")
+                what = line.what
+                if isinstance(what, ActionAttempted) and what.action in SHOWN and line.kind is EventKind.ACTION_DONE:
+                    self._step(f"{what.action}: {line.subject}")
             if self.report.seconds["until_first_answer"] is None and _answers(url):
                 self.report.seconds["until_first_answer"] = round(self._clock.elapsed() - self._start, 1)
                 self._step(f"first answer from {url}")
@@ -215,7 +219,7 @@ class Demo:
         for region in sorted(table.regions() - seen):
             seen.add(region)
             self._step(f"{region} answers requests")
-        return wanted <= table.regions() and decide(observe(ports), ports).is_converged
+        return wanted <= table.regions() and decide(observe(ports)).is_converged
 
     def _url(self, ports: Ports, settings: Settings) -> str:
         wanted = ports.store.wanted()
@@ -246,7 +250,7 @@ class Demo:
 
     def _victim(self, ports: Ports) -> RegionId:
         """Return the region that carries most, the first of them by name."""
-        plan = decide(observe(ports), ports)
+        plan = decide(observe(ports))
         carried: dict[RegionId, int] = {}
         for replicas in plan.placement.replicas:
             carried[replicas.region] = carried.get(replicas.region, 0) + replicas.count * replicas.milli_each

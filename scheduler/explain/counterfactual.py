@@ -18,7 +18,7 @@ class Counterfactual:
     @property
     def is_whole(self) -> bool:
         """Whether everything is placed and every rule kept."""
-        return not self.placement.unmet and not self.placement.violations
+        return self.placement.is_whole
 
     @property
     def per_hour(self) -> Usd | None:

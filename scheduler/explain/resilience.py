@@ -26,8 +26,7 @@ def price_of_resilience(snapshot: Snapshot) -> tuple[ResiliencePrice, ...]:
         spec = _surviving(snapshot.wanted.spec, kind)
         asked = replace(snapshot, wanted=replace(snapshot.wanted, spec=spec), instances=())
         placement = solve(asked)
-        is_kept = not placement.unmet and not placement.violations
-        prices.append(ResiliencePrice(kind, placement.per_hour if is_kept else None))
+        prices.append(ResiliencePrice(kind, placement.per_hour if placement.is_whole else None))
     return tuple(prices)
 
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, replace
 
 from scheduler.explain.counterfactual import from_scratch
-from scheduler.solve.formulate import per_machine, region_causes
+from scheduler.solve.fit import replicas_per_machine
+from scheduler.solve.formulate import region_causes
 from scheduler.solve.latency import atlas
-from scheduler.solve.supply import sold
+from scheduler.solve.supply import build_supply
 from state.model.catalog import Market, Offer
+from state.model.placement import RefusalCause
 from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec, Spot
 from state.model.units import MILLI, Usd
@@ -20,7 +22,7 @@ class WhyNot:
     is_used: bool
     offers: int
     """How many offers there match."""
-    causes: tuple[tuple[str, int], ...]
+    causes: tuple[tuple[RefusalCause, int], ...]
     """Why offers there may not be used, with counts."""
     costs_more: Usd | None
     """What it would cost more per hour to run at least one replica there; None where that is not possible."""
@@ -51,24 +53,24 @@ def why_not(snapshot: Snapshot, application: str, place: str) -> WhyNot:
 
 def _screened(
     snapshot: Snapshot, spec: CapacitySpec, application: str, matching: list[Offer]
-) -> tuple[list[Offer], dict[str, int]]:
+) -> tuple[list[Offer], dict[RefusalCause, int]]:
     """Return which offers may be used, and counts of the others by cause."""
     wanted = spec.applications[application]
     one = spec.model_copy(update={"applications": {application: wanted}})
-    causes: dict[str, int] = {}
+    causes: dict[RefusalCause, int] = {}
     usable = []
     for offer in matching:
-        here = sold(replace(snapshot, offers=(offer, *(o for o in snapshot.offers if not o.machine.gpus))), one)
+        here = build_supply(replace(snapshot, offers=(offer, *(o for o in snapshot.offers if not o.machine.gpus))), one)
         cause = next(iter(sorted(here.refused)), None)
         group = next((g for g in here.groups if any(o.key == offer.key for o in g.offers)), None)
         if cause is None and group is not None:
             cause = region_causes(wanted, (offer.key.region,), atlas(snapshot)).get(offer.key.region)
             if cause is None and offer.key.market is Market.SPOT and wanted.market.spot is Spot.NEVER:
-                cause = "spot not allowed"
-            if cause is None and not any(per_machine(shape, group) for shape in wanted.shapes):
-                cause = "no shape fits the machine"
+                cause = RefusalCause.SPOT_NOT_ALLOWED
+            if cause is None and not any(replicas_per_machine(shape, group.machine) for shape in wanted.shapes):
+                cause = RefusalCause.NO_SHAPE_FITS
             if cause is None and group.high == 0:
-                cause = "out of stock"
+                cause = RefusalCause.STOCK_OUT
         if cause is None:
             usable.append(offer)
         else:

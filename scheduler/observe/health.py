@@ -4,23 +4,36 @@ A region fails when its cell's head does not answer, or half of the replicas tha
 A silent cloud API alone is no failure: its replicas serve, and nothing is concluded from absence.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
-from state.model.health import HEALTH_STEPS, HealthState, HealthThresholds, RegionHealth, RegionSignals
+from state.model.health import (
+    HEALTH_STEPS,
+    HealthReason,
+    HealthState,
+    HealthThresholds,
+    RegionHealth,
+    RegionSignals,
+)
 
 _H = HealthState
 
-ISOLATED: Final = "every region looks down at once: it is rather us, so nothing is concluded"
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why a region changes its state, with the counts of replicas that show it."""
+
+    reason: HealthReason
+    ready: int = 0
+    expected: int = 0
 
 
 def assess(
     known: tuple[RegionHealth, ...], signals: tuple[RegionSignals, ...], now: datetime, thresholds: HealthThresholds
 ) -> tuple[RegionHealth, ...]:
-    """Return the health of every region that we hold something of, in order.
+    """Return the health of every region of which something is concluded, in order.
 
-    If every established region fails at once, the outlier is us: nothing is concluded.
+    If every established region fails at once, the fault is on our side: nothing is concluded.
     """
     before = {health.region: health for health in known}
     failing = {s.region: why for s in signals if (why := _failure(before.get(s.region), s, thresholds))}
@@ -32,29 +45,29 @@ def assess(
 
 
 def _frozen(health: RegionHealth) -> RegionHealth:
-    return replace(health, reason=ISOLATED)
+    return replace(health, reason=HealthReason.OBSERVER_ISOLATED)
 
 
-def _failure(health: RegionHealth | None, signals: RegionSignals, thresholds: HealthThresholds) -> str | None:
+def _failure(health: RegionHealth | None, signals: RegionSignals, thresholds: HealthThresholds) -> _Why | None:
     """Return why a region fails, or None."""
     if health is None or not health.established:
         return None
     if signals.head_answered is False:
-        return "the cell's head does not answer"
+        return _Why(HealthReason.HEAD_SILENT)
     expected = _expected(health, signals)
     if (
         expected
         and signals.replicas_ready < expected * (1 - thresholds.bad_share) + 1e-9
         and signals.replicas_ready < expected
     ):
-        return f"{signals.replicas_ready} of {expected} replicas are ready"
+        return _Why(HealthReason.REPLICAS_NOT_READY, signals.replicas_ready, expected)
     if health.state is _H.DOWN and not signals.api_answered:
-        return "its cloud does not answer"
+        return _Why(HealthReason.API_SILENT)
     return None
 
 
 def _expected(health: RegionHealth, signals: RegionSignals) -> int:
-    """Return how many replicas should be ready: those that were, less what ended with machines that we know ended."""
+    """Return how many replicas should be ready: those that were, less those of machines known to have ended."""
     expected = min(signals.replicas_wanted, health.replicas_served)
     if signals.workers < health.workers_served:
         expected = expected * signals.workers // health.workers_served
@@ -64,7 +77,7 @@ def _expected(health: RegionHealth, signals: RegionSignals) -> int:
 def _next(
     health: RegionHealth | None,
     signals: RegionSignals,
-    failure: str | None,
+    failure: _Why | None,
     now: datetime,
     thresholds: HealthThresholds,
 ) -> RegionHealth | None:
@@ -78,7 +91,7 @@ def _next(
     return _clean(replace(health, established=health.established or serves), signals, now, thresholds)
 
 
-def _failed(health: RegionHealth, failure: str, now: datetime, thresholds: HealthThresholds) -> RegionHealth:
+def _failed(health: RegionHealth, failure: _Why, now: datetime, thresholds: HealthThresholds) -> RegionHealth:
     since = health.failing_since or now
     health = replace(health, failing_since=since, clean_since=None)
     if health.state is _H.RECOVERING:
@@ -92,35 +105,26 @@ def _failed(health: RegionHealth, failure: str, now: datetime, thresholds: Healt
 
 def _clean(health: RegionHealth, signals: RegionSignals, now: datetime, thresholds: HealthThresholds) -> RegionHealth:
     since = health.clean_since or now
-    if health.reason == ISOLATED:
-        health = replace(health, reason="")  # somebody answers again, so it is over
+    if health.reason is HealthReason.OBSERVER_ISOLATED:
+        health = replace(health, reason=None)  # a region answers again, so the isolation is over
     served = min(signals.replicas_wanted, max(signals.replicas_ready, 0))
     health = replace(
         health, failing_since=None, clean_since=since, replicas_served=served, workers_served=signals.workers
     )
     if health.state is _H.SUSPECT:
-        return _moved(health, _H.HEALTHY, "answers again", now)
+        return _moved(health, _H.HEALTHY, _Why(HealthReason.ANSWERS_AGAIN), now)
     if health.state is _H.DOWN and now - since >= thresholds.recover_after:
-        return replace(_moved(health, _H.RECOVERING, "clean again", now), step=0)
+        return replace(_moved(health, _H.RECOVERING, _Why(HealthReason.CLEAN_AGAIN), now), step=0)
     if health.state is _H.RECOVERING and now - health.since >= thresholds.recover_after:
         last = health.step + 1 >= len(thresholds.steps_percent)
         if last:
-            return _moved(health, _H.HEALTHY, "stayed clean", now)
+            return _moved(health, _H.HEALTHY, _Why(HealthReason.STAYED_CLEAN), now)
         return replace(health, step=health.step + 1, since=now)
     return health
 
 
-def _moved(health: RegionHealth, state: HealthState, reason: str, now: datetime) -> RegionHealth:
+def _moved(health: RegionHealth, state: HealthState, why: _Why, now: datetime) -> RegionHealth:
     if state not in HEALTH_STEPS[health.state]:
         msg = f"{health.region} may not go from {health.state} to {state}"
         raise AssertionError(msg)
-    return replace(health, state=state, since=now, reason=reason)
-
-
-def traffic_percent(health: RegionHealth | None, thresholds: HealthThresholds) -> int:
-    """Return what share of its traffic a region may get, in percent."""
-    if health is None or health.state is _H.HEALTHY:
-        return 100
-    if health.state is _H.RECOVERING:
-        return thresholds.steps_percent[health.step]
-    return 0
+    return replace(health, state=state, since=now, reason=why.reason, ready=why.ready, expected=why.expected)

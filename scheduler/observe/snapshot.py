@@ -1,21 +1,24 @@
-"""observe(outside): ask everyone in parallel, and put what they say into one snapshot."""
+"""observe(ports): read every cloud, cell and the gateway in parallel into one snapshot."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, TypeVar
 
 from inference.base import Placed
 from providers.base import Observation, Provider
+from scheduler import shortages
 from scheduler.observe.health import assess
-from scheduler.observe.inventory import at_risk, sync_inventory
+from scheduler.observe.inventory import Readings, SyncedInventory, sync_inventory
 from scheduler.ports import Ports
-from state.model.catalog import Offer
+from state.model.catalog import Offer, Quota, Shortage
 from state.model.health import RegionSignals
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Impairment, Instance, Notice, NoticeKind, Role
 from state.model.lifecycle import InstanceStatus
 from state.model.serving import CellStatus
-from state.model.snapshot import Snapshot, Wanted
+from state.model.snapshot import ReadFailure, ReadKind, Snapshot, Wanted
 from state.store import Known
 
 PARALLEL_READS: Final = 16
@@ -26,54 +29,98 @@ Result = TypeVar("Result")
 def observe(ports: Ports) -> Snapshot:
     """Return everything that is known now.
 
-    Whoever does not answer is blind in the snapshot; nothing is concluded from silence. A region that a
-    drill cuts off is not listened to either.
+    A region that does not answer is unreachable in the snapshot, and nothing is concluded from its silence. So is
+    a region that a drill cuts off.
     """
     known = ports.store.load()
     now = ports.clock.now()
     owner = ports.store.installation()
     last = ports.store.last_plan()
     with ThreadPoolExecutor(PARALLEL_READS) as pool:
-        machines = _ask(pool, ports.providers, lambda p: p.instances(owner))
-        offers = _ask(pool, ports.providers, lambda p: p.offers())
-        announced = _ask(pool, ports.providers, lambda p: p.notices(owner))
-        quotas = _ask(pool, ports.providers, lambda p: p.quotas())
-        cells = [pool.submit(_look, ports, region, known.wanted) for region in _regions_with_head(known)]
+        machines = _query(pool, ports.providers, lambda p: p.instances(owner))
+        offers = _query(pool, ports.providers, lambda p: p.offers())
+        announced = _query(pool, ports.providers, lambda p: p.notices(owner))
+        quotas = _query(pool, ports.providers, lambda p: p.quotas())
+        cells = [pool.submit(_read_cell, ports, region, known.wanted) for region in _regions_with_head(known)]
         cut_off = {drill.region for drill in known.drills if drill.cuts_off and drill.until > now}
-        seen_cells = tuple(_cut(future.result(), cut_off) for future in cells)
-        seen = _joined(machines)
-        told = (*_joined(announced).items, *_told_by_machines(seen_cells, known.instances))
-        notices = tuple(sorted(told, key=lambda notice: notice.order))
-        unreachable = frozenset(seen.unreachable) | frozenset(cut_off)
-        catalogue, limits = _joined(offers), _joined(quotas)
-    sights: tuple[CloudInstance, ...] = tuple(s for s in seen.items if s.key.region not in unreachable)
-    synced = sync_inventory(known.instances, sights, unreachable, now, notices)
-    signals = _signals(ports, synced.live, seen_cells, unreachable)
+        cell_statuses = tuple(_cut(future.result(), cut_off) for future in cells)
+        read = _Read(_joined(machines), _joined(offers), _joined(quotas), _joined(announced))
+    readings = _readings(read, frozenset(cut_off), cell_statuses, known, now)
+    synced = sync_inventory(known.instances, readings, ports.thresholds)
+    new = tuple(shortages.grown(known.shortages, s) for s in shortages.from_early_ends(synced.learned, now))
+    signals = _signals(ports, synced.live, cell_statuses, readings.unreachable)
     return Snapshot(
         taken_at=now,
         wanted=known.wanted,
-        offers=_sorted_offers(catalogue),
-        quotas=tuple(sorted(limits.items, key=lambda q: (q.region, q.family, q.market))),
-        shortages=known.shortages + at_risk(notices, synced.live, now),
+        offers=tuple(sorted(read.offers.items, key=lambda offer: offer.key)),
+        quotas=tuple(sorted(read.quotas.items, key=lambda q: (q.region, q.family, q.market))),
+        shortages=_shortages(known, new, readings, synced, read.offers.items),
+        new_shortages=new,
         instances=synced.live,
         learned=synced.learned,
         orphans=synced.orphans,
-        notices=notices,
-        impairments=_impairments(sights),
-        unreachable=unreachable,
-        cells=seen_cells,
-        health=assess(known.health, signals, now, ports.thresholds),
+        notices=readings.notices,
+        impairments=_impairments(readings.seen),
+        unreachable=readings.unreachable,
+        failures=tuple(_failures(read)),
+        cells=cell_statuses,
+        health=assess(known.health, signals, now, ports.thresholds.health),
         routing=ports.gateway.table(),
         cell_settings=ports.cell_settings,
         limits=ports.limits,
+        thresholds=ports.thresholds,
         placed=() if last is None else last.placement.replicas,
         latencies=ports.latencies,
         own_regions=ports.own_regions,
     )
 
 
-def _told_by_machines(cells: tuple[CellStatus, ...], held: tuple[Instance, ...]) -> Iterator[Notice]:
-    """Yield a notice for each machine that leaves its cell: its own metadata service told it that it is taken away."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What every provider answered, joined."""
+
+    instances: Observation[CloudInstance]
+    offers: Observation[Offer]
+    quotas: Observation[Quota]
+    notices: Observation[Notice]
+
+
+def _readings(
+    read: _Read, cut_off: frozenset[RegionId], cells: tuple[CellStatus, ...], known: Known, now: datetime
+) -> Readings:
+    unreachable = frozenset(read.instances.unreachable) | cut_off
+    notices = (*read.notices.items, *_leaving_notices(cells, known.instances))
+    return Readings(
+        seen=tuple(seen for seen in read.instances.items if seen.key.region not in unreachable),
+        unreachable=unreachable,
+        notices=tuple(sorted(notices, key=lambda notice: notice.sort_key)),
+        taken_at=now,
+    )
+
+
+def _shortages(
+    known: Known, new: tuple[Shortage, ...], readings: Readings, synced: SyncedInventory, offers: tuple[Offer, ...]
+) -> tuple[Shortage, ...]:
+    """Return the remembered shortages, the new ones instead of older ones of their scope, and those of this moment."""
+    scopes = {shortage.scope for shortage in new}
+    remembered = tuple(shortage for shortage in known.shortages if shortage.scope not in scopes)
+    risks = shortages.from_recommendations(readings.notices, synced.live, readings.taken_at)
+    return (*remembered, *new, *risks, *shortages.from_prices(offers, readings.taken_at))
+
+
+def _failures(read: _Read) -> Iterator[ReadFailure]:
+    found: tuple[tuple[ReadKind, dict[RegionId, str]], ...] = (
+        (ReadKind.INSTANCES, read.instances.unreachable),
+        (ReadKind.OFFERS, read.offers.unreachable),
+        (ReadKind.QUOTAS, read.quotas.unreachable),
+        (ReadKind.NOTICES, read.notices.unreachable),
+    )
+    for kind, unreachable in found:
+        yield from (ReadFailure(region, kind, message) for region, message in sorted(unreachable.items()))
+
+
+def _leaving_notices(cells: tuple[CellStatus, ...], held: tuple[Instance, ...]) -> Iterator[Notice]:
+    """Yield a notice for each machine that leaves its cell because its own metadata service announced its end."""
     workers = {instance.id for instance in held if instance.role is Role.WORKER}
     for cell in cells:
         leaving = (node.instance_id for node in cell.nodes if node.is_leaving and node.instance_id in workers)
@@ -81,21 +128,21 @@ def _told_by_machines(cells: tuple[CellStatus, ...], held: tuple[Instance, ...])
 
 
 def leaving_notice(instance: InstanceId, region: RegionId) -> Notice:
-    """Return what a machine that drains its own node says by that."""
+    """Return the notice that a machine gives by draining its own node."""
     return Notice(instance, region, NoticeKind.LEAVING, None, "its node is being drained")
 
 
-def _impairments(sights: tuple[CloudInstance, ...]) -> tuple[Impairment, ...]:
-    found = (Impairment(s.instance_id, s.impairment, s.impairment_since) for s in sights if s.impairment)
+def _impairments(seen: tuple[CloudInstance, ...]) -> tuple[Impairment, ...]:
+    found = (Impairment(s.instance_id, s.impairment, s.impairment_since) for s in seen if s.impairment)
     return tuple(sorted(found, key=lambda impairment: impairment.instance_id))
 
 
-def _ask(
+def _query(
     pool: ThreadPoolExecutor,
     providers: Mapping[ProviderName, Provider],
-    question: Callable[[Provider], Observation[Result]],
+    read: Callable[[Provider], Observation[Result]],
 ) -> list[Future[Observation[Result]]]:
-    return [pool.submit(question, providers[name]) for name in sorted(providers)]
+    return [pool.submit(read, providers[name]) for name in sorted(providers)]
 
 
 def _joined(futures: list[Future[Observation[Result]]]) -> Observation[Result]:
@@ -106,10 +153,6 @@ def _joined(futures: list[Future[Observation[Result]]]) -> Observation[Result]:
         items += observation.items
         unreachable |= observation.unreachable
     return Observation(tuple(items), unreachable)
-
-
-def _sorted_offers(catalogue: Observation[Offer]) -> tuple[Offer, ...]:
-    return tuple(sorted(catalogue.items, key=lambda offer: offer.key))
 
 
 def _regions_with_head(known: Known) -> list[RegionId]:
@@ -123,17 +166,17 @@ def placed_deployments(wanted: Wanted | None) -> tuple[Placed, ...]:
     return tuple(Placed(name, application.serve.deployment) for name, application in wanted.spec.named())
 
 
-def _look(ports: Ports, region: RegionId, wanted: Wanted | None) -> CellStatus:
+def _read_cell(ports: Ports, region: RegionId, wanted: Wanted | None) -> CellStatus:
     settings = next((cell for cell in ports.cell_settings if cell.region == region), None)
     if settings is None:
-        return CellStatus(region, answered=False, reason="the region is not set up any more")
+        return CellStatus(region, answered=False, message="the region is not set up any more")
     return ports.cell(settings).status(placed_deployments(wanted))
 
 
 def _cut(status: CellStatus, cut_off: set[RegionId]) -> CellStatus:
     if status.region not in cut_off:
         return status
-    return CellStatus(status.region, answered=False, reason="cut off by a drill")
+    return CellStatus(status.region, answered=False, message="cut off by a drill")
 
 
 def _signals(
@@ -159,7 +202,7 @@ def _signals_of(
         is_starting = any(i.role is Role.HEAD and i.status is InstanceStatus.REQUESTED for i in standing)
         return RegionSignals(region, api_answered, head_answered=None if is_starting else False)
     targets = sum(a.replicas_target or a.replicas_ready for a in cell.applications)
-    # Replicas behind proxies that take no requests serve nobody.
+    # Replicas behind proxies that take no requests do not serve.
     ready = sum(a.replicas_ready for a in cell.applications) if cell.proxies else 0
     workers = sum(i.role is Role.WORKER and i.status is InstanceStatus.RUNNING for i in standing)
     return RegionSignals(region, api_answered, True, targets, ready, workers)

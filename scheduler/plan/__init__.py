@@ -6,25 +6,26 @@ from scheduler.plan.capacity import capacity_changes
 from scheduler.plan.ready import readiness
 from scheduler.plan.routing import routing_change
 from scheduler.plan.serving import serving_changes
-from state.model.health import HealthThresholds, RegionHealth
+from state.model.health import RegionHealth
 from state.model.ids import PlanId, derive_id
 from state.model.inventory import Instance
+from state.model.lifecycle import InstanceStatus
 from state.model.placement import Placement
-from state.model.plan import Action, Drain, Plan, Serve
+from state.model.plan import Action, Blocked, BlockedReason, Drain, Plan, Serve
 from state.model.snapshot import Snapshot
 
 
-def make_plan(placement: Placement, snapshot: Snapshot, thresholds: HealthThresholds) -> Plan:
+def make_plan(placement: Placement, snapshot: Snapshot) -> Plan:
     """Return what may be done now, in order: route, launch, serve, drain, terminate.
 
     What must come later, since something else has to be ready first, is left to a later tick and named
-    in `waiting`. The plan's id is derived from what it was made from.
+    in `blocked`. The plan's id is derived from what it was made from.
     """
-    plan_id = _plan_id(snapshot)
+    made_id = plan_id(snapshot)
     ready = readiness(snapshot, placement)
     serving = serving_changes(placement, snapshot, ready)
-    capacity = capacity_changes(placement, snapshot, ready, plan_id, frozenset(serving.unsettled))
-    route = routing_change(snapshot, ready, thresholds)
+    capacity = capacity_changes(placement, snapshot, ready, made_id, frozenset(serving.unsettled))
+    route = routing_change(snapshot, ready)
     actions: list[Action] = [] if route is None else [route]
     actions += capacity.launches
     actions += serving.serves
@@ -32,19 +33,20 @@ def make_plan(placement: Placement, snapshot: Snapshot, thresholds: HealthThresh
     actions += capacity.terminations
     blocked = capacity.blocked + serving.blocked + _blocked_machines(snapshot)
     return Plan(
-        id=plan_id,
+        id=made_id,
         made_at=snapshot.taken_at,
         spec_version=None if snapshot.wanted is None else snapshot.wanted.version,
         placement=placement,
         actions=tuple(actions),
         instances=_recorded(snapshot.learned, tuple(capacity.instances)),
+        shortages=snapshot.new_shortages,
         health=tuple(_forewarned(health, actions, snapshot) for health in snapshot.health),
         blocked=tuple(blocked),
     )
 
 
 def _forewarned(health: RegionHealth, actions: list[Action], snapshot: Snapshot) -> RegionHealth:
-    """Return a region's health that does not take our own doing for a failure: fewer replicas are expected ready."""
+    """Return a region's health with fewer replicas expected where our own actions make them unready."""
     expected = health.replicas_served
     for action in actions:
         if isinstance(action, Serve) and action.region == health.region and action.restarts:
@@ -56,7 +58,8 @@ def _forewarned(health: RegionHealth, actions: list[Action], snapshot: Snapshot)
     return health if expected == health.replicas_served else replace(health, replicas_served=expected)
 
 
-def _plan_id(snapshot: Snapshot) -> PlanId:
+def plan_id(snapshot: Snapshot) -> PlanId:
+    """Return the id of the plan that is made from a snapshot."""
     version = "" if snapshot.wanted is None else str(snapshot.wanted.version)
     held = (f"{instance.id}:{instance.version}" for instance in snapshot.instances)
     return PlanId(derive_id("plan", snapshot.taken_at.isoformat(), version, *held))
@@ -68,9 +71,15 @@ def _recorded(learned: tuple[Instance, ...], decided: tuple[Instance, ...]) -> t
     return tuple(newest[key] for key in sorted(newest))
 
 
-def _blocked_machines(snapshot: Snapshot) -> list[str]:
+def _blocked_machines(snapshot: Snapshot) -> list[Blocked]:
     return [
-        f"{instance.id} ({instance.key}) is {instance.status}"
+        Blocked(
+            BlockedReason.STARTING if instance.status is InstanceStatus.REQUESTED else BlockedReason.ENDING,
+            region=instance.region,
+            instance_id=instance.id,
+            key=instance.key,
+            status=instance.status,
+        )
         for instance in snapshot.instances
-        if instance.status != "running" and instance.region not in snapshot.unreachable
+        if instance.status is not InstanceStatus.RUNNING and instance.region not in snapshot.unreachable
     ]

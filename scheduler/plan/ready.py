@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from state.model.health import HealthState
+from scheduler.region_policy import serves
 from state.model.ids import ApplicationName, RegionId
 from state.model.placement import Placement
 from state.model.serving import CellStatus
@@ -73,12 +73,6 @@ def _has_joined(placement: Placement, snapshot: Snapshot, cell: CellStatus) -> b
     there = {node.instance_id for node in cell.nodes}
     have = Counter(i.key for i in snapshot.instances if i.is_standing and i.id in there)
     return all(have[m.offer.key] >= m.count for m in placement.machines if m.offer.key.region == cell.region)
-
-
-def serves(snapshot: Snapshot, region: RegionId) -> bool:
-    """Return whether a region's replicas count as serving."""
-    health = snapshot.health_of(region)
-    return health is None or health.state in {HealthState.HEALTHY, HealthState.RECOVERING}
 
 
 def _floors(wanted: Wanted) -> dict[ApplicationName, int]:

@@ -1,23 +1,21 @@
-"""The placement's replicas against what each cell serves: which configurations to send. Pure.
+"""The placement's replicas against what each cell serves: which shares to send. Pure.
 
-A cell's count goes down only while the others carry the demand, and an application leaves a cell only
-when the gateway sends it nothing there any more.
+A cell's count goes down only while the others carry the demand, and an application leaves a cell only when the
+gateway sends it nothing there any more.
 """
 
-import json
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from inference.ray.config import CellShare, application_config, cell_config, is_deployed
+from inference.ray.config import Difference, difference
 from scheduler.plan.ready import Readiness
-from scheduler.solve.supply import is_excluded, untouchable
+from scheduler.region_policy import is_excluded, must_be_left_alone
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
 from state.model.placement import Placement
-from state.model.plan import Serve
-from state.model.serving import ApplicationStatus, CellStatus
-from state.model.settings import CellSettings
+from state.model.plan import ActionKind, Blocked, BlockedReason, Serve, ServeChange
+from state.model.serving import ApplicationShare, ApplicationStatus, CellStatus, DeployState, KeptApplication
 from state.model.snapshot import Snapshot, Wanted
 
 ROLLING_PARTS: Final = 5
@@ -26,18 +24,23 @@ ROLLING_PARTS: Final = 5
 
 @dataclass(slots=True)
 class ServingChanges:
-    """What cells are to be told."""
+    """What cells are to be sent."""
 
     serves: list[Serve] = field(default_factory=list)
-    blocked: list[str] = field(default_factory=list)
+    blocked: list[Blocked] = field(default_factory=list)
     restarting: set[ApplicationName] = field(default_factory=set)
     """Applications of which one cell's replicas are replaced by this plan."""
     unsettled: set[RegionId] = field(default_factory=set)
     """Cells whose configuration changes now, or waits to."""
 
+    def block(self, reason: BlockedReason, region: RegionId, deployed: ApplicationStatus | None = None) -> None:
+        """Record that a cell's configuration waits."""
+        name = None if deployed is None else deployed.name
+        self.blocked.append(Blocked(reason, ActionKind.SERVE, region, application=name))
+
 
 def serving_changes(placement: Placement, snapshot: Snapshot, ready: Readiness) -> ServingChanges:
-    """Return the configurations to send now, and what is not ready yet."""
+    """Return what to send to cells now, and what is not ready yet."""
     changes = ServingChanges()
     if snapshot.wanted is None:
         return changes
@@ -45,130 +48,151 @@ def serving_changes(placement: Placement, snapshot: Snapshot, ready: Readiness) 
     heads = {m.offer.key.region for m in placement.machines if m.role is Role.HEAD}
     regions = heads | {cell.region for cell in snapshot.cells if cell.answered and cell.applications}
     for region in sorted(regions):
-        if is_excluded(snapshot, region) or untouchable(snapshot, region):
+        if is_excluded(snapshot, region) or must_be_left_alone(snapshot, region):
             if region in heads:
-                changes.blocked.append(f"{region}: left alone until it answers")
+                changes.block(BlockedReason.REGION_LEFT_ALONE, region)
             continue
-        cell, settings = snapshot.cell(region), snapshot.settings_of(region)
-        if cell is None or not cell.answered or settings is None:
-            changes.blocked.append(f"{region}: its cell does not answer yet")
+        cell = snapshot.cell(region)
+        if cell is None or not cell.answered or snapshot.settings_of(region) is None:
+            changes.block(BlockedReason.CELL_SILENT, region)
             continue
-        _serve_cell(settings, cell, shares.get(region, []), snapshot, ready, changes)
+        _serve_cell(cell, shares.get(region, []), snapshot, ready, changes)
     return changes
 
 
-def cell_shares(placement: Placement, wanted: Wanted) -> dict[RegionId, list[CellShare]]:
+def cell_shares(placement: Placement, wanted: Wanted) -> dict[RegionId, list[ApplicationShare]]:
     """Return what each cell is to run."""
     counts: Counter[tuple[RegionId, ApplicationName, int]] = Counter()
     for replicas in placement.replicas:
         counts[replicas.region, replicas.application, replicas.shape] += replicas.count
-    shares: dict[RegionId, list[CellShare]] = {}
+    shares: dict[RegionId, list[ApplicationShare]] = {}
     for (region, name, shape), count in sorted(counts.items()):
         application = wanted.spec.applications[name]
-        share = CellShare(name, region, application, wanted.serve_application(name), application.shapes[shape], count)
+        share = ApplicationShare(
+            name, application.serve.deployment, wanted.serve_application(name), application.shapes[shape], count
+        )
         shares.setdefault(region, []).append(share)
     return shares
 
 
+@dataclass(slots=True)
+class _Cell:
+    """One cell's next configuration, as it is put together."""
+
+    shares: list[ApplicationShare] = field(default_factory=list)
+    kept: list[KeptApplication] = field(default_factory=list)
+    changes: list[ServeChange] = field(default_factory=list)
+    restarts: bool = False
+
+
 def _serve_cell(
-    settings: CellSettings,
+    cell: CellStatus, shares: list[ApplicationShare], snapshot: Snapshot, ready: Readiness, changes: ServingChanges
+) -> None:
+    following = _Cell()
+    for share in shares:
+        _serve_application(cell, share, following, snapshot, ready, changes)
+    for deployed in cell.applications:
+        if deployed.name not in {share.application for share in shares}:
+            _remove_application(cell, deployed, following, snapshot, ready, changes)
+    if following.changes:
+        changes.unsettled.add(cell.region)
+        changes.serves.append(
+            Serve(
+                cell.region,
+                tuple(following.shares),
+                tuple(following.kept),
+                tuple(following.changes),
+                restarts=following.restarts,
+            )
+        )
+
+
+def _serve_application(
     cell: CellStatus,
-    shares: list[CellShare],
+    share: ApplicationShare,
+    following: _Cell,
     snapshot: Snapshot,
     ready: Readiness,
     changes: ServingChanges,
 ) -> None:
-    configs: list[dict[str, Any]] = []
-    reasons: list[str] = []
-    restarts = False
-    for share in shares:
-        name = ApplicationName(share.name)
-        config = application_config(share)
-        deployed = cell.application(name)
-        if deployed is not None and not _may_change(config, share, deployed, ready, _busy(snapshot, changes, name)):
-            changes.blocked.append(f"{cell.region}: {name} keeps its replicas until the new ones can be ready")
-            changes.unsettled.add(cell.region)
-            config = json.loads(deployed.config)
-        elif deployed is not None and not _same_shape(config, deployed):
-            restarts = True
-            changes.restarting.add(name)
-            _let_surge(config, share, deployed)
-        if deployed is None or not is_deployed(config, json.loads(deployed.config)):
-            reasons.append(f"{name} x {share.replicas}")
-        elif deployed.replicas_ready < share.replicas or deployed.status != "RUNNING":
-            detail = f": {deployed.message}" if deployed.message else ""
-            changes.blocked.append(
-                f"{cell.region}: {name} {deployed.status}, {deployed.replicas_ready} of {share.replicas} ready{detail}"
-            )
-        configs.append(config)
-    for deployed in cell.applications:
-        if deployed.name in {share.name for share in shares}:
-            continue
-        if _is_routed(snapshot, deployed.name, cell.region) or not ready.may_lower(deployed.name, cell.region, 0):
-            changes.blocked.append(f"{cell.region}: {deployed.name} leaves once its requests go elsewhere")
-            configs.append(json.loads(deployed.config))
-        else:
-            reasons.append(f"{deployed.name} leaves")
-    if reasons:
-        changes.unsettled.add(cell.region)
-        changes.serves.append(Serve(cell.region, cell_config(settings, configs), ", ".join(reasons), restarts))
-
-
-def _busy(snapshot: Snapshot, changes: ServingChanges, name: ApplicationName) -> bool:
-    """Return whether replicas of an application are being replaced somewhere, or are about to be."""
-    statuses = (cell.application(name) for cell in snapshot.cells if cell.answered)
-    return name in changes.restarting or any(status is not None and status.status != "RUNNING" for status in statuses)
-
-
-def _let_surge(config: dict[str, Any], share: CellShare, deployed: ApplicationStatus) -> None:
-    """Let Serve start the new replicas before it stops the old, where they run on other machines."""
-    if not _moves(config, deployed):
+    """Add one application to a cell's next configuration: as placed, or as it is until that may change."""
+    deployed = cell.application(share.application)
+    if deployed is None:
+        following.shares.append(share)
+        following.changes.append(ServeChange(share.application, share.replicas))
         return
-    for deployment in config["deployments"]:
-        if deployment["name"] == share.application.serve.deployment:
-            deployment.setdefault("max_surge_percent", 100)
+    differs = difference(share, deployed.config)
+    if differs is Difference.NONE:
+        following.shares.append(share)
+        if deployed.replicas_ready < share.replicas or deployed.state is not DeployState.RUNNING:
+            changes.blocked.append(_deploying(cell.region, share, deployed))
+        return
+    is_busy = _is_busy(snapshot, changes, share.application)
+    if not _may_change(cell.region, share, deployed, ready, is_busy=is_busy):
+        changes.block(BlockedReason.REPLACEMENT_NOT_READY, cell.region, deployed)
+        changes.unsettled.add(cell.region)
+        following.kept.append(KeptApplication(share.application, deployed.config))
+        return
+    if differs is not Difference.COUNT:
+        following.restarts = True
+        changes.restarting.add(share.application)
+    following.shares.append(replace(share, may_surge=differs is Difference.MOVE))
+    following.changes.append(ServeChange(share.application, share.replicas))
+
+
+def _deploying(region: RegionId, share: ApplicationShare, deployed: ApplicationStatus) -> Blocked:
+    return Blocked(
+        BlockedReason.DEPLOYING,
+        region=region,
+        application=share.application,
+        state=deployed.state,
+        ready=deployed.replicas_ready,
+        target=share.replicas,
+        message=deployed.message,
+    )
+
+
+def _remove_application(
+    cell: CellStatus,
+    deployed: ApplicationStatus,
+    following: _Cell,
+    snapshot: Snapshot,
+    ready: Readiness,
+    changes: ServingChanges,
+) -> None:
+    if _is_routed(snapshot, deployed.name, cell.region) or not ready.may_lower(deployed.name, cell.region, 0):
+        changes.block(BlockedReason.STILL_ROUTED, cell.region, deployed)
+        following.kept.append(KeptApplication(deployed.name, deployed.config))
+    else:
+        following.changes.append(ServeChange(deployed.name, 0))
+
+
+def _is_busy(snapshot: Snapshot, changes: ServingChanges, name: ApplicationName) -> bool:
+    """Return whether replicas of an application are being replaced in a cell, or are about to be."""
+    found = (cell.application(name) for cell in snapshot.cells if cell.answered)
+    is_changing = any(status is not None and status.state is not DeployState.RUNNING for status in found)
+    return name in changes.restarting or is_changing
 
 
 def _may_change(
-    config: dict[str, Any],
-    share: CellShare,
-    deployed: ApplicationStatus,
-    ready: Readiness,
-    is_busy: bool,  # noqa: FBT001
+    region: RegionId, share: ApplicationShare, deployed: ApplicationStatus, ready: Readiness, *, is_busy: bool
 ) -> bool:
-    """Return whether going to *config* leaves enough ready.
+    """Return whether going to *share* leaves enough ready.
 
-    What replaces every replica of a cell is done in one cell at a time, while no other cell is at it.
-    Serve does it a fifth at a time; where one cell alone serves an application there is no other way.
+    What replaces every replica of a cell is done in one cell at a time, while no other cell does so. Serve replaces a
+    fifth at a time; where one cell alone serves an application there is no other way.
     """
     target = deployed.replicas_target if deployed.replicas_target is not None else deployed.replicas_ready
-    if _same_shape(config, deployed):
-        return share.replicas >= target or ready.may_lower(deployed.name, share.region, share.replicas)
-    if is_busy and deployed.status == "RUNNING":
+    differs = difference(share, deployed.config)
+    if differs is Difference.COUNT:
+        return share.replicas >= target or ready.may_lower(deployed.name, region, share.replicas)
+    if is_busy and deployed.state is DeployState.RUNNING:
         return False
-    if _moves(config, deployed):
-        return share.region in ready.joined
+    if differs is Difference.MOVE:
+        return region in ready.joined
     rolling = max(1, -(-target // ROLLING_PARTS))
-    is_alone = ready.capacity_without(deployed.name, share.region, lasting=False) == 0
-    return is_alone or ready.may_lower(deployed.name, share.region, target - rolling)
-
-
-def _same_shape(config: dict[str, Any], deployed: ApplicationStatus) -> bool:
-    """Return whether going to *config* restarts no replica: all but counts is the same."""
-    wanted, running = json.loads(json.dumps(config)), json.loads(deployed.config)
-    for document in (wanted, running):
-        for deployment in document.get("deployments", []):
-            deployment.pop("num_replicas", None)
-    return is_deployed(wanted, running)
-
-
-def _moves(config: dict[str, Any], deployed: ApplicationStatus) -> bool:
-    """Return whether the new replicas run on other machines than the old, so that both fit at once."""
-
-    def gpus(document: dict[str, Any]) -> list[object]:
-        return [(d.get("ray_actor_options") or {}).get("resources") for d in document.get("deployments", [])]
-
-    return gpus(config) != gpus(json.loads(deployed.config))
+    is_alone = ready.capacity_without(deployed.name, region, lasting=False) == 0
+    return is_alone or ready.may_lower(deployed.name, region, target - rolling)
 
 
 def _is_routed(snapshot: Snapshot, application: ApplicationName, region: RegionId) -> bool:

@@ -13,11 +13,10 @@ from scheduler.ports import Ports
 from scheduler.tick import tick
 from state.clock import ManualClock
 from state.model.catalog import Machine, Market, Offer, OfferKey, Price
-from state.model.health import HealthThresholds
 from state.model.ids import ApplicationName, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Role
 from state.model.plan import Plan
-from state.model.settings import CellSettings, Limits
+from state.model.settings import CellSettings, Limits, Thresholds
 from state.model.snapshot import Wanted
 from state.model.spec import CapacitySpec
 from state.model.units import Usd
@@ -61,7 +60,7 @@ class World:
             gateway=self.gateway,
             clock=self.clock,
             cell_settings=self.settings,
-            thresholds=HealthThresholds(),
+            thresholds=Thresholds(),
             limits=Limits(),
         )
 

@@ -1,6 +1,6 @@
 """solve(snapshot): how many replicas and machines are to stand where, at least cost. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from providers.regions import known_regions
@@ -10,8 +10,9 @@ from scheduler.solve.exact import solve_exactly
 from scheduler.solve.formulate import Formulation, formulate
 from scheduler.solve.highs import Work
 from scheduler.solve.read import nothing, read_placement
-from scheduler.solve.supply import sold
+from scheduler.solve.supply import build_supply
 from state.model.placement import Placement
+from state.model.settings import SolveBudget
 from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec
 
@@ -22,23 +23,7 @@ HOPEFUL: Final = 15
 """Up to so many applications it is worth asking for a proof at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class SolveBudget:
-    """How hard to try."""
-
-    exact_seconds: float = 5.0
-    """How long the exact program may take where it is used: a tick must not wait longer."""
-    always_exact: bool = False
-    """Ask for a proof beyond the sizes where that is quick: from the search's answer, for up to `exact_seconds`."""
-    gap: float = 1e-4
-    scale: float = 1.0
-    """How many times the usual work the search does."""
-
-
-USUAL: Final = SolveBudget()
-
-
-def solve(snapshot: Snapshot, budget: SolveBudget = USUAL) -> Placement:
+def solve(snapshot: Snapshot) -> Placement:
     """Return the cheapest placement that keeps every rule of the spec.
 
     Where no placement does, the one that serves most, by priority; what found no place is returned
@@ -47,8 +32,8 @@ def solve(snapshot: Snapshot, budget: SolveBudget = USUAL) -> Placement:
     if snapshot.wanted is None:
         return Placement()
     spec = snapshot.wanted.spec
-    formulation = formulate(snapshot, spec, sold(snapshot, spec))
-    found = _answered(formulation, spec, budget)
+    formulation = formulate(snapshot, spec, build_supply(snapshot, spec))
+    found = _answered(formulation, spec, snapshot.solve_budget)
     if found is None:
         placement = nothing(spec, formulation)
     else:
@@ -60,14 +45,14 @@ def solve(snapshot: Snapshot, budget: SolveBudget = USUAL) -> Placement:
 
 def _answered(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Answer] | None:
     p = formulation.problem
-    work = Work(budget.gap, budget.exact_seconds)
+    work = Work(budget.gap, nodes=budget.exact_nodes)
     if p.applications <= EXACT_APPLICATIONS and p.pairs <= EXACT_PAIRS:
         exact = solve_exactly(formulation, spec, work)
         if exact is not None and (exact[1].gap or 0.0) <= 2 * budget.gap:
             return exact
         return _better(exact, _searched(formulation, spec, budget))
     found = _searched(formulation, spec, budget)
-    if budget.always_exact and p.applications <= HOPEFUL and found is not None:
+    if budget.exact_beyond_small and p.applications <= HOPEFUL and found is not None:
         return _better(solve_exactly(found[0], spec, work, found[1]), found)
     return found
 
@@ -76,7 +61,7 @@ def _searched(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget)
     # Small fleets never pay for loading the compiler.
     from scheduler.solve.search.solve import solve_by_search  # noqa: PLC0415
 
-    return solve_by_search(formulation, spec, budget.scale)
+    return solve_by_search(formulation, spec, budget.search_scale)
 
 
 def _better(

@@ -31,7 +31,7 @@ def unit_prices(p: Problem, prices: Prices) -> FloatArray:
 
 def application_bound(p: Problem, a: int, price: FloatArray, gap: float = 2e-3) -> float:
     """Return a lower bound on what one application costs at *price* per machine, in micro-dollars."""
-    bound = least(_single(p, a, price), Work(gap, 5.0)) * DOLLAR
+    bound = least(_single(p, a, price), Work(gap, 2_000)) * DOLLAR
     return bound if bound < INFINITY else 0.0
 
 

@@ -1,14 +1,15 @@
 """The certificate: for each loss that the spec names, what is left, against what must be."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from scheduler.solve.formulate import Formulation
 from scheduler.solve.places import domain_of, is_in, required_milli, share_of
 from state.model.catalog import Market, Region
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
-from state.model.placement import Placement, Survival
+from state.model.placement import Placement, SpecRule, Survival, Unit, Violation
 from state.model.spec import Application, CapacitySpec, FailureDomain
 from state.model.units import MILLI
 
@@ -58,7 +59,7 @@ def _credit(
     formulation: Formulation | None,
     domain: str,
 ) -> int:
-    """Return what may be bought after a loss: on-demand stock that is known, elsewhere, and nobody's yet.
+    """Return what may be bought after a loss: known on-demand stock elsewhere that the placement leaves.
 
     Applications that count on such stock share it evenly, so that no machine is counted on twice.
     """
@@ -74,7 +75,7 @@ def _credit(
     a = formulation.names.index(name)
     spare = 0
     for g in {int(p.group[j]) for j in range(int(p.first[a]), int(p.first[a + 1]))}:
-        group = formulation.sold.groups[g]
+        group = formulation.supply.groups[g]
         kind = application.survive.any
         if group.market is not Market.ON_DEMAND:
             continue
@@ -85,63 +86,96 @@ def _credit(
         )
         for offer in group.offers:
             if offer.stock is not None and domain_of(kind, group.region, offer.key.zone) != domain:
-                new = max(0, used[offer.key] - group.standing)
+                new = max(0, used[offer.key] - group.existing)
                 spare += max(0, offer.stock - new) // sharing * best
     return min(share_of(application.demand.milli, share), spare)
 
 
-def violations(spec: CapacitySpec, placement: Placement, known: Mapping[RegionId, Region]) -> tuple[str, ...]:
-    """Return the rules that a placement with its certificate does not keep, in words; unplaced demand apart."""
+def violations(spec: CapacitySpec, placement: Placement, known: Mapping[RegionId, Region]) -> tuple[Violation, ...]:
+    """Return the rules of the spec that a placement with its certificate does not keep; unmet demand apart."""
     return tuple(
-        text for name, application in spec.named() for text in _violations(name, application, placement, known)
+        violation
+        for name, application in spec.named()
+        for rule in (_too_few_regions, _not_surviving, _spot_violations, _share_violations, _place_violations)
+        for violation in rule(_Placed.of(name, application, placement), known)
     )
 
 
-def _violations(
-    name: ApplicationName, application: Application, placement: Placement, known: Mapping[RegionId, Region]
-) -> list[str]:
-    found = []
-    mine = [r for r in placement.replicas if r.application == name]
-    regions = {r.region for r in mine}
-    if len(regions) < application.regions.min:
-        found.append(f"{name}: stands in {len(regions)} regions, not in {application.regions.min}")
-    for line in placement.certificate:
-        if line.application == name and not line.holds:
-            short = (line.required_milli - line.remaining_milli - line.credited_milli) / MILLI
-            found.append(f"{name}: the loss of {line.domain} would leave {short:g} of the demand unserved")
-    total = placement.capacity_milli(name)
-    demand = application.demand.milli
-    left = share_of(demand, application.market.survive_spot_loss)
-    spot = Counter(dict.fromkeys(regions, 0))
-    for r in mine:
-        spot[r.region] += r.count * r.milli_each * r.is_spot
-    for region, lost in sorted(spot.items()):
-        if lost and total - lost < left:
-            found.append(
-                f"{name}: {region} without its spot machines would leave {(left - total + lost) / MILLI:g} short"
-            )
-    return found + _place_violations(name, application, placement, known)
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """One application and where its capacity is, in thousandths."""
+
+    name: ApplicationName
+    application: Application
+    placement: Placement
+    by_region: Counter[RegionId]
+    spot: Counter[RegionId]
+    total: int
+    largest: int
+    """The largest replica: shares hold give or take one."""
+
+    @classmethod
+    def of(cls, name: ApplicationName, application: Application, placement: Placement) -> "_Placed":
+        by_region: Counter[RegionId] = Counter()
+        spot: Counter[RegionId] = Counter()
+        for r in placement.replicas:
+            if r.application == name:
+                by_region[r.region] += r.count * r.milli_each
+                spot[r.region] += r.count * r.milli_each * r.is_spot
+        largest = max(application.replica_milli(shape) for shape in application.shapes)
+        return cls(name, application, placement, by_region, spot, by_region.total(), largest)
+
+    def violation(self, rule: SpecRule, subject: str, actual: int, required: int) -> Violation:
+        return Violation(self.name, rule, subject, actual, required, unit_of(self.application))
 
 
-def _place_violations(
-    name: ApplicationName, application: Application, placement: Placement, known: Mapping[RegionId, Region]
-) -> list[str]:
-    found = []
-    rules = application.regions
-    total = placement.capacity_milli(name)
-    largest = max((application.replica_milli(shape) for shape in application.shapes), default=0)
+def _too_few_regions(placed: _Placed, _known: Mapping[RegionId, Region]) -> Iterator[Violation]:
+    count, least = len(placed.by_region), placed.application.regions.min
+    if count < least:
+        yield Violation(placed.name, SpecRule.REGIONS_MIN, "", count * MILLI, least * MILLI, Unit.REGIONS)
+
+
+def _not_surviving(placed: _Placed, _known: Mapping[RegionId, Region]) -> Iterator[Violation]:
+    for line in placed.placement.certificate:
+        if line.application == placed.name and not line.holds:
+            remaining = line.remaining_milli + line.credited_milli
+            yield placed.violation(SpecRule.SURVIVE, line.domain, remaining, line.required_milli)
+
+
+def _spot_violations(placed: _Placed, _known: Mapping[RegionId, Region]) -> Iterator[Violation]:
+    market, demand = placed.application.market, placed.application.demand.milli
+    left = share_of(demand, market.survive_spot_loss)
+    for region, lost in sorted(placed.spot.items()):
+        if lost and placed.total - lost < left:
+            yield placed.violation(SpecRule.SURVIVE_SPOT_LOSS, region, placed.total - lost, left)
+    bought, floor = placed.total - placed.spot.total(), share_of(demand, market.on_demand_floor)
+    if bought < floor:
+        yield placed.violation(SpecRule.ON_DEMAND_FLOOR, "", bought, floor)
+
+
+def _share_violations(placed: _Placed, _known: Mapping[RegionId, Region]) -> Iterator[Violation]:
+    share = placed.application.regions.max_share
+    for region, carried in sorted(placed.by_region.items()):
+        if carried > share * placed.total + placed.largest:
+            yield placed.violation(SpecRule.MAX_SHARE, region, carried, round(share * placed.total))
+
+
+def _place_violations(placed: _Placed, known: Mapping[RegionId, Region]) -> Iterator[Violation]:
+    rules, demand = placed.application.regions, placed.application.demand.milli
     for place in sorted({*rules.floors, *rules.shares}):
+        inside = sum(carried for region, carried in placed.by_region.items() if is_in(region, place, known))
+        floor = round(rules.floors.get(place, 0.0) * MILLI)
+        if inside < floor:
+            yield placed.violation(SpecRule.FLOOR, place, inside, floor)
         share = rules.shares.get(place)
-        least = round(rules.floors.get(place, 0.0) * MILLI)
-        if share is not None:
-            least = max(least, share_of(application.demand.milli, share.min))
-        inside = sum(
-            r.count * r.milli_each
-            for r in placement.replicas
-            if r.application == name and is_in(r.region, place, known)
-        )
-        if inside < least:
-            found.append(f"{name}: {place} carries {inside / MILLI:g}, not {least / MILLI:g}")
-        if share is not None and inside > share.max * total + largest:
-            found.append(f"{name}: {place} carries {inside / MILLI:g} of {total / MILLI:g}, more than its share")
-    return found
+        if share is None:
+            continue
+        if inside < share_of(demand, share.min):
+            yield placed.violation(SpecRule.SHARE_MIN, place, inside, share_of(demand, share.min))
+        if inside > share.max * placed.total + placed.largest:
+            yield placed.violation(SpecRule.SHARE_MAX, place, inside, round(share.max * placed.total))
+
+
+def unit_of(application: Application) -> Unit:
+    """Return what the demand of an application counts."""
+    return Unit.REPLICAS if application.demand.requests_per_second is None else Unit.REQUESTS_PER_SECOND

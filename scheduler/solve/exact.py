@@ -37,13 +37,15 @@ def solve_exactly(
 
 def head_prices(formulation: Formulation) -> IntArray:
     """Return the price of each region's head, in micro-dollars per hour."""
-    return np.array([formulation.sold.heads[region].price.per_hour.micros for region in formulation.regions], np.int64)
+    return np.array(
+        [formulation.supply.heads[region].price.per_hour.micros for region in formulation.regions], np.int64
+    )
 
 
 def sizes_of(formulation: Formulation, spec: CapacitySpec) -> Sizes:
     """Return what replicas need and machines have; a gang takes its machines whole."""
     p = formulation.problem
-    machines = [group.machine for group in formulation.sold.groups]
+    machines = [group.machine for group in formulation.supply.groups]
     size = np.array([[m.gpus * MILLI, m.vcpus, m.memory_gib] for m in machines], np.float64).reshape(-1, 3).T
     need = np.zeros((3, p.pairs))
     for a, (_, application) in enumerate(spec.named()):

@@ -11,14 +11,17 @@ from typing import Final
 import numpy as np
 
 from providers.gpus import same_gpu
+from scheduler.region_policy import is_excluded
 from scheduler.solve.assemble import ApplicationRequirements, Bounds, Floor, Need, PruningLimits, Table, assemble
+from scheduler.solve.fit import replicas_per_machine
 from scheduler.solve.latency import Atlas, atlas, distance
 from scheduler.solve.places import is_in, required_milli, share_of
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, BoolArray, FloatArray, Problem
-from scheduler.solve.supply import OfferGroup, Supply, is_excluded
+from scheduler.solve.supply import OfferGroup, Supply
 from state.model.catalog import Market, Quota
 from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.inventory import Role
+from state.model.placement import RefusalCause
 from state.model.snapshot import Snapshot
 from state.model.spec import Application, CapacitySpec, FailureDomain, Shape, Spot
 from state.model.units import MILLI
@@ -56,23 +59,23 @@ class Formulation:
     """A problem, and what its numbers stand for."""
 
     problem: Problem
-    sold: Supply
+    supply: Supply
     names: tuple[ApplicationName, ...]
     regions: tuple[RegionId, ...]
-    refusals: tuple[tuple[ApplicationName, str, int], ...]
+    refusals: tuple[tuple[ApplicationName, RefusalCause, int], ...]
 
 
-def formulate(snapshot: Snapshot, spec: CapacitySpec, sold: Supply) -> Formulation:
+def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formulation:
     """Return the problem of serving *spec* from what is sold."""
     named = spec.named()
-    regions = tuple(sorted({group.region for group in sold.groups}))
-    table = _table(sold.groups, regions)
+    regions = tuple(sorted({group.region for group in supply.groups}))
+    table = _table(supply.groups, regions)
     places = sorted({place for _, a in named for place in (*a.regions.floors, *a.regions.shares)})
-    gpus = sorted({group.machine.gpu or "" for group in sold.groups})
-    weights = _weights(spec, sold.groups)
+    gpus = sorted({group.machine.gpu or "" for group in supply.groups})
+    weights = _weights(spec, supply.groups)
     where = atlas(snapshot)
     asks = []
-    refusals: list[tuple[ApplicationName, str, int]] = []
+    refusals: list[tuple[ApplicationName, RefusalCause, int]] = []
     for name, application in named:
         causes = region_causes(application, regions, where)
         allowed = np.array([region not in causes for region in regions], np.bool_)
@@ -80,19 +83,19 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, sold: Supply) -> Formulati
         ask = _ask(application, gpus, allowed, per_unit, weights[name])
         ask = _placed_in(ask, application, places)
         asks.append(ask)
-        counts = sold.refused + _refusals(application, ask, sold.groups, causes)
+        counts = supply.refused + _refusals(application, ask, supply.groups, causes)
         refusals += [(name, cause, count) for cause, count in sorted(counts.items())]
     bounds = Bounds(
-        head=np.array([_head_cost(snapshot, sold, region) for region in regions], np.int64),
+        head=np.array([_head_cost(snapshot, supply, region) for region in regions], np.int64),
         place_has=np.array([[is_in(r, place, where.known) for r in regions] for place in places], np.bool_).reshape(
             len(places), len(regions)
         ),
-        budget=_budget(snapshot, spec, sold),
-        quotas=_quotas(snapshot, sold.groups),
+        budget=_budget(snapshot, spec, supply),
+        quotas=_quotas(snapshot, supply.groups),
     )
-    keep = PruningLimits() if len(named) * len(sold.groups) <= EXACT_PAIRS else LARGE
-    problem = _with_current(assemble(table, asks, bounds, keep), snapshot, named, sold.groups)
-    return Formulation(problem, sold, tuple(name for name, _ in named), regions, tuple(refusals))
+    keep = PruningLimits() if len(named) * len(supply.groups) <= EXACT_PAIRS else LARGE
+    problem = _with_current(assemble(table, asks, bounds, keep), snapshot, named, supply.groups)
+    return Formulation(problem, supply, tuple(name for name, _ in named), regions, tuple(refusals))
 
 
 def _table(groups: tuple[OfferGroup, ...], regions: tuple[RegionId, ...]) -> Table:
@@ -113,7 +116,7 @@ def _table(groups: tuple[OfferGroup, ...], regions: tuple[RegionId, ...]) -> Tab
         start=whole([_start_cost(g) for g in groups]),
         low=whole([g.low for g in groups]),
         high=whole([g.high for g in groups]),
-        standing=whole([g.standing for g in groups]),
+        standing=whole([g.existing for g in groups]),
         least=whole([g.offers[0].minimum for g in groups]),
         zone=whole([zones.index((g.region, g.offers[0].key.zone)) for g in groups]),
         region=whole([regions.index(g.region) for g in groups]),
@@ -147,20 +150,22 @@ def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...]) -> dict[Applica
     }
 
 
-def region_causes(application: Application, regions: tuple[RegionId, ...], where: Atlas) -> dict[RegionId, str]:
+def region_causes(
+    application: Application, regions: tuple[RegionId, ...], where: Atlas
+) -> dict[RegionId, RefusalCause]:
     """Return why an application may not stand in some regions."""
-    laws, latency = application.regions.jurisdictions, application.latency
-    causes: dict[RegionId, str] = {}
+    jurisdictions, latency = application.regions.jurisdictions, application.latency
+    causes: dict[RegionId, RefusalCause] = {}
     for region in regions:
         known = where.known.get(region)
-        if laws and (known is None or known.jurisdiction not in laws):
-            causes[region] = "jurisdiction"
+        if jurisdictions and (known is None or known.jurisdiction not in jurisdictions):
+            causes[region] = RefusalCause.JURISDICTION
         elif latency is not None:
             far = distance(latency, region, where)
             if far is None or far.expected_ms > latency.max_ms:
-                causes[region] = "latency above max_ms"
+                causes[region] = RefusalCause.LATENCY_EXPECTED
             elif latency.worst_ms is not None and far.worst_ms > latency.worst_ms:
-                causes[region] = "latency above worst_ms"
+                causes[region] = RefusalCause.LATENCY_WORST
     return causes
 
 
@@ -223,52 +228,42 @@ def _placed_in(ask: ApplicationRequirements, application: Application, places: l
 
 
 def _refusals(
-    application: Application, ask: ApplicationRequirements, groups: tuple[OfferGroup, ...], causes: dict[RegionId, str]
-) -> Counter[str]:
+    application: Application,
+    ask: ApplicationRequirements,
+    groups: tuple[OfferGroup, ...],
+    causes: dict[RegionId, RefusalCause],
+) -> Counter[RefusalCause]:
     """Return how many of the usable offers an application may not use, by cause."""
-    counts: Counter[str] = Counter()
+    counts: Counter[RefusalCause] = Counter()
     fits: dict[tuple[str | None, int, float, float, float], bool] = {}
     for group in groups:
         machine = group.machine
         kind = (machine.gpu, machine.gpus, machine.gpu_memory_gib, machine.vcpus, machine.memory_gib)
         if kind not in fits:
-            fits[kind] = any(per_machine(shape, group) for shape in application.shapes)
+            fits[kind] = any(replicas_per_machine(shape, machine) for shape in application.shapes)
         cause = causes.get(group.region)
         if cause is None and group.market is Market.SPOT and not ask.spot:
-            cause = "spot not allowed"
+            cause = RefusalCause.SPOT_NOT_ALLOWED
         if cause is None and not fits[kind]:
-            cause = "no shape fits the machine"
+            cause = RefusalCause.NO_SHAPE_FITS
         if cause is not None:
             counts[cause] += len(group.offers)
     return counts
 
 
-def per_machine(shape: Shape, group: OfferGroup) -> int:
-    """Return how many replicas of a shape one machine holds, by GPUs, vCPUs and memory; 1 for a part of a gang."""
-    machine = group.machine
-    if machine.gpu is None or not same_gpu(shape.gpu, machine.gpu) or machine.gpu_memory_gib < shape.gpu_memory_gib:
-        return 0
-    room = machine.gpus * MILLI // shape.gpu_milli
-    if shape.cpus > 0:
-        room = min(room, int(machine.vcpus / shape.cpus))
-    if shape.memory_gib > 0:
-        room = min(room, int(machine.memory_gib / shape.memory_gib))
-    return min(room, 1) if shape.machines > 1 else room
-
-
-def _head_cost(snapshot: Snapshot, sold: Supply, region: RegionId) -> int:
+def _head_cost(snapshot: Snapshot, supply: Supply, region: RegionId) -> int:
     """Return what opening a cell costs: its head's price, and its start where it does not stand."""
-    price = sold.heads[region].price.per_hour.micros
+    price = supply.heads[region].price.per_hour.micros
     stands = any(i.region == region and i.role is Role.HEAD and i.is_standing for i in snapshot.instances)
     return price if stands else round(price * (1 + MOVE_COST))
 
 
-def _budget(snapshot: Snapshot, spec: CapacitySpec, sold: Supply) -> int:
+def _budget(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> int:
     """Return what machines may cost together; never less than what must not be touched costs anyway."""
     # Machines in regions that do not count still cost, and the budget is for all of them.
     apart = sum(i.price_per_hour.micros for i in snapshot.instances if is_excluded(snapshot, i.region))
-    fixed = sum(g.low * g.price.micros for g in sold.groups)
-    fixed += sum(sold.heads[r].price.per_hour.micros for r in {g.region for g in sold.groups if g.low})
+    fixed = sum(g.low * g.price.micros for g in supply.groups)
+    fixed += sum(supply.heads[r].price.per_hour.micros for r in {g.region for g in supply.groups if g.low})
     return max(spec.max_per_hour.micros - apart, fixed)
 
 
@@ -316,7 +311,7 @@ def _with_current(problem: Problem, snapshot: Snapshot, named: Named, groups: tu
             group = groups[problem.group[j]]
             key = (name, int(problem.shape[j]), group.region, group.instance_type, group.market is Market.SPOT)
             if placed[key]:
-                fits = group.standing * int(problem.per_machine[j])
+                fits = group.existing * int(problem.per_machine[j])
                 current[j] = min(placed[key], fits)
                 placed[key] -= int(current[j])
     return problem._replace(current=current)

@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 INFINITY: Final = highspy.kHighsInf
-TIME_LIMIT_S: Final = 20.0
-"""A tick must not wait longer: past this the best plan found is used, with its gap."""
 GAP: Final = 1e-4
 
 
@@ -58,7 +56,6 @@ class Work:
     """How far HiGHS is to go."""
 
     gap: float = GAP
-    seconds: float = TIME_LIMIT_S
     nodes: int = 2**31 - 1
     """Of the search tree: a bound on the work that is the same on every machine."""
 
@@ -74,7 +71,7 @@ def minimise(
     Args:
         program: The program.
         cost: Costs to use instead of the program's own, one per column.
-        work: How near the optimum, and how long at most.
+        work: How near the optimum, and how many nodes at most.
         start: Values of some columns at a feasible point to start from.
     """
     model = _loaded(program, program.cost if cost is None else cost, work)
@@ -104,10 +101,10 @@ class Duals:
     columns: NDArray[np.float64]
 
 
-def relaxed(program: Program, seconds: float = 600.0) -> Duals:
+def relaxed(program: Program) -> Duals:
     """Return the duals of a program whose whole numbers may be fractions, by the interior point method."""
     linear = replace(program, integer=[False] * len(program.integer))
-    model = _loaded(linear, program.cost, Work(GAP, seconds))
+    model = _loaded(linear, program.cost, USUAL)
     model.setOptionValue("solver", "ipm")
     model.setOptionValue("run_crossover", "off")
     model.run()
@@ -118,7 +115,7 @@ def relaxed(program: Program, seconds: float = 600.0) -> Duals:
 def _loaded(program: Program, cost: list[float], work: Work) -> highspy.Highs:
     model = highspy.Highs()  # type: ignore[no-untyped-call]
     model.silent()  # it would print on standard output, which belongs to the commands
-    for name, value in (("threads", 1), ("random_seed", 1), ("time_limit", work.seconds), ("mip_rel_gap", work.gap)):
+    for name, value in (("threads", 1), ("random_seed", 1), ("mip_rel_gap", work.gap)):
         model.setOptionValue(name, value)
     model.setOptionValue("mip_max_nodes", work.nodes)
     count = len(program.lower)

@@ -32,7 +32,7 @@ def misfit(formulation: Formulation, spec: CapacitySpec, counts: IntArray, machi
         if len(members) == 1:
             continue  # the bound by replicas per machine is exact
         wanted = [(shapes[owner[j]][p.shape[j]], count) for count, j in members]
-        if not packs(formulation.sold.groups[g].machine, int(machines[g]), wanted):
+        if not packs(formulation.supply.groups[g].machine, int(machines[g]), wanted):
             most = max(members)[1]
             stays &= (p.group != g) | (np.arange(p.pairs) == most)
     return None if stays.all() else stays

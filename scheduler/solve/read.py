@@ -1,61 +1,101 @@
 """The solver's answer, read back as a placement: zones chosen, reasons given."""
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from scheduler.solve.answer import Answer
+from scheduler.solve.certificate import unit_of
 from scheduler.solve.formulate import Formulation
-from scheduler.solve.problem import UNIT
-from scheduler.solve.supply import OfferGroup, shortage_covers, zones_matter
-from state.model.catalog import Market, Offer
+from scheduler.solve.problem import UNIT, IntArray
+from scheduler.solve.supply import OfferGroup, shortage_of, zones_matter
+from state.model.catalog import ChoiceKind, Market, Offer, OfferChoice
 from state.model.ids import ApplicationName
 from state.model.inventory import Role
-from state.model.placement import MachineCount, Placement, ReplicaCount, UnmetDemand
+from state.model.placement import MachineCount, Placement, RefusalCause, ReplicaCount, UnmetDemand
 from state.model.snapshot import Snapshot
 from state.model.spec import Application, CapacitySpec
-from state.model.units import MILLI
+from state.model.units import MILLI, Usd
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """A formulation, and what an answer leaves of its limits."""
+
+    formulation: Formulation
+    machines: IntArray
+    """By group."""
+    quota_left: IntArray
+    """By quota."""
+
+    @classmethod
+    def of(cls, formulation: Formulation, machines: IntArray | None) -> "_Context":
+        p = formulation.problem
+        counts = np.zeros(p.groups, np.int64) if machines is None else machines
+        size = p.quota_size * np.repeat(counts, np.diff(p.quota_first))
+        left = p.quota_room.copy()
+        np.subtract.at(left, p.quota, size)
+        return cls(formulation, counts, left)
+
+    def head_price(self, group: OfferGroup) -> int:
+        return self.formulation.supply.heads[group.region].price.per_hour.micros
 
 
 def read_placement(snapshot: Snapshot, spec: CapacitySpec, formulation: Formulation, answer: Answer) -> Placement:
     """Return the placement that *answer* stands for."""
-    p, groups = formulation.problem, formulation.sold.groups
-    owner = p.owner
-    by_zone = zones_matter(spec)
-    replicas = tuple(
-        ReplicaCount(
-            application=formulation.names[owner[j]],
-            region=groups[p.group[j]].region,
-            shape=int(p.shape[j]),
-            instance_type=groups[p.group[j]].instance_type,
-            is_spot=groups[p.group[j]].market is Market.SPOT,
-            count=int(answer.replicas[j]),
-            milli_each=int(p.each[j]),
-            zone=groups[p.group[j]].offers[0].key.zone if by_zone else None,
-            is_reserved=groups[p.group[j]].market is Market.RESERVED,
-        )
-        for j in np.flatnonzero(answer.replicas)
-    )
-    costs = _unit_costs(formulation)
-    machines: list[MachineCount] = []
-    for g, group in enumerate(groups):
-        count = int(answer.machines[g])
-        if count:
-            reason = _reason(g, costs, count > group.standing)
-            machines += [MachineCount(offer, Role.WORKER, n, reason) for offer, n in _spread(snapshot, group, count)]
-    for region in sorted({machine.offer.key.region for machine in machines}):
-        reason = "cheapest on-demand machine fit for a head"
-        machines.append(MachineCount(formulation.sold.heads[region], Role.HEAD, 1, reason))
-    placement = Placement(tuple(machines), replicas, refusals=formulation.refusals, gap=answer.gap)
-    unmet = (_unmet(name, application, placement, formulation) for name, application in spec.named())
-    return replace(placement, unmet=tuple(line for line in unmet if line is not None))
+    machines = (*_workers(snapshot, formulation, answer), *_heads(formulation, answer))
+    placement = Placement(machines, _replicas(spec, formulation, answer), refusals=formulation.refusals, gap=answer.gap)
+    return replace(placement, unmet=_all_unmet(spec, placement, _Context.of(formulation, answer.machines)))
 
 
 def nothing(spec: CapacitySpec, formulation: Formulation) -> Placement:
-    """Return the placement of nothing, with the reasons."""
-    unmet = (_unmet(name, application, Placement(), formulation) for name, application in spec.named())
-    return Placement(unmet=tuple(line for line in unmet if line is not None), refusals=formulation.refusals)
+    """Return the placement of nothing, with the causes."""
+    unmet = _all_unmet(spec, Placement(), _Context.of(formulation, None))
+    return Placement(unmet=unmet, refusals=formulation.refusals, gap=None)
+
+
+def _all_unmet(spec: CapacitySpec, placement: Placement, context: _Context) -> tuple[UnmetDemand, ...]:
+    found = (_unmet(name, application, placement, context) for name, application in spec.named())
+    return tuple(line for line in found if line is not None)
+
+
+def _replicas(spec: CapacitySpec, formulation: Formulation, answer: Answer) -> tuple[ReplicaCount, ...]:
+    p, groups, owner = formulation.problem, formulation.supply.groups, formulation.problem.owner
+    by_zone = zones_matter(spec)
+    found = []
+    for j in np.flatnonzero(answer.replicas):
+        group = groups[p.group[j]]
+        found.append(
+            ReplicaCount(
+                application=formulation.names[owner[j]],
+                region=group.region,
+                shape=int(p.shape[j]),
+                instance_type=group.instance_type,
+                is_spot=group.market is Market.SPOT,
+                count=int(answer.replicas[j]),
+                milli_each=int(p.each[j]),
+                zone=group.offers[0].key.zone if by_zone else None,
+                is_reserved=group.market is Market.RESERVED,
+            )
+        )
+    return tuple(found)
+
+
+def _workers(snapshot: Snapshot, formulation: Formulation, answer: Answer) -> Iterator[MachineCount]:
+    costs = _unit_costs(formulation)
+    for g, group in enumerate(formulation.supply.groups):
+        count = int(answer.machines[g])
+        if count:
+            choice = _choice(g, costs, is_new=count > group.existing)
+            yield from (MachineCount(o, Role.WORKER, n, choice) for o, n in _spread(snapshot, group, count))
+
+
+def _heads(formulation: Formulation, answer: Answer) -> Iterator[MachineCount]:
+    groups = formulation.supply.groups
+    for region in sorted({groups[g].region for g in np.flatnonzero(answer.machines)}):
+        yield MachineCount(formulation.supply.heads[region], Role.HEAD, 1, OfferChoice(ChoiceKind.HEAD))
 
 
 def _spread(snapshot: Snapshot, group: OfferGroup, count: int) -> list[tuple[Offer, int]]:
@@ -71,7 +111,7 @@ def _spread(snapshot: Snapshot, group: OfferGroup, count: int) -> list[tuple[Off
     room = {
         offer.key.zone: snapshot.limits.machines_per_offer if offer.stock is None else offer.stock
         for offer in group.offers
-        if not any(shortage_covers(snapshot, offer))
+        if shortage_of(snapshot, offer) is None
     }
     while standing.total() < count:
         zone = min((z for z in room if room[z] > 0), key=lambda z: (standing[z], z))
@@ -92,21 +132,40 @@ def _unit_costs(formulation: Formulation) -> dict[int, float]:
     return {int(g): float(best[g]) for g in np.flatnonzero(np.isfinite(best))}
 
 
-def _reason(index: int, costs: dict[int, float], is_new: bool) -> str:  # noqa: FBT001  read, not passed on
+def _choice(index: int, costs: dict[int, float], *, is_new: bool) -> OfferChoice:
     """Return why this group: what a unit of demand costs here, and how that ranks."""
     if index not in costs:
-        return "stands in a region that must not be touched"
+        return OfferChoice(ChoiceKind.FIXED)
     rank = 1 + sum(cost < costs[index] for cost in costs.values())
-    kept = "" if is_new else ", already stands"
-    return f"${costs[index]:.3f} per unit of demand and hour, rank {rank} of {len(costs)}{kept}"
+    kind = ChoiceKind.RANKED if is_new else ChoiceKind.EXISTING
+    return OfferChoice(kind, Usd.of(round(costs[index], 6)), rank, len(costs))
 
 
 def _unmet(
-    name: ApplicationName, application: Application, placement: Placement, formulation: Formulation
+    name: ApplicationName, application: Application, placement: Placement, context: _Context
 ) -> UnmetDemand | None:
     demand = application.demand.milli
     missing = demand - placement.capacity_milli(name)
     if missing <= 0:
         return None
-    causes = tuple((cause, count) for app, cause, count in formulation.refusals if app == name)
-    return UnmetDemand(name, missing, demand, causes)
+    causes = Counter({cause: count for app, cause, count in context.formulation.refusals if app == name})
+    causes += _used_up(name, placement, context)
+    ordered = sorted(causes.items(), key=lambda pair: (-pair[1], pair[0]))
+    return UnmetDemand(name, missing, demand, unit_of(application), tuple(ordered))
+
+
+def _used_up(name: ApplicationName, placement: Placement, context: _Context) -> Counter[RefusalCause]:
+    """Return how many offers that the application may use have no room for one more machine, by cause."""
+    p, a = context.formulation.problem, context.formulation.names.index(name)
+    causes: Counter[RefusalCause] = Counter()
+    for g in sorted({int(g) for g in p.group[int(p.first[a]) : int(p.first[a + 1])]}):
+        group = context.formulation.supply.groups[g]
+        quotas = range(int(p.quota_first[g]), int(p.quota_first[g + 1]))
+        head = 0 if any(m.offer.key.region == group.region for m in placement.machines) else context.head_price(group)
+        if context.machines[g] >= p.high[g]:
+            causes[RefusalCause.STOCK_OUT] += len(group.offers)
+        elif any(context.quota_left[p.quota[k]] < p.quota_size[k] for k in quotas):
+            causes[RefusalCause.QUOTA] += len(group.offers)
+        elif placement.per_hour.micros + int(p.price[g]) + head > p.budget:
+            causes[RefusalCause.BUDGET] += len(group.offers)
+    return causes

@@ -1,20 +1,22 @@
-"""What is for sale: which offers anybody may use, in groups, and how many were refused for which cause.
+"""What can be bought: the offers that any application may use, in groups, and how many each cause excludes.
 
-Zones of a region that sell the same instance type in the same market at the same price are one *group*:
-the solver counts machines per group, and they are spread over zones afterwards. Equal columns would only multiply
-equal solutions. Where zones matter to somebody, each is a group of its own.
+Zones of a region that sell the same instance type in the same market at the same price are one *group*: the solver
+counts machines per group, and they are spread over zones afterwards. Equal columns would only multiply equal
+solutions. Where zones matter to an application, each is a group of its own.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
-from state.model.catalog import Machine, Market, Offer, OfferKey, Price
-from state.model.health import HealthState
+from scheduler import shortages
+from scheduler.region_policy import is_excluded, must_be_left_alone
+from scheduler.solve.fit import replicas_per_machine
+from state.model.catalog import Machine, Market, Offer, OfferKey, Price, Shortage, ShortageKind
 from state.model.ids import RegionId
 from state.model.inventory import Instance, Role
+from state.model.placement import RefusalCause
 from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec, FailureDomain
 from state.model.units import Usd
@@ -22,9 +24,6 @@ from state.model.units import Usd
 HEAD_VCPUS: Final = 2
 HEAD_MEMORY_GIB: Final = 7.0
 """Least size of a cell's head: Ray's head with Serve's controller holds about 1 GiB, and grows with replicas."""
-
-HALF_OPEN: Final = timedelta(hours=1)
-"""How long after a shortage an offer is tried with one machine at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,11 @@ class OfferGroup:
     machine: Machine
     price: Usd
     offers: tuple[Offer, ...]
-    standing: int
+    existing: int
     """Machines of ours that count."""
     low: int
     high: int
-    """Bounds on machines; equal where the region must not be touched."""
+    """Bounds on machines; equal where the region must be left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +50,11 @@ class Supply:
     groups: tuple[OfferGroup, ...]
     heads: dict[RegionId, Offer]
     """The machine for a cell's head, per region that can have one."""
-    refused: Counter[str]
-    """Offers that nobody may use, by cause."""
+    refused: Counter[RefusalCause]
+    """Offers that no application may use, by cause."""
 
 
-def untouchable(snapshot: Snapshot, region: RegionId) -> bool:
-    """Return whether a region must be left as it is: it does not answer, or we hold it suspect."""
-    health = snapshot.health_of(region)
-    return region in snapshot.unreachable or (health is not None and health.state is HealthState.SUSPECT)
-
-
-def is_excluded(snapshot: Snapshot, region: RegionId) -> bool:
-    """Return whether a region does not count: down, or not yet back."""
-    health = snapshot.health_of(region)
-    return health is not None and health.state in {HealthState.DOWN, HealthState.RECOVERING}
-
-
-def sold(snapshot: Snapshot, spec: CapacitySpec) -> Supply:
+def build_supply(snapshot: Snapshot, spec: CapacitySpec) -> Supply:
     """Return everything that any application may use, in groups, and counts of what none may."""
     heads = _heads(snapshot)
     usable, refused = _screened(snapshot, spec, heads)
@@ -75,85 +62,138 @@ def sold(snapshot: Snapshot, spec: CapacitySpec) -> Supply:
 
 
 def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
-    """Return per region the offer that its head stands on, or else the cheapest it could."""
-    standing = {i.region: i for i in snapshot.instances if i.role is Role.HEAD and i.is_standing}
+    """Return per region the offer that its head runs on, or else the cheapest it could."""
+    existing = {i.region: i for i in snapshot.instances if i.role is Role.HEAD and i.is_standing}
     fit: dict[RegionId, list[Offer]] = {}
     for offer in snapshot.offers:
-        machine = offer.machine
-        if machine.gpus or offer.key.market is Market.SPOT:
+        if not _is_fit_for_head(snapshot, offer):
             continue
-        if machine.vcpus < HEAD_VCPUS or machine.memory_gib < HEAD_MEMORY_GIB or not _is_head_zone(snapshot, offer):
-            continue
-        ours = standing.get(offer.key.region)
+        ours = existing.get(offer.key.region)
         if ours is not None and ours.key == offer.key:
             fit[offer.key.region] = [offer]
-        elif ours is None and _room(snapshot, offer):
+        elif ours is None and _headroom(snapshot, offer):
             fit.setdefault(offer.key.region, []).append(offer)
     chosen = {region: min(offers, key=lambda o: (o.price.per_hour, o.key)) for region, offers in fit.items()}
-    # A head whose offer left the catalogue, or whose region does not answer, still stands.
-    for region, instance in standing.items():
-        chosen[region] = standing_offer(instance)
+    # A head whose offer left the catalogue, or whose region does not answer, is still there.
+    for region, instance in existing.items():
+        chosen[region] = offer_of(instance)
     return chosen
 
 
-def _is_head_zone(snapshot: Snapshot, offer: Offer) -> bool:
-    settings = snapshot.settings_of(offer.key.region)
-    return settings is not None and settings.head_zone in {None, offer.key.zone}
+def _is_fit_for_head(snapshot: Snapshot, offer: Offer) -> bool:
+    machine, settings = offer.machine, snapshot.settings_of(offer.key.region)
+    is_large_enough = machine.vcpus >= HEAD_VCPUS and machine.memory_gib >= HEAD_MEMORY_GIB
+    is_in_zone = settings is not None and settings.head_zone in {None, offer.key.zone}
+    return not machine.gpus and offer.key.market is not Market.SPOT and is_large_enough and is_in_zone
 
 
-def standing_offer(instance: Instance) -> Offer:
+def offer_of(instance: Instance) -> Offer:
     """Return the offer that an instance was bought at."""
     price = Price(instance.price_per_hour, "as launched", instance.requested_at)
     return Offer(instance.key, instance.machine, price)
 
 
-def shortage_covers(snapshot: Snapshot, offer: Offer) -> Iterable[bool]:
-    """Yield True for each shortage in force that covers *offer*."""
-    return (True for s in snapshot.shortages if s.until > snapshot.taken_at and s.covers(offer))
+def shortage_of(snapshot: Snapshot, offer: Offer) -> Shortage | None:
+    """Return the shortage in force that covers *offer*, or None."""
+    return shortages.in_force(snapshot.shortages, offer, snapshot.taken_at)
 
 
-def _screened(snapshot: Snapshot, spec: CapacitySpec, heads: dict[RegionId, Offer]) -> tuple[list[Offer], Counter[str]]:
+def _screened(
+    snapshot: Snapshot, spec: CapacitySpec, heads: dict[RegionId, Offer]
+) -> tuple[list[Offer], Counter[RefusalCause]]:
     """Return the GPU offers that any application may use, and counts of the others by cause."""
-    set_up = {cell.region for cell in snapshot.cell_settings}
     ours = {(i.key): i for i in snapshot.instances if i.is_standing and i.role is Role.WORKER}
     sold = {offer.key: offer for offer in snapshot.offers if offer.machine.gpus}
-    # What we hold but nobody lists (a region that does not answer) is still there.
-    sold |= {key: standing_offer(i) for key, i in ours.items() if key not in sold}
+    # What we hold but no list has (its region does not answer) is still there.
+    sold |= {key: offer_of(i) for key, i in ours.items() if key not in sold}
+    set_up = {cell.region for cell in snapshot.cell_settings}
+    no_head = _causes_of_no_head(snapshot, set_up - set(heads))
     usable: list[Offer] = []
-    refused: Counter[str] = Counter()
-    for key in sorted(sold)[: snapshot.limits.offers_per_solve]:
-        offer = sold[key]
-        cause = _screen(snapshot, spec, key, set_up, heads)
-        if cause is None and key not in ours and not offer.is_in_force(snapshot.taken_at):
-            cause = "reservation not in force"
-        if cause is None and key not in ours and any(shortage_covers(snapshot, offer)):
-            cause = "out of stock or over quota lately"
+    refused: Counter[RefusalCause] = Counter()
+    for key in sorted(sold):
+        cause = _rule_cause(snapshot, spec, key, set_up)
+        if cause is None and key not in ours:
+            cause = _stock_cause(snapshot, sold[key])
+        cause = cause or no_head.get(key.region)
         if cause is None:
-            usable.append(offer)
+            usable.append(sold[key])
         else:
             refused[cause] += 1
-    return usable, refused
+    kept = _pruned(snapshot, spec, usable, set(ours))
+    if len(kept) < len(usable):
+        refused[RefusalCause.PRUNED] += len(usable) - len(kept)
+    return kept, refused
 
 
-def _screen(
-    snapshot: Snapshot, spec: CapacitySpec, key: OfferKey, set_up: set[RegionId], heads: dict[RegionId, Offer]
-) -> str | None:
+def _rule_cause(snapshot: Snapshot, spec: CapacitySpec, key: OfferKey, set_up: set[RegionId]) -> RefusalCause | None:
+    """Return why no application may use an offer, by the spec, the settings and its region's health."""
     if not spec.providers.admits(key.provider):
-        return "provider not allowed"
+        return RefusalCause.PROVIDER_NOT_ALLOWED
     if not spec.regions.admits(key.region):
-        return "region not allowed"
+        return RefusalCause.REGION_NOT_ALLOWED
     if key.region not in set_up:
-        return "region not set up"
-    if is_excluded(snapshot, key.region):
-        return "region down or recovering"
-    if key.region not in heads:
-        return "no machine for the cell's head"
-    return None
+        return RefusalCause.REGION_NOT_SET_UP
+    return RefusalCause.REGION_DOWN if is_excluded(snapshot, key.region) else None
+
+
+def _stock_cause(snapshot: Snapshot, offer: Offer) -> RefusalCause | None:
+    """Return why no more of an offer can be bought now."""
+    if not offer.is_in_force(snapshot.taken_at):
+        return RefusalCause.RESERVATION_NOT_IN_FORCE
+    shortage = shortage_of(snapshot, offer)
+    return None if shortage is None else shortages.CAUSES[shortage.kind]
+
+
+def _causes_of_no_head(snapshot: Snapshot, regions: set[RegionId]) -> dict[RegionId, RefusalCause]:
+    """Return why regions have no machine for a head: none is sold, or those that are fit are short.
+
+    A missing permission explains most, so it comes first.
+    """
+    kinds: dict[RegionId, list[ShortageKind]] = {}
+    for offer in snapshot.offers:
+        if offer.key.region in regions and _is_fit_for_head(snapshot, offer):
+            shortage = shortage_of(snapshot, offer)
+            kinds.setdefault(offer.key.region, []).extend([] if shortage is None else [shortage.kind])
+    found = dict.fromkeys(sorted(regions), RefusalCause.NO_HEAD_MACHINE)
+    for region, several in kinds.items():
+        if several:
+            found[region] = shortages.CAUSES[min(several, key=lambda kind: (kind is not ShortageKind.DENIED, kind))]
+    return found
+
+
+def _pruned(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer], ours: set[OfferKey]) -> list[Offer]:
+    """Return the offers that one solve considers: existing ones, and the cheapest per unit of demand.
+
+    Units differ between applications, so an offer counts by its distance from the cheapest of the application that
+    it suits best: 1 for the cheapest, 2 for one that costs twice as much per unit.
+    """
+    limit = snapshot.limits.offers_per_solve
+    if len(offers) <= limit:
+        return offers
+    distance = dict.fromkeys((offer.key for offer in offers), math.inf)
+    capacities: dict[tuple[Machine, int], int] = {}
+    for number, (_, application) in enumerate(spec.named()):
+        costs = {}
+        for offer in offers:
+            kind = (offer.machine, number)
+            if kind not in capacities:
+                carried = (
+                    replicas_per_machine(s, offer.machine) * application.replica_milli(s) / s.machines
+                    for s in application.shapes
+                )
+                capacities[kind] = round(max(carried))
+            if capacities[kind]:
+                costs[offer.key] = offer.price.per_hour.micros / capacities[kind]
+        least = max(min(costs.values(), default=1.0), 1e-9)
+        for key, cost in costs.items():
+            distance[key] = min(distance[key], cost / least)
+    ranked = sorted(offers, key=lambda offer: (offer.key not in ours, distance[offer.key], offer.key))
+    return sorted(ranked[:limit], key=lambda offer: offer.key)
 
 
 def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tuple[OfferGroup, ...]:
     by_zone = zones_matter(spec)
-    standing: Counter[OfferKey] = Counter(i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER)
+    existing: Counter[OfferKey] = Counter(i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER)
     by_kind: dict[tuple[RegionId, str, Market, Usd, int, str], list[Offer]] = {}
     for offer in offers:
         key = offer.key
@@ -162,31 +202,28 @@ def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tup
         by_kind.setdefault(kind, []).append(offer)
     groups = []
     for (region, instance_type, market, price, _, _), members in sorted(by_kind.items()):
-        count = sum(standing[o.key] for o in members)
-        is_fixed = untouchable(snapshot, region)
-        room = 0 if is_fixed else sum(_room(snapshot, o) for o in members)
-        low = count if is_fixed else 0
-        groups.append(
-            OfferGroup(
-                region, instance_type, market, members[0].machine, price, tuple(members), count, low, count + room
-            )
-        )
+        count = sum(existing[o.key] for o in members)
+        is_fixed = must_be_left_alone(snapshot, region)
+        headroom = 0 if is_fixed else sum(_headroom(snapshot, o) for o in members)
+        low, high = count if is_fixed else 0, count + headroom
+        machine = members[0].machine
+        groups.append(OfferGroup(region, instance_type, market, machine, price, tuple(members), count, low, high))
     return tuple(groups)
 
 
 def zones_matter(spec: CapacitySpec) -> bool:
-    """Return whether anybody must survive the loss of a zone, or runs one replica on several machines of one."""
+    """Return whether an application must survive the loss of a zone, or runs one replica on several machines."""
     return any(
         application.survive.any is FailureDomain.ZONE or any(shape.machines > 1 for shape in application.shapes)
         for _, application in spec.named()
     )
 
 
-def _room(snapshot: Snapshot, offer: Offer) -> int:
-    """Return how many more machines of an offer we believe can be had."""
-    if any(shortage_covers(snapshot, offer)) or not offer.is_in_force(snapshot.taken_at):
+def _headroom(snapshot: Snapshot, offer: Offer) -> int:
+    """Return how many more machines of an offer can be had, as far as is known."""
+    if shortage_of(snapshot, offer) is not None or not offer.is_in_force(snapshot.taken_at):
         return 0
     limit = snapshot.limits.machines_per_offer
-    if any(s.until <= snapshot.taken_at < s.until + HALF_OPEN and s.covers(offer) for s in snapshot.shortages):
-        limit = 1  # one try, before we believe that the shortage is over
+    if shortages.is_half_open(snapshot.shortages, offer, snapshot.taken_at):
+        limit = 1
     return limit if offer.stock is None else min(offer.stock, limit)

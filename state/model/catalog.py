@@ -1,4 +1,4 @@
-"""What clouds sell: offers, their prices, shortages and quotas."""
+"""What clouds sell: offers, their prices, quotas, and shortages of them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -68,6 +68,8 @@ class Price:
     per_hour: Usd
     source: str
     as_of: datetime
+    is_doubted: bool = False
+    """Whether it lies so far below its peers that it is not used until it is seen twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Offer:
     machine: Machine
     price: Price
     stock: int | None = None
-    """Machines believed to be left beyond ours; None where the cloud does not say."""
+    """Machines left beyond ours; None where the provider does not report it."""
     minimum: int = 1
     """Fewest machines that are sold at once."""
     valid_from: datetime | None = None
@@ -86,9 +88,9 @@ class Offer:
     valid_until: datetime | None = None
     """When a reservation ends; None: it has no end."""
     interruptions_per_hour: float | None = None
-    """How often a spot machine is taken back; None where nobody says."""
+    """How often a spot machine is reclaimed; None where it is not known."""
     stockout_probability: float = 0.0
-    """How likely a launch is to be refused for want of stock, as far as anybody knows."""
+    """How likely a launch is to be refused for lack of stock; 0 where it is not known."""
 
     def is_in_force(self, now: datetime) -> bool:
         """Return whether the offer can be used at *now*."""
@@ -110,46 +112,86 @@ class Quota:
     """`vcpus` or `gpus`: what *limit* and *used* count."""
 
 
+class ShortageKind(StrEnum):
+    """Why offers are avoided for a while."""
+
+    STOCK_OUT = "stock_out"
+    """The cloud has no such machine now."""
+    QUOTA = "quota"
+    """The account may have no more of the family."""
+    DENIED = "denied"
+    """The credentials lack a permission, or the account is not enabled."""
+    INVALID_REQUEST = "invalid_request"
+    """The cloud refused the request as wrong."""
+    NEVER_READY = "never_ready"
+    """A machine ran and never joined its cell."""
+    ENDED_EARLY = "ended_early"
+    """A machine ended soon after it was accepted, and its end was not asked for."""
+    PRICE_DOUBTED = "price_doubted"
+    """The listed price lies far below those of its peers and was seen once."""
+    RECLAIM_RISK = "reclaim_risk"
+    """The cloud recommends to leave machines of this pool."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A remembered refusal, with an end. A field that is None stands for everything of its kind."""
+    """A reason to avoid offers, with an end. A field that is None stands for everything of its kind.
+
+    `scheduler/shortages.py` makes, grows and ends shortages.
+    """
 
     region: RegionId
     zone: str | None
     instance_type: str | None
     market: Market | None
-    reason: str
+    kind: ShortageKind
     since: datetime
     until: datetime
+    message: str = ""
+    """The provider's own text, if there is one."""
     repeats: int = 0
-    """How often it was refused again after an earlier end."""
+    """How often it came back after an earlier end."""
     family: str | None = None
-    """Set for a refusal by quota: every instance type of the family is meant."""
-    elsewhere: tuple[str, ...] = ()
-    """Zones that the cloud said still have some; they are not meant."""
-
-    def covers(self, offer: Offer) -> bool:
-        """Return whether *offer* is among what was refused."""
-        key = offer.key
-        return (
-            key.region == self.region
-            and self.zone in (None, key.zone)
-            and key.zone not in self.elsewhere
-            and self.instance_type in (None, key.instance_type)
-            and self.market in (None, key.market)
-            and self.family in (None, offer.machine.family)
-        )
+    """Set for a quota: every instance type of the family is covered."""
+    available_zones: tuple[str, ...] = ()
+    """Zones that the provider reported to have stock; they are not covered."""
 
     @property
     def scope(self) -> str:
-        """What is refused, in words; equal scopes are one shortage."""
+        """What it covers, as text; shortages of equal scope replace one another."""
         parts = (self.region, self.zone, self.instance_type or self.family, self.market)
         return "/".join(str(part or "*") for part in parts)
 
 
+class ChoiceKind(StrEnum):
+    """Why a placement has machines of an offer."""
+
+    RANKED = "ranked"
+    """Its cost per unit of demand is low enough."""
+    EXISTING = "existing"
+    """As above, and its machines run already."""
+    FIXED = "fixed"
+    """Its machines run in a region that must be left as it is."""
+    HEAD = "head"
+    """It is the cheapest on-demand machine that is large enough for a cell's head."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferChoice:
+    """Why an offer was chosen, in figures."""
+
+    kind: ChoiceKind
+    usd_per_unit: Usd | None = None
+    """What a unit of demand costs there per hour, at best; None for heads and fixed machines."""
+    rank: int = 0
+    """1 for the cheapest per unit of demand."""
+    ranked: int = 0
+    """How many offer groups were ranked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Where a region is and whose law applies there."""
+    """Where a region is, and its jurisdiction."""
 
     id: RegionId
     jurisdiction: str

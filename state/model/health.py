@@ -1,4 +1,4 @@
-"""Region health: the states, the legal steps, and the knobs."""
+"""Region health: the states, the legal steps, the reasons and the thresholds."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from state.model.ids import RegionId
 
 
 class HealthState(StrEnum):
-    """What we hold of a region."""
+    """What is concluded of a region."""
 
     HEALTHY = "healthy"
     SUSPECT = "suspect"
@@ -37,9 +37,26 @@ HEALTH_STEPS: Final[dict[HealthState, frozenset[HealthState]]] = {
 }
 
 
+class HealthReason(StrEnum):
+    """Why a region has its state."""
+
+    HEAD_SILENT = "head_silent"
+    """The cell's head does not answer."""
+    REPLICAS_NOT_READY = "replicas_not_ready"
+    """Too few of the replicas that should be ready are."""
+    API_SILENT = "api_silent"
+    """The region is down, and its cloud's API does not answer either."""
+    ANSWERS_AGAIN = "answers_again"
+    CLEAN_AGAIN = "clean_again"
+    STAYED_CLEAN = "stayed_clean"
+    OBSERVER_ISOLATED = "observer_isolated"
+    """Every region looks down at once, so the fault is on our side and nothing is concluded."""
+    DRILL = "drill"
+
+
 @dataclass(frozen=True, slots=True)
 class HealthThresholds:
-    """How patient region health is. Defaults from the architecture's table."""
+    """When region health changes. Defaults from the architecture's table."""
 
     suspect_after: timedelta = timedelta(seconds=15)
     down_after: timedelta = timedelta(seconds=60)
@@ -52,7 +69,7 @@ class HealthThresholds:
 
 @dataclass(frozen=True, slots=True)
 class RegionSignals:
-    """What was seen of one region in one look."""
+    """What one observation found of one region."""
 
     region: RegionId
     api_answered: bool
@@ -61,24 +78,28 @@ class RegionSignals:
     replicas_wanted: int = 0
     replicas_ready: int = 0
     workers: int = 0
-    """Machines for replicas that run there, as far as its cloud told."""
+    """Machines for replicas that run there, as its cloud lists them."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegionHealth:
-    """What we hold of a region, since when, and why."""
+    """What is concluded of a region, since when, and why."""
 
     region: RegionId
     state: HealthState
     since: datetime
-    reason: str = ""
+    reason: HealthReason | None = None
+    ready: int = 0
+    """Replicas that were ready when the reason arose."""
+    expected: int = 0
+    """Replicas that should have been ready then."""
     failing_since: datetime | None = None
     clean_since: datetime | None = None
     established: bool = False
     """Whether its cell has served: before that, a silent head is starting, not failing."""
     replicas_served: int = 0
-    """Replicas that were ready at the last clean look: what a loss is measured against."""
+    """Replicas that were ready at the last clean observation: a loss is measured against them."""
     workers_served: int = 0
-    """Machines for replicas that ran at the last clean look."""
+    """Machines for replicas that ran at the last clean observation."""
     step: int = 0
     """While recovering: the index of the share of traffic it has back."""

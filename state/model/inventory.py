@@ -1,17 +1,17 @@
-"""Machines: as a cloud lists them, and as we hold them."""
+"""Machines: as a cloud lists them, and as the store holds them."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from state.model.catalog import Machine, OfferKey
+from state.model.catalog import Machine, OfferChoice, OfferKey
 from state.model.ids import InstanceId, PlanId, RegionId
 from state.model.lifecycle import LIVE, InstanceStatus, may_step
 from state.model.units import Usd
 
 
 class CloudState(StrEnum):
-    """What a cloud says of a machine, in one spelling for all."""
+    """A machine's state in its cloud, in one spelling for all clouds."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -37,51 +37,44 @@ class CloudInstance:
     address: str | None
     launched_at: datetime | None
     reason: str = ""
-    """Why it ended, where the cloud says."""
+    """The provider's own text on why it ended, if there is one."""
     price_per_hour: Usd | None = None
-    """What it costs by today's list; None where nobody knows."""
+    """What it costs by the current price list; None where that is not known."""
     impairment: str = ""
-    """What its cloud finds wrong with it; empty for nothing, or where it does not look."""
+    """What its cloud finds wrong with it; empty for nothing, or where the cloud does not check."""
     impairment_since: datetime | None = None
 
 
 class NoticeKind(StrEnum):
-    """What a cloud says is going to happen to a machine."""
+    """What is announced for a machine."""
 
     INTERRUPTION = "interruption"
-    """A spot machine is taken back."""
+    """A spot machine is reclaimed."""
     REBALANCE = "rebalance"
-    """A spot machine is likelier than usual to be taken back."""
+    """A spot machine is likelier than usual to be reclaimed."""
     MAINTENANCE = "maintenance"
     """The machine's host will be worked on, and the machine stopped or restarted."""
     LEAVING = "leaving"
-    """The machine, or we, have begun to move what it carries: it is to end once it carries nothing."""
+    """Its replicas move away already, on its own initiative or ours; it ends once it carries none."""
     DRAIN = "drain"
-    """Its operator wants it empty by then; it runs on till others carry what it carries."""
+    """Its operator asked for it to be empty by then; it serves until other machines carry its replicas."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that is going to happen to one of our machines."""
+    """Something that is announced for one of our machines."""
 
     instance_id: InstanceId
     region: RegionId
     kind: NoticeKind
     at: datetime | None = None
-    """When it happens; None: the cloud does not say, so at any moment."""
+    """When it happens; None: not reported, so at any moment."""
     detail: str = ""
 
     @property
-    def order(self) -> tuple[str, str, str, str]:
+    def sort_key(self) -> tuple[str, str, str, str]:
         """What notices are sorted by."""
         return (self.instance_id, self.kind, "" if self.at is None else self.at.isoformat(), self.detail)
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        if self.kind is NoticeKind.REBALANCE:
-            return f"leaving it is recommended{f' {self.detail}' if self.detail else ''}"
-        when = "at any moment" if self.at is None else f"at {self.at:%Y-%m-%d %H:%M:%S} UTC"
-        return f"{self.kind} announced, {when}{f': {self.detail}' if self.detail else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +84,36 @@ class Impairment:
     instance_id: InstanceId
     reason: str
     since: datetime | None
-    """None: the cloud does not say."""
+    """None: not reported."""
+
+
+class TerminationReason(StrEnum):
+    """Why a machine ends, or ended."""
+
+    FLEET_DESTROYED = "fleet_destroyed"
+    NOT_PLACED = "not_placed"
+    """The placement has no use for it."""
+    NEVER_JOINED = "never_joined"
+    """It ran and did not join its cell in time."""
+    GPUS_MISSING = "gpus_missing"
+    """It joined its cell with fewer GPUs than its type has."""
+    IMPAIRED = "impaired"
+    """Its cloud finds it impaired, and it carries no replica."""
+    NOTICE = "notice"
+    """Its end was announced."""
+    ENDED_BY_PROVIDER = "ended_by_provider"
+    LAUNCH_REFUSED = "launch_refused"
+    NEVER_SEEN = "never_seen"
+    """It was requested and never listed."""
+    NOT_LISTED = "not_listed"
+    """Its region is listed without it."""
+    ORPHAN = "orphan"
+    """It carries our tag, and the store has no live record of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A machine that we hold, asked for, or held."""
+    """A machine that we request, hold or held."""
 
     id: InstanceId
     key: OfferKey
@@ -113,13 +130,20 @@ class Instance:
     missing_since: datetime | None = None
     """Since when its region is listed without it; absence becomes a fact only with time."""
     ended_at: datetime | None = None
-    reason: str = ""
+    choice: OfferChoice | None = None
+    """Why its offer was chosen; None for one that was not placed by a plan."""
+    reason: TerminationReason | None = None
+    """Why it ends or ended; None while it does neither."""
+    message: str = ""
+    """The provider's own text on its end, or figures that explain the reason."""
+    notice: Notice | None = None
+    """What was announced, where that is why it ends."""
     version: int = 0
     """Grows by one with every change; a write names the version it read."""
 
     @property
     def region(self) -> RegionId:
-        """The region, and so the cell, that it stands in."""
+        """The region, and so the cell, that it is in."""
         return self.key.region
 
     @property
@@ -129,12 +153,20 @@ class Instance:
 
     @property
     def is_standing(self) -> bool:
-        """Whether it counts as capacity: asked for or running, and not on its way out."""
+        """Whether it counts as capacity: requested or running, and not ending."""
         return self.status in {InstanceStatus.REQUESTED, InstanceStatus.RUNNING}
 
 
-def advanced(instance: Instance, status: InstanceStatus, reason: str = "", **changes: object) -> Instance:
+def advanced(
+    instance: Instance, status: InstanceStatus, reason: TerminationReason | None = None, **changes: object
+) -> Instance:
     """Return *instance* one step further; the only way an instance changes its status.
+
+    Args:
+        instance: The instance.
+        status: Its next status.
+        reason: Why it ends; None keeps the reason that it has.
+        changes: Further fields to change.
 
     Raises:
         AssertionError: The table of legal steps has no such step.
@@ -142,4 +174,5 @@ def advanced(instance: Instance, status: InstanceStatus, reason: str = "", **cha
     if not may_step(instance.status, status):
         msg = f"{instance.id} may not go from {instance.status} to {status}"
         raise AssertionError(msg)
+    reason = reason or instance.reason
     return replace(instance, status=status, reason=reason, version=instance.version + 1, **changes)  # type: ignore[arg-type]

@@ -1,8 +1,9 @@
-"""What the solver decides: how many machines and replicas go where, and what that survives."""
+"""What the solver decides: how many machines and replicas go where, what that survives, and what it lacks."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from state.model.catalog import Offer
+from state.model.catalog import Offer, OfferChoice
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
 from state.model.spec import FailureDomain
@@ -11,17 +12,17 @@ from state.model.units import Usd
 
 @dataclass(frozen=True, slots=True)
 class MachineCount:
-    """How many machines of an offer are to stand, and why this offer."""
+    """How many machines of an offer are placed, and why this offer."""
 
     offer: Offer
     role: Role
     count: int
-    reason: str
+    choice: OfferChoice
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaCount:
-    """How many replicas of an application are to stand on one kind of machine in a region."""
+    """How many replicas of an application are placed on one kind of machine in a region."""
 
     application: ApplicationName
     region: RegionId
@@ -37,9 +38,17 @@ class ReplicaCount:
     is_reserved: bool = False
 
 
+class Unit(StrEnum):
+    """What a figure of an application counts."""
+
+    REQUESTS_PER_SECOND = "requests/s"
+    REPLICAS = "replicas"
+    REGIONS = "regions"
+
+
 @dataclass(frozen=True, slots=True)
 class Survival:
-    """One line of the certificate: what is left after one loss, against what must be."""
+    """One line of the certificate: what remains after one loss, against what must."""
 
     application: ApplicationName
     kind: FailureDomain
@@ -47,38 +56,103 @@ class Survival:
     remaining_milli: int
     required_milli: int
     credited_milli: int = 0
-    """What of the requirement may be bought after the loss, since stock for it is known elsewhere."""
+    """Part of the requirement that may be bought after the loss, since stock for it is known elsewhere."""
 
     @property
     def holds(self) -> bool:
-        """Whether enough is left."""
+        """Whether enough remains."""
         return self.remaining_milli + self.credited_milli >= self.required_milli
+
+
+class RefusalCause(StrEnum):
+    """Why an offer was not considered, or could not be used."""
+
+    PROVIDER_NOT_ALLOWED = "provider_not_allowed"
+    REGION_NOT_ALLOWED = "region_not_allowed"
+    REGION_NOT_SET_UP = "region_not_set_up"
+    REGION_DOWN = "region_down"
+    """The region is down or recovering."""
+    NO_HEAD_MACHINE = "no_head_machine"
+    """No on-demand machine there is large enough for a cell's head."""
+    RESERVATION_NOT_IN_FORCE = "reservation_not_in_force"
+    STOCK_OUT = "stock_out"
+    QUOTA_REFUSED = "quota_refused"
+    DENIED = "denied"
+    INVALID_REQUEST = "invalid_request"
+    NEVER_READY = "never_ready"
+    ENDED_EARLY = "ended_early"
+    PRICE_DOUBTED = "price_doubted"
+    RECLAIM_RISK = "reclaim_risk"
+    JURISDICTION = "jurisdiction"
+    LATENCY_EXPECTED = "latency_expected"
+    LATENCY_WORST = "latency_worst"
+    SPOT_NOT_ALLOWED = "spot_not_allowed"
+    NO_SHAPE_FITS = "no_shape_fits"
+    PRUNED = "pruned"
+    """More offers than one solve considers; this one is among the dearest per unit of demand."""
+    QUOTA = "quota"
+    """Its quota has no room for one more machine."""
+    BUDGET = "budget"
+    """One more machine would exceed the budget."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnmetDemand:
-    """Demand that found no place, and how many offers each cause refused."""
+    """Demand that no placement can carry, and how many offers each cause excludes."""
 
     application: ApplicationName
     missing_milli: int
     demand_milli: int
-    reasons: tuple[tuple[str, int], ...]
+    unit: Unit
+    causes: tuple[tuple[RefusalCause, int], ...]
+
+
+class SpecRule(StrEnum):
+    """A rule of the spec that a placement can break, by its path below the application."""
+
+    REGIONS_MIN = "regions.min"
+    MAX_SHARE = "regions.max_share"
+    FLOOR = "regions.floors"
+    SHARE_MIN = "regions.shares.min"
+    SHARE_MAX = "regions.shares.max"
+    SURVIVE = "survive"
+    SURVIVE_SPOT_LOSS = "market.survive_spot_loss"
+    ON_DEMAND_FLOOR = "market.on_demand_floor"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule of the spec that a placement does not keep."""
+
+    application: ApplicationName
+    rule: SpecRule
+    subject: str
+    """The failure domain, region or place that it is about; empty for the whole application."""
+    actual_milli: int
+    required_milli: int
+    """In thousandths of *unit*; the most allowed for shares' ceilings, the least needed for all else."""
+    unit: Unit
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How many replicas and machines are to stand where."""
+    """How many replicas and machines go where."""
 
     machines: tuple[MachineCount, ...] = ()
     replicas: tuple[ReplicaCount, ...] = ()
     certificate: tuple[Survival, ...] = ()
     unmet: tuple[UnmetDemand, ...] = ()
-    refusals: tuple[tuple[ApplicationName, str, int], ...] = ()
+    refusals: tuple[tuple[ApplicationName, RefusalCause, int], ...] = ()
     """Per application and cause: how many offers were not considered."""
-    violations: tuple[str, ...] = ()
-    """Rules of the spec that could not be kept, in words; demand without a place is in `unplaced`."""
+    violations: tuple[Violation, ...] = ()
+    """Rules of the spec that are not kept; demand without a place is in `unmet`."""
     gap: float | None = 0.0
     """How far the cost may lie above the optimum, at most, as a share; None where no bound is known."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all demand is placed and every rule is kept."""
+        return not self.unmet and not self.violations
 
     @property
     def per_hour(self) -> Usd:
@@ -86,7 +160,7 @@ class Placement:
         return Usd(sum(m.offer.price.per_hour.micros * m.count for m in self.machines))
 
     def capacity_milli(self, application: ApplicationName, region: RegionId | None = None) -> int:
-        """Return what the replicas of an application carry, in one region or in all."""
+        """Return what the replicas of an application carry, in one region or in all, in thousandths."""
         return sum(
             r.count * r.milli_each for r in self.replicas if r.application == application and region in (None, r.region)
         )

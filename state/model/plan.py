@@ -1,16 +1,28 @@
-"""What is decided: the plan, the actions from the current state to the placement."""
+"""What is decided: the plan, the actions from the current state to the placement, and what blocks the rest."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
-from state.model.catalog import Machine, OfferKey
+from state.model.catalog import Machine, OfferChoice, OfferKey, Shortage
 from state.model.health import RegionHealth
-from state.model.ids import InstanceId, PlanId, RegionId
-from state.model.inventory import Instance, Role
+from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId
+from state.model.inventory import Instance, Notice, Role, TerminationReason
+from state.model.lifecycle import InstanceStatus
 from state.model.placement import Placement
-from state.model.serving import RoutingTable
+from state.model.serving import ApplicationShare, DeployState, KeptApplication, RoutingTable
 from state.model.settings import CellSettings
 from state.model.units import Usd
+
+
+class ActionKind(StrEnum):
+    """What an action does."""
+
+    LAUNCH = "launch"
+    DRAIN = "drain"
+    TERMINATE = "terminate"
+    SERVE = "serve"
+    ROUTE = "route"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +35,20 @@ class Launch:
     role: Role
     price_per_hour: Usd
     cell: CellSettings
-    reason: str
+    choice: OfferChoice | None
     is_repeat: bool = False
-    """Asked for before with an unknown outcome; the same id makes the cloud start it once."""
+    """Requested before with an unknown outcome; the same id makes the cloud start it once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Move replicas off a machine before it goes."""
+    """Move replicas off a machine before it ends."""
 
     instance_id: InstanceId
     region: RegionId
     node_id: str
-    reason: str
+    reason: TerminationReason
+    notice: Notice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +58,30 @@ class Terminate:
     instance_id: InstanceId
     key: OfferKey
     cloud_id: str | None
-    reason: str
-    never_joined: bool = False
-    """Whether it ran and was of no use: then its offer is avoided for a while, as one that is out of stock is."""
+    reason: TerminationReason
+    message: str = ""
+    """Figures or a provider's text that explain the reason."""
+    notice: Notice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServeChange:
+    """What one Serve action changes of one application."""
+
+    application: ApplicationName
+    replicas: int
+    """Its replicas in the cell from now on; 0 removes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Give a cell its whole Serve configuration."""
+    """Give a cell everything that it is to run; what is not listed is removed."""
 
     region: RegionId
-    config: str
-    """Canonical JSON."""
-    reason: str
+    shares: tuple[ApplicationShare, ...] = ()
+    kept: tuple[KeptApplication, ...] = ()
+    """Applications that stay as the cell deployed them."""
+    changes: tuple[ServeChange, ...] = ()
     restarts: bool = False
     """Whether running replicas are replaced, and not only counted anew."""
 
@@ -67,15 +91,94 @@ class Route:
     """Give the gateway its whole routing table."""
 
     table: RoutingTable
-    reason: str
+    added: tuple[RegionId, ...] = ()
+    """Regions that get requests from now on."""
+    removed: tuple[RegionId, ...] = ()
+    """Regions that get none any more."""
 
 
 Action = Launch | Drain | Terminate | Serve | Route
 
+_KINDS = {
+    Launch: ActionKind.LAUNCH,
+    Drain: ActionKind.DRAIN,
+    Terminate: ActionKind.TERMINATE,
+    Serve: ActionKind.SERVE,
+    Route: ActionKind.ROUTE,
+}
+
+
+def kind_of(action: Action) -> ActionKind:
+    """Return what an action does."""
+    return _KINDS[type(action)]
+
+
+class BlockedReason(StrEnum):
+    """What an action waits for."""
+
+    REGION_LEFT_ALONE = "region_left_alone"
+    """The region is unreachable or suspect, so it is not touched."""
+    LAUNCH_LIMIT = "launch_limit"
+    MAX_SURGE = "max_surge"
+    HEAD_ADDRESS_IN_USE = "head_address_in_use"
+    """The old head has not ended, and the new one needs its address."""
+    BUDGET = "budget"
+    """The budget has no room until another machine has ended."""
+    STARTING = "starting"
+    """A machine was requested and does not run yet."""
+    ENDING = "ending"
+    """A machine has not ended yet."""
+    CELL_HAS_WORKERS = "cell_has_workers"
+    """A head stays while its cell has workers."""
+    NOT_CARRIED_ELSEWHERE = "not_carried_elsewhere"
+    """Other regions do not carry the application yet."""
+    NOT_ALL_JOINED = "not_all_joined"
+    """Not every machine of the cell has joined it."""
+    CELL_CHANGING = "cell_changing"
+    """What the cell serves is being changed."""
+    REPLICAS_ABOVE_TARGET = "replicas_above_target"
+    """The application still has more replicas in the cell than it is to have."""
+    APPLICATION_NOT_STABLE = "application_not_stable"
+    """The application is not running stably in the cell."""
+    REPLICAS_MOVING = "replicas_moving"
+    """The machine moves its replicas away by itself."""
+    SERVES_UNTIL_REPLACED = "serves_until_replaced"
+    """The announced end is far off, so the machine serves while another starts."""
+    ORPHAN_WATCHED = "orphan_watched"
+    """A machine with our tag and no record is too young to be ended."""
+    CELL_SILENT = "cell_silent"
+    """The cell does not answer yet."""
+    DEPLOYING = "deploying"
+    """The cell has the configuration, and not all replicas are ready."""
+    REPLACEMENT_NOT_READY = "replacement_not_ready"
+    """The application keeps its replicas until new ones can be ready."""
+    STILL_ROUTED = "still_routed"
+    """The application leaves the cell once its requests go elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Something that is not done yet, and why. Fields that do not apply are None."""
+
+    reason: BlockedReason
+    action: ActionKind | None = None
+    """What is blocked; None where nothing is, and the system only waits."""
+    region: RegionId | None = None
+    application: ApplicationName | None = None
+    instance_id: InstanceId | None = None
+    key: OfferKey | None = None
+    status: InstanceStatus | None = None
+    state: DeployState | None = None
+    ready: int | None = None
+    target: int | None = None
+    notice: Notice | None = None
+    message: str = ""
+    """The cell's or provider's own text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The actions from here to there, in order, and what is recorded before the first of them."""
+    """The actions from here to the placement, in order, and what is recorded before the first of them."""
 
     id: PlanId
     made_at: datetime
@@ -85,8 +188,9 @@ class Plan:
     instances: tuple[Instance, ...]
     """Instances in their new state: learned, about to be requested, about to be terminated."""
     health: tuple[RegionHealth, ...]
-    blocked: tuple[str, ...] = ()
-    """What is not done yet and why, in words."""
+    shortages: tuple[Shortage, ...] = ()
+    """Shortages that the observation found, to be recorded."""
+    blocked: tuple[Blocked, ...] = ()
 
     @property
     def changes_anything(self) -> bool:
@@ -97,3 +201,55 @@ class Plan:
     def is_converged(self) -> bool:
         """Whether nothing is left to do or to wait for."""
         return not self.actions and not self.blocked
+
+
+class Severity(StrEnum):
+    """What a finding leads to."""
+
+    ERROR = "error"
+    """The plan is refused."""
+    WARNING = "warning"
+    """The plan goes on: it did not cause the fault, and may not touch it."""
+
+
+class PlanRule(StrEnum):
+    """A rule that every plan must keep."""
+
+    ACTIONS_PER_PLAN = "actions_per_plan"
+    LAUNCHES_PER_PLAN = "launches_per_plan"
+    DOUBLE_LAUNCH = "double_launch"
+    UNRECORDED_LAUNCH = "unrecorded_launch"
+    EXCESS_LAUNCH = "excess_launch"
+    PRICE = "price"
+    BUDGET = "budget"
+    MAX_SURGE = "max_surge"
+    UNREACHABLE_REGION = "unreachable_region"
+    FOREIGN_MACHINE = "foreign_machine"
+    RECOVERING_REGION = "recovering_region"
+    QUOTA = "quota"
+    RESERVATION = "reservation"
+    PACKING = "packing"
+    ALLOWED = "allowed"
+    JURISDICTION = "jurisdiction"
+    LATENCY = "latency"
+    SPOT = "spot"
+    REPORTED_VIOLATION = "reported_violation"
+    """A rule of the spec is not kept, and the placement does not report it."""
+    CERTIFICATE = "certificate"
+    CREDIT = "credit"
+    MIN_READY = "min_ready"
+    ROUTES = "routes"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that a plan breaks."""
+
+    rule: PlanRule
+    severity: Severity
+    subject: str
+    """The offer, region, instance or failure domain that it is about; empty for the plan."""
+    application: ApplicationName | None = None
+    actual: int | None = None
+    """In the unit of the rule: actions, machines, micro-dollars, thousandths of demand."""
+    allowed: int | None = None

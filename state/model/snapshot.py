@@ -1,7 +1,11 @@
 """What one observation knows: the snapshot, which is all that a decision reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import PlainSerializer
 
 from state.model.catalog import Offer, Quota, Region, Shortage
 from state.model.health import RegionHealth
@@ -9,7 +13,7 @@ from state.model.ids import ApplicationName, InstanceId, RegionId
 from state.model.inventory import CloudInstance, Impairment, Instance, Notice
 from state.model.placement import ReplicaCount
 from state.model.serving import CellStatus, RoutingTable
-from state.model.settings import CellSettings, Limits
+from state.model.settings import CellSettings, Limits, SolveBudget, Thresholds
 from state.model.spec import CapacitySpec
 
 
@@ -27,43 +31,68 @@ class Wanted:
         return dict(self.serve_applications)[name]
 
 
+class ReadKind(StrEnum):
+    """What is read of a cloud."""
+
+    OFFERS = "offers"
+    QUOTAS = "quotas"
+    INSTANCES = "instances"
+    NOTICES = "notices"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailure:
+    """Something of a region that could not be read."""
+
+    region: RegionId
+    kind: ReadKind
+    message: str
+    """The provider's own text, or the error's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a decision may read. Equal snapshots give equal plans."""
+    """Everything a decision may read. Equal snapshots give equal plans, on every machine and on any day."""
 
     taken_at: datetime
     wanted: Wanted | None
-    """None: nothing is wanted, and what stands is to go."""
+    """None: nothing is wanted, and every machine is to end."""
     offers: tuple[Offer, ...] = ()
     quotas: tuple[Quota, ...] = ()
     shortages: tuple[Shortage, ...] = ()
+    new_shortages: tuple[Shortage, ...] = ()
+    """Those among *shortages* that this observation found, to be recorded with the plan."""
     instances: tuple[Instance, ...] = ()
-    """All live ones, as far as this look has learned."""
+    """All live ones, brought up to date by this observation."""
     learned: tuple[Instance, ...] = ()
-    """Those that this look changed, live or not."""
+    """Those that this observation changed, live or not."""
     orphans: tuple[CloudInstance, ...] = ()
     """Machines with our tag and no live record."""
     notices: tuple[Notice, ...] = ()
     """What is announced for our machines."""
     impairments: tuple[Impairment, ...] = ()
-    """What is wrong with our machines, as far as their clouds look."""
-    unreachable: frozenset[RegionId] = frozenset()
-    """Regions whose cloud did not answer."""
+    """What clouds find wrong with our machines."""
+    unreachable: Annotated[frozenset[RegionId], PlainSerializer(sorted)] = frozenset()
+    """Regions whose machines could not be listed."""
+    failures: tuple[ReadFailure, ...] = ()
+    """What else could not be read, and why."""
     cells: tuple[CellStatus, ...] = ()
     health: tuple[RegionHealth, ...] = ()
     routing: RoutingTable | None = None
     """What the gateway routes by now; None where it has no table yet."""
     cell_settings: tuple[CellSettings, ...] = ()
-    limits: Limits = Limits()  # noqa: RUF009  it is frozen
+    limits: Limits = field(default_factory=Limits)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    solve_budget: SolveBudget = field(default_factory=SolveBudget)
     placed: tuple[ReplicaCount, ...] = ()
-    """Replicas as last decided: what stands is kept unless moving pays."""
+    """Replicas as last decided: they are kept unless moving pays."""
     latencies: tuple[tuple[RegionId, RegionId, float], ...] = ()
-    """Measured round trips between regions, in milliseconds; what is not among them is fitted from the distance."""
+    """Measured round trips between regions, in milliseconds; others are fitted from the distance."""
     own_regions: tuple[Region, ...] = ()
-    """Where our own machines stand; the clouds' regions are known anyway."""
+    """Where our own machines are; the clouds' regions are known."""
 
     def cell(self, region: RegionId) -> CellStatus | None:
-        """Return the look at one cell, or None where there is none."""
+        """Return the reading of one cell, or None where there is none."""
         return next((cell for cell in self.cells if cell.region == region), None)
 
     def settings_of(self, region: RegionId) -> CellSettings | None:
@@ -71,9 +100,9 @@ class Snapshot:
         return next((cell for cell in self.cell_settings if cell.region == region), None)
 
     def impairment_of(self, instance: InstanceId) -> Impairment | None:
-        """Return what is wrong with a machine, or None where nobody says that anything is."""
-        return next((impairment for impairment in self.impairments if impairment.instance_id == instance), None)
+        """Return what is wrong with a machine, or None where nothing is reported."""
+        return next((found for found in self.impairments if found.instance_id == instance), None)
 
     def health_of(self, region: RegionId) -> RegionHealth | None:
-        """Return the health of one region, or None where nothing is held against it."""
+        """Return the health of one region, or None where nothing is concluded of it."""
         return next((health for health in self.health if health.region == region), None)

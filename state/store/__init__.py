@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from enum import StrEnum
+from typing import Final, Protocol
 
 from state.model.catalog import Shortage
 from state.model.health import RegionHealth
 from state.model.history import Drill, Event, Outcome
+from state.model.ids import PlanId
 from state.model.inventory import Instance
-from state.model.plan import Plan
-from state.model.snapshot import Wanted
+from state.model.plan import Finding, Plan
+from state.model.snapshot import Snapshot, Wanted
 
 
 class StoreError(Exception):
@@ -17,11 +19,11 @@ class StoreError(Exception):
 
 
 class StaleLeaseError(StoreError):
-    """Somebody else may tick by now; drop what was decided and look again."""
+    """Another process may tick by now; drop what was decided and observe again."""
 
 
 class ConflictError(StoreError):
-    """A row changed since it was read; drop what was decided and look again."""
+    """A row changed since it was read; drop what was decided and observe again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,43 @@ class Known:
     instances: tuple[Instance, ...]
     """Live ones only."""
     shortages: tuple[Shortage, ...]
-    """All remembered ones, those that have ended too: a repeat makes the next one longer."""
+    """All remembered ones, ended ones too: a repeat makes the next one longer."""
     health: tuple[RegionHealth, ...]
     drills: tuple[Drill, ...]
     """Running ones."""
+
+
+class SnapshotKind(StrEnum):
+    """Why a snapshot is kept."""
+
+    ACTED = "acted"
+    """Its plan acted."""
+    REFUSED = "refused"
+    """Its plan broke a rule and was not executed."""
+
+
+SNAPSHOTS_KEPT: Final = 200
+"""Newest snapshots that are kept, of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSnapshot:
+    """A snapshot in the store, without its content."""
+
+    id: str
+    """The id of the plan that was made from it, or would have been."""
+    kind: SnapshotKind
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LastTick:
+    """What the last tick observed and decided."""
+
+    at: datetime
+    """When it was committed."""
+    snapshot: Snapshot
+    plan: Plan
 
 
 class Store(Protocol):
@@ -59,16 +94,30 @@ class Store(Protocol):
     def instances(self) -> tuple[Instance, ...]:
         """Return every instance ever held, newest first, 10,000 at most."""
 
-    def commit(self, plan: Plan, fence: int, now: datetime) -> None:
-        """Record a plan before anything of it is executed: instances, health and events.
+    def commit(self, plan: Plan, snapshot: Snapshot, fence: int, now: datetime) -> None:
+        """Record a plan before anything of it is executed: instances, health, shortages and events.
+
+        It becomes the last tick. The snapshot is kept where the plan acts; the oldest beyond `SNAPSHOTS_KEPT` go.
 
         Raises:
             StaleLeaseError: *fence* no longer holds the lease at *now*.
-            ConflictError: An instance was changed by somebody else.
+            ConflictError: An instance was changed by another process.
         """
 
+    def keep_refused(self, snapshot: Snapshot, findings: tuple[Finding, ...], plan_id: PlanId, now: datetime) -> None:
+        """Keep the snapshot of a plan that broke rules, and record that it was refused."""
+
+    def last_tick(self) -> LastTick | None:
+        """Return what the last tick observed and decided, or None where there was none."""
+
+    def snapshots(self) -> tuple[KeptSnapshot, ...]:
+        """Return the snapshots that are kept, newest first."""
+
+    def snapshot(self, snapshot_id: str) -> Snapshot | None:
+        """Return a kept snapshot, or None."""
+
     def record(self, outcome: Outcome) -> None:
-        """Record what came of an action, on the instance too, and remember its shortage.
+        """Record the outcome of an action, on the instance too, and its shortage over one of the same scope.
 
         Recording the same outcome twice is the same as recording it once.
         """
@@ -80,7 +129,7 @@ class Store(Protocol):
         """Return the newest committed plan that acted, or None."""
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
-        """Return what came of a plan, in the order of its actions."""
+        """Return the outcomes of a plan, in the order of its actions."""
 
     def note(self, event: Event) -> None:
         """Append to the event log."""
@@ -107,13 +156,13 @@ class Store(Protocol):
         """Give the right to tick back, where *holder* has it."""
 
     def lease_holder(self, now: datetime) -> str | None:
-        """Return who may tick at *now*, or None."""
+        """Return the process that may tick at *now*, or None."""
 
     def wake(self) -> None:
-        """Ask whoever ticks to do so soon. It carries no data."""
+        """Ask for a tick soon. It carries no data."""
 
     def wakes(self) -> int:
-        """Return how often anybody asked; a change means that somebody did."""
+        """Return how often a tick was asked for; a change means that it was again."""
 
     def close(self) -> None:
         """Let go of connections."""

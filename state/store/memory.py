@@ -6,12 +6,20 @@ from datetime import datetime, timedelta
 
 from state.model.catalog import Shortage
 from state.model.health import RegionHealth
-from state.model.history import DRILL_CHANGED, SPEC_APPLIED, SPEC_WITHDRAWN, Drill, DrillState, Event, Outcome
+from state.model.history import Drill, DrillState, Event, Outcome
+from state.model.ids import PlanId
 from state.model.inventory import Instance
-from state.model.plan import Plan
-from state.model.snapshot import Wanted
-from state.store import ConflictError, Known, StaleLeaseError
-from state.store.rules import after_outcome, event_of_outcome, events_of_commit, remembered
+from state.model.plan import Finding, Plan
+from state.model.snapshot import Snapshot, Wanted
+from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
+from state.store.rules import (
+    after_outcome,
+    event_of_drill,
+    event_of_outcome,
+    event_of_refusal,
+    event_of_spec,
+    events_of_commit,
+)
 
 
 class MemoryStore:
@@ -32,6 +40,8 @@ class MemoryStore:
         self._lease: tuple[str, int, datetime] | None = None
         self._fence = 0
         self._wakes = 0
+        self._snapshots: dict[str, tuple[KeptSnapshot, Snapshot]] = {}
+        self._last_tick: LastTick | None = None
 
     def installation(self) -> str:
         """Return the id given at the start."""
@@ -42,7 +52,7 @@ class MemoryStore:
         with self._lock:
             version = len(self._versions) + 1
             self._versions.append(replace(wanted, version=version))
-            self.note(Event(now, actor, SPEC_APPLIED, wanted.spec.fleet, f"version {version}"))
+            self.note(event_of_spec(wanted, version, actor, now))
             self._wakes += 1
             return version
 
@@ -50,7 +60,7 @@ class MemoryStore:
         """Append a version that wants nothing."""
         with self._lock:
             self._versions.append(None)
-            self.note(Event(now, actor, SPEC_WITHDRAWN, "fleet", f"version {len(self._versions)}"))
+            self.note(event_of_spec(None, len(self._versions), actor, now))
             self._wakes += 1
             return len(self._versions)
 
@@ -75,7 +85,7 @@ class MemoryStore:
         with self._lock:
             return tuple(sorted(self._instances.values(), key=lambda i: (i.requested_at, i.id), reverse=True)[:10_000])
 
-    def commit(self, plan: Plan, fence: int, now: datetime) -> None:
+    def commit(self, plan: Plan, snapshot: Snapshot, fence: int, now: datetime) -> None:
         """Record a plan."""
         with self._lock:
             if self._lease is None or self._lease[1] != fence or self._lease[2] <= now:
@@ -84,18 +94,50 @@ class MemoryStore:
             for instance in plan.instances:
                 known = self._instances.get(instance.id)
                 if (known.version if known else -1) >= instance.version:
-                    msg = f"{instance.id} was changed by somebody else"
+                    msg = f"{instance.id} was changed by another process"
                     raise ConflictError(msg)
             old = {str(i.id): str(i.status) for i in self._instances.values()}
             old |= {str(region): str(health.state) for region, health in self._health.items()}
             self._events_append(events_of_commit(plan, old, self._lease[0], now))
             self._instances |= {i.id: i for i in plan.instances}
             self._health = {h.region: h for h in plan.health}
+            self._shortages |= {shortage.scope: shortage for shortage in plan.shortages}
+            self._last_tick = LastTick(now, snapshot, plan)
             if plan.actions:
                 self._plans[plan.id] = plan
+                self._keep(KeptSnapshot(plan.id, SnapshotKind.ACTED, snapshot.taken_at), snapshot)
+
+    def _keep(self, kept: KeptSnapshot, snapshot: Snapshot) -> None:
+        self._snapshots[kept.id] = (kept, snapshot)
+        of_kind = [k for k in self.snapshots() if k.kind is kept.kind]
+        for old in of_kind[SNAPSHOTS_KEPT:]:
+            del self._snapshots[old.id]
+
+    def keep_refused(self, snapshot: Snapshot, findings: tuple[Finding, ...], plan_id: PlanId, now: datetime) -> None:
+        """Keep a refused plan's snapshot."""
+        with self._lock:
+            self._keep(KeptSnapshot(plan_id, SnapshotKind.REFUSED, snapshot.taken_at), snapshot)
+            self._events_append([event_of_refusal(plan_id, findings, self.lease_holder(now) or "", now)])
+
+    def last_tick(self) -> LastTick | None:
+        """Return the last tick."""
+        with self._lock:
+            return self._last_tick
+
+    def snapshots(self) -> tuple[KeptSnapshot, ...]:
+        """Return what is kept, newest first."""
+        with self._lock:
+            kept = (k for k, _ in self._snapshots.values())
+            return tuple(sorted(kept, key=lambda k: (k.taken_at, k.id), reverse=True))
+
+    def snapshot(self, snapshot_id: str) -> Snapshot | None:
+        """Return a kept snapshot."""
+        with self._lock:
+            found = self._snapshots.get(snapshot_id)
+            return None if found is None else found[1]
 
     def record(self, outcome: Outcome) -> None:
-        """Record what came of an action."""
+        """Record the outcome of an action."""
         with self._lock:
             if (outcome.plan_id, outcome.number) in self._outcomes:
                 return
@@ -104,8 +146,7 @@ class MemoryStore:
             if instance is not None:
                 self._instances[instance.id] = after_outcome(instance, outcome)
             if outcome.shortage is not None:
-                scope = outcome.shortage.scope
-                self._shortages[scope] = remembered(self._shortages.get(scope), outcome.shortage)
+                self._shortages[outcome.shortage.scope] = outcome.shortage
             self._events_append([event_of_outcome(outcome, self.lease_holder(outcome.at) or "")])
 
     def plan(self, plan_id: str) -> Plan | None:
@@ -119,7 +160,7 @@ class MemoryStore:
             return next(reversed(self._plans.values()), None)
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
-        """Return what came of a plan."""
+        """Return the outcomes of a plan."""
         with self._lock:
             return tuple(o for key, o in sorted(self._outcomes.items()) if key[0] == plan_id)
 
@@ -147,9 +188,7 @@ class MemoryStore:
         with self._lock:
             self._drills[drill.id] = drill
             self._wakes += 1
-            self._events_append(
-                [Event(now, actor, DRILL_CHANGED, drill.region, f"{drill.id} {drill.mode} {drill.state}")]
-            )
+            self._events_append([event_of_drill(drill, actor, now)])
 
     def drills(self, limit: int = 100) -> tuple[Drill, ...]:
         """Return drills, newest first."""

@@ -1,5 +1,6 @@
 """Row to value and back."""
 
+import zlib
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -7,11 +8,37 @@ from pydantic import TypeAdapter
 
 from state.model.catalog import Shortage
 from state.model.health import RegionHealth
-from state.model.history import Drill, Event, Outcome
+from state.model.history import (
+    ActionAttempted,
+    Drill,
+    DrillChanged,
+    Event,
+    EventKind,
+    Happening,
+    HealthChanged,
+    InstanceChanged,
+    NoticeReceived,
+    Outcome,
+    PlanCommitted,
+    PlanRefused,
+    SpecApplied,
+    SpecWithdrawn,
+)
 from state.model.inventory import Instance
 from state.model.plan import Plan
-from state.model.snapshot import Wanted
-from state.store.tables import DrillRow, EventRow, HealthRow, InstanceRow, OutcomeRow, PlanRow, ShortageRow
+from state.model.snapshot import Snapshot, Wanted
+from state.store import KeptSnapshot, LastTick
+from state.store.tables import (
+    DrillRow,
+    EventRow,
+    HealthRow,
+    InstanceRow,
+    LastTickRow,
+    OutcomeRow,
+    PlanRow,
+    ShortageRow,
+    SnapshotRow,
+)
 
 _T = TypeVar("_T")
 
@@ -22,6 +49,10 @@ OUTCOME: Final = TypeAdapter(Outcome)
 SHORTAGE: Final = TypeAdapter(Shortage)
 HEALTH: Final = TypeAdapter(RegionHealth)
 DRILL: Final = TypeAdapter(Drill)
+SNAPSHOT: Final = TypeAdapter(Snapshot)
+
+LAST: Final = "last"
+"""The name of the one row of the last tick."""
 
 
 def text(adapter: TypeAdapter[_T], value: _T) -> str:
@@ -73,9 +104,8 @@ def drill_row(value: Drill) -> DrillRow:
 
 def event_row(value: Event) -> EventRow:
     """Return the row of an event; the database gives it its number."""
-    return EventRow(
-        at=stamp(value.at), actor=value.actor, kind=value.kind, subject=value.subject, detail=value.detail[:2000]
-    )
+    body = TypeAdapter(type(value.what)).dump_json(value.what).decode()
+    return EventRow(at=stamp(value.at), actor=value.actor, kind=value.kind, subject=value.subject, body=body)
 
 
 def event_value(row: EventRow) -> Event:
@@ -83,8 +113,53 @@ def event_value(row: EventRow) -> Event:
     return Event(
         at=datetime.fromisoformat(row.at),
         actor=row.actor,
-        kind=row.kind,
         subject=row.subject,
-        detail=row.detail,
+        what=_HAPPENINGS[EventKind(row.kind)].validate_json(row.body),
         number=row.number or 0,
     )
+
+
+_HAPPENINGS: Final[dict[EventKind, TypeAdapter[Happening]]] = {
+    EventKind.SPEC_APPLIED: TypeAdapter(SpecApplied),
+    EventKind.SPEC_WITHDRAWN: TypeAdapter(SpecWithdrawn),
+    EventKind.PLAN_COMMITTED: TypeAdapter(PlanCommitted),
+    EventKind.PLAN_REFUSED: TypeAdapter(PlanRefused),
+    EventKind.ACTION_DONE: TypeAdapter(ActionAttempted),
+    EventKind.ACTION_FAILED: TypeAdapter(ActionAttempted),
+    EventKind.INSTANCE_CHANGED: TypeAdapter(InstanceChanged),
+    EventKind.HEALTH_CHANGED: TypeAdapter(HealthChanged),
+    EventKind.NOTICE_RECEIVED: TypeAdapter(NoticeReceived),
+    EventKind.DRILL_CHANGED: TypeAdapter(DrillChanged),
+}
+
+
+def snapshot_row(kept: KeptSnapshot, value: Snapshot) -> SnapshotRow:
+    """Return the row of a snapshot."""
+    return SnapshotRow(id=kept.id, kind=kept.kind, taken_at=stamp(kept.taken_at), body=packed(SNAPSHOT, value))
+
+
+def snapshot_value(row: SnapshotRow) -> Snapshot:
+    """Return the snapshot of a row."""
+    return unpacked(SNAPSHOT, row.body)
+
+
+def last_tick_row(value: LastTick) -> LastTickRow:
+    """Return the row of the last tick."""
+    return LastTickRow(
+        name=LAST, at=stamp(value.at), snapshot=packed(SNAPSHOT, value.snapshot), plan=packed(PLAN, value.plan)
+    )
+
+
+def last_tick_value(row: LastTickRow) -> LastTick:
+    """Return the last tick of its row."""
+    return LastTick(datetime.fromisoformat(row.at), unpacked(SNAPSHOT, row.snapshot), unpacked(PLAN, row.plan))
+
+
+def packed(adapter: TypeAdapter[_T], value: _T) -> bytes:
+    """Return a value as compressed JSON."""
+    return zlib.compress(adapter.dump_json(value))
+
+
+def unpacked(adapter: TypeAdapter[_T], body: bytes) -> _T:
+    """Return the value of compressed JSON."""
+    return adapter.validate_json(zlib.decompress(body))

@@ -11,25 +11,35 @@ from sqlalchemy import Engine, create_engine, event, func
 from sqlmodel import Session, col, select
 
 from state.clock import draw_installation_id
-from state.model.history import DRILL_CHANGED, SPEC_APPLIED, SPEC_WITHDRAWN, Drill, DrillState, Event, Outcome
+from state.model.history import Drill, DrillState, Event, Outcome
+from state.model.ids import PlanId
 from state.model.inventory import Instance
 from state.model.lifecycle import LIVE
-from state.model.plan import Plan
-from state.model.snapshot import Wanted
-from state.store import ConflictError, Known, StaleLeaseError
+from state.model.plan import Finding, Plan
+from state.model.snapshot import Snapshot, Wanted
+from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
 from state.store import rows as r
 from state.store.migrations import migrate
-from state.store.rules import after_outcome, event_of_outcome, events_of_commit, remembered
+from state.store.rules import (
+    after_outcome,
+    event_of_drill,
+    event_of_outcome,
+    event_of_refusal,
+    event_of_spec,
+    events_of_commit,
+)
 from state.store.tables import (
     DrillRow,
     EventRow,
     HealthRow,
     InstanceRow,
+    LastTickRow,
     LeaseRow,
     OutcomeRow,
     PlanRow,
     SettingRow,
     ShortageRow,
+    SnapshotRow,
     SpecRow,
 )
 
@@ -104,8 +114,7 @@ class SqlStore:
             version = (session.exec(select(func.max(SpecRow.version))).one() or 0) + 1
             body = None if wanted is None else r.text(r.WANTED, replace(wanted, version=version))
             session.add(SpecRow(version=version, applied_at=r.stamp(now), actor=actor, body=body))
-            kind, subject = (SPEC_WITHDRAWN, "fleet") if wanted is None else (SPEC_APPLIED, wanted.spec.fleet)
-            session.add(r.event_row(Event(now, actor, kind, subject, f"version {version}")))
+            session.add(r.event_row(event_of_spec(wanted, version, actor, now)))
             self._count_wake(session)
             return version
 
@@ -139,7 +148,7 @@ class SqlStore:
         with self._reading() as session:
             return tuple(r.INSTANCE.validate_json(row.body) for row in session.exec(newest.limit(10_000)))
 
-    def commit(self, plan: Plan, fence: int, now: datetime) -> None:
+    def commit(self, plan: Plan, snapshot: Snapshot, fence: int, now: datetime) -> None:
         """Record a plan, under the lease."""
         with self._writing() as session:
             lease = session.get(LeaseRow, LEASE)
@@ -155,11 +164,44 @@ class SqlStore:
                 if region not in {health.region for health in plan.health}:
                     session.delete(session.get_one(HealthRow, region))
             session.add_all(r.event_row(e) for e in events_of_commit(plan, old, lease.holder, now))
+            for shortage in plan.shortages:
+                session.merge(r.shortage_row(shortage))
+            session.merge(r.last_tick_row(LastTick(now, snapshot, plan)))
             if plan.actions and session.exec(select(PlanRow).where(PlanRow.id == plan.id)).first() is None:
                 session.add(r.plan_row(plan))
+                _keep(session, KeptSnapshot(plan.id, SnapshotKind.ACTED, snapshot.taken_at), snapshot)
+
+    def keep_refused(self, snapshot: Snapshot, findings: tuple[Finding, ...], plan_id: PlanId, now: datetime) -> None:
+        """Keep a refused plan's snapshot."""
+        with self._writing() as session:
+            lease = session.get(LeaseRow, LEASE)
+            _keep(session, KeptSnapshot(plan_id, SnapshotKind.REFUSED, snapshot.taken_at), snapshot)
+            session.add(r.event_row(event_of_refusal(plan_id, findings, lease.holder if lease else "", now)))
+
+    def last_tick(self) -> LastTick | None:
+        """Return the last tick."""
+        with self._reading() as session:
+            row = session.get(LastTickRow, r.LAST)
+            return None if row is None else r.last_tick_value(row)
+
+    def snapshots(self) -> tuple[KeptSnapshot, ...]:
+        """Return what is kept, newest first."""
+        columns = (col(SnapshotRow.id), col(SnapshotRow.kind), col(SnapshotRow.taken_at))
+        newest = select(*columns).order_by(col(SnapshotRow.taken_at).desc(), col(SnapshotRow.id).desc())
+        with self._reading() as session:
+            return tuple(
+                KeptSnapshot(found, SnapshotKind(kind), datetime.fromisoformat(taken_at))
+                for found, kind, taken_at in session.exec(newest)
+            )
+
+    def snapshot(self, snapshot_id: str) -> Snapshot | None:
+        """Return a kept snapshot."""
+        with self._reading() as session:
+            row = session.get(SnapshotRow, snapshot_id)
+            return None if row is None else r.snapshot_value(row)
 
     def record(self, outcome: Outcome) -> None:
-        """Record what came of an action."""
+        """Record the outcome of an action."""
         with self._writing() as session:
             if session.get(OutcomeRow, (outcome.plan_id, outcome.number)) is not None:
                 return
@@ -171,9 +213,7 @@ class SqlStore:
                 if changed is not instance:
                     _put_instance(session, changed)
             if outcome.shortage is not None:
-                known = session.get(ShortageRow, outcome.shortage.scope)
-                old = None if known is None else r.SHORTAGE.validate_json(known.body)
-                session.merge(r.shortage_row(remembered(old, outcome.shortage)))
+                session.merge(r.shortage_row(outcome.shortage))
             lease = session.get(LeaseRow, LEASE)
             session.add(r.event_row(event_of_outcome(outcome, lease.holder if lease else "")))
 
@@ -190,7 +230,7 @@ class SqlStore:
             return None if row is None else r.PLAN.validate_json(row.body)
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
-        """Return what came of a plan."""
+        """Return the outcomes of a plan."""
         with self._reading() as session:
             found = session.exec(
                 select(OutcomeRow).where(OutcomeRow.plan_id == plan_id).order_by(col(OutcomeRow.number))
@@ -218,8 +258,7 @@ class SqlStore:
         """Insert or replace a drill."""
         with self._writing() as session:
             session.merge(r.drill_row(drill))
-            detail = f"{drill.id} {drill.mode} {drill.state}"
-            session.add(r.event_row(Event(now, actor, DRILL_CHANGED, drill.region, detail)))
+            session.add(r.event_row(event_of_drill(drill, actor, now)))
             self._count_wake(session)
 
     def drills(self, limit: int = 100) -> tuple[Drill, ...]:
@@ -251,7 +290,7 @@ class SqlStore:
                 session.add(lease)
 
     def lease_holder(self, now: datetime) -> str | None:
-        """Return who holds the lease."""
+        """Return the holder of the lease."""
         with self._reading() as session:
             lease = session.get(LeaseRow, LEASE)
             if lease is None or lease.expires_at <= r.stamp(now):
@@ -283,6 +322,16 @@ def _wanted(session: Session) -> Wanted | None:
     return None if row is None or row.body is None else r.WANTED.validate_json(row.body)
 
 
+def _keep(session: Session, kept: KeptSnapshot, snapshot: Snapshot) -> None:
+    """Add a snapshot, and drop the oldest of its kind."""
+    session.merge(r.snapshot_row(kept, snapshot))
+    session.flush()
+    of_kind = select(SnapshotRow.id).where(SnapshotRow.kind == kept.kind)
+    newest = of_kind.order_by(col(SnapshotRow.taken_at).desc(), col(SnapshotRow.id).desc())
+    for old in session.exec(newest.offset(SNAPSHOTS_KEPT)).all():
+        session.delete(session.get_one(SnapshotRow, old))
+
+
 def _put_instance(session: Session, instance: Instance) -> dict[str, str]:
     """Write *instance* over an older version of it, and return the status it had."""
     known = session.get(InstanceRow, instance.id)
@@ -290,7 +339,7 @@ def _put_instance(session: Session, instance: Instance) -> dict[str, str]:
         session.add(r.instance_row(instance))
         return {}
     if known.version >= instance.version:
-        msg = f"{instance.id} was changed by somebody else"
+        msg = f"{instance.id} was changed by another process"
         raise ConflictError(msg)
     status = known.status
     session.merge(r.instance_row(instance))

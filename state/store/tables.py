@@ -48,7 +48,7 @@ class PlanRow(SQLModel, table=True):
 
 
 class OutcomeRow(SQLModel, table=True):
-    """What came of an action."""
+    """The outcome of an action."""
 
     __tablename__ = "outcome"
     plan_id: str = Field(primary_key=True)
@@ -58,7 +58,7 @@ class OutcomeRow(SQLModel, table=True):
 
 
 class ShortageRow(SQLModel, table=True):
-    """A remembered refusal."""
+    """A shortage."""
 
     __tablename__ = "shortage"
     scope: str = Field(primary_key=True)
@@ -94,11 +94,31 @@ class EventRow(SQLModel, table=True):
     actor: str
     kind: str
     subject: str
-    detail: str
+    body: str
+
+
+class SnapshotRow(SQLModel, table=True):
+    """A snapshot that a decision was made from, compressed."""
+
+    __tablename__ = "snapshot"
+    id: str = Field(primary_key=True)
+    kind: str = Field(index=True)
+    taken_at: str
+    body: bytes
+
+
+class LastTickRow(SQLModel, table=True):
+    """What the last tick observed and decided, compressed: one row."""
+
+    __tablename__ = "last_tick"
+    name: str = Field(primary_key=True)
+    at: str
+    snapshot: bytes
+    plan: bytes
 
 
 class LeaseRow(SQLModel, table=True):
-    """Who may tick, until when; the fence grows with each new holder."""
+    """The process that may tick, until when; the fence grows with each new holder."""
 
     __tablename__ = "lease"
     name: str = Field(primary_key=True)

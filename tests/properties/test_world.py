@@ -151,7 +151,7 @@ def test_equal_snapshots_give_equal_plans_and_every_plan_passes_its_checks(
         world.tick()
 
     snapshot = observe(world.ports)
-    one = make_plan(solve(snapshot), snapshot, world.ports.thresholds)
+    one = make_plan(solve(snapshot), snapshot)
     other = make_plan(solve(replace(snapshot)), replace(snapshot), world.ports.thresholds)
 
     assert one == other

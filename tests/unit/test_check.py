@@ -27,7 +27,7 @@ def decided(ticks: int = 0) -> tuple[Plan, Snapshot]:
     for _ in range(ticks):
         world.tick()
     snapshot = observe(world.ports)
-    return make_plan(solve(snapshot), snapshot, world.ports.thresholds), snapshot
+    return make_plan(solve(snapshot), snapshot), snapshot
 
 
 def rules(plan: Plan, snapshot: Snapshot) -> set[str]:

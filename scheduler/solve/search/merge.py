@@ -58,7 +58,7 @@ def _merge(p: Problem, heads: IntArray, best: SearchState, used: BoolArray, node
     small = small._replace(high=np.where(sold, p.high, p.low))
     program, columns = build(small, heads)
     hint = columns.at(best.books.placed[used], best.books.machines)
-    point = minimise(program, work=Exact(GAP, 60.0, nodes), start=hint)
+    point = minimise(program, work=Exact(GAP, nodes), start=hint)
     if point is None:
         return None
     counts = np.zeros(p.pairs, np.int64)

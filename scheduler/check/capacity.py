@@ -1,0 +1,182 @@
+"""Rules on machines: none is started twice, too many or too dear, and only our own are ended. Pure."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from state.model.catalog import Market, OfferKey, Quota
+from state.model.health import HealthState
+from state.model.inventory import Role
+from state.model.lifecycle import InstanceStatus
+from state.model.plan import Drain, Finding, Launch, Plan, PlanRule, Route, Serve, Severity, Terminate
+from state.model.snapshot import Snapshot
+from state.model.units import total
+
+_S = InstanceStatus
+
+
+def _error(rule: PlanRule, subject: object = "", actual: int | None = None, allowed: int | None = None) -> Finding:
+    return Finding(rule, Severity.ERROR, str(subject), actual=actual, allowed=allowed)
+
+
+def _launches(plan: Plan) -> list[Launch]:
+    return [action for action in plan.actions if isinstance(action, Launch)]
+
+
+def _new_launches(plan: Plan) -> list[Launch]:
+    return [launch for launch in _launches(plan) if not launch.is_repeat]
+
+
+def limits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """Find a plan with more actions or launches than one plan may have."""
+    bounds = snapshot.limits
+    if len(plan.actions) > bounds.actions_per_plan:
+        yield _error(PlanRule.ACTIONS_PER_PLAN, actual=len(plan.actions), allowed=bounds.actions_per_plan)
+    count = len(_new_launches(plan))
+    if count > bounds.launches_per_plan:
+        yield _error(PlanRule.LAUNCHES_PER_PLAN, actual=count, allowed=bounds.launches_per_plan)
+
+
+def single_launches(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """Find machines that would be started twice, or that are not recorded before they are requested."""
+    held = {instance.id: instance for instance in snapshot.instances}
+    recorded = {i.id for i in plan.instances if i.status is _S.REQUESTED}
+    times = Counter(launch.instance_id for launch in _launches(plan))
+    for launch in _launches(plan):
+        before = held.get(launch.instance_id)
+        if times[launch.instance_id] > 1:
+            yield _error(PlanRule.DOUBLE_LAUNCH, launch.instance_id)
+        if launch.is_repeat and (before is None or before.key != launch.key):
+            yield _error(PlanRule.UNRECORDED_LAUNCH, launch.instance_id)
+        if not launch.is_repeat and before is not None:
+            yield _error(PlanRule.DOUBLE_LAUNCH, launch.instance_id)
+        if not launch.is_repeat and launch.instance_id not in recorded:
+            yield _error(PlanRule.UNRECORDED_LAUNCH, launch.instance_id)
+
+
+def excess_launches(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """Find launches beyond what the placement has and what exists already."""
+    placed: Counter[tuple[OfferKey, Role]] = Counter()
+    for machine in plan.placement.machines:
+        placed[machine.offer.key, machine.role] += machine.count
+    existing = Counter((i.key, i.role) for i in snapshot.instances if i.is_standing)
+    for offer, count in sorted(Counter((launch.key, launch.role) for launch in _new_launches(plan)).items()):
+        allowed = max(0, placed[offer] - existing[offer])
+        if count > allowed:
+            yield _error(PlanRule.EXCESS_LAUNCH, offer[0], count, allowed)
+
+
+def surge(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """Find more workers starting at once than the applications' max_surge allows."""
+    if snapshot.wanted is None:
+        return
+    allowed = sum(application.disruption.max_surge for _, application in snapshot.wanted.spec.named())
+    starting = sum(i.status is _S.REQUESTED and i.role is Role.WORKER for i in snapshot.instances)
+    new = sum(launch.role is Role.WORKER for launch in _new_launches(plan))
+    if new and starting + new > allowed:
+        yield _error(PlanRule.MAX_SURGE, actual=starting + new, allowed=allowed)
+
+
+def prices(plan: Plan, _snapshot: Snapshot) -> Iterator[Finding]:
+    """Find launches without a price; reserved machines are paid for already."""
+    for launch in _launches(plan):
+        if launch.price_per_hour.micros <= 0 and launch.key.market is not Market.RESERVED:
+            yield _error(PlanRule.PRICE, launch.key, launch.price_per_hour.micros)
+
+
+def budget(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """Find launches that would exceed the budget together with everything that may cost money now."""
+    new = [launch.price_per_hour for launch in _new_launches(plan)]
+    if not new or snapshot.wanted is None:
+        return
+    spent = total([i.price_per_hour for i in snapshot.instances]) + total(new)
+    allowed = snapshot.wanted.spec.max_per_hour
+    if spent > allowed:
+        yield _error(PlanRule.BUDGET, actual=spent.micros, allowed=allowed.micros)
+
+
+def quotas(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """Find placements that need more of a quota than it has; one that only keeps what exists is a warning.
+
+    Heads are left to the cloud's answer: their families' quotas are shared with much else.
+    """
+    for quota in snapshot.quotas:
+        placed = sum(
+            machine.count * _size(quota, machine.offer.machine.gpus, machine.offer.machine.vcpus)
+            for machine in plan.placement.machines
+            if machine.role is Role.WORKER and _counts(quota, machine.offer.key, machine.offer.machine.family)
+        )
+        ours = [i for i in snapshot.instances if _counts(quota, i.key, i.machine.family)]
+        listed = sum(_size(quota, i.machine.gpus, i.machine.vcpus) for i in ours if i.cloud_id is not None)
+        existing = sum(
+            _size(quota, i.machine.gpus, i.machine.vcpus) for i in ours if i.is_standing and i.role is Role.WORKER
+        )
+        allowed = quota.limit - max(0, quota.used - listed)
+        if placed > allowed:
+            severity = Severity.WARNING if placed <= existing else Severity.ERROR
+            subject = f"{quota.region}/{quota.family}/{quota.market}"
+            yield Finding(PlanRule.QUOTA, severity, subject, actual=placed, allowed=allowed)
+
+
+def _counts(quota: Quota, key: OfferKey, family: str) -> bool:
+    return (key.region, family, key.market) == (quota.region, quota.family, quota.market)
+
+
+def _size(quota: Quota, gpus: int, vcpus: int) -> int:
+    return max(1, gpus if quota.unit == "gpus" else vcpus)
+
+
+def reservations(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """Find more machines on a reservation than it has, those that exist on it included."""
+    existing = Counter(i.key for i in snapshot.instances if i.is_standing)
+    free = {offer.key: offer.stock for offer in snapshot.offers if offer.is_in_force(snapshot.taken_at)}
+    for machine in plan.placement.machines:
+        key = machine.offer.key
+        if key.market is not Market.RESERVED:
+            continue
+        stock = free.get(key, 0)
+        if stock is not None and machine.count > existing[key] + stock:
+            yield _error(PlanRule.RESERVATION, key, machine.count, existing[key] + stock)
+
+
+def unreachable_regions(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """Find actions in a region that did not answer."""
+    for action in plan.actions:
+        if isinstance(action, Route):
+            continue
+        region = action.region if isinstance(action, Serve | Drain) else action.key.region
+        if region in snapshot.unreachable:
+            yield _error(PlanRule.UNREACHABLE_REGION, region)
+
+
+def ends(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """Find ends of machines that are not ours or not recorded as ending, or in a region that may come back.
+
+    A machine whose end was decided earlier, or comes from its cloud, may be ended anywhere.
+    """
+    held = {i.id: i for i in snapshot.instances}
+    orphans = {orphan.instance_id for orphan in snapshot.orphans}
+    ending = {i.id for i in (*plan.instances, *snapshot.instances) if i.status is _S.TERMINATING} | orphans
+    unsure = {h.region for h in snapshot.health if h.state in {HealthState.SUSPECT, HealthState.RECOVERING}}
+    for action in plan.actions:
+        if not isinstance(action, Terminate):
+            continue
+        if action.instance_id not in ending or action.instance_id not in {*held, *orphans}:
+            yield _error(PlanRule.FOREIGN_MACHINE, action.instance_id)
+        instance = held.get(action.instance_id)
+        if instance is not None and instance.is_standing and instance.region in unsure:
+            yield _error(PlanRule.RECOVERING_REGION, action.instance_id)
+
+
+RULES: Final[tuple[Callable[[Plan, Snapshot], Iterator[Finding]], ...]] = (
+    limits,
+    single_launches,
+    excess_launches,
+    surge,
+    prices,
+    budget,
+    quotas,
+    reservations,
+    unreachable_regions,
+    ends,
+)

@@ -1,0 +1,113 @@
+"""plan, apply, destroy."""
+
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import typer
+
+from scheduler.cli.exits import Exit, Output, answer_json, fail
+from scheduler.cli.render import as_json, text, words
+from scheduler.cli.session import are_embedded_clouds_down, confirm, confirm_names, console, opened, working
+from scheduler.documents.settings_file import load_settings
+from scheduler.documents.spec_file import load_wanted
+from scheduler.service.planning import (
+    PlanReport,
+    apply_spec,
+    destroy_fleet,
+    plan_snapshot,
+    plan_spec,
+)
+from scheduler.service.snapshots import read_snapshot
+from state.model.plan import Plan, kind_of
+from state.model.settings import PROOF, TICK
+
+
+def plan(path: Path | None, snapshot: Path | None, output: Output, *, exact: bool = False) -> None:
+    """Show the plan for a spec, or for a snapshot's own."""
+    budget = PROOF if exact else TICK
+    wanted = None if path is None else load_wanted(path, load_settings().own_regions)
+    if snapshot is not None:
+        with working("solving"):
+            report = plan_snapshot(replace(read_snapshot(snapshot), solve_budget=budget), wanted)
+    elif wanted is None:
+        raise fail(Exit.BAD_INPUT, "give a capacity spec, or --snapshot FILE")
+    else:
+        _, ports = opened()
+        with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
+            report = plan_spec(ports, wanted, budget)
+    if output is Output.JSON:
+        answer_json(as_json.report_json(report))
+    else:
+        print_report(report)
+    if not report.plan.placement.is_whole:
+        raise typer.Exit(Exit.NOT_NOW)
+
+
+def print_report(report: PlanReport) -> None:
+    """Print a plan and what explains it."""
+    screen = console()
+    for shown in text.report_parts(report, are_embedded_down=are_embedded_clouds_down()):
+        screen.print(shown)
+
+
+def apply(path: Path, *, yes: bool, prune: bool, minutes: float, output: Output) -> None:
+    """Put a spec in force, and wait until everything serves."""
+    wanted = load_wanted(path, load_settings().own_regions)
+    _, ports = opened()
+    with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
+        report = plan_spec(ports, wanted)
+    made = report.plan
+    if report.is_same_spec and made.is_converged:
+        if output is Output.JSON:
+            answer_json({"changed": False, "spec_version": made.spec_version, "converged": True})
+        else:
+            sys.stdout.write("No changes: everything is as the spec says.\n")
+        return
+    if output is Output.TEXT:
+        print_report(report)
+    if made.placement.unmet:
+        raise fail(Exit.NOT_NOW, "; ".join(words.problems(made.placement)))
+    if report.removes and not prune:
+        _confirm_removals(report)
+    confirm("Apply these changes?", yes=yes)
+    with working("starting") as progress:
+        version, converged = apply_spec(ports, wanted, timedelta(minutes=minutes), lambda p: progress.update(_doing(p)))
+    if output is Output.JSON:
+        cost = converged.placement.per_hour.dollars if converged else None
+        facts = {"changed": True, "spec_version": version, "converged": converged is not None, "usd_per_hour": cost}
+        answer_json(facts)
+    if converged is None:
+        raise fail(Exit.FAILED, f"not converged after {minutes:g} minutes; `skerry status` shows what is blocked")
+    if output is Output.TEXT:
+        sys.stdout.write(f"Version {version} serves, at {converged.placement.per_hour}/h.\n")
+
+
+def _confirm_removals(report: PlanReport) -> None:
+    """Have each removal confirmed by name where a person can answer; refuse it otherwise."""
+    names = [str(removal.application) for removal in report.removals]
+    if report.replaces_fleet is not None:
+        names.insert(0, report.replaces_fleet)
+    removed = "; ".join(text.removal_lines(report))
+    confirm_names(names, refusal=f"{removed}: pass --prune to remove what the spec lacks")
+
+
+def _doing(made: Plan) -> str:
+    doing = [action.value for action in dict.fromkeys(kind_of(action) for action in made.actions)]
+    return ", ".join(doing) or (words.blocked(made.blocked[0]) if made.blocked else "ready")
+
+
+def destroy(*, yes: bool, minutes: float, output: Output) -> None:
+    """End the fleet."""
+    _, ports = opened()
+    live = ports.store.load().instances
+    confirm(f"End all {len(live)} machines and withdraw the spec?", yes=yes)
+    with working("starting") as progress:
+        report = destroy_fleet(ports, timedelta(minutes=minutes), lambda p: progress.update(_doing(p)))
+    if output is Output.JSON:
+        answer_json({"ended": report.ended, "left": report.left, "leaked": report.leaked})
+    else:
+        sys.stdout.write(f"{report.ended} machines ended; {report.left} left, {report.leaked} leaked.\n")
+    if not report.is_clean:
+        raise fail(Exit.FAILED, "machines are left; `skerry status` shows which")

@@ -1,0 +1,233 @@
+"""Values to tables and lines for people. Pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, assert_never
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from scheduler.cli.render import as_json, words
+from scheduler.drills.report import DrillReport
+from scheduler.explain.conflict import Conflict
+from scheduler.explain.obstacles import Obstacle, ObstacleKind
+from scheduler.explain.resilience import ResiliencePrice
+from scheduler.service.planning import PlanReport
+from state.model.catalog import Offer
+from state.model.placement import Placement
+from state.model.plan import Plan
+from state.model.units import MILLI
+
+
+def table(title: str, *columns: str) -> Table:
+    """Return an empty table."""
+    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(
+            column, justify="right" if column in {"$/h", "count", "rps", "GPUs", "vCPUs", "GiB"} else "left"
+        )
+    return made
+
+
+def offers_table(offers: Iterable[Offer], now: datetime) -> Table:
+    """Return offers as a table."""
+    shown = table("Offers", "offer", "GPU", "GPUs", "vCPUs", "GiB", "$/h", "price from", "age")
+    for offer in offers:
+        machine, age = offer.machine, max(0, (now - offer.price.as_of).days)
+        shown.add_row(
+            str(offer.key),
+            machine.gpu or "-",
+            str(machine.gpus),
+            str(machine.vcpus),
+            f"{machine.memory_gib:g}",
+            f"{offer.price.per_hour.dollars:.4f}",
+            offer.price.source,
+            f"{age} d",
+        )
+    return shown
+
+
+def machines_table(placement: Placement) -> Table:
+    """Return the machines of a placement."""
+    shown = table(f"Machines, {placement.per_hour}/h", "count", "offer", "for", "$/h", "why")
+    for machine in placement.machines:
+        price = (machine.offer.price.per_hour * machine.count).dollars
+        shown.add_row(
+            str(machine.count), str(machine.offer.key), machine.role, f"{price:.3f}", words.choice(machine.choice)
+        )
+    return shown
+
+
+def certificate_table(placement: Placement) -> Table:
+    """Return the survivability certificate."""
+    shown = table("Survivability certificate", "application", "after the loss of", "left", "needed", "holds")
+    for line in placement.certificate:
+        left, needed = line.remaining_milli / MILLI, line.required_milli / MILLI
+        holds = "NO" if not line.holds else "yes" if not line.credited_milli else "with replacements"
+        shown.add_row(line.application, line.domain, f"{left:g}", f"{needed:g}", holds)
+    return shown
+
+
+def resilience_line(resilience: tuple[ResiliencePrice, ...]) -> str:
+    """Return what resilience costs, in one line."""
+    parts = [
+        f"{price.survives} {price.per_hour if price.per_hour is not None else 'not possible'}" for price in resilience
+    ]
+    return f"What resilience costs per hour, bought from scratch: {', '.join(parts)}"
+
+
+def gap_line(placement: Placement) -> str:
+    """Return how far from the optimum the cost can be."""
+    if placement.gap is None:
+        return "Found by search: how far from the optimum the cost is has not been proven (docs/solver.md)."
+    return f"The cost is proven to lie at most {placement.gap:.2%} above the optimum."
+
+
+def actions_table(plan: Plan) -> Table:
+    """Return a plan's actions."""
+    shown = table("Actions", "action", "target", "why")
+    for action in plan.actions:
+        facts = as_json.action_json(action)
+        target = facts.get("offer") or facts.get("region") or ", ".join(facts.get("regions", [])) or "-"
+        shown.add_row(facts["action"], str(target), words.action(action))
+    return shown
+
+
+def status_tables(status: dict[str, Any]) -> list[Table]:
+    """Return a status as tables."""
+    machines = table(f"Machines, ${status['usd_per_hour']:.2f}/h", "instance", "offer", "role", "status", "$/h")
+    for i in status["instances"]:
+        machines.add_row(i["instance"], i["offer"], i["role"], i["status"], f"{i['usd_per_hour']:.3f}")
+    cells = table("Cells", "region", "health", "requests", "application", "ready")
+    for cell in status["cells"]:
+        health = status["health"].get(cell["region"], {}).get("state", "healthy")
+        routed = "yes" if cell["region"] in status["routed"] else "no"
+        for app in cell["applications"] or [{"name": "-", "ready": "-", "target": "-"}]:
+            ready = f"{app['ready']} of {app['target']}" if cell["answers"] else "does not answer"
+            cells.add_row(cell["region"], health, routed, app["name"], ready)
+    return [machines, cells]
+
+
+def plan_parts(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> list[RenderableType]:
+    """Return a plan, part by part."""
+    placement = plan.placement
+    parts: list[RenderableType] = []
+    if placement.machines:
+        parts += [machines_table(placement), ""]
+    if placement.certificate:
+        parts += [certificate_table(placement), ""]
+    parts += [Text(line, style="bold red") for line in words.problems(placement)]
+    if placement.machines:
+        parts += [resilience_line(resilience), gap_line(placement), ""]
+    if plan.actions:
+        parts.append(actions_table(plan))
+    elif placement.machines or plan.is_converged:
+        parts.append("No changes." if plan.is_converged else "Nothing can be done at the moment.")
+    return [*parts, *(f"blocked: {words.blocked(blocked)}" for blocked in plan.blocked)]
+
+
+def report_parts(report: PlanReport, *, are_embedded_down: bool) -> list[RenderableType]:
+    """Return a plan and what explains it, part by part.
+
+    Args:
+        report: The plan.
+        are_embedded_down: Whether the clouds of the settings are embedded ones that do not run.
+    """
+    parts = plan_parts(report.plan, report.resilience) if not report.obstacles or report.plan.placement.machines else []
+    for obstacle in report.obstacles:
+        parts += obstacle_lines(obstacle, report.snapshot.taken_at, are_embedded_down=are_embedded_down)
+    parts += conflict_lines(report.conflict)
+    return [*parts, *(Text(line, style="bold red") for line in removal_lines(report))]
+
+
+def obstacle_lines(obstacle: Obstacle, now: datetime, *, are_embedded_down: bool) -> list[str]:
+    """Return why nothing can be offered, and what to do."""
+    match obstacle.kind:
+        case ObstacleKind.NO_PROVIDER_ANSWERED:
+            lines = [f"{f.region}: {f.kind} could not be read: {f.message}" for f in obstacle.failures]
+            hint = (
+                "the embedded clouds do not run; `skerry local up` starts them"
+                if are_embedded_down
+                else ("`skerry doctor` checks credentials, permissions and the network")
+            )
+            return ["no provider answered:", *(f"  {line}" for line in lines), hint]
+        case ObstacleKind.NOTHING_SOLD:
+            return ["no provider offers a machine with GPUs in the regions of the settings; `skerry doctor` shows why"]
+        case ObstacleKind.GPU_NOT_SOLD:
+            models = ", ".join(f"{gpu}{_did_you_mean(similar)}" for gpu, similar in obstacle.gpus)
+            return [f"{obstacle.application}: no provider offers {models}; `skerry offers` lists what is sold"]
+        case ObstacleKind.EVERYTHING_SHORT:
+            lines = [words.shortage(shortage, now) for shortage in obstacle.shortages]
+            return [f"{obstacle.application}: every offer that fits is short:", *(f"  {line}" for line in lines)]
+        case _:
+            assert_never(obstacle.kind)
+
+
+def _did_you_mean(names: tuple[str, ...]) -> str:
+    return f" (did you mean {' or '.join(names)}?)" if names else ""
+
+
+def removal_lines(report: PlanReport) -> list[str]:
+    """Return what applying a spec removes, a line each."""
+    lines = [f"fleet {report.replaces_fleet} is replaced by another one"] if report.replaces_fleet is not None else []
+    for removal in report.removals:
+        route = ", its route closes" if removal.is_routed else ""
+        lines.append(f"{removal.application}: {removal.replicas} replicas removed{route}")
+    return lines
+
+
+def conflict_lines(found: Conflict | None) -> list[str]:
+    """Return what conflicts and the ways out."""
+    if found is None:
+        return []
+    lines = ["These cannot be kept together:", *(f"  {requirement}" for requirement in found.requirements)]
+    if not found.ways_out:
+        return [*lines, "No single change resolves it."]
+    return [
+        *lines,
+        "Changes that resolve it, cheapest first:",
+        *(f"  {w.words}: {w.per_hour}/h" for w in found.ways_out),
+    ]
+
+
+def status_parts(facts: dict[str, Any]) -> list[RenderableType]:
+    """Return a status, part by part."""
+    fleet, daemon = facts["fleet"] or "(none applied)", facts["daemon"] or "not running"
+    parts: list[RenderableType] = [f"fleet {fleet}, daemon {daemon}, observed {facts['age_seconds']:.0f} s ago"]
+    for shown in status_tables(facts):
+        parts += [shown, ""]
+    parts += [f"{region}: its cloud does not answer" for region in facts["unreachable"]]
+    parts += [Text(violation["message"], style="bold red") for violation in facts["violations"]]
+    return [*parts, *(f"blocked: {blocked['message']}" for blocked in facts["blocked"])]
+
+
+def snapshot_lines(facts: dict[str, Any]) -> list[str]:
+    """Return what a snapshot has."""
+    return [f"{name.replace('_', ' ')}: {', '.join(v) if isinstance(v, list) else v}" for name, v in facts.items()]
+
+
+def drill_lines(report: DrillReport) -> list[str]:
+    """Return a drill report."""
+    lines = [f"Drill of {report.region} ({report.mode}): {'recovered' if report.recovered else 'NOT recovered'}"]
+    seconds = {name: value for name, value in report.seconds.items() if value is not None}
+    if seconds:
+        lines.append(f"  seconds after the loss: {figures(seconds)}")
+    if report.requests["sent"]:
+        lines.append(f"  requests: {figures(report.requests)}")
+    carried = ", ".join(f"{name} {share:.0%}" for name, share in report.survivors_carry.items())
+    if carried:
+        lines.append(f"  demand carried by the others at the moment of the loss: {carried}")
+    lines.append("  cost: " + ", ".join(f"{name} ${value:.2f}/h" for name, value in report.usd_per_hour.items()))
+    lines += [f"  regions {when}: {', '.join(regions)}" for when, regions in report.regions.items()]
+    lines.append(f"  machines launched {report.instances_launched}, leaked {report.instances_leaked}")
+    problems = (*map(words.violation, report.violations), *map(words.unmet, report.unmet))
+    return lines + [f"  {problem}" for problem in problems]
+
+
+def figures(values: Mapping[str, float]) -> str:
+    """Return named figures in one line; seconds with a decimal."""
+    return ", ".join(
+        f"{n.replace('_', ' ')} {v:.1f}" if isinstance(v, float) else f"{n.replace('_', ' ')} {v}"
+        for n, v in values.items()
+    )

@@ -1,0 +1,110 @@
+"""offers, status, events."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from scheduler.cli.exits import Exit, Output, answer_json, fail, say
+from scheduler.cli.render import as_json, text, words
+from scheduler.cli.session import console, opened, working
+from scheduler.daemon.wiring import open_store
+from scheduler.documents.settings_file import load_settings
+from scheduler.service.status import StatusReport, list_offers, read_status, refresh_status
+from state.model.catalog import Market, Offer
+
+WATCH_EVERY: Final = timedelta(seconds=3)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferFilter:
+    """Which offers to list, and how."""
+
+    gpu: str | None
+    region: str | None
+    market: str | None
+    max_price: float | None
+    sort: str
+    limit: int
+
+    def admits(self, offer: Offer) -> bool:
+        """Return whether an offer is asked for."""
+        key = offer.key
+        return (
+            (self.gpu is None or (offer.machine.gpu or "").upper().startswith(self.gpu.upper()))
+            and (self.region is None or self.region in {key.region, key.provider})
+            and (self.market is None or key.market == self.market)
+            and (self.max_price is None or offer.price.per_hour.dollars <= self.max_price)
+        )
+
+
+SORTS: Final[dict[str, Callable[[Offer], Any]]] = {
+    "price": lambda o: (o.price.per_hour, o.key),
+    "price-per-gpu": lambda o: (o.price.per_hour.micros / max(o.machine.gpus, 1), o.key),
+    "gpu": lambda o: (o.machine.gpu or "", o.price.per_hour, o.key),
+    "region": lambda o: (o.key, o.price.per_hour),
+}
+
+
+def offers(wanted: OfferFilter, output: Output) -> None:
+    """List offers."""
+    if wanted.sort not in SORTS:
+        raise fail(Exit.BAD_INPUT, f"--sort {wanted.sort}: use one of {', '.join(SORTS)}")
+    if wanted.market is not None and wanted.market not in list(Market):
+        raise fail(Exit.BAD_INPUT, f"--market {wanted.market}: use one of {', '.join(Market)}")
+    _, ports = opened()
+    with working(f"reading {len(ports.providers)} providers"):
+        listed = list_offers(ports, wanted.admits)
+    for region, reason in listed.unreachable:
+        say(f"{region} did not answer: {reason}")
+    found = sorted(listed.offers, key=SORTS[wanted.sort])
+    now = ports.clock.now()
+    if output is Output.JSON:
+        answer_json([as_json.offer_json(offer, now) for offer in found[: wanted.limit]])
+        return
+    console().print(text.offers_table(found[: wanted.limit], now))
+    if len(found) > wanted.limit:
+        say(f"{len(found) - wanted.limit} more; raise --limit")
+
+
+def status(*, watch: bool, refresh: bool, output: Output) -> None:
+    """Show the state of the fleet: what the last tick observed and decided, or what an observation finds now."""
+    _, ports = opened()
+    while True:
+        if refresh:
+            with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
+                report: StatusReport | None = refresh_status(ports)
+        else:
+            report = read_status(ports)
+        if report is None:
+            raise fail(Exit.NOT_NOW, "no tick has run yet; start `skerry daemon`, or pass --refresh to observe now")
+        facts = as_json.status_json(report)
+        if output is Output.JSON:
+            answer_json(facts)
+        else:
+            _print_status(facts, clear=watch)
+        if not watch:
+            return
+        ports.clock.sleep(WATCH_EVERY)
+
+
+def _print_status(facts: dict[str, Any], *, clear: bool) -> None:
+    screen = console()
+    if clear:
+        screen.clear()
+    for shown in text.status_parts(facts):
+        screen.print(shown)
+
+
+def events(after: int, limit: int, output: Output) -> None:
+    """Show the event log."""
+    store = open_store(load_settings())
+    first = max(after, store.last_event_number() - limit)
+    found = store.events(first, limit)
+    if output is Output.JSON:
+        answer_json([as_json.event_json(event) for event in found])
+        return
+    for event in found:
+        line = f"{event.number:6} {event.at:%H:%M:%S} {event.kind:17} {event.subject}  {words.event(event)}"
+        sys.stdout.write(f"{line}\n")

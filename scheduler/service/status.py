@@ -1,0 +1,61 @@
+"""Use cases: the fleet's status, offers, and kept snapshots. They return values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from scheduler.observe import observe
+from scheduler.ports import Ports
+from scheduler.tick import decide
+from state.model.catalog import Offer
+from state.model.ids import RegionId
+from state.model.plan import Plan
+from state.model.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """What was observed and decided, and how long ago."""
+
+    snapshot: Snapshot
+    plan: Plan
+    age: timedelta
+    daemon: str | None
+    """The process that ticks; None where none does."""
+
+
+def read_status(ports: Ports) -> StatusReport | None:
+    """Return what the last tick observed and decided; None where there was no tick yet. No cloud is called."""
+    last, now = ports.store.last_tick(), ports.clock.now()
+    if last is None:
+        return None
+    return StatusReport(last.snapshot, last.plan, now - last.at, ports.store.lease_holder(now))
+
+
+def refresh_status(ports: Ports) -> StatusReport:
+    """Return what an observation of this moment finds and would decide. Nothing is changed.
+
+    Raises:
+        UnsafePlanError: The plan would break a rule.
+    """
+    snapshot = observe(ports)
+    holder = ports.store.lease_holder(ports.clock.now())
+    return StatusReport(snapshot, decide(snapshot), timedelta(), holder)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferList:
+    """Offers, and the regions that did not answer."""
+
+    offers: tuple[Offer, ...]
+    unreachable: tuple[tuple[RegionId, str], ...]
+    """Region and the provider's message."""
+
+
+def list_offers(ports: Ports, admits: Callable[[Offer], bool]) -> OfferList:
+    """Return the offers that *admits* lets through, in no particular order."""
+    observations = [provider.offers() for provider in ports.providers.values()]
+    return OfferList(
+        tuple(offer for found in observations for offer in found.items if admits(offer)),
+        tuple(pair for found in observations for pair in sorted(found.unreachable.items())),
+    )

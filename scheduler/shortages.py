@@ -1,0 +1,178 @@
+"""Shortages: what makes one, what it covers, how it grows, ends and half-opens. Pure.
+
+A shortage is remembered instead of retried: while it lasts, the solver does not consider the offers it covers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from providers.errors import (
+    DeniedError,
+    ProviderError,
+    QuotaError,
+    RefusedError,
+    Scope,
+    ShortageError,
+    ThrottledError,
+)
+from state.model.catalog import Offer, OfferKey, Shortage, ShortageKind
+from state.model.ids import derive_id
+from state.model.inventory import Instance, Notice, NoticeKind, TerminationReason
+from state.model.placement import RefusalCause
+from state.model.plan import Launch, Terminate
+
+FIRST: Final = timedelta(minutes=3)
+"""How long a first shortage lasts."""
+LONGEST: Final = timedelta(minutes=30)
+"""Doubling at each repeat ends here."""
+QUOTA_MIN: Final = timedelta(hours=1)
+"""A quota is seldom raised sooner, so a refusal by quota lasts at least this long."""
+FORGET_AFTER: Final = timedelta(hours=1)
+"""A refusal this long after the end of the last one starts again at the first length."""
+JITTER: Final = 0.2
+"""Share of its length by which a shortage is longer or shorter: several installations must not retry at once."""
+HALF_OPEN: Final = timedelta(hours=1)
+"""How long after its end one machine at a time is tried."""
+RISK_MAX: Final = timedelta(minutes=1)
+"""How long a recommendation to leave a pool counts: longer than until the next observation, which renews it."""
+EARLY_END: Final = timedelta(minutes=10)
+"""A machine whose end was not asked for within this time of its request ended early."""
+
+CAUSES: Final[dict[ShortageKind, RefusalCause]] = {
+    ShortageKind.STOCK_OUT: RefusalCause.STOCK_OUT,
+    ShortageKind.QUOTA: RefusalCause.QUOTA_REFUSED,
+    ShortageKind.DENIED: RefusalCause.DENIED,
+    ShortageKind.INVALID_REQUEST: RefusalCause.INVALID_REQUEST,
+    ShortageKind.NEVER_READY: RefusalCause.NEVER_READY,
+    ShortageKind.ENDED_EARLY: RefusalCause.ENDED_EARLY,
+    ShortageKind.PRICE_DOUBTED: RefusalCause.PRICE_DOUBTED,
+    ShortageKind.RECLAIM_RISK: RefusalCause.RECLAIM_RISK,
+}
+"""Why an offer that a shortage covers is not considered."""
+
+
+def covers(shortage: Shortage, offer: Offer) -> bool:
+    """Return whether *offer* is among what *shortage* is about, whether or not it is in force."""
+    key = offer.key
+    return (
+        key.region == shortage.region
+        and shortage.zone in (None, key.zone)
+        and key.zone not in shortage.available_zones
+        and shortage.instance_type in (None, key.instance_type)
+        and shortage.market in (None, key.market)
+        and shortage.family in (None, offer.machine.family)
+    )
+
+
+def in_force(shortages: Iterable[Shortage], offer: Offer, now: datetime) -> Shortage | None:
+    """Return the shortage that covers *offer* at *now* and ends last; None where nothing does."""
+    found = [shortage for shortage in shortages if shortage.until > now and covers(shortage, offer)]
+    return max(found, key=lambda shortage: (shortage.until, shortage.scope), default=None)
+
+
+def is_half_open(shortages: Iterable[Shortage], offer: Offer, now: datetime) -> bool:
+    """Return whether a shortage of *offer* ended a short while ago, so that one machine at a time is tried."""
+    return any(s.until <= now < s.until + HALF_OPEN and covers(s, offer) for s in shortages)
+
+
+def from_refusal(launch: Launch, error: ProviderError, now: datetime) -> Shortage | None:
+    """Return what a refused launch teaches; None where the same request may be made again.
+
+    The shortage is as wide as the refusal: an offer, a zone, a market in the region, a quota's family, or the
+    region where the credentials are refused.
+    """
+    if not isinstance(error, RefusedError) or isinstance(error, ThrottledError):
+        return None
+    key, message = launch.key, str(error)
+    if isinstance(error, DeniedError):
+        return Shortage(key.region, None, None, None, ShortageKind.DENIED, now, now, message)
+    if isinstance(error, QuotaError):
+        family = launch.machine.family
+        return Shortage(key.region, None, None, key.market, ShortageKind.QUOTA, now, now, message, family=family)
+    if isinstance(error, ShortageError):
+        return _stock_out(key, error, now)
+    return _of_offer(key, ShortageKind.INVALID_REQUEST, now, message)
+
+
+def _stock_out(key: OfferKey, error: ShortageError, now: datetime) -> Shortage:
+    stock_out = _of_offer(key, ShortageKind.STOCK_OUT, now, str(error))
+    if error.scope is Scope.MARKET_IN_REGION:
+        stock_out = replace(stock_out, zone=None)
+    if error.scope is Scope.ZONE:
+        return replace(stock_out, instance_type=None, market=None)
+    if error.available_in:
+        # A provider that names the zones with stock reports by that that the others have none.
+        zones = tuple(zone for zone in error.available_in if zone != key.zone)
+        return replace(stock_out, zone=None, available_zones=zones)
+    return stock_out
+
+
+def from_termination(ended: Terminate, now: datetime) -> Shortage | None:
+    """Return what a machine that we end teaches: one that never joined makes its offer doubtful."""
+    if ended.reason is not TerminationReason.NEVER_JOINED:
+        return None
+    return _of_offer(ended.key, ShortageKind.NEVER_READY, now, ended.message)
+
+
+def from_early_ends(learned: Iterable[Instance], now: datetime) -> tuple[Shortage, ...]:
+    """Return a shortage for each offer whose machine ended soon after it was requested, without our asking."""
+    early = {
+        instance.key: instance.message
+        for instance in learned
+        if instance.reason is TerminationReason.ENDED_BY_PROVIDER
+        and instance.notice is None
+        and instance.ended_at is not None
+        and instance.ended_at - instance.requested_at < EARLY_END
+    }
+    return tuple(
+        _of_offer(key, ShortageKind.ENDED_EARLY, now, message)
+        for key, message in sorted(early.items(), key=lambda item: item[0])
+    )
+
+
+def from_recommendations(notices: Iterable[Notice], held: Iterable[Instance], now: datetime) -> tuple[Shortage, ...]:
+    """Return a shortage for each offer whose machines the cloud recommends to leave."""
+    keys = {instance.id: instance.key for instance in held}
+    advised = {
+        keys[n.instance_id]: n.detail for n in notices if n.kind is NoticeKind.REBALANCE and n.instance_id in keys
+    }
+    return tuple(
+        replace(_of_offer(key, ShortageKind.RECLAIM_RISK, now, detail), until=now + RISK_MAX)
+        for key, detail in sorted(advised.items())
+    )
+
+
+def from_prices(offers: Iterable[Offer], now: datetime) -> tuple[Shortage, ...]:
+    """Return a shortage for each offer whose price is doubted; it lasts until the next observation."""
+    return tuple(
+        replace(_of_offer(offer.key, ShortageKind.PRICE_DOUBTED, now, offer.price.source), until=now + RISK_MAX)
+        for offer in offers
+        if offer.price.is_doubted
+    )
+
+
+def _of_offer(key: OfferKey, kind: ShortageKind, now: datetime, message: str) -> Shortage:
+    return Shortage(key.region, key.zone, key.instance_type, key.market, kind, now, now, message)
+
+
+def grown(known: Iterable[Shortage], new: Shortage) -> Shortage:
+    """Return *new* with its end: 3 min, doubled at each repeat to 30 min, with derived jitter.
+
+    Args:
+        known: All that are remembered, ended ones too; the one of the same scope decides the length.
+        new: The shortage as it was made, without an end.
+
+    A refusal by quota lasts at least an hour: an earlier attempt cannot help.
+    """
+    old = next((shortage for shortage in known if shortage.scope == new.scope), None)
+    repeats = 0
+    if old is not None and new.since < old.until + FORGET_AFTER:
+        repeats = old.repeats if new.since < old.until else old.repeats + 1
+    length = min(FIRST * 2**repeats, LONGEST)
+    seed = int(derive_id("j", new.scope, str(repeats))[2:10], 16) / 0xFFFFFFFF
+    length *= 1 + JITTER * (2 * seed - 1)
+    if new.kind is ShortageKind.QUOTA:
+        length = max(length, QUOTA_MIN)
+    return replace(new, repeats=repeats, until=new.since + length)
