@@ -11,7 +11,7 @@ from scheduler.cli.render import as_json, text, words
 from scheduler.cli.session import console, opened, working
 from scheduler.daemon.wiring import open_store
 from scheduler.documents.settings_file import load_settings
-from scheduler.service.status import StatusReport, list_offers, read_status, refresh_status
+from scheduler.service.status import StatusReport, list_events, list_offers, read_status, refresh_status
 from state.model.catalog import Market, Offer
 
 WATCH_EVERY: Final = timedelta(seconds=3)
@@ -99,9 +99,7 @@ def _print_status(facts: dict[str, Any], *, clear: bool) -> None:
 
 def events(after: int, limit: int, output: Output) -> None:
     """Show the event log."""
-    store = open_store(load_settings())
-    first = max(after, store.last_event_number() - limit)
-    found = store.events(first, limit)
+    found = list_events(open_store(load_settings()), after, limit)
     if output is Output.JSON:
         answer_json([as_json.event_json(event) for event in found])
         return

@@ -34,7 +34,7 @@ from state.model.plan import ActionKind, Plan
 
 POLL: Final = timedelta(milliseconds=250)
 STEADY_FOR: Final = timedelta(seconds=5)
-"""How long the load goes on after recovery: requests of that time must all be answered."""
+"""How long the load goes on after recovery; every request of that time must be answered."""
 
 Progress = Callable[[str], None]
 
@@ -50,7 +50,7 @@ class FleetNotStableError(DrillRefusedError):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How a region is really lost, and given back."""
+    """How a region is really cut off, and given back."""
 
     lose: Callable[[RegionId], None]
     restore: Callable[[RegionId], None]
@@ -59,7 +59,7 @@ class Cut:
 
 
 class LiveDrill:
-    """Loses a region, and watches the daemon deal with it."""
+    """Cuts off a region, and measures how the daemon deals with it."""
 
     def __init__(self, ports: Ports, gateway: Gateway, cut: Cut, load: SteadyLoad | None, progress: Progress) -> None:
         """Prepare; nothing is done yet."""
@@ -79,7 +79,7 @@ class LiveDrill:
         Args:
             region: The region to lose.
             timeout: How long to wait for recovery.
-            restore: Give the region back at the end; else it is lost for good.
+            restore: Give the region back at the end; else it stays lost.
 
         Raises:
             DrillRefusedError: It would do harm, or prove nothing.
@@ -180,7 +180,7 @@ class LiveDrill:
         return [i.id for i in live if i.region != region and i.status is InstanceStatus.REQUESTED]
 
     def _is_ready(self) -> bool:
-        """Return whether everything that the newest plan placed is ready and gets its requests."""
+        """Return whether everything that the newest plan placed is ready and gets requests."""
         ports = self._ports
         plan = ports.store.last_plan()
         table = self._gateway.table()
