@@ -65,10 +65,10 @@ class KeptSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class LastTick:
-    """What the last tick observed and decided."""
+    """What the last tick observed and decided; times and ids are of the first tick that found the same."""
 
     at: datetime
-    """When it was committed."""
+    """When the last tick was committed."""
     snapshot: Snapshot
     plan: Plan
 
