@@ -3,7 +3,7 @@
 import hashlib
 import zlib
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from pydantic import TypeAdapter
@@ -53,6 +53,8 @@ SHORTAGE: Final = TypeAdapter(Shortage)
 HEALTH: Final = TypeAdapter(RegionHealth)
 DRILL: Final = TypeAdapter(Drill)
 SNAPSHOT: Final = TypeAdapter(Snapshot)
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 LAST: Final = "last"
 """The name of the one row of the last tick."""
@@ -159,8 +161,8 @@ def last_tick_row(value: LastTick) -> LastTickRow:
 
 def digest_of(value: LastTick) -> str:
     """Return a digest of what a tick observed and decided, its times and ids apart."""
-    snapshot = SNAPSHOT.dump_json(replace(value.snapshot, taken_at=datetime.min))
-    plan = PLAN.dump_json(replace(value.plan, id=PlanId(""), made_at=datetime.min))
+    snapshot = SNAPSHOT.dump_json(replace(value.snapshot, taken_at=EPOCH))
+    plan = PLAN.dump_json(replace(value.plan, id=PlanId(""), made_at=EPOCH))
     return hashlib.sha256(snapshot + plan).hexdigest()
 
 
