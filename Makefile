@@ -56,8 +56,8 @@ format: $(VENV)/.dev ## Format the code, and mend what ruff can mend
 accept: $(VENV)/.dev ## Rewrite the goldens of the scenarios; the diff is the review
 	@SKERRY_ACCEPT=1 $(BIN)/pytest tests/scenarios
 
-docs: $(VENV)/.dev ## Write docs/spec.md from the models
-	@$(BIN)/python -m scheduler.cli.reference > docs/spec.md
+docs: $(VENV)/.dev ## Write docs/reference/spec.md from the models
+	@$(BIN)/python -m scheduler.cli.reference > docs/reference/spec.md
 
 bench-plan: $(VENV)/.dev ## Measure how long a decision takes, by size of the fleet
 	@$(BIN)/python benchmarks/bench_plan.py

@@ -2,7 +2,7 @@
 
 Seconds are CPU seconds of one thread; "cold" is everything from offers and demands as numbers to a placement, with
 compiled code loaded. Each size runs in a process of its own, so that its peak memory is its own. Writes
-benchmarks/out/solver.json and, with --plot, docs/solver.svg.
+benchmarks/out/solver.json and, with --plot, docs/explanation/solver.svg.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="S,M,L,XL", help="which, separated by commas")
     parser.add_argument("--prices", default=str(HERE / "../../shared/data/offers.csv"), help="a price list, if there")
     parser.add_argument("--quick", action="store_true", help="no bound and no best known: a smoke test")
-    parser.add_argument("--plot", action="store_true", help="also draw docs/solver.svg")
+    parser.add_argument("--plot", action="store_true", help="also draw docs/explanation/solver.svg")
     options = parser.parse_args()
     sizes = []
     for name in options.sizes.split(","):
@@ -36,7 +36,7 @@ def main() -> None:
     if options.plot:
         from benchmarks.solver.plot import draw  # noqa: PLC0415
 
-        draw(sizes, HERE.parent / "docs" / "solver.svg")
+        draw(sizes, HERE.parent / "docs" / "explanation" / "solver.svg")
 
 
 def _print(size: dict) -> None:

@@ -1,4 +1,4 @@
-"""The plot of docs/solver.md: cost over time against the peers, one panel a size."""
+"""The plot of docs/explanation/solver.md: cost over time against the peers, one panel a size."""
 
 from pathlib import Path
 from typing import Any

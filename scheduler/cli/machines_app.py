@@ -43,7 +43,7 @@ def list_machines(output: OutputOption = Output.TEXT) -> None:
 
 @machines.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(help="A YAML file of machines; docs/operations.md shows one.")],
+    file: Annotated[Path, typer.Argument(help="A YAML file of machines; docs/how-to/own-machines.md shows one.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List machines, and get a token for each that has not joined yet. Again, to describe them anew."""

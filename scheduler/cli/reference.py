@@ -1,4 +1,4 @@
-"""docs/spec.md, written from the models: `make docs`."""
+"""docs/reference/spec.md, written from the models: `make docs`."""
 
 import sys
 from typing import Any, Final

@@ -78,7 +78,7 @@ class Settings(_Model):
     ray_token_file: str | None = None
     price_catalog: str | None = Field(default=None, description="Folder in gpuhunt's format; none: its published one.")
     negotiated_prices: str | None = Field(
-        default=None, description="File of prices that were agreed upon; docs/operations.md shows one."
+        default=None, description="File of prices that were agreed upon; docs/how-to/providers.md shows one."
     )
     latency_table: str | None = Field(
         default=None,

@@ -115,10 +115,10 @@ def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
         for region, reason in regions.items():
             denied.setdefault((what, reason), []).append(region)
     for (what, reason), where in sorted(denied.items()):
-        todo = "grant the permission, or mend the credentials or the network; docs/providers.md lists what is needed"
+        todo = "grant the permission, or mend the credentials or the network; docs/how-to/providers.md lists them"
         yield Finding(Level.ERROR, ", ".join(sorted(where)), f"{what}: {reason}", todo)
     for what, reason in sorted((offers.degraded | machines.result().degraded).items()):
-        todo = "it goes on without; grant the permission or enable the API to have it: docs/providers.md"
+        todo = "it goes on without; grant the permission or enable the API to have it: docs/how-to/providers.md"
         yield Finding(Level.WARNING, name, f"{what}: {reason}", todo)
     if not denied:
         yield Finding(Level.OK, name, "credentials are right, and offers, quotas, machines and notices can be read")

@@ -1,4 +1,4 @@
-"""Values to JSON; docs/cli.md describes the shapes. Pure."""
+"""Values to JSON; docs/reference/cli.md describes the shapes. Pure."""
 
 from dataclasses import asdict
 from datetime import datetime

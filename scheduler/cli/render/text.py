@@ -80,7 +80,7 @@ def resilience_line(resilience: tuple[ResiliencePrice, ...]) -> str:
 def gap_line(placement: Placement) -> str:
     """Return how far from the optimum the cost can be."""
     if placement.gap is None:
-        return "Found by search: how far from the optimum the cost is has not been proven (docs/solver.md)."
+        return "Found by search: how far from the optimum the cost is has not been proven (docs/explanation/solver.md)."
     return f"The cost is proven to lie at most {placement.gap:.2%} above the optimum."
 
 
