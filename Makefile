@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := state providers inference scheduler tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format accept docs bench-plan bench-solver bench-providers pins
+.PHONY: help install setup demo test test-fast check format accept docs bench-plan bench-solver bench-providers pins
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,8 @@ $(VENV)/.az: requirements/az.txt | $(VENV)/bin/python
 	@echo "installing the az command, which drives the embedded Azure in a test (a minute or two)"
 	@$(PYTHON) -m venv $(VENV)/az
 	@$(VENV)/az/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/az.txt && touch $@
+
+install: $(VENV)/.runtime ## Install the skerry command into .venv, without what the tests need
 
 setup: $(VENV)/.dev ## Make the development environment
 
