@@ -1,0 +1,195 @@
+"""The documentation: links lead somewhere, commands exist, and figures are those of the code."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import typer
+import typer.core
+
+from scheduler import shortages
+from scheduler.cli.main import app
+from scheduler.documents.settings_file import HealthModel, LimitsModel
+from scheduler.solve import EXACT_APPLICATIONS, EXACT_PAIRS, HOPEFUL
+from state.model.health import HealthThresholds
+from state.model.settings import PROOF, TICK, Limits, Thresholds
+from state.store import SNAPSHOTS_KEPT
+from tests.unit.test_tidy import ROOT, tracked
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+INDEX = ROOT / "docs" / "README.md"
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+INLINE = re.compile(r"`([^`\n]+)`")
+END_OF_COMMAND = {"|", ";", "&&", ">", "&", "#", "..."}
+
+
+def prose_of(page: Path) -> str:
+    """Return a page without its code blocks."""
+    return FENCE.sub("", page.read_text())
+
+
+def links_of(page: Path) -> Iterator[str]:
+    for link in LINK.findall(prose_of(page)):
+        if not re.match(r"[a-z]+:", link):
+            yield link
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ +(.+)$", prose_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def target_of(page: Path, link: str) -> Path:
+    path = link.partition("#")[0]
+    return (page.parent / path).resolve() if path else page
+
+
+def code_of(page: Path) -> Iterator[str]:
+    """Yield each line of a page's code blocks and each piece of inline code, with continued lines joined."""
+    for block in FENCE.findall(page.read_text()):
+        yield from block.replace("\\\n", " ").splitlines()[1:-1]
+    yield from (code.replace("\\|", " ") for code in INLINE.findall(prose_of(page)))
+
+
+def commands_of(page: Path) -> Iterator[list[str]]:
+    """Yield the arguments of each `skerry` command line of a page."""
+    for code in code_of(page):
+        found = re.match(r"(?:\$ )?(?:[A-Z_]+=\S+ )*skerry (.+)", code)
+        if found is None:
+            continue
+        words = shlex.split(found[1], comments=True)
+        end = next((n for n, word in enumerate(words) if word in END_OF_COMMAND), len(words))
+        yield [word.rstrip(";") for word in words[:end]]
+
+
+def mistake_in(arguments: list[str]) -> str | None:
+    """Return what is wrong with a command line, or None."""
+    command = typer.main.get_command(app)
+    for word in arguments:
+        if word.startswith("-"):
+            known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+            if word.partition("=")[0] not in known | {"--help"}:
+                return f"{command.name} has no option {word}"
+        elif isinstance(command, typer.core.TyperGroup):
+            if word not in command.commands:
+                return f"{command.name} has no command {word}"
+            command = command.commands[word]
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for link in links_of(page):
+        target, anchor = target_of(page, link), link.partition("#")[2]
+        assert target.exists(), link
+        assert not anchor or anchor in anchors_of(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_command_line_parses(page: Path) -> None:
+    for arguments in commands_of(page):
+        assert mistake_in(arguments) is None, shlex.join(arguments)
+
+
+@pytest.mark.parametrize(
+    "line", ["fly", "plan --wings", "local fault fly", "drill region aws/us-east-1 --made simulate"]
+)
+def test_a_command_line_that_does_not_exist_is_found(line: str) -> None:
+    assert mistake_in(line.split()) is not None
+
+
+def test_the_pages_have_command_lines() -> None:
+    assert len([arguments for page in PAGES for arguments in commands_of(page)]) > 50
+
+
+def test_every_target_of_make_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        found[1] for page in PAGES for code in code_of(page) if (found := re.match(r"(?:\$ )?make ([a-z-]+)", code))
+    }
+
+    assert named <= targets
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    reached, left = set[Path](), [INDEX]
+    while left:
+        page = left.pop()
+        if page not in reached and page.suffix == ".md" and page.is_relative_to(ROOT / "docs"):
+            reached.add(page)
+            left += [target_of(page, link) for link in links_of(page)]
+
+    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} <= reached
+
+
+def test_paths_of_pages_in_code_and_text_exist() -> None:
+    named = re.compile(r"\bdocs/[\w./-]+\.(?:md|svg)\b")
+    texts = [path for path in tracked() if path.suffix in {".md", ".py", ".toml", ".yaml"} or path.name == "Makefile"]
+    missing = {
+        (str(path.relative_to(ROOT)), found)
+        for path in texts
+        for found in named.findall(path.read_text())
+        if not (ROOT / found).exists()
+    }
+
+    assert missing == set()
+
+
+def row(name: str) -> str:
+    """Return the last cell of a row of the page of limits."""
+    page = (ROOT / "docs" / "reference" / "limits.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
+    assert len(lines) == 1, name
+    return lines[0].rstrip(" |").rpartition("| ")[2]
+
+
+def minutes(length: timedelta) -> str:
+    return f"{length.total_seconds() / 60:g} min"
+
+
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [
+        ("machines that one plan starts", str(LimitsModel().launches_per_plan)),
+        ("actions of one plan", str(Limits().actions_per_plan)),
+        ("stock that is assumed where a cloud reports none", str(Limits().machines_per_offer)),
+        ("offers that one solve considers", f"{Limits().offers_per_solve:,}"),
+        ("a requested machine is unseen: gone", minutes(Thresholds().requested_max)),
+        ("a running machine is missing from its region's list: gone", minutes(Thresholds().absent_max)),
+        ("a machine has not joined its cell: replaced", minutes(Thresholds().join_max)),
+        ("an impaired machine carries nothing: replaced", minutes(Thresholds().impaired_max)),
+        ("an orphan is ended", f"when it is {minutes(Thresholds().orphan_age_min)} old"),
+        ("replicas move before an announced end", f"{minutes(Thresholds().drain_ahead)} ahead"),
+        ("a worker is replaced before maintenance", f"{minutes(Thresholds().maintenance_ahead)} ahead"),
+        ("failing: SUSPECT", f"{HealthModel().suspect_after} s"),
+        ("failing: DOWN", f"{HealthModel().down_after} s"),
+        ("without failure: RECOVERING, and each further step", f"{HealthModel().recover_after} s"),
+        ("share of traffic while RECOVERING", f"{', '.join(map(str, HealthThresholds().steps_percent))} %"),
+        (
+            "share of replicas that are not ready: the cell fails",
+            f"{HealthThresholds().bad_share:.0%}".replace("%", " %"),
+        ),
+        ("first length", minutes(shortages.FIRST)),
+        ("growth", f"doubled at each repeat, to {minutes(shortages.LONGEST)}"),
+        ("by quota", f"at least {shortages.QUOTA_MIN.total_seconds() / 3600:g} h"),
+        ("a machine ended early", f"within {minutes(shortages.EARLY_END)} of its request"),
+        (
+            "solved exactly at once",
+            f"{EXACT_APPLICATIONS} applications and {EXACT_PAIRS} pairs of shape and offer group",
+        ),
+        ("nodes of the exact program", f"{TICK.exact_nodes:,} in a tick; {PROOF.exact_nodes:,} with `--exact`"),
+        (
+            "relative gap at which it stops",
+            f"{TICK.gap:.2%} in a tick; {PROOF.gap:.0%} with `--exact`".replace("%", " %"),
+        ),
+        ("fleets for which `--exact` tries a proof", f"{HOPEFUL} applications"),
+        ("snapshots kept, of ticks that acted and of refused plans", f"{SNAPSHOTS_KEPT} each"),
+    ],
+)
+def test_limits_are_those_of_the_code(name: str, figure: str) -> None:
+    assert row(name) == figure
