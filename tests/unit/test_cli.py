@@ -98,7 +98,7 @@ def test_a_wrong_spec_is_told_with_file_and_line_and_exit_code_2(tmp_path: Path)
 
     assert ran.code == 2
     assert ran.out == ""
-    assert f"{wrong}:3: flet: is not a field of this document (did you mean fleet?)" in ran.err
+    assert f"{wrong}:3: flet: is not a field of this document; did you mean fleet?" in ran.err
 
 
 def test_without_a_cloud_commands_say_what_to_do(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.documents.spec_file import load_wanted
-from scheduler.documents.yaml_document import DocumentError, parse_document, read_document, validated
+from scheduler.documents.validation import validated
+from scheduler.documents.yaml_document import DocumentError, parse_document, read_document
 from state.model.spec import CapacitySpec
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chat" / "capacity.yaml"
@@ -40,13 +41,13 @@ applications:
         "f.yaml:9:",
         "f.yaml:10:",
     ]
-    assert "applications.chat.shapes[0].cout: is not a field of this document (did you mean count?)" in found[3]
+    assert "applications.chat.shapes[0].cout: is not a field of this document; did you mean count?" in found[3]
     assert "exactly one of replicas and requests_per_second" in found[2]
     assert "use one of 'never', 'allowed' or 'preferred'" in found[4]
 
 
 def test_what_is_missing_is_named_where_it_should_stand() -> None:
-    assert "f.yaml:1: fleet: is missing (add it)" in problems("apiVersion: skerry/v1\napplications: {}\n")
+    assert "f.yaml:1: fleet: is missing; add it" in problems("apiVersion: skerry/v1\napplications: {}\n")
 
 
 def test_demand_in_requests_needs_measured_shapes() -> None:
@@ -122,9 +123,9 @@ def spec_with(tmp_path: Path, old: str, new: str) -> Path:
     ("old", "new", "says"),
     [
         ("config: serve.yaml", "config: none.yaml", "none.yaml is not a file"),
-        ("application: chat", "application: talk", "has no application 'talk' (it has chat)"),
-        ("deployment: Chat", "deployment: Talk", "configures no deployment 'Talk' (it has Chat)"),
-        ("[US, EU]", "[US, Mars]", "no region is under the law of 'Mars'"),
+        ("application: chat", "application: talk", "has no application 'talk'; it has chat"),
+        ("deployment: Chat", "deployment: Talk", "configures no deployment 'Talk'; it has Chat"),
+        ("[US, EU]", "[US, Mars]", "no region is in jurisdiction 'Mars'"),
         ("min: 2", "min: 2\n      floors: {aws/nowhere-1: 1}", "is neither a jurisdiction nor a region"),
         ("fleet: chat", "fleet: chat\nproviders: {deny: [ibm]}", "no provider 'ibm'"),
         ("fleet: chat", "fleet: chat\nregions: {allow: [aws/us-east-9]}", "no region 'aws/us-east-9'"),
