@@ -4,7 +4,7 @@ Any of them may leave out what the fleet's `defaults` give, so that fields are c
 """
 
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, TypeGuard, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeGuard, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import models_json_schema
@@ -39,22 +39,32 @@ def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-ApplicationFields = _partial(Application)
-"""The fields of an application, as far as they are given."""
+if TYPE_CHECKING:
+    ApplicationFields = BaseModel
+else:
+    ApplicationFields = _partial(Application)
+    """The fields of an application, as far as they are given."""
 
 DEFAULTS: Final = "What applications leave out: mappings merge field by field, lists replace, null undoes a default."
 APPLICATIONS: Final = "Applications by name: lower-case letters, digits and dashes, 40 at most."
 
 
 class _FleetFields(_Form):
-    apiVersion: ApiVersion  # noqa: N815  the name that infrastructure documents use
     budget: Budget
     providers: Choice = Field(default=Choice(), description="Providers to use: aws, gcp, azure, static.")
     regions: Choice = Field(default=Choice(), description="Regions to use, as provider/region.")
-    defaults: ApplicationFields | None = Field(default=None, description=DEFAULTS)  # type: ignore[valid-type]
+    defaults: ApplicationFields | None = Field(default=None, description=DEFAULTS)
+    applications: dict[str, ApplicationFields] = Field(
+        default_factory=dict, max_length=APPLICATIONS_MAX, description=APPLICATIONS
+    )
 
 
-class SingleDocument(_FleetFields):
+class _SingleHead(_Form):
+    apiVersion: ApiVersion  # noqa: N815  the name that infrastructure documents use
+    fleet: Name = Field(description="Name of the fleet.")
+
+
+class SingleDocument(_FleetFields, _SingleHead):
     """A whole fleet in one document, which has no `kind`."""
 
     model_config = ConfigDict(
@@ -64,20 +74,15 @@ class SingleDocument(_FleetFields):
         }
     )
 
-    fleet: Name = Field(description="Name of the fleet.")
-    applications: dict[str, ApplicationFields] = Field(  # type: ignore[valid-type]
-        default_factory=dict, max_length=APPLICATIONS_MAX, description=APPLICATIONS
-    )
 
-
-class FleetDocument(_FleetFields):
-    """What all applications of a fleet share; documents of `kind: Application` stand beside it."""
-
+class _FleetHead(_Form):
+    apiVersion: ApiVersion  # noqa: N815  as above
     kind: Literal["Fleet"] = Field(description="Marks the fleet's one document of this kind.")
     name: Name = Field(description="Name of the fleet.")
-    applications: dict[str, ApplicationFields] = Field(  # type: ignore[valid-type]
-        default_factory=dict, max_length=APPLICATIONS_MAX, description=APPLICATIONS
-    )
+
+
+class FleetDocument(_FleetFields, _FleetHead):
+    """What all applications of a fleet share; documents of `kind: Application` stand beside it."""
 
 
 class ApplicationHead(_Form):
@@ -90,8 +95,8 @@ class ApplicationHead(_Form):
 
 ApplicationDocument = create_model(
     "ApplicationDocument",
-    __base__=(ApplicationHead, ApplicationFields),
-    __doc__="One application of a fleet, in a document of its own; the fields are those of an application.",
+    __base__=(ApplicationFields, ApplicationHead),
+    __doc__="One application of a fleet, in a document of its own.",
 )
 HEAD_FIELDS: Final = tuple(ApplicationHead.model_fields)
 

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -240,12 +241,14 @@ class _Reader:
         Raises:
             yaml.MarkedYAMLError: An alias, or nesting that is too deep.
         """
+        problem = None
         if isinstance(event, yaml.AliasEvent):
             problem = "aliases are not allowed: write it out"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
-        if len(self._path) + depth >= DEPTH_MAX and isinstance(event, yaml.CollectionStartEvent):
+        elif len(self._path) + depth >= DEPTH_MAX and isinstance(event, yaml.CollectionStartEvent):
             problem = f"nested over {DEPTH_MAX} deep"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        if problem is not None:
+            mark: Any = event.start_mark
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
     def _refuse(self, event: Any, message: str, remedy: str = "") -> None:  # noqa: ANN401
         line = event.start_mark.line + 1
@@ -262,8 +265,16 @@ def _scalar(event: Any) -> str | int | float | bool | None:  # noqa: ANN401
     if event.tag is not None:
         msg = f"the tag {event.tag} is not allowed"
         raise ValueError(msg)
-    if event.style:
-        return text  # quoted, or a block
+    return text if event.style else _plain(text)  # quoted or a block, or else plain
+
+
+@lru_cache(maxsize=4096)
+def _plain(text: str) -> str | int | float | bool | None:
+    """Return the value of a plain scalar; the same few make up most of a large fleet.
+
+    Raises:
+        ValueError: A number that is too long or too large.
+    """
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     if not _FLOAT.fullmatch(text):

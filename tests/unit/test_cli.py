@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from scheduler.cli.reference import reference
-from scheduler.cli.spec_commands import spec_schema
 from scheduler.documents.spec_file import load_wanted
+from scheduler.documents.spec_forms import spec_schema
 from scheduler.embedded.local import Pace, alone_in, provider_settings
 from state.store.sql import SqlStore
 from tests.builders import NOON
@@ -75,8 +75,12 @@ def test_the_examples_validate_against_the_printed_schema(tmp_path: Path) -> Non
 
     assert schema == json.loads(json.dumps(spec_schema()))
     jsonschema.Draft202012Validator.check_schema(schema)  # type: ignore[arg-type]
-    for path in (ROOT / "examples").rglob("capacity.yaml"):
-        jsonschema.validate(yaml.safe_load(path.read_text()), schema)  # type: ignore[arg-type]
+    documents = [d for path in (ROOT / "examples").rglob("*.yaml") for d in yaml.safe_load_all(path.read_text())]
+    kinds = [document.get("kind") for document in documents if "apiVersion" in document]
+    assert {None, "Fleet", "Application"} <= set(kinds)
+    for document in documents:
+        is_valid = jsonschema.Draft202012Validator(schema).is_valid(document)  # type: ignore[arg-type]
+        assert is_valid is ("apiVersion" in document)
 
 
 def test_the_reference_is_what_the_models_say() -> None:
@@ -87,7 +91,7 @@ def test_a_valid_spec_is_said_to_be(tmp_path: Path) -> None:
     ran = skerry(tmp_path, "validate", str(EXAMPLE), "--output", "json")
 
     assert (ran.code, ran.err) == (0, "")
-    assert ran.json() == {"valid": True, "fleet": "chat", "applications": ["chat"]}
+    assert ran.json() == {"valid": True, "fleet": "chat", "applications": ["chat"], "warnings": []}
 
 
 def test_a_wrong_spec_is_told_with_file_and_line_and_exit_code_2(tmp_path: Path) -> None:
