@@ -11,6 +11,7 @@ from scheduler.documents.origins import Source, merge
 from scheduler.documents.spec_forms import (
     HEAD_FIELDS,
     ApplicationDocument,
+    ApplicationFields,
     ApplicationHead,
     FleetDocument,
     SingleDocument,
@@ -108,7 +109,12 @@ def _read_head(document: Document, assembly: Assembly) -> None:
     content = document.content
     assembly.fleet = fleet = Source(document, (), content, document.lines)
     inline = content.get("applications")
-    given = {**content, "applications": {}} if isinstance(inline, dict) else content
+    given = {name: value for name, value in content.items() if name != "defaults"}
+    if isinstance(inline, dict):
+        given["applications"] = {}
+    if "defaults" in content:
+        defaults = Source(document, ("defaults",), content["defaults"], _part(document.lines, ("defaults",)))
+        _checked(defaults, defaults.content, ApplicationFields, ApplicationFields, assembly.problems)
     if "kind" in content:
         assembly.head = _checked(fleet, given, FleetDocument, FleetDocument, assembly.problems)
     else:

@@ -67,13 +67,6 @@ class _SingleHead(_Form):
 class SingleDocument(_FleetFields, _SingleHead):
     """A whole fleet in one document, which has no `kind`."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "if": {"not": {"required": ["defaults"]}},
-            "then": {"properties": {"applications": {"additionalProperties": {"$ref": "#/$defs/Application"}}}},
-        }
-    )
-
 
 class _FleetHead(_Form):
     apiVersion: ApiVersion  # noqa: N815  as above
@@ -105,6 +98,8 @@ def spec_schema() -> dict[str, Any]:
     """Return the JSON Schema of one document of a fleet: any of the three."""
     forms: list[type[BaseModel]] = [SingleDocument, FleetDocument, ApplicationDocument, Application]
     _, schema = models_json_schema([(form, "validation") for form in forms], ref_template="#/$defs/{model}")
+    whole = {"applications": {"additionalProperties": {"$ref": "#/$defs/Application"}}}
+    schema["$defs"]["SingleDocument"] |= {"if": {"not": {"required": ["defaults"]}}, "then": {"properties": whole}}
     kinds = {"Fleet": "FleetDocument", "Application": "ApplicationDocument"}
     choice: dict[str, Any] = {"$ref": "#/$defs/SingleDocument"}
     for kind, form in kinds.items():

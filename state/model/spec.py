@@ -20,14 +20,14 @@ LABEL_NAME: Final = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE: Final = rf"^({LABEL_NAME})?$"
 LABEL_KEY: Final = rf"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{LABEL_NAME}$"
 """Source: Kubernetes documentation, "Labels and Selectors", syntax and character set."""
-LABEL_KEY_MAX: Final = 253 + 1 + 63
+LABEL_PREFIX_MAX: Final = 253
 LABELS_MAX: Final = 64
 APPLICATIONS_MAX: Final = 10_000
 
 Share = Annotated[float, Field(ge=0, le=1)]
 RegionPattern = Annotated[str, Field(pattern=REGION)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
-LabelKey = Annotated[str, Field(pattern=LABEL_KEY, max_length=LABEL_KEY_MAX)]
+LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
 LabelValue = Annotated[str, Field(pattern=LABEL_VALUE)]
 
 
@@ -279,6 +279,15 @@ class Application(_Model):
                 msg = f"demand is in requests_per_second, so shape {lacking[0]} needs its measured requests_per_second"
                 raise ValueError(msg)
         return self
+
+    @field_validator("labels")
+    @classmethod
+    def _prefixes_are_short(cls, labels: dict[str, str]) -> dict[str, str]:
+        for key in labels:
+            if len(key.rpartition("/")[0]) > LABEL_PREFIX_MAX:
+                msg = f"the prefix of a label has {LABEL_PREFIX_MAX} characters at most"
+                raise ValueError(msg)
+        return labels
 
     def replica_milli(self, shape: Shape) -> int:
         """Return the throughput of one replica of *shape*, in thousandths of the demand's unit."""
