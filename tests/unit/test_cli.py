@@ -94,6 +94,36 @@ def test_a_valid_spec_is_said_to_be(tmp_path: Path) -> None:
     assert ran.json() == {"valid": True, "fleet": "chat", "applications": ["chat"], "warnings": []}
 
 
+def test_a_folder_is_shown_resolved_with_where_each_value_comes_from(tmp_path: Path) -> None:
+    folder = EXAMPLE.parents[1] / "fleet"
+
+    text = skerry(tmp_path, "validate", str(folder), "--show")
+    answer = skerry(tmp_path, "validate", str(folder), "--show", "--output", "json").json()
+
+    assert (text.code, text.err) == (0, "")
+    shown = yaml.safe_load(text.out)
+    assert list(shown["applications"]) == ["assistant", "search"]
+    assert isinstance(answer, dict)
+    assert answer["resolved"] == shown
+    assert answer["origins"]["applications.search.survive.any"]["from"] == "defaults"
+
+
+def test_what_has_no_effect_is_warned_of_on_standard_error_and_in_json(tmp_path: Path) -> None:
+    scaled = "      - name: Chat\n        autoscaling_config: {max_replicas: 3}"
+    serve = (EXAMPLE.parent / "serve.yaml").read_text().replace("      - name: Chat", scaled)
+    (tmp_path / "serve.yaml").write_text(serve)
+    (tmp_path / "capacity.yaml").write_text(EXAMPLE.read_text())
+
+    text = skerry(tmp_path, "validate", str(tmp_path / "capacity.yaml"))
+    answer = skerry(tmp_path, "validate", str(tmp_path / "capacity.yaml"), "--output", "json").json()
+
+    assert text.code == 0
+    assert f"{tmp_path}/serve.yaml:8: warning: chat: autoscaling of deployment Chat is not used" in text.err
+    assert isinstance(answer, dict)
+    [warning] = answer["warnings"]
+    assert (warning["kind"], warning["line"], warning["subject"]) == ("autoscaling_ignored", 8, "Chat")
+
+
 def test_a_wrong_spec_is_told_with_file_and_line_and_exit_code_2(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(EXAMPLE.read_text().replace("replicas", "replica").replace("fleet: chat", "flet: chat"))
