@@ -184,7 +184,7 @@ def test_any_lines_are_documents_or_a_document_error(loader: type[Any], lines: l
 def test_both_parsers_read_the_same_values_at_the_same_lines(contents: list[Any], flow: Any, style: Any) -> None:
     text = yaml.safe_dump_all(contents, default_flow_style=flow, default_style=style, allow_unicode=True)
 
-    read = []
+    read: list[Any] = []
     for loader in (yaml.SafeLoader, LOADER):
         try:
             read.append(parse_documents(text, "f", loader))

@@ -100,6 +100,7 @@ def test_refuses_what_is_not_safe_or_not_yaml(text: str, says: str) -> None:
         ("a: 1\n!!str b: 1\n", 2),
         ("\n[" * (DEPTH_MAX + 1), DEPTH_MAX + 2),
         ("a: 1\n? {b: *c}\n: 2\n", 2),
+        ("? {b: 1,\n   c: *c}\n: 2\n", 2),
         ("a: 1\nb: 1\na: {c: *d}\n", 3),
         ("a: 1\n- b\n", 2),
         ("a: 1\n\tb: 2\n", 2),

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from scheduler.documents import spec_sources
+from scheduler.documents import assemble, spec_sources
 from scheduler.documents.spec_file import load_fleet, load_wanted
+from scheduler.documents.spec_forms import spec_schema
 from scheduler.documents.spec_warnings import SpecWarning, WarningKind, autoscaled_deployments
 from state.model.catalog import Region
 from state.model.ids import RegionId
@@ -190,6 +192,30 @@ def test_the_files_of_a_folder_have_one_limit_together(tmp_path: Path, monkeypat
     monkeypatch.setattr(spec_sources, "FLEET_SIZE_MAX", size - 1)
 
     assert f"hold over {size - 1} bytes together; split the fleet" in problems_of(tmp_path)[0]
+
+
+def test_the_number_of_applications_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [FLEET, application_document("a"), application_document("b")]
+    write(tmp_path, {"fleet.yaml": "---\n".join(documents), "serve.yaml": serve_config("a", "b")})
+    monkeypatch.setattr(assemble, "APPLICATIONS_MAX", 2)
+    load_wanted(tmp_path / "fleet.yaml")
+
+    monkeypatch.setattr(assemble, "APPLICATIONS_MAX", 1)
+
+    assert problems_of(tmp_path / "fleet.yaml") == ["fleet.yaml:1: 2 applications, 1 at most; split the fleet"]
+
+
+def test_the_schema_asks_of_an_application_what_no_defaults_can_give() -> None:
+    application = {"serve": {"config": "s", "application": "a", "deployment": "D"}, "shapes": [{"gpu": "L4"}]}
+    single = {"apiVersion": "skerry/v1", "fleet": "x", "budget": {"max_usd_per_hour": 1}}
+    single |= {"applications": {"a": application}}
+    schema = jsonschema.Draft202012Validator(spec_schema())
+
+    assert [error.message for error in schema.iter_errors(single)] == ["'demand' is a required property"]
+    assert schema.is_valid(single | {"defaults": {"demand": {"replicas": 1}}})
+    assert schema.is_valid({"apiVersion": "skerry/v1", "kind": "Application", "name": "a", **application})
+    assert not schema.is_valid(single | {"kind": "Fleet"})
+    assert not schema.is_valid(single | {"kind": "Flete"})
 
 
 def test_an_unknown_gpu_is_an_error_with_the_names_that_are_near_it(tmp_path: Path) -> None:
