@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from providers.emulator.clouds import EmbeddedClouds
-from providers.emulator.scene import SceneRegion, load_scene
+from providers.emulator.regions import SceneRegion, load_scene
 from state.model.ids import region_id
 
 PLENTY = 1_000_000

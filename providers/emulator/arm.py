@@ -27,12 +27,12 @@ from providers.emulator.arm_catalog import (
     usage_bodies,
     used_vcpus,
 )
-from providers.emulator.arm_condition import HEALTH, availability, instance_view
-from providers.emulator.arm_entrance import add_entrance
+from providers.emulator.arm_health import HEALTH, availability, instance_view
+from providers.emulator.arm_identity import add_entrance
 from providers.emulator.arm_resources import disk_body, interface_body, interface_id
+from providers.emulator.backend import CloudWorld, OutOfStockError, Rented
 from providers.emulator.middleware import Environ, body_of
-from providers.emulator.scene import SceneRegion
-from providers.emulator.world import CloudWorld, OutOfStockError, Rented
+from providers.emulator.regions import SceneRegion
 from state.model.ids import RegionId, region_id
 
 COMPUTE: Final = "/subscriptions/<subscription>/providers/Microsoft.Compute"

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from providers.emulator.scene import SceneRegion, Size
-from providers.emulator.world import CloudWorld, Reservation
+from providers.emulator.backend import CloudWorld, Reservation
+from providers.emulator.regions import SceneRegion, Size
 
 FAMILIES: Final = {
     "Standard_D2s_v5": "standardDSv5Family",

@@ -19,17 +19,17 @@ from cryptography.x509.oid import NameOID
 from flask import Flask
 
 from providers.emulator.arm import Arm
+from providers.emulator.backend import CloudWorld
 from providers.emulator.control import create_control
 from providers.emulator.ec2 import Ec2
-from providers.emulator.ec2_dialect import Ec2Dialect
+from providers.emulator.ec2_wire import Ec2Dialect
 from providers.emulator.gce import create_gce
-from providers.emulator.gce_dialect import GceDialect
+from providers.emulator.gce_wire import GceDialect
 from providers.emulator.host import Host
 from providers.emulator.listener import LOOPBACK, Listener
 from providers.emulator.metadata import create_metadata
 from providers.emulator.middleware import Application, Middleware
-from providers.emulator.scene import SceneRegion, load_scene
-from providers.emulator.world import CloudWorld
+from providers.emulator.regions import SceneRegion, load_scene
 from state.clock import Clock, SystemClock, draw_secret
 from state.model.ids import RegionId
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from flask import Flask, Response, jsonify, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from providers.emulator.world import CloudWorld, Reservation
+from providers.emulator.backend import CloudWorld, Reservation
 from providers.faults import ANY, OPERATIONS, Fault, FaultKind
 from state.model.ids import RegionId
 

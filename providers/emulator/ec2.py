@@ -13,12 +13,12 @@ from typing import Any, ClassVar, Final
 
 from werkzeug.test import Client
 
-from providers.emulator.ec2_dialect import Ec2Dialect
+from providers.emulator.backend import NOTICE, CloudWorld, OutOfStockError, Rented, Reservation
 from providers.emulator.ec2_events import SpotEvents
+from providers.emulator.ec2_wire import Ec2Dialect
 from providers.emulator.middleware import Environ, StartResponse
 from providers.emulator.moto_application import MotoApplication
-from providers.emulator.scene import AWS_ACCOUNT
-from providers.emulator.world import NOTICE, CloudWorld, OutOfStockError, Rented, Reservation
+from providers.emulator.regions import AWS_ACCOUNT
 from state.model.ids import RegionId, region_id
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")

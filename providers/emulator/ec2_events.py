@@ -12,7 +12,7 @@ from typing import Any, Final
 from moto.events.models import events_backends
 from moto.sqs.models import sqs_backends
 
-from providers.emulator.scene import AWS_ACCOUNT, REBALANCE_QUEUE
+from providers.emulator.regions import AWS_ACCOUNT, REBALANCE_QUEUE
 
 RECOMMENDATION: Final = "EC2 Instance Rebalance Recommendation"
 PATTERN: Final = {"source": ["aws.ec2"], "detail-type": [RECOMMENDATION]}

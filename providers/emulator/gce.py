@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
+from providers.emulator.backend import CloudWorld, OutOfStockError, Rented
 from providers.emulator.gce_billing import add_billing
 from providers.emulator.gce_catalog import (
     METRICS,
@@ -22,8 +23,7 @@ from providers.emulator.gce_catalog import (
     reservation_body,
     zone_body,
 )
-from providers.emulator.scene import SceneRegion, Size
-from providers.emulator.world import CloudWorld, OutOfStockError, Rented
+from providers.emulator.regions import SceneRegion, Size
 from providers.gpus import split_attached, with_attached
 from state.model.ids import derive_id
 

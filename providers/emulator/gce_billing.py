@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
+from providers.emulator.backend import CloudWorld
 from providers.emulator.gce_catalog import local_disks
-from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
-from providers.emulator.world import CloudWorld
+from providers.emulator.regions import SceneRegion, Size, gcp_accelerator
 from providers.gpus import split_attached
 from state.model.ids import derive_id
 

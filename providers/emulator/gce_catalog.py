@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
-from providers.emulator.world import CloudWorld, Reservation
+from providers.emulator.backend import CloudWorld, Reservation
+from providers.emulator.regions import SceneRegion, Size, gcp_accelerator
 from providers.gpus import split_attached
 from state.model.ids import derive_id
 

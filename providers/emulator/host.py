@@ -32,7 +32,7 @@ LEAN: Final = {
     "RAY_prestart_worker_first_driver": "0",
     "RAY_raylet_report_resources_period_milliseconds": "500",
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
-    "RAY_START_HOOK": "providers.emulator.rayhook.without_client_server",
+    "RAY_START_HOOK": "providers.emulator.ray_start_hook.without_client_server",
     "RAY_task_events_report_interval_ms": "0",
 }
 """Many Ray nodes share two cores here; each setting spares some work. Defaults elsewhere."""

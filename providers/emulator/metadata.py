@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from providers.emulator.world import CloudWorld, Rented
+from providers.emulator.backend import CloudWorld, Rented
 
 EC2_TOKEN = "embedded"  # noqa: S105  nobody's secret: it shows only that a session was begun
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"

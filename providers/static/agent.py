@@ -17,7 +17,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 
 from providers.processes import SessionLog, end_session, members, start_recorded
-from providers.static import facts as own
+from providers.static import hardware as own
 from providers.static.errors import Answered
 from providers.static.files import write_whole
 from providers.static.wire import Facts, Instruction, Join, Joined, Report, Task

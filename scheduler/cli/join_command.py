@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from providers.gpus import MEMORY_GIB
 from providers.static.agent import Agent, AgentSettings, JoinError
-from providers.static.facts import address_towards, facts
+from providers.static.hardware import address_towards, facts
 from providers.static.wire import Facts
 from scheduler.cli.exits import Exit, Output, fail
 from scheduler.daemon.logs import configure_logs

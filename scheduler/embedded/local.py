@@ -18,7 +18,7 @@ import httpx
 import yaml
 
 from inference.gateway.process import HaproxyGateway
-from providers.emulator.scene import CATALOG, SceneRegion, load_scene, rebalance_queue
+from providers.emulator.regions import CATALOG, SceneRegion, load_scene, rebalance_queue
 from providers.processes import (
     SessionLog,
     end_session,

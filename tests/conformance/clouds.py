@@ -10,7 +10,7 @@ from providers.aws.machines import Aws
 from providers.azure.machines import Azure
 from providers.base import LaunchOrder, Provider
 from providers.emulator.clouds import EmbeddedClouds
-from providers.emulator.scene import CATALOG, rebalance_queue
+from providers.emulator.regions import CATALOG, rebalance_queue
 from providers.gcp.machines import Gcp
 from providers.prices import load_prices
 from providers.settings import AwsSettings, AzureSettings, GcpSettings

@@ -21,7 +21,7 @@ from providers.faults import Fault, FaultKind
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, NoticeKind, Role
-from tests.conformance.backstage import Backstage
+from tests.conformance.cloud_controls import Backstage
 
 OWNER = "sk-owner"
 FIRST, SECOND = "sk-0000000000000000001", "sk-0000000000000000002"

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import pytest
 
-from providers.emulator.arm_entrance import SUBSCRIPTION, TENANT
+from providers.emulator.arm_identity import SUBSCRIPTION, TENANT
 from providers.emulator.middleware import Call
 from tests.conformance.clouds import Clouds, embedded_clouds
 from tests.conformance.provider_contract import OWNER
-from tests.conformance.referees import AzureReferee
+from tests.conformance.schema_validators import AzureReferee
 
 AZ: Final = Path(sys.prefix) / "az" / "bin" / "az"
 """It pins other releases of the SDKs than ours, so that it has an environment of its own."""

@@ -15,15 +15,15 @@ import httpx
 import pytest
 
 from providers.base import LaunchOrder, Provider, SupportsDryRun
+from providers.emulator.backend import Reservation
 from providers.emulator.middleware import Call, Middleware
-from providers.emulator.world import Reservation
 from providers.errors import ProviderError
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId
 from state.model.inventory import CloudInstance, Role
 from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
 from tests.conformance.provider_contract import OWNER
-from tests.conformance.referees import AzureReferee, Ec2Referee, GceReferee
+from tests.conformance.schema_validators import AzureReferee, Ec2Referee, GceReferee
 
 pytestmark = pytest.mark.clouds
 NAMES = ("aws", "gcp", "azure")

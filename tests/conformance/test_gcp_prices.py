@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from google.cloud.billing_v1 import Sku
 
-from providers.emulator.scene import CATALOG
+from providers.emulator.regions import CATALOG
 from providers.faults import Fault, FaultKind
 from providers.gcp.api import GcpApi
 from providers.gcp.billing import Parts, spot_rates

@@ -12,7 +12,7 @@ import pytest
 
 from providers.aws.machines import Aws
 from providers.base import Provider
-from providers.emulator.scene import CATALOG
+from providers.emulator.regions import CATALOG
 from providers.errors import ShortageError
 from providers.prices import load_prices
 from state.clock import SystemClock

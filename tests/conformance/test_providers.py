@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from providers.base import LaunchOrder, Provider
-from providers.emulator.scene import CATALOG, Size
-from providers.emulator.world import Reservation
+from providers.emulator.backend import Reservation
+from providers.emulator.regions import CATALOG, Size
 from providers.errors import DeniedError, ShortageError, ThrottledError, UnreachableError
 from providers.fake import FakeCloud
 from providers.faults import Fault, FaultKind
@@ -20,7 +20,7 @@ from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudState, Notice, NoticeKind, Role
 from state.model.units import Usd
 from tests.builders import NOON, an_offer, with_heads
-from tests.conformance.backstage import Backstage
+from tests.conformance.cloud_controls import Backstage
 from tests.conformance.clouds import Clouds, embedded_clouds
 from tests.conformance.provider_contract import FIRST, OWNER, SECOND, ProviderContract
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from providers.aws.machines import Aws
 from providers.aws.notices import ADVICE_MAX_AGE, RECOMMENDATION, advice_of
 from providers.emulator.ec2_events import PATTERN
-from providers.emulator.scene import CATALOG
+from providers.emulator.regions import CATALOG
 from providers.faults import Fault, FaultKind
 from providers.prices import load_prices
 from providers.settings import AwsSettings

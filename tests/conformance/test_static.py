@@ -13,7 +13,7 @@ from providers.static.wire import Marks
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId, region_name
 from state.model.inventory import CloudState, NoticeKind, Role
-from tests.conformance.backstage import Backstage
+from tests.conformance.cloud_controls import Backstage
 from tests.conformance.provider_contract import OWNER, SECOND, ProviderContract
 from tests.conformance.sites import Sites, own_sites
 

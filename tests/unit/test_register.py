@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from providers.gpus import nvidia_gpu
-from providers.static.facts import read_gpus
+from providers.static.hardware import read_gpus
 from providers.static.register import ENDED_FOR, SILENT_AFTER, Refusal, Register, RegisterError
 from providers.static.wire import (
     AssignmentState,

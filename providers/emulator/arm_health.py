@@ -5,7 +5,7 @@ Source of shapes: the models of azure-mgmt-compute and azure-mgmt-resourcehealth
 
 from typing import Any, Final
 
-from providers.emulator.world import Rented
+from providers.emulator.backend import Rented
 
 HEALTH: Final = "Microsoft.ResourceHealth/availabilityStatuses"
 

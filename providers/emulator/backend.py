@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from providers.emulator.host import Boot, Host
-from providers.emulator.scene import SceneRegion, Size, load_sizes, load_spot_prices
+from providers.emulator.regions import SceneRegion, Size, load_sizes, load_spot_prices
 from providers.faults import FaultBoard
 from state.clock import Clock
 from state.model.ids import RegionId

@@ -54,7 +54,7 @@ class SceneRegion:
 
 def load_scene(first_network: int = FIRST_NETWORK) -> tuple[SceneRegion, ...]:
     """Return the regions, each with its own loopback network from *first_network* on."""
-    raw: dict[str, dict[str, dict[str, object]]] = json.loads((HERE / "scene.json").read_text())
+    raw: dict[str, dict[str, dict[str, object]]] = json.loads((HERE / "regions.json").read_text())
     regions: list[SceneRegion] = []
     for provider, named in raw.items():
         for name, facts in named.items():

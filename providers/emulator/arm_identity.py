@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
-from providers.emulator.world import CloudWorld
+from providers.emulator.backend import CloudWorld
 
 SUBSCRIPTION: Final = "00000000-0000-0000-0000-00000000000a"
 """The one that is listed; every other is answered for as well."""
