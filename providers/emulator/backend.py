@@ -1,4 +1,4 @@
-"""The one world of stock, addresses, outages and machines behind all embedded clouds."""
+"""The backend that all embedded clouds share: stock, reservations, addresses, outages and machines."""
 
 import threading
 from dataclasses import dataclass, replace
@@ -6,22 +6,22 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from providers.emulator.host import Boot, Host
-from providers.emulator.regions import SceneRegion, Size, load_sizes, load_spot_prices
+from providers.emulator.regions import EmulatedRegion, Size, load_sizes, load_spot_prices
 from providers.faults import FaultBoard
 from state.clock import Clock
 from state.model.ids import RegionId
 
 NOTICE: Final = {"aws": timedelta(seconds=120), "gcp": timedelta(seconds=30), "azure": timedelta(seconds=30)}
-"""How long before it is taken back a spot machine is told. Source: the clouds' documentation of spot machines."""
+"""How long before a reclaim the cloud announces it. Source: the clouds' documentation of spot machines."""
 
 
 class OutOfStockError(Exception):
-    """The zone has no more machines of that type in that market."""
+    """The zone has no machine of that type left in that market."""
 
 
 @dataclass(slots=True)
-class Rented:
-    """A machine that exists, whatever its cloud's API says of it at the moment."""
+class EmulatedMachine:
+    """A machine as it really is; lists of its cloud may lag behind."""
 
     name: str
     region: RegionId
@@ -33,28 +33,28 @@ class Rented:
     has_ended: bool = False
     ended_at: datetime | None = None
     reclaim_at: datetime | None = None
-    """When the cloud takes it back, once it has told so."""
+    """When the cloud reclaims it; None: not announced."""
     maintenance_at: datetime | None = None
-    """When its host is worked on, once that is announced."""
+    """When maintenance of its host begins; None: not announced."""
     impaired_at: datetime | None = None
-    """Since when it fails its cloud's own checks."""
+    """Since when it fails its cloud's status checks; None: it passes them."""
     reservation: str | None = None
-    """The reservation that it is taken from."""
+    """Id of the reservation it uses; None: none."""
 
 
 @dataclass(slots=True)
-class Boots:
-    """How the next machines boot."""
+class BootFaults:
+    """Faults of the next boots."""
 
     fail: int = 0
-    """So many never come up: they are listed as running, and nothing runs on them."""
+    """Number of machines that are listed as running, but never run their script."""
     dead_gpus: int = 0
-    """So many come up without a GPU that works."""
+    """Number of GPU machines that boot without a working GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Machines of one type in one zone, paid for already."""
+    """A capacity reservation of one machine type in one zone."""
 
     id: str
     region: RegionId
@@ -65,65 +65,65 @@ class Reservation:
     ends: datetime | None = None
 
 
-class CloudWorld:
-    """Hands machines out while stock lasts, boots them on the host, and takes them back."""
+class Backend:
+    """Allocates machines from stock or reservations, boots them on the host, and ends them."""
 
-    def __init__(self, scene: tuple[SceneRegion, ...], host: Host, clock: Clock) -> None:
-        """Start with the scene's stock and no machines."""
-        self.scene = {region.id: region for region in scene}
-        self.sizes = {provider: load_sizes(provider) for provider in {region.provider for region in scene}}
-        self.silent: set[RegionId] = set()
-        """Regions whose API does not answer."""
-        self.dark_zones: set[str] = set()
-        """Zones that start nothing, and in which nothing runs."""
+    def __init__(self, regions: tuple[EmulatedRegion, ...], host: Host, clock: Clock) -> None:
+        """Start with the stock of *regions* and no machines."""
+        self.regions = {region.id: region for region in regions}
+        self.sizes = {provider: load_sizes(provider) for provider in {region.provider for region in regions}}
+        self.unreachable: set[RegionId] = set()
+        """Regions whose API does not respond."""
+        self.failed_zones: set[str] = set()
+        """Zones in outage: nothing runs there, and every launch is out of stock."""
         self.faults = FaultBoard()
         self.lag = timedelta()
-        """How long after a machine starts or ends lists still say otherwise."""
+        """How long lists take to show a machine's start or end."""
         self.page: int | None = None
-        """Most items of a page, whatever is asked for."""
+        """Maximal number of items per page, whatever the request's own limit; None: no such maximum."""
         self.duplicates = False
-        """Whether lists name machines twice, as they may while pages shift."""
-        self.boots = Boots()
-        self.spot_factor: dict[tuple[RegionId, str], float] = {}
-        """By region and instance type, what the spot price is a multiple of the catalogue's."""
+        """Whether lists contain each machine twice, as real lists may while pages shift."""
+        self.boot_faults = BootFaults()
+        self.spot_price_factor: dict[tuple[RegionId, str], float] = {}
+        """Factor on the catalogue's spot price, by region and instance type."""
         self.reservations: dict[str, Reservation] = {}
-        self.token_seconds = 3599
-        """How long a token of Entra's lasts."""
-        self.tokens_drawn = 0
-        self.not_granted: set[str] = set()
-        """Permissions of GCP's and Azure's that our credentials lack."""
-        self.unregistered: set[str] = set()
-        """Azure's resource providers that the subscription may not use yet."""
+        self.token_lifetime_s = 3599
+        """Lifetime of Entra's tokens, in seconds."""
+        self.tokens_issued = 0
+        self.missing_permissions: set[str] = set()
+        """Permissions of GCP and Azure that the credentials lack."""
+        self.unregistered_namespaces: set[str] = set()
+        """Azure resource providers for which the subscription is not registered."""
         self.unfinished_polls = 0
-        """So many of the next polls of GCE's and Azure's operations find them unfinished, none told when to ask."""
+        """Number of the next polls of GCE and Azure operations that find them unfinished, without `Retry-After`."""
         self.closed = threading.Event()
         self.host = host
         self.clock = clock
-        self.rented: dict[str, Rented] = {}
+        self.machines: dict[str, EmulatedMachine] = {}
         self.lock = threading.RLock()
-        self._recommended: list[Rented] = []
+        self._rebalance_recommendations: list[EmulatedMachine] = []
         self._spot_prices = load_spot_prices()
         self._stock = {
             (region.id, zone, *kind): count
-            for region in scene
+            for region in regions
             for zone in region.zones
             for kind, count in region.stock.items()
         }
 
-    def region(self, provider: str, name: str) -> SceneRegion | None:
-        """Return a region of the scene by its cloud's name, or None."""
-        return next((r for r in self.scene.values() if (r.provider, r.name) == (provider, name)), None)
+    def find_region(self, provider: str, name: str) -> EmulatedRegion | None:
+        """Return a region by its name in its cloud; None if it does not exist."""
+        return next((r for r in self.regions.values() if (r.provider, r.name) == (provider, name)), None)
 
     def stock(self, region: RegionId, zone: str, size: str, *, is_spot: bool) -> int:
-        """Return how many machines of a kind a zone has left."""
+        """Return how many machines of a type and market a zone has left."""
         return self._stock.get((region, zone, size, is_spot), 0)
 
     def set_stock(self, region: RegionId, zone: str, size: str, count: int, *, is_spot: bool) -> None:
-        """Change how many machines of a kind a zone has left."""
+        """Set how many machines of a type and market a zone has left."""
         with self.lock:
             self._stock[region, zone, size, is_spot] = count
 
-    def rent(  # noqa: PLR0913  what is asked of a cloud
+    def allocate(  # noqa: PLR0913  the parameters of a launch
         self,
         name: str,
         region: RegionId,
@@ -133,23 +133,32 @@ class CloudWorld:
         is_spot: bool,
         address: str | None,
         reservation: str | None = None,
-    ) -> Rented:
-        """Take a machine out of stock, or out of a reservation; it exists from now on, and runs once it is booted.
+    ) -> EmulatedMachine:
+        """Return a new machine from stock or a reservation, not booted yet; a known name returns the first machine.
+
+        Args:
+            name: The machine's name, unique among all clouds.
+            region: The region.
+            zone: The zone.
+            size: The instance type.
+            is_spot: The market.
+            address: The private address; None: the next free one.
+            reservation: The reservation to use; None: stock.
 
         Raises:
-            OutOfStockError: None is left.
+            OutOfStockError: None is left, or the zone is in outage.
         """
         with self.lock:
-            if name in self.rented:
-                return self.rented[name]
-            provider = self.scene[region].provider
-            if size not in self.sizes[provider] or zone in self.dark_zones:
+            if name in self.machines:
+                return self.machines[name]
+            provider = self.regions[region].provider
+            if size not in self.sizes[provider] or zone in self.failed_zones:
                 raise OutOfStockError
             if reservation is not None:
                 self._take_reserved(reservation, zone, size)
             else:
                 self._take(region, zone, size, is_spot=is_spot)
-            machine = Rented(
+            machine = EmulatedMachine(
                 name=name,
                 region=region,
                 zone=zone,
@@ -159,7 +168,7 @@ class CloudWorld:
                 started_at=self.clock.now(),
                 reservation=reservation,
             )
-            self.rented[name] = machine
+            self.machines[name] = machine
             return machine
 
     def _take(self, region: RegionId, zone: str, size: str, *, is_spot: bool) -> None:
@@ -168,38 +177,38 @@ class CloudWorld:
         self._stock[region, zone, size, is_spot] -= 1
 
     def _take_reserved(self, reservation: str, zone: str, size: str) -> None:
-        held, now = self.reservations.get(reservation), self.clock.now()
-        if held is None or (held.zone, held.size) != (zone, size) or self.used_of(reservation) >= held.count:
+        found, now = self.reservations.get(reservation), self.clock.now()
+        if found is None or (found.zone, found.size) != (zone, size) or self.count_in_use(reservation) >= found.count:
             raise OutOfStockError
-        if (held.begins is not None and now < held.begins) or (held.ends is not None and now >= held.ends):
+        if (found.begins is not None and now < found.begins) or (found.ends is not None and now >= found.ends):
             raise OutOfStockError
 
-    def used_of(self, reservation: str) -> int:
-        """Return how many machines of a reservation run."""
-        return sum(m.reservation == reservation and not m.has_ended for m in self.rented.values())
+    def count_in_use(self, reservation: str) -> int:
+        """Return how many machines use a reservation."""
+        return sum(m.reservation == reservation and not m.has_ended for m in self.machines.values())
 
     def spot_price(self, region: RegionId, size: str) -> float | None:
-        """Return the spot price of a type now, in US dollars per hour; None where it is not sold so."""
+        """Return the current spot price of a type in US dollars per hour; None if it has none."""
         listed = self._spot_prices.get((region, size))
-        return None if listed is None else listed * self.spot_factor.get((region, size), 1.0)
+        return None if listed is None else listed * self.spot_price_factor.get((region, size), 1.0)
 
     def boot(self, name: str, script: str) -> None:
-        """Run a rented machine's start-up script."""
-        machine = self.rented[name]
+        """Run an allocated machine's start-up script, subject to the boot faults in force."""
+        machine = self.machines[name]
         size = machine.size
         with self.lock:
-            if self.boots.fail > 0:
-                self.boots.fail -= 1
+            if self.boot_faults.fail > 0:
+                self.boot_faults.fail -= 1
                 return
-            if size.gpus and self.boots.dead_gpus > 0:
-                self.boots.dead_gpus -= 1
+            if size.gpus and self.boot_faults.dead_gpus > 0:
+                self.boot_faults.dead_gpus -= 1
                 size = replace(size, gpus=0)
         self.host.boot(Boot(name, machine.region, script, machine.address, size.vcpus, size.gpus, size.memory_gib))
 
     def end(self, name: str) -> None:
-        """End a machine; its stock comes back. Unknown names are gone already."""
+        """End a machine and return it to stock. An unknown name is success."""
         with self.lock:
-            machine = self.rented.get(name)
+            machine = self.machines.get(name)
             if machine is None or machine.has_ended:
                 return
             machine.has_ended, machine.ended_at = True, self.clock.now()
@@ -208,116 +217,120 @@ class CloudWorld:
         self.host.end(name)
 
     def lose(self, region: RegionId) -> tuple[str, ...]:
-        """Let a region die: its API falls silent and its machines' processes are killed."""
+        """Make a region's API unreachable, kill its machines' processes, and return the names of those lost."""
         with self.lock:
-            self.silent.add(region)
-            for machine in self.rented.values():
+            self.unreachable.add(region)
+            for machine in self.machines.values():
                 if machine.region == region and not machine.has_ended:
                     machine.has_ended, machine.ended_at = True, self.clock.now()
         return self.host.kill_region(region)
 
     def restore(self, region: RegionId) -> None:
-        """Let a region's API answer again; what died stays dead."""
+        """Make a region's API respond again; its lost machines stay ended."""
         with self.lock:
-            self.silent.discard(region)
+            self.unreachable.discard(region)
 
     def lose_zone(self, zone: str) -> tuple[str, ...]:
-        """Let a zone go dark: its machines end, and it starts none until it is lit again."""
+        """Put a zone in outage: end its machines, refuse launches, and return the names of those lost."""
         with self.lock:
-            self.dark_zones.add(zone)
-            lost = tuple(m.name for m in self.rented.values() if m.zone == zone and not m.has_ended)
+            self.failed_zones.add(zone)
+            lost = tuple(m.name for m in self.machines.values() if m.zone == zone and not m.has_ended)
         for name in lost:
             self.end(name)
         return lost
 
     def reclaim(self, name: str) -> datetime | None:
-        """Tell a spot machine that it is taken back, and return when; None where there is no such machine."""
+        """Announce the reclaim of a spot machine, and return its time; None if no such machine is active."""
         with self.lock:
-            machine = self.rented.get(name)
-            if machine is None or machine.has_ended or not machine.is_spot:
+            machine = self._active(name)
+            if machine is None or not machine.is_spot:
                 return None
-            machine.reclaim_at = self.clock.now() + NOTICE[self.scene[machine.region].provider]
+            machine.reclaim_at = self.clock.now() + NOTICE[self.regions[machine.region].provider]
             return machine.reclaim_at
 
     def announce_maintenance(self, name: str, after: timedelta) -> datetime | None:
-        """Announce that a machine's host is worked on, and return when; None where there is no such machine."""
+        """Announce maintenance of a machine's host, and return its time; None if no such machine is active."""
         with self.lock:
-            machine = self.rented.get(name)
-            if machine is None or machine.has_ended:
+            machine = self._active(name)
+            if machine is None:
                 return None
             machine.maintenance_at = self.clock.now() + after
             return machine.maintenance_at
 
     def impair(self, name: str) -> datetime | None:
-        """Let a machine fail its cloud's own checks, and return since when; None where there is no such machine."""
+        """Make a machine fail its cloud's status checks, and return since when; None if no such machine is active."""
         with self.lock:
-            machine = self.rented.get(name)
-            if machine is None or machine.has_ended:
+            machine = self._active(name)
+            if machine is None:
                 return None
             machine.impaired_at = self.clock.now()
             return machine.impaired_at
 
-    def recommend(self, name: str) -> bool:
-        """Recommend to leave a spot machine, as EC2 alone does; return whether there is such a machine."""
+    def recommend_rebalance(self, name: str) -> bool:
+        """Recommend a rebalance of an EC2 spot machine; return whether such a machine is active."""
         with self.lock:
-            machine = self.rented.get(name)
-            if machine is None or machine.has_ended or not machine.is_spot or not machine.region.startswith("aws/"):
+            machine = self._active(name)
+            if machine is None or not machine.is_spot or not machine.region.startswith("aws/"):
                 return False
-            self._recommended.append(machine)
+            self._rebalance_recommendations.append(machine)
             return True
 
-    def take_recommended(self) -> list[Rented]:
-        """Return the machines that are newly recommended to be left."""
+    def _active(self, name: str) -> EmulatedMachine | None:
+        machine = self.machines.get(name)
+        return None if machine is None or machine.has_ended else machine
+
+    def pop_rebalance_recommendations(self) -> list[EmulatedMachine]:
+        """Return the machines with a rebalance recommendation since the last call."""
         with self.lock:
-            found, self._recommended = self._recommended, []
+            found, self._rebalance_recommendations = self._rebalance_recommendations, []
             return found
 
     def advance(self) -> None:
-        """Do what is due: machines whose notice has run out end."""
+        """End the machines whose reclaim time has passed."""
         now = self.clock.now()
         with self.lock:
             due = [
                 m.name
-                for m in self.rented.values()
+                for m in self.machines.values()
                 if not m.has_ended and m.reclaim_at is not None and m.reclaim_at <= now
             ]
         for name in due:
             self.end(name)
 
-    def is_listed_yet(self, machine: Rented) -> bool:
-        """Return whether lists show a machine that was just started."""
+    def is_listed_yet(self, machine: EmulatedMachine) -> bool:
+        """Return whether lists show a machine, given the lag."""
         return self.clock.now() >= machine.started_at + self.lag
 
-    def seems_ended(self, machine: Rented) -> bool:
-        """Return whether lists say that a machine has ended."""
+    def is_listed_as_ended(self, machine: EmulatedMachine) -> bool:
+        """Return whether lists show a machine as ended, given the lag."""
         return machine.has_ended and (machine.ended_at is None or self.clock.now() >= machine.ended_at + self.lag)
 
-    def listed(self, provider: str) -> list[Rented]:
-        """Return the machines of a provider that lists show, by name; twice where lists are as bad as that."""
+    def listed(self, provider: str) -> list[EmulatedMachine]:
+        """Return a provider's machines as its lists show them, by name: late, and twice with `duplicates`."""
         with self.lock:
             found = [
                 m
-                for m in sorted(self.rented.values(), key=lambda m: m.name)
-                if self.scene[m.region].provider == provider and self.is_listed_yet(m)
+                for m in sorted(self.machines.values(), key=lambda m: m.name)
+                if self.regions[m.region].provider == provider and self.is_listed_yet(m)
             ]
         return [m for m in found for _ in range(2)] if self.duplicates else found
 
-    def used(self, region: RegionId, sizes: set[str], *, is_spot: bool) -> list[Size]:
-        """Return the sizes of the machines of some types that run in a region."""
+    def sizes_in_use(self, region: RegionId, sizes: set[str], *, is_spot: bool) -> list[Size]:
+        """Return one size per active machine of the given types in a region and market."""
         with self.lock:
             return [
                 m.size
-                for m in self.rented.values()
+                for m in self.machines.values()
                 if m.region == region and m.size.name in sizes and m.is_spot == is_spot and not m.has_ended
             ]
 
-    def alive(self) -> tuple[Rented, ...]:
+    def active_machines(self) -> tuple[EmulatedMachine, ...]:
         """Return the machines that have not ended, in every region."""
         with self.lock:
-            return tuple(m for m in self.rented.values() if not m.has_ended)
+            return tuple(m for m in self.machines.values() if not m.has_ended)
 
     def _next_address(self, region: RegionId) -> str:
-        network = self.scene[region].network
-        taken = {m.address for m in self.rented.values() if m.region == region and not m.has_ended}
-        every = (f"127.{network}.{n // 250}.{n % 250 + 1}" for n in range(1, 60_000))
-        return next(address for address in every if address not in taken)
+        network = self.regions[region].network
+        in_use = {m.address for m in self.machines.values() if m.region == region and not m.has_ended}
+        addresses = (f"127.{network}.{n // 250}.{n % 250 + 1}" for n in range(1, 60_000))
+        return next(address for address in addresses if address not in in_use)
