@@ -68,7 +68,7 @@ def main() -> None:
             host_folder=place / "h",
             ray_token_file=place / "token",
             dry=True,
-            scene=many_regions(int(sys.argv[1])),
+            regions=many_regions(int(sys.argv[1])),
         )
         print(json.dumps(asdict(clouds.start())), flush=True)
         sys.stdin.read()

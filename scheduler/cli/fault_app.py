@@ -31,7 +31,7 @@ def call(  # noqa: PLR0913, PLR0917  one parameter an option
             "garbage. With error_after, lost and drop_after the cloud executes the call."
         ),
     ],
-    cloud: Annotated[str, typer.Option(help="aws, gcp or azure; *: any.")] = "*",
+    cloud: Annotated[str, typer.Option(help="Provider name; *: any.")] = "*",
     operation: Annotated[
         str, typer.Option(help="offers, prices, quotas, instances, launch, terminate, notices, health; *: any.")
     ] = "*",
@@ -177,7 +177,7 @@ def reclaim(machine: Machine, output: OutputOption = Output.TEXT) -> None:
 
 @fault.command("rebalance")
 def rebalance(machine: Machine, output: OutputOption = Output.TEXT) -> None:
-    """Send EC2's rebalance recommendation for a spot machine."""
+    """Send a rebalance recommendation for a spot machine, as a cloud does at an elevated risk of a reclaim."""
     _inject("rebalance", {"machine": machine}, output)
 
 

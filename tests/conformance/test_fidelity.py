@@ -170,7 +170,9 @@ def test_ec2_describes_the_gpus_of_every_offered_machine_type(calls: dict[str, l
 
 
 def test_azure_responds_with_json_alone(calls: dict[str, list[Call]]) -> None:
-    assert all(json.loads(call.response) is not None for call in calls["azure"] if call.response)
+    bodies = [json.loads(call.response) for call in calls["azure"] if call.response]
+
+    assert {type(body) for body in bodies} == {dict}
 
 
 def test_libcloud_lists_creates_and_ends_machines_on_the_embedded_ec2(clouds: Clouds) -> None:
