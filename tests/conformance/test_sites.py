@@ -161,7 +161,7 @@ def test_a_task_keeps_running_without_the_register_and_the_restarted_register_fi
     site: Site, agent_thread: AgentThread
 ) -> None:
     mark = site.launch()
-    assert until(mark.exists)
+    assert until(lambda: mark.exists() and site.states() == [CloudState.RUNNING])
     [before] = site.sessions()
     port = int(site.url.rpartition(":")[2])
     site.server.stop()
