@@ -30,7 +30,7 @@ from benchmarks.providers.clouds import names, templates
 from providers.aws.machines import Aws
 from providers.azure.machines import Azure
 from providers.base import LaunchOrder, Observation, Provider
-from providers.emulator.scene import CATALOG
+from providers.emulator.regions import CATALOG
 from providers.fake import FakeCloud
 from providers.gcp.machines import Gcp
 from providers.prices import PriceList, load_prices

@@ -15,7 +15,7 @@ import yaml
 from scheduler.cli.reference import reference
 from scheduler.documents.spec_file import load_wanted
 from scheduler.documents.spec_forms import spec_schema
-from scheduler.embedded.local import Pace, alone_in, provider_settings
+from scheduler.embedded.local import ReactionTimes, locked_home, provider_settings
 from state.store.sql import SqlStore
 from tests.builders import NOON
 from tests.conformance.clouds import embedded_clouds
@@ -55,9 +55,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home whose clouds answer, and whose machines only pretend to run."""
     folder = tmp_path_factory.mktemp("home")
     with embedded_clouds(folder / "clouds", "sk-any") as clouds:
-        scene = tuple(clouds.embedded.world.scene.values())
+        scene = tuple(clouds.embedded.backend.regions.values())
         settings = {
-            "providers": provider_settings(clouds.addresses, scene, Pace().cloud_timeout),
+            "providers": provider_settings(clouds.addresses, scene, ReactionTimes().cloud_timeout),
             "cells": {region.id: {"head_address": region.head_address} for region in scene},
             "price_catalog": str(ROOT / "providers" / "emulator" / "catalog"),
             "embedded": {
@@ -279,7 +279,7 @@ def test_local_down_with_nothing_running_is_done(tmp_path: Path) -> None:
 
 
 def test_a_second_demo_in_the_same_home_does_not_end_the_first(tmp_path: Path) -> None:
-    with alone_in(tmp_path):
+    with locked_home(tmp_path):
         ran = skerry(tmp_path, "demo")
 
     assert ran.code == 1
@@ -312,5 +312,5 @@ def test_a_fault_that_makes_no_sense_is_refused(home: Path, tmp_path: Path) -> N
     nothing = skerry(tmp_path, "local", "fault", "lists", "--lag", "5")
 
     assert (wrong.code, nothing.code) == (2, 3)
-    assert "there is no zone nowhere" in wrong.err
-    assert "`skerry local up` starts them" in nothing.err
+    assert "unknown zone nowhere; known are" in wrong.err
+    assert "start them with `skerry local up`" in nothing.err
