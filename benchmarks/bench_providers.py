@@ -28,13 +28,17 @@ import psutil
 
 from benchmarks.providers.clouds import names, templates
 from providers.aws.machines import Aws
+from providers.aws.settings import AwsSettings
 from providers.azure.machines import Azure
+from providers.azure.settings import AzureSettings
 from providers.base import LaunchOrder, Observation, Provider
 from providers.emulator.scene import CATALOG
 from providers.fake import FakeCloud
 from providers.gcp.machines import Gcp
-from providers.prices import PriceList, load_prices
-from providers.settings import AwsSettings, AzureSettings, GcpSettings, PaceSettings
+from providers.gcp.settings import GcpSettings
+from providers.price_catalogue import load_prices
+from providers.prices import PriceList
+from providers.settings import PaceSettings
 from scheduler.daemon.wiring import EMBEDDED_CREDENTIALS
 from state.clock import SystemClock
 from state.model.catalog import Market, Offer

@@ -1,4 +1,4 @@
-"""Settings to providers; the only module that names the clouds. Each SDK is imported only if it is used."""
+"""Settings to providers, wrapped. Each SDK is imported only if its cloud is used."""
 
 import threading
 from collections.abc import Callable
@@ -10,9 +10,11 @@ import structlog
 
 from providers.base import Provider
 from providers.cached import CachedProvider
-from providers.prices import Key, Negotiated, PriceList, beside_peers, load_prices, with_negotiated
+from providers.price_catalogue import load_prices
+from providers.prices import Key, Negotiated, PriceList, beside_peers, with_negotiated
 from providers.recorded import RecordedProvider
-from providers.settings import ProvidersSettings
+from providers.registry import ProvidersSettings
+from providers.settings import CloudSettings, Context
 from state.clock import Clock
 from state.model.ids import ProviderName
 from state.model.units import Usd
@@ -29,29 +31,25 @@ def build_providers(
     clock: Clock,
     agreed: tuple[Negotiated, ...] = (),
 ) -> dict[ProviderName, Provider]:
-    """Return the providers that the settings name, wrapped."""
-    names = tuple(name for name in ("aws", "gcp", "azure") if getattr(settings, name) is not None)
-    prices = _Prices(names, catalog_dir, clock, agreed)
-    built: list[Provider] = []
-    if settings.aws is not None:
-        from providers.aws.machines import Aws  # noqa: PLC0415  slow SDK
+    """Return the providers that the settings name, wrapped; nothing is called yet.
 
-        built.append(Aws(settings.aws, prices, owner, clock))
-    if settings.gcp is not None:
-        from providers.gcp.machines import Gcp  # noqa: PLC0415  slow SDK
+    Args:
+        settings: The clouds that are used.
+        catalog_dir: A folder in gpuhunt's format; None: its published catalogue.
+        owner: Returns the installation's id.
+        clock: Tells the time, and waits.
+        agreed: Prices that were agreed upon.
+    """
+    priced = tuple(cloud.profile.name for cloud in settings.used if cloud.profile.has_price_catalogue)
+    context = Context(_Prices(priced, catalog_dir, clock, agreed), owner, clock)
+    providers = (_wrapped(cloud, context) for cloud in settings.used)
+    return {provider.name: provider for provider in providers}
 
-        built.append(Gcp(settings.gcp, prices, clock))
-    if settings.azure is not None:
-        from providers.azure.machines import Azure  # noqa: PLC0415  slow SDK
 
-        built.append(Azure(settings.azure, prices, clock))
-    cached: list[Provider] = [CachedProvider(RecordedProvider(provider, clock), clock) for provider in built]
-    if settings.static is not None:
-        from providers.static.machines import Static  # noqa: PLC0415  only where it is used
-
-        # One call a site tells what is free now; what was free minutes ago would be asked for in vain.
-        cached.append(RecordedProvider(Static(settings.static, clock), clock))
-    return {provider.name: provider for provider in cached}
+def _wrapped(cloud: CloudSettings, context: Context) -> Provider:
+    """Return a cloud's provider, recorded, and cached where its offers may be minutes old."""
+    recorded = RecordedProvider(cloud.provider(context), context.clock)
+    return CachedProvider(recorded, context.clock) if cloud.profile.is_cached else recorded
 
 
 class _Prices:
@@ -79,7 +77,7 @@ class _Prices:
                         structlog.get_logger().warning(PRICES_SUSPECTED, prices=sorted(map(str, self._suspected)))
                     self._list, self._loaded_at = with_negotiated(listed, self._agreed), now
                 except (OSError, ValueError, KeyError) as error:
-                    # Without prices nothing new is bought; what stands is kept, and the next look tries again.
+                    # Without prices nothing new is bought; what stands is kept, and the next read tries again.
                     structlog.get_logger().error(PRICES_MISSING, reason=f"{type(error).__name__}: {error}")
                     return self._list or PriceList({})
             return self._list

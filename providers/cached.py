@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from providers.base import LaunchOrder, Observation, Provider
+from providers.base import LaunchOrder, Observation, Provider, supports_dry_run
+from providers.errors import InvalidError
 from state.clock import Clock
-from state.model.catalog import Market, Offer, OfferKey, Quota
+from state.model.boot import BootProfile
+from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Notice
 
@@ -43,6 +45,16 @@ class CachedProvider:
     def regions(self) -> tuple[RegionId, ...]:
         """Return the regions of the settings."""
         return self.inner.regions
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return the capabilities of the provider inside."""
+        return self.inner.capabilities
+
+    @property
+    def boot_profile(self) -> BootProfile:
+        """Return the boot profile of the provider inside."""
+        return self.inner.boot_profile
 
     def offers(self) -> Observation[Offer]:
         """Return offers at most five minutes old; those of a region that falls silent stay what they were."""
@@ -92,3 +104,13 @@ class CachedProvider:
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """End one machine."""
         self.inner.terminate(key, instance_id, cloud_id)
+
+    def dry_run(self, region: RegionId) -> None:
+        """Return if a launch would be allowed.
+
+        Raises:
+            ProviderError: It would be refused, or cannot be checked.
+        """
+        if not supports_dry_run(self.inner):
+            raise InvalidError(self.name, "dry_run", "NotSupported", "the provider cannot check a launch")
+        self.inner.dry_run(region)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from providers.base import LaunchOrder, Observation
+from providers.base import MARKET_NEEDS, LaunchOrder, Observation
 from providers.errors import (
     DeniedError,
     InvalidError,
@@ -19,7 +19,8 @@ from providers.errors import (
 from providers.everywhere import without_repeats
 from providers.faults import DONE_FIRST, Fault, FaultBoard, FaultKind
 from state.clock import Clock
-from state.model.catalog import Market, Offer, OfferKey, Quota
+from state.model.boot import BootProfile
+from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, CloudState, Notice, NoticeKind, Role
 
@@ -48,6 +49,8 @@ class FakeCloud:
     def __init__(self, name: str, offers: Iterable[Offer], clock: Clock, boot: timedelta = timedelta()) -> None:
         """Sell *offers*, with the stock that each states (none stated: plenty)."""
         self.name = ProviderName(name)
+        self.capabilities = frozenset(Capability) - {Capability.DRY_RUN}
+        self.boot_profile = BootProfile()
         self.boot = boot
         self.catalogue = tuple(offers)
         self.stock: dict[OfferKey, int] = {o.key: o.stock for o in self.catalogue if o.stock is not None}
@@ -80,7 +83,14 @@ class FakeCloud:
 
     def offers(self) -> Observation[Offer]:
         """Return the catalogue, without saying what is left, as real clouds do not."""
-        return self._look_at("offers", lambda: [self._offered(o) for o in self.catalogue], lambda o: o.key.region)
+        return self._look_at(
+            "offers",
+            lambda: [self._offered(o) for o in self.catalogue if self._sells(o.key.market)],
+            lambda o: o.key.region,
+        )
+
+    def _sells(self, market: Market) -> bool:
+        return MARKET_NEEDS.get(market) in {None, *self.capabilities}
 
     def _offered(self, offer: Offer) -> Offer:
         is_reserved = offer.key.market is Market.RESERVED
@@ -97,7 +107,10 @@ class FakeCloud:
 
         def listed() -> list[CloudInstance]:
             until = self._clock.now() - self.lag
-            found = [self._look(m) for m in self._machines.values() if m.owner == owner and m.started_at <= until]
+            has_tags = Capability.TAGS in self.capabilities
+            ours = (m for m in self._machines.values() if m.owner == owner or not has_tags)
+            found = [self._look(m) for m in ours if m.started_at <= until]
+            found = found if has_tags else [replace(seen, instance_id=InstanceId(seen.cloud_id)) for seen in found]
             return without_repeats([*found, *found] if self.duplicates else found)
 
         return self._look_at("instances", listed, lambda machine: machine.key.region)
@@ -157,16 +170,20 @@ class FakeCloud:
         with self._lock:
             if order.key.region in self.silent:
                 raise UnreachableError(self.name, "launch", "timeout")
-            if order.instance_id in self._machines:
+            if order.private_address is not None and Capability.FIXED_ADDRESS not in self.capabilities:
+                raise InvalidError(self.name, "launch", "Unsupported", "addresses cannot be chosen")
+            if order.instance_id in self._machines and Capability.IDEMPOTENT_LAUNCH in self.capabilities:
                 if self._machines[order.instance_id].owner != order.owner:
                     raise InvalidError(self.name, "launch", "Exists", "it belongs to somebody else")
                 return self._look(self._machines[order.instance_id])
             if self.fail_next:
                 raise self.fail_next.pop(0)
             self._take(order)
+            repeats = self.launched.count(order.instance_id)
+            name = InstanceId(f"{order.instance_id}-{repeats}") if repeats else order.instance_id
             machine = _Machine(
                 CloudInstance(
-                    cloud_id=f"c-{order.instance_id}",
+                    cloud_id=f"c-{name}",
                     instance_id=order.instance_id,
                     key=order.key,
                     state=CloudState.PENDING,
@@ -177,7 +194,7 @@ class FakeCloud:
                 order.owner,
                 self._clock.now(),
             )
-            self._machines[order.instance_id] = machine
+            self._machines[name] = machine
             self.launched.append(order.instance_id)
             if self.lose_answers:
                 self.lose_answers -= 1

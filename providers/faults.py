@@ -5,6 +5,7 @@ are drawn from a seed, so that equal runs go equally wrong.
 """
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -42,36 +43,8 @@ class FaultKind(StrEnum):
 
 DONE_FIRST: Final = frozenset({FaultKind.ERROR_AFTER, FaultKind.LOST, FaultKind.DROP_AFTER})
 
-CODES: Final[dict[str, dict[FaultKind, tuple[int, str]]]] = {
-    "aws": {
-        FaultKind.ERROR: (500, "InternalError"),
-        FaultKind.THROTTLE: (503, "RequestLimitExceeded"),
-        FaultKind.DENIED: (403, "UnauthorizedOperation"),
-        FaultKind.SHORTAGE: (500, "InsufficientInstanceCapacity"),
-        FaultKind.QUOTA: (400, "VcpuLimitExceeded"),
-    },
-    "gcp": {
-        FaultKind.ERROR: (503, "backendError"),
-        FaultKind.THROTTLE: (403, "rateLimitExceeded"),
-        FaultKind.DENIED: (403, "forbidden"),
-        FaultKind.SHORTAGE: (503, "ZONE_RESOURCE_POOL_EXHAUSTED"),
-        FaultKind.QUOTA: (403, "quotaExceeded"),
-    },
-    "azure": {
-        FaultKind.ERROR: (500, "InternalServerError"),
-        FaultKind.THROTTLE: (429, "TooManyRequests"),
-        FaultKind.DENIED: (403, "AuthorizationFailed"),
-        FaultKind.SHORTAGE: (409, "SkuNotAvailable"),
-        FaultKind.QUOTA: (409, "OperationNotAllowed"),
-    },
-    "static": {
-        FaultKind.ERROR: (500, "InternalServerError"),
-        FaultKind.THROTTLE: (429, "TooManyRequests"),
-        FaultKind.DENIED: (401, "Unauthorized"),
-        FaultKind.SHORTAGE: (409, "NoFreeMachine"),
-    },
-}
-"""HTTP status and code."""
+FaultAnswers = Mapping[FaultKind, tuple[int, str]]
+"""HTTP status and code that a cloud sends for a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +71,10 @@ class Fault:
         """Return whether a call is among those meant."""
         return self.cloud in {ANY, cloud} and self.operation in {ANY, operation} and self.region in {None, region}
 
-    def answer(self, cloud: str) -> tuple[int, str]:
-        """Return the status and code that the cloud says it with."""
+    def answer(self, answers: FaultAnswers) -> tuple[int, str]:
+        """Return the HTTP status and code of the answer: the rule's own, or else those of the cloud's *answers*."""
         kind = FaultKind.ERROR if self.kind is FaultKind.ERROR_AFTER else self.kind
-        status, code = CODES[cloud].get(kind, (500, "InternalError"))
+        status, code = answers.get(kind, (500, "InternalError"))
         return self.status or status, self.code or code
 
 

@@ -1,18 +1,12 @@
-"""List prices through gpuhunt, each with its source and age, believed only within sanity bands.
+"""Prices, each with its source and age: lists, agreed ones, live ones, and the bands of plausible ones. Pure."""
 
-In production gpuhunt loads its published catalogue; elsewhere it reads a directory in the same format.
-"""
-
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
-from providers.gpus import ATTACHABLE, with_attached
 from state.model.catalog import Market, Offer, OfferKey, Price
 from state.model.ids import region_name
 from state.model.inventory import CloudInstance
@@ -139,40 +133,3 @@ def is_believable(usd_per_hour: float, gpus: int) -> bool:
     """Return whether a price lies within the bands."""
     low, high = GPU_HOUR_USD if gpus else CPU_HOUR_USD
     return low <= usd_per_hour / max(gpus, 1) <= high
-
-
-def load_prices(providers: tuple[str, ...], catalog_dir: Path | None, now: datetime) -> PriceList:
-    """Return all prices of *providers*.
-
-    Args:
-        providers: Names as gpuhunt has them.
-        catalog_dir: A folder of `PROVIDER.csv` files; None: gpuhunt's published catalogue, downloaded.
-        now: The age of prices of the published catalogue, which states none.
-    """
-    import gpuhunt  # noqa: PLC0415  slow to import, and only commands that need prices pay for it
-
-    catalog = gpuhunt.Catalog(auto_reload=catalog_dir is None)
-    if catalog_dir is not None:
-        # The one way gpuhunt has of naming a folder; it reads it at each query.
-        os.environ["GPUHUNT_CATALOG_DIR"] = str(catalog_dir)
-    prices: dict[tuple[str, str, str, Market], Price] = {}
-    for item in catalog.query(provider=list(providers)):
-        if not is_believable(item.price, item.gpu_count):
-            continue
-        market = Market.SPOT if item.spot else Market.ON_DEMAND
-        as_of = item.provider_data.get("as_of")
-        price = Price(
-            per_hour=Usd.of(item.price),
-            source=str(item.provider_data.get("source", "gpuhunt catalogue")),
-            as_of=datetime.fromisoformat(str(as_of)).replace(tzinfo=UTC) if as_of else now,
-        )
-        prices[item.provider, item.location, _name_of(item), market] = price
-    return PriceList(prices)
-
-
-def _name_of(item: Any) -> str:  # noqa: ANN401  gpuhunt's own
-    """Return an item's instance type; gpuhunt has N1 with GPUs attached under the plain machine type's name."""
-    name = str(item.instance_name)
-    if item.provider == "gcp" and name.startswith("n1-") and item.gpu_name in ATTACHABLE:
-        return with_attached(name, ATTACHABLE[item.gpu_name], item.gpu_count)
-    return name

@@ -5,10 +5,11 @@ from typing import Final, TypeVar
 
 import structlog
 
-from providers.base import LaunchOrder, Observation, Provider
-from providers.errors import ProviderError
+from providers.base import LaunchOrder, Observation, Provider, supports_dry_run
+from providers.errors import InvalidError, ProviderError
 from state.clock import Clock
-from state.model.catalog import Offer, OfferKey, Quota
+from state.model.boot import BootProfile
+from state.model.catalog import Capability, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Notice
 
@@ -34,6 +35,16 @@ class RecordedProvider:
     def regions(self) -> tuple[RegionId, ...]:
         """Return the regions of the settings."""
         return self.inner.regions
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return the capabilities of the provider inside."""
+        return self.inner.capabilities
+
+    @property
+    def boot_profile(self) -> BootProfile:
+        """Return the boot profile of the provider inside."""
+        return self.inner.boot_profile
 
     def offers(self) -> Observation[Offer]:
         """Return the offers."""
@@ -80,3 +91,13 @@ class RecordedProvider:
             raise
         log.info(PROVIDER_CALL, outcome="ok", seconds=round(self._clock.elapsed() - start, 3))
         return result
+
+    def dry_run(self, region: RegionId) -> None:
+        """Return if a launch would be allowed.
+
+        Raises:
+            ProviderError: It would be refused, or cannot be checked.
+        """
+        if not supports_dry_run(self.inner):
+            raise InvalidError(self.name, "dry_run", "NotSupported", "the provider cannot check a launch")
+        self.inner.dry_run(region)

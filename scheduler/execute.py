@@ -85,7 +85,7 @@ def _do(action: Action, ports: Ports, owner: str) -> str | None:
     """Act, and return the cloud's id of a machine that was started."""
     match action:
         case Launch():
-            return ports.providers[action.key.provider].launch(_order(action, owner)).cloud_id
+            return ports.providers[action.key.provider].launch(_order(action, ports, owner)).cloud_id
         case Terminate():
             ports.providers[action.key.provider].terminate(action.key, action.instance_id, action.cloud_id)
         case Serve():
@@ -99,13 +99,13 @@ def _do(action: Action, ports: Ports, owner: str) -> str | None:
     return None
 
 
-def _order(launch: Launch, owner: str) -> LaunchOrder:
+def _order(launch: Launch, ports: Ports, owner: str) -> LaunchOrder:
     return LaunchOrder(
         instance_id=launch.instance_id,
         key=launch.key,
         role=launch.role,
         owner=owner,
-        startup_script=startup_script(launch),
+        startup_script=startup_script(launch, ports.providers[launch.key.provider].boot_profile),
         private_address=launch.cell.head_address if launch.role is Role.HEAD else None,
     )
 

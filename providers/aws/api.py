@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from providers.settings import AwsSettings
+from providers.aws.settings import AwsSettings
 from providers.throttle import RateLimiter
 
 POOL: Final = 32

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from providers.gpus import aws_gpu
+from providers.aws.gpus import aws_gpu
 from providers.prices import PriceList
 from providers.reservations import Reservation
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota

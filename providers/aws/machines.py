@@ -21,16 +21,17 @@ from providers.aws.notices import (
     maintenance_of,
     recommendation_of,
 )
+from providers.aws.profile import PROFILE
+from providers.aws.settings import AwsSettings
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.errors import ProviderError
 from providers.everywhere import query_all_regions, without_repeats
 from providers.prices import PriceList, live_spot
 from providers.reservations import reserved_offers, taken
-from providers.settings import AwsSettings
 from providers.throttle import RateLimiter
 from state.clock import Clock
-from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
 STATES: Final = {
@@ -51,7 +52,9 @@ Item = TypeVar("Item")
 class Aws:
     """EC2 in the regions of the settings."""
 
-    name = ProviderName("aws")
+    name = PROFILE.name
+    boot_profile = PROFILE.boot
+    capabilities = frozenset(Capability)
 
     def __init__(
         self, settings: AwsSettings, prices: Callable[[], PriceList], owner: Callable[[], str], clock: Clock

@@ -20,7 +20,7 @@ from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.core.exceptions import ARMErrorFormat
 from azure.mgmt.resourcehealth import ResourceHealthMgmtClient
 
-from providers.settings import AzureSettings
+from providers.azure.settings import AzureSettings
 from providers.throttle import RateLimiter
 
 EVERYWHERE: Final = "azure"

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from providers.gpus import MEMORY_GIB, azure_gpu
+from providers.azure.gpus import azure_gpu
+from providers.gpus import MEMORY_GIB
 from providers.prices import PriceList
 from providers.reservations import Reservation
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota

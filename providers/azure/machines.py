@@ -12,16 +12,17 @@ from providers.azure.catalog import held_of, machine_of, offers_of, quotas_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
 from providers.azure.notices import impairment_of, notice_of
 from providers.azure.permissions import NEEDED, is_granted
+from providers.azure.profile import PROFILE
+from providers.azure.settings import AzureSettings
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import query_all_regions, without_repeats
 from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Reservation, reserved_offers, taken
-from providers.settings import AzureSettings
 from providers.throttle import RateLimiter
 from state.clock import Clock
-from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
 STATES: Final = {
@@ -44,7 +45,8 @@ Result = TypeVar("Result")
 class Azure:
     """Virtual machines in the regions of the settings."""
 
-    name = ProviderName("azure")
+    name = PROFILE.name
+    boot_profile = PROFILE.boot
 
     def __init__(self, settings: AzureSettings, prices: Callable[[], PriceList], clock: Clock) -> None:
         """Make the client; nothing is called yet."""
@@ -60,6 +62,12 @@ class Azure:
     def regions(self) -> tuple[RegionId, ...]:
         """Return the regions of the settings."""
         return self._regions
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return everything, but fixed addresses only where each region has a network interface for its head."""
+        has_interfaces = set(self._settings.regions) <= set(self._settings.head_interfaces)
+        return frozenset(Capability) - (frozenset() if has_interfaces else {Capability.FIXED_ADDRESS})
 
     def offers(self) -> Observation[Offer]:
         """Return the GPU sizes, and those for heads, of every region."""

@@ -24,7 +24,7 @@ from providers.emulator.gce_catalog import (
 )
 from providers.emulator.scene import SceneRegion, Size
 from providers.emulator.world import CloudWorld, OutOfStockError, Rented
-from providers.gpus import split_attached, with_attached
+from providers.gcp.gpus import split_attached, with_attached
 from state.model.ids import derive_id
 
 BASE: Final = "/compute/v1/projects/<project>"

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
 from providers.emulator.world import CloudWorld, Reservation
-from providers.gpus import split_attached
+from providers.gcp.gpus import split_attached
 from state.model.ids import derive_id
 
 ROOT: Final = "https://www.googleapis.com/compute/v1"

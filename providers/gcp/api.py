@@ -17,7 +17,7 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
 
 from providers.gcp.billing import COMPUTE, FIELDS
-from providers.settings import GcpSettings
+from providers.gcp.settings import GcpSettings
 from providers.throttle import RateLimiter
 
 PAGE: Final = 500

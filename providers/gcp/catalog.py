@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from providers.gcp.billing import Parts
-from providers.gpus import GCP_ACCELERATORS, MEMORY_GIB, split_attached, with_attached
+from providers.gcp.gpus import ACCELERATORS, split_attached, with_attached
+from providers.gpus import MEMORY_GIB
 from providers.prices import PriceList
 from providers.reservations import Reservation
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
@@ -34,7 +35,7 @@ def machine_of(described: Any) -> Machine | None:  # noqa: ANN401  the SDK's mes
     accelerators = list(described.accelerators)
     gpu, count = None, 0
     if accelerators:
-        gpu = GCP_ACCELERATORS.get(accelerators[0].guest_accelerator_type)
+        gpu = ACCELERATORS.get(accelerators[0].guest_accelerator_type)
         count = accelerators[0].guest_accelerator_count
         if gpu is None or count == 0:
             return None
@@ -51,7 +52,7 @@ def machine_of(described: Any) -> Machine | None:  # noqa: ANN401  the SDK's mes
 def attached_of(described: Any, name: str) -> Machine | None:  # noqa: ANN401  the SDK's message
     """Return what an N1 machine type consists of with the GPUs of *name* attached; None for GPUs we do not know."""
     _, accelerator, count = split_attached(name)
-    plain, gpu = machine_of(described), GCP_ACCELERATORS.get(accelerator)
+    plain, gpu = machine_of(described), ACCELERATORS.get(accelerator)
     if plain is None or gpu is None:
         return None
     return replace(plain, gpu=gpu, gpus=count, gpu_memory_gib=MEMORY_GIB[gpu], family=gpu)

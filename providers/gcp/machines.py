@@ -20,16 +20,17 @@ from providers.gcp.catalog import (
     type_of,
 )
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
+from providers.gcp.gpus import split_attached
 from providers.gcp.notices import notice_of
+from providers.gcp.profile import PROFILE
+from providers.gcp.settings import GcpSettings
 from providers.gcp.spot import KeptRates
-from providers.gpus import split_attached
 from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Reservation, reserved_offers, taken
-from providers.settings import GcpSettings
 from providers.throttle import RateLimiter
 from state.clock import Clock
-from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
 STATES: Final = {
@@ -69,7 +70,9 @@ Result = TypeVar("Result")
 class Gcp:
     """Compute Engine in the regions of the settings."""
 
-    name = ProviderName("gcp")
+    name = PROFILE.name
+    boot_profile = PROFILE.boot
+    capabilities = frozenset(Capability)
 
     def __init__(self, settings: GcpSettings, prices: Callable[[], PriceList], clock: Clock) -> None:
         """Make clients; nothing is called yet."""

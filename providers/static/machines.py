@@ -6,15 +6,16 @@ from typing import Final, TypeVar
 
 from providers.base import LaunchOrder, Observation
 from providers.everywhere import query_all_regions
-from providers.settings import StaticSettings
 from providers.static.api import RegisterApi
 from providers.static.catalog import notices_of, offers_of
 from providers.static.errors import FAMILIES, translated
+from providers.static.profile import PROFILE
+from providers.static.settings import StaticSettings
 from providers.static.wire import Assignment, AssignmentState, NewOrder
 from providers.throttle import RateLimiter
 from state.clock import Clock
-from state.model.catalog import Market, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice
 from state.model.units import Usd
 
@@ -32,7 +33,9 @@ Result = TypeVar("Result")
 class Static:
     """The sites of the settings."""
 
-    name = ProviderName("static")
+    name = PROFILE.name
+    boot_profile = PROFILE.boot
+    capabilities = frozenset(Capability) - {Capability.SPOT, Capability.DRY_RUN}
 
     def __init__(self, settings: StaticSettings, clock: Clock) -> None:
         """Prepare; nothing is called yet."""

@@ -17,8 +17,7 @@ def run(output: Output) -> None:
     settings = load_settings()
     ports = open_ports(settings)
     try:
-        providers = {str(name): provider for name, provider in ports.providers.items()}
-        findings = diagnose(settings, providers, ports.store.installation(), SystemClock())
+        findings = diagnose(settings, ports.providers, ports.store.installation(), SystemClock())
     finally:
         ports.store.close()
     errors = sum(finding.level is Level.ERROR for finding in findings)

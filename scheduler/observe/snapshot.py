@@ -8,8 +8,9 @@ from inference.base import Placed
 from providers.base import Observation, Provider
 from scheduler.observe.health import assess
 from scheduler.observe.inventory import at_risk, sync_inventory
+from scheduler.observe.untagged import own_machines
 from scheduler.ports import Ports
-from state.model.catalog import Offer
+from state.model.catalog import Capability, Offer
 from state.model.health import RegionSignals
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Impairment, Instance, Notice, NoticeKind, Role
@@ -46,7 +47,8 @@ def observe(ports: Ports) -> Snapshot:
         notices = tuple(sorted(told, key=lambda notice: notice.order))
         unreachable = frozenset(seen.unreachable) | frozenset(cut_off)
         catalogue, limits = _joined(offers), _joined(quotas)
-    sights: tuple[CloudInstance, ...] = tuple(s for s in seen.items if s.key.region not in unreachable)
+    capabilities = tuple((name, ports.providers[name].capabilities) for name in sorted(ports.providers))
+    sights = _sights(seen, unreachable, known.instances, capabilities)
     synced = sync_inventory(known.instances, sights, unreachable, now, notices)
     signals = _signals(ports, synced.live, seen_cells, unreachable)
     return Snapshot(
@@ -69,7 +71,21 @@ def observe(ports: Ports) -> Snapshot:
         placed=() if last is None else last.placement.replicas,
         latencies=ports.latencies,
         own_regions=ports.own_regions,
+        capabilities=capabilities,
     )
+
+
+def _sights(
+    seen: Observation[CloudInstance],
+    unreachable: frozenset[RegionId],
+    held: tuple[Instance, ...],
+    capabilities: tuple[tuple[ProviderName, frozenset[Capability]], ...],
+) -> tuple[CloudInstance, ...]:
+    """Return our machines in regions that answered; those of clouds without tags are known by their cloud ids."""
+    untagged = {name for name, its in capabilities if Capability.TAGS not in its}
+    sights = tuple(s for s in seen.items if s.key.region not in unreachable)
+    tagged = tuple(s for s in sights if s.key.provider not in untagged)
+    return (*tagged, *own_machines(tuple(s for s in sights if s.key.provider in untagged), held))
 
 
 def _told_by_machines(cells: tuple[CellStatus, ...], held: tuple[Instance, ...]) -> Iterator[Notice]:

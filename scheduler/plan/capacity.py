@@ -12,7 +12,7 @@ from typing import Final
 from scheduler.observe.inventory import is_terminal
 from scheduler.plan.ready import Readiness
 from scheduler.solve.supply import is_excluded, untouchable
-from state.model.catalog import OfferKey
+from state.model.catalog import Capability, OfferKey
 from state.model.health import HealthState
 from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId, derive_id
 from state.model.inventory import CloudInstance, Instance, Notice, NoticeKind, Role, advanced
@@ -152,11 +152,17 @@ def _requested(launch: Launch, snapshot: Snapshot, plan_id: PlanId) -> Instance:
 
 
 def _repeat_unknown(snapshot: Snapshot, placement: Placement, changes: CapacityChanges) -> None:
-    """Ask again, under the same id, for machines whose launch has no known outcome: the cloud starts each once."""
+    """Send launches with no known outcome again, under the same id, to clouds that start each id once."""
     wanted = _targets(placement)
     for instance in snapshot.instances:
         is_unknown = instance.status is _S.REQUESTED and instance.cloud_id is None
-        if not is_unknown or untouchable(snapshot, instance.region) or is_excluded(snapshot, instance.region):
+        is_once = snapshot.is_capable(instance.key.provider, Capability.IDEMPOTENT_LAUNCH)
+        if (
+            not is_unknown
+            or not is_once
+            or untouchable(snapshot, instance.region)
+            or is_excluded(snapshot, instance.region)
+        ):
             continue
         cell = snapshot.settings_of(instance.region)
         if wanted[instance.key, instance.role] and cell is not None:

@@ -1,7 +1,7 @@
 """doctor: asks everything that a tick would ask, and says what is wrong, where, and what to do about it."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -12,22 +12,19 @@ from typing import Final
 
 import httpx
 
-from providers.base import Provider, SupportsDryRun
+from providers.base import Provider, supports_dry_run
 from providers.errors import ProviderError
+from providers.profile import NAME_HEAD_TYPES
+from providers.registry import CLOUDS
+from providers.settings import CloudSettings
 from scheduler.documents.settings_file import Settings
 from state.clock import Clock
-from state.model.catalog import Market, Offer, Quota
-from state.model.ids import RegionId, region_name
+from state.model.catalog import Capability, Market, Offer, Quota
+from state.model.ids import ProviderName, RegionId, region_id, region_name
 
 SKEW_WARNS: Final = timedelta(seconds=30)
 SKEW_FAILS: Final = timedelta(minutes=2)
 """Signatures of requests are refused when clocks differ by five minutes; leases and notices suffer sooner."""
-ENDPOINTS: Final = {
-    "aws": "https://ec2.amazonaws.com/",
-    "gcp": "https://compute.googleapis.com/",
-    "azure": "https://management.azure.com/",
-}
-"""Any answer carries the time, without credentials."""
 GROUP_AND_OTHERS: Final = 0o077
 
 
@@ -50,15 +47,19 @@ class Finding:
     todo: str = ""
 
 
-def diagnose(settings: Settings, providers: dict[str, Provider], owner: str, clock: Clock) -> tuple[Finding, ...]:
+def diagnose(
+    settings: Settings, providers: Mapping[ProviderName, Provider], owner: str, clock: Clock
+) -> tuple[Finding, ...]:
     """Return what is found, provider by provider; nothing is changed anywhere."""
     findings = list(_installation(settings))
     if not providers:
         todo = "name a cloud under providers: in the settings, or start the embedded ones with `skerry local up`"
         findings.append(Finding(Level.ERROR, "providers", "no cloud is set up", todo))
+    used = {cloud.profile.name: cloud for cloud in settings.providers.used}
     for name, provider in sorted(providers.items()):
-        findings += _clock(name, settings, clock)
-        findings += _looks(name, provider, owner, settings)
+        if name in used:
+            findings += _clock(used[name], clock, trust_env=settings.embedded is None)
+        findings += _reads(name, provider, owner, settings)
     return tuple(findings)
 
 
@@ -71,35 +72,34 @@ def _installation(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "ray token", f"{token} can be read by others", f"chmod 600 {token}")
     else:
         yield Finding(Level.OK, "ray token", "is there, and its owner's alone")
-    clouds = settings.providers
-    every = ((name, getattr(clouds, name)) for name in type(clouds).model_fields)
-    named = {f"{name}/{region}" for name, cloud in every if cloud is not None for region in cloud.regions}
-    for region in sorted(named - set(settings.cells)):
+    named = {region_id(c.profile.name, region) for c in settings.providers.used for region in c.region_names}
+    with_cell = {RegionId(region) for region in settings.cells}
+    for region in sorted(named - with_cell):
         yield Finding(Level.WARNING, region, "has no cell, so nothing is placed there", "give it one under cells:")
-    for region in sorted(set(settings.cells) - named):
+    for region in sorted(with_cell - named):
         yield Finding(Level.WARNING, region, "has a cell, but no cloud sells there", "name it under providers:")
 
 
-def _clock(name: str, settings: Settings, clock: Clock) -> Iterator[Finding]:
-    cloud = getattr(settings.providers, name, None)
-    url = getattr(cloud, "endpoint_url", None) or getattr(cloud, "endpoint", None) or ENDPOINTS.get(name)
-    if url is None:
+def _clock(cloud: CloudSettings, clock: Clock, *, trust_env: bool) -> Iterator[Finding]:
+    """Compare the clocks: any answer of a cloud carries its time, without credentials."""
+    endpoint, name = cloud.time_endpoint, cloud.profile.name
+    if endpoint is None:
         return
-    verify = ssl.create_default_context(cafile=getattr(cloud, "ca_file", None))
+    verify = ssl.create_default_context(cafile=endpoint.ca_file)
     try:
-        answer = httpx.get(url, timeout=10, verify=verify, trust_env=settings.embedded is None)
-        told = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
+        answer = httpx.get(endpoint.url, timeout=10, verify=verify, trust_env=trust_env)
+        reported = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
     except (httpx.HTTPError, KeyError, ValueError) as error:
         todo = "check the network, a proxy, or the endpoint in the settings"
-        yield Finding(Level.ERROR, name, f"{url} does not answer: {type(error).__name__}", todo)
+        yield Finding(Level.ERROR, name, f"{endpoint.url} does not answer: {type(error).__name__}", todo)
         return
-    skew = abs(clock.now() - told)
+    skew = abs(clock.now() - reported)
     level = Level.OK if skew < SKEW_WARNS else Level.WARNING if skew < SKEW_FAILS else Level.ERROR
     todo = "" if level is Level.OK else "synchronise this machine's clock"
     yield Finding(level, name, f"its clock and ours differ by {skew.total_seconds():.0f} s", todo)
 
 
-def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Iterator[Finding]:
+def _reads(name: str, provider: Provider, owner: str, settings: Settings) -> Iterator[Finding]:
     with ThreadPoolExecutor(4) as pool:
         asked_offers, asked_quotas = pool.submit(provider.offers), pool.submit(provider.quotas)
         machines, notices = pool.submit(provider.instances, owner), pool.submit(provider.notices, owner)
@@ -128,6 +128,7 @@ def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
             yield Finding(Level.WARNING, machine.key.region, f"{machine.instance_id}: {machine.impairment}", todo)
     yield from _supply(provider, offers.items, set(offers.unreachable), settings)
     yield from _quotas(quotas.items, offers.items)
+    yield from _lacks(provider, settings)
     yield from _dry_runs(provider)
 
 
@@ -140,7 +141,8 @@ def _supply(
             todo = "check that the region sells GPUs to this account, and that the price catalogue covers it"
             yield Finding(Level.WARNING, region, "offers no machine with GPUs", todo)
         if region in settings.cells and not any(not offer.machine.gpus for offer in here):
-            todo = "let one join with --head" if provider.name == "static" else "name others under head_types:"
+            cloud = CLOUDS.get(provider.name)
+            todo = NAME_HEAD_TYPES if cloud is None else cloud.profile.head_advice
             yield Finding(Level.ERROR, region, "sells no machine for a cell's head", todo)
 
 
@@ -153,10 +155,22 @@ def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Fi
             yield Finding(Level.WARNING, quota.region, what, "ask the cloud to raise it, if it is to be used")
 
 
+def _lacks(provider: Provider, settings: Settings) -> Iterator[Finding]:
+    """Report what a provider cannot do and what that costs."""
+    if Capability.FIXED_ADDRESS not in provider.capabilities:
+        what = "it starts no machine with a given address, so no cell can have its head there"
+        for region in sorted(set(provider.regions) & set(settings.cells)):
+            yield Finding(Level.ERROR, region, what, "reserve the head's address in the provider's settings")
+    if Capability.IDEMPOTENT_LAUNCH not in provider.capabilities:
+        what = "a launch with no known outcome is not repeated"
+        yield Finding(Level.WARNING, provider.name, what, "look for such machines in the cloud's own console")
+    if Capability.TAGS not in provider.capabilities:
+        what = "machines carry no tags: those whose launch had no known outcome are never found, and may cost money"
+        yield Finding(Level.WARNING, provider.name, what, "look for such machines in the cloud's own console")
+
+
 def _dry_runs(provider: Provider) -> Iterator[Finding]:
-    while (inner := getattr(provider, "inner", None)) is not None:
-        provider = inner
-    if not isinstance(provider, SupportsDryRun):
+    if not supports_dry_run(provider):
         return
     for region in provider.regions:
         try:

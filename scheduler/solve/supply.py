@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from state.model.catalog import Machine, Market, Offer, OfferKey, Price
+from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Price
 from state.model.health import HealthState
 from state.model.ids import RegionId
 from state.model.inventory import Instance, Role
@@ -80,7 +80,8 @@ def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
     fit: dict[RegionId, list[Offer]] = {}
     for offer in snapshot.offers:
         machine = offer.machine
-        if machine.gpus or offer.key.market is Market.SPOT:
+        can_stand = snapshot.is_capable(offer.key.provider, Capability.FIXED_ADDRESS)
+        if machine.gpus or offer.key.market is Market.SPOT or not can_stand:
             continue
         if machine.vcpus < HEAD_VCPUS or machine.memory_gib < HEAD_MEMORY_GIB or not _is_head_zone(snapshot, offer):
             continue

@@ -12,14 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
-from inference.ray.bootstrap import ANNOUNCED
 from providers.aws.machines import Aws
 from providers.azure.machines import Azure
 from providers.faults import Fault, FaultBoard, FaultKind
 from providers.prices import LIVE_PRICES, PriceList
+from providers.registry import CLOUDS
 from state.clock import SystemClock
 from state.model.catalog import Market
-from state.model.ids import RegionId
+from state.model.ids import ProviderName, RegionId
 from state.model.inventory import CloudInstance, CloudState, NoticeKind
 from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
 from tests.conformance.provider_contract import OWNER
@@ -193,8 +193,10 @@ def test_a_machine_hears_from_its_metadata_service_that_it_is_taken_away(clouds:
 
     def asks(name: str) -> bool:
         environment = os.environ | {"SKERRY_METADATA": f"{clouds.embedded.host.metadata_url}/machine/{name}"}
-        told = subprocess.run(["/bin/bash", "-c", ANNOUNCED[cloud]], env=environment, check=False)
-        return told.returncode == 0
+        reclaim = CLOUDS[ProviderName(cloud)].profile.boot.reclaim
+        assert reclaim is not None
+        answer = subprocess.run(["/bin/bash", "-c", reclaim.check], env=environment, check=False)
+        return answer.returncode == 0
 
     assert not asks(machine.instance_id)
     clouds.embedded.world.reclaim(machine.instance_id)

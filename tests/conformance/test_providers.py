@@ -12,8 +12,8 @@ from providers.errors import DeniedError, ShortageError, ThrottledError, Unreach
 from providers.fake import FakeCloud
 from providers.faults import Fault, FaultKind
 from providers.gcp.machines import Gcp
-from providers.prices import load_prices
-from providers.settings import GcpSettings
+from providers.gcp.settings import GcpSettings
+from providers.price_catalogue import load_prices
 from state.clock import ManualClock, SystemClock
 from state.model.catalog import Market, Offer, Price, Quota
 from state.model.ids import InstanceId, RegionId

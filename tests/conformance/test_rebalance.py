@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from providers.aws.machines import Aws
 from providers.aws.notices import ADVICE_MAX_AGE, RECOMMENDATION, advice_of
+from providers.aws.settings import AwsSettings
 from providers.emulator.ec2_events import PATTERN
 from providers.emulator.scene import CATALOG
 from providers.faults import Fault, FaultKind
-from providers.prices import load_prices
-from providers.settings import AwsSettings
+from providers.price_catalogue import load_prices
 from state.clock import SystemClock
 from state.model.catalog import Market
 from state.model.ids import region_name

@@ -11,7 +11,9 @@ from google.auth.exceptions import DefaultCredentialsError
 
 from providers.aws import errors as aws
 from providers.aws.catalog import family_of, machine_of, quotas_of
+from providers.aws.gpus import aws_gpu
 from providers.azure import errors as azure
+from providers.azure.gpus import azure_gpu
 from providers.errors import (
     DeniedError,
     InvalidError,
@@ -25,7 +27,6 @@ from providers.errors import (
     UnreachableError,
 )
 from providers.gcp import errors as gcp
-from providers.gpus import aws_gpu, azure_gpu
 from providers.prices import is_believable
 from providers.static import errors as static
 from state.model.catalog import Market

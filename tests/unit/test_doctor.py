@@ -42,7 +42,7 @@ def settings(clouds: Clouds, tmp_path: Path) -> Settings:
 
 
 def found(clouds: Clouds, settings: Settings, clock: ManualClock | SystemClock | None = None) -> list[Finding]:
-    return list(diagnose(settings, dict(clouds.providers), OWNER, clock or SystemClock()))
+    return list(diagnose(settings, {p.name: p for p in clouds.providers.values()}, OWNER, clock or SystemClock()))
 
 
 def bad(findings: list[Finding], level: Level = Level.ERROR) -> list[Finding]:

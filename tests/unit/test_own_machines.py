@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from providers.settings import ProvidersSettings, StaticRegionSettings, StaticSettings
+from providers.registry import ProvidersSettings
+from providers.static.settings import StaticRegionSettings, StaticSettings
 from scheduler.documents.machines_file import read_machines
 from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
@@ -162,7 +163,7 @@ def test_a_spec_may_name_regions_that_the_settings_describe(tmp_path: Path) -> N
 
     with pytest.raises(DocumentError, match="there is no region 'static/berlin'"):
         load_wanted(spec)
-    own_regions = StaticSettings(regions={"berlin": place}, token_file="t").places
+    own_regions = StaticSettings(regions={"berlin": place}, token_file="t").own_regions
 
     assert load_wanted(spec, own_regions).spec.regions.deny == ("static/berlin",)
 

@@ -1,0 +1,43 @@
+"""What the rest of the code may know of a cloud without its SDK: one `PROFILE` per cloud, in its folder. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from providers.faults import FaultAnswers
+from state.model.boot import BootProfile
+from state.model.catalog import Region
+from state.model.ids import ProviderName, region_id
+
+NAME_HEAD_TYPES: Final = "name others under head_types:"
+
+
+def as_listed(instance_type: str, gpu: str, gpus: int) -> str:
+    """Return an instance type as the price catalogue has it, which most clouds use too."""
+    del gpu, gpus
+    return instance_type
+
+
+@dataclass(frozen=True, slots=True)
+class CloudProfile:
+    """A cloud's own facts, which shared code takes from here instead of asking for its name."""
+
+    name: ProviderName
+    boot: BootProfile
+    regions: tuple[Region, ...] = ()
+    """Regions whose place is known; those of the settings come beside them."""
+    has_price_catalogue: bool = True
+    """Whether gpuhunt lists its prices, under *name*."""
+    is_cached: bool = True
+    """Whether offers and quotas may be minutes old; False: one cheap call reads what is free now."""
+    listed_type: Callable[[str, str, int], str] = as_listed
+    """Takes the price catalogue's instance type, GPU and number of GPUs; returns the instance type in offers."""
+    fault_answers: FaultAnswers = field(default_factory=dict)
+    """HTTP status and code with which the cloud answers when it fails; the emulators send them."""
+    head_advice: str = NAME_HEAD_TYPES
+    """What to do where no machine for a head is sold."""
+
+
+def regions_of(provider: str, rows: tuple[tuple[str, str, float, float], ...]) -> tuple[Region, ...]:
+    """Return regions from rows of name, jurisdiction, latitude and longitude in degrees."""
+    return tuple(Region(region_id(provider, name), law, north, east) for name, law, north, east in rows)
