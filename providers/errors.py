@@ -13,6 +13,10 @@ ProviderError
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+DETAIL_MAX: Final = 300
+"""Most characters of a cloud's own text in a message: SDKs write pages."""
 
 
 class Scope(StrEnum):
@@ -30,12 +34,14 @@ class ProviderError(Exception):
     """A call to a cloud did not do what was asked."""
 
     def __init__(self, provider: str, operation: str, code: str = "", detail: str = "") -> None:
-        """Say who refused what, with the cloud's own code and words."""
+        """Keep the cloud's own code and text; the message has the text's first line, cut to a readable length."""
         self.provider = provider
         self.operation = operation
         self.code = code
         self.detail = detail
-        super().__init__(f"{provider} {operation}: {code or 'no answer'}{f' ({detail})' if detail else ''}")
+        first = detail.strip().partition("\n")[0]
+        first = first if len(first) <= DETAIL_MAX else f"{first[:DETAIL_MAX]} …"
+        super().__init__(f"{provider} {operation}: {code or 'no answer'}{f' ({first})' if first else ''}")
 
 
 class RefusedError(ProviderError):

@@ -64,7 +64,7 @@ class FakeCloud:
         self.launched: list[InstanceId] = []
         """Every machine that was really started, in order."""
         self.announced: list[Notice] = []
-        self.troubled: dict[InstanceId, tuple[str, datetime]] = {}
+        self.impaired: dict[InstanceId, tuple[str, datetime]] = {}
         """What is wrong with machines, and since when."""
         self.faults = FaultBoard()
         self.lag = timedelta()
@@ -243,7 +243,7 @@ class FakeCloud:
         booted = self._clock.now() >= machine.started_at + self.boot
         if machine.seen.state is CloudState.PENDING and booted:
             machine.seen = replace(machine.seen, state=CloudState.RUNNING)
-        impairment, since = self.troubled.get(machine.seen.instance_id, ("", None))
+        impairment, since = self.impaired.get(machine.seen.instance_id, ("", None))
         price = next((o.price.per_hour for o in self.catalogue if o.key == machine.seen.key), None)
         return replace(machine.seen, price_per_hour=price, impairment=impairment, impairment_since=since)
 

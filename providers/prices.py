@@ -17,11 +17,21 @@ GPU_HOUR_USD: Final = (0.02, 60.0)
 CPU_HOUR_USD: Final = (0.001, 30.0)
 
 
+LIST_PRICES: Final = "list prices"
+
+
 @dataclass(frozen=True, slots=True)
 class PriceList:
     """Prices by provider, location, instance type and market."""
 
     prices: dict[tuple[str, str, str, Market], Price]
+    problem: str = ""
+    """Why prices are missing or older than they should be; empty where all is well."""
+
+    @property
+    def degraded(self) -> dict[str, str]:
+        """What offers lack for want of list prices, to the reason."""
+        return {LIST_PRICES: self.problem} if self.problem else {}
 
     def price(self, provider: str, locations: tuple[str, ...], instance_type: str, market: Market) -> Price | None:
         """Return the price at the first of *locations* that has one, or None.

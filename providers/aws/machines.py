@@ -80,7 +80,8 @@ class Aws:
 
     def offers(self) -> Observation[Offer]:
         """Return the GPU types, and those for heads, of every region."""
-        return self._everywhere(self._offers_in)
+        seen = self._everywhere(self._offers_in)
+        return replace(seen, degraded=self._prices().degraded)
 
     def quotas(self) -> Observation[Quota]:
         """Return the vCPU quotas of every region."""

@@ -69,4 +69,4 @@ def impairment_of(status: dict[str, Any]) -> dict[str, Any]:
     details = (detail for name in failing for detail in checks[name].get("Details", []))
     since = [detail["ImpairedSince"] for detail in details if "ImpairedSince" in detail]
     what = f"EC2's {' and '.join(failing)} status check fails"
-    return {"impairment": what if failing else "", "trouble_since": min(since, default=None)}
+    return {"impairment": what if failing else "", "impairment_since": min(since, default=None)}

@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.identity import CredentialUnavailableError
 
 from providers.errors import (
     DeniedError,
@@ -69,6 +70,8 @@ TABLE: Final[dict[str, Row]] = {
 ALREADY_EXISTS: Final = frozenset({"PreconditionFailed", "PropertyChangeNotAllowed"})
 FAMILIES: Final = (AzureError,)
 """Every family of exceptions that the SDK lets through."""
+NO_CREDENTIALS: Final = "DefaultAzureCredential failed to retrieve a token"
+"""How azure-identity begins the page in which each part of its chain gives its reason."""
 NOT_FOUND: Final = frozenset({"ResourceNotFound", "NotFound"})
 LEFT_BEHIND: Final = (ShortageError, QuotaError, InvalidError)
 """After these, a creation that was accepted first has left a VM resource behind."""
@@ -92,6 +95,8 @@ def code_of(error: Exception) -> str:
 def translated(error: Exception, operation: str) -> ProviderError:
     """Return our error for one of the SDK's."""
     code, words = code_of(error), str(error)
+    if isinstance(error, CredentialUnavailableError) or words.startswith(NO_CREDENTIALS):
+        return DeniedError("azure", operation, code, "azure-identity's default chain finds no credentials")
     if isinstance(error, ClientAuthenticationError):
         return DeniedError("azure", operation, code, words)
     response = getattr(error, "response", None)

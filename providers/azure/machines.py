@@ -71,7 +71,7 @@ class Azure:
 
     def offers(self) -> Observation[Offer]:
         """Return the GPU sizes, and those for heads, of every region."""
-        degraded: dict[str, str] = {}
+        degraded = self._prices().degraded
         return replace(self._everywhere(lambda region: self._offers_in(region, degraded)), degraded=degraded)
 
     def quotas(self) -> Observation[Quota]:

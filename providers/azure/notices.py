@@ -33,4 +33,4 @@ def impairment_of(condition: Any) -> dict[str, Any]:  # noqa: ANN401  the SDK's 
     if state not in UNWELL:
         return {}
     found = f"Azure finds it {state.lower()}: {condition.summary or condition.title or 'no reason is told'}"
-    return {"impairment": found, "trouble_since": condition.occured_time}
+    return {"impairment": found, "impairment_since": condition.occured_time}

@@ -4,6 +4,7 @@ Waiting is done on our own operations client: the one inside `insert()` polls th
 the settings say. The default retry of reads is off, since it goes on for ten minutes whatever the timeout.
 """
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -38,29 +39,36 @@ class GcpApi:
     """One project's Compute Engine."""
 
     def __init__(self, settings: GcpSettings, limiter: RateLimiter) -> None:
-        """Make clients; nothing is called yet."""
-        options: dict[str, Any] = {}
-        if settings.endpoint is not None:
-            anonymous: Any = AnonymousCredentials()
-            options = {"client_options": ClientOptions(api_endpoint=settings.endpoint), "credentials": anonymous}
+        """Keep the settings; clients are made at their first use, since each looks for credentials at once."""
         self._project, self._limiter = settings.project, limiter
         self._call: dict[str, Any] = {"retry": None, "timeout": settings.timeout_seconds}
-        self._instances = compute_v1.InstancesClient(**options)
-        self._operations = compute_v1.ZoneOperationsClient(**options)
-        self._accelerators = compute_v1.AcceleratorTypesClient(**options)
-        self._types = compute_v1.MachineTypesClient(**options)
-        self._future = compute_v1.FutureReservationsClient(**options)
-        self._reservations = compute_v1.ReservationsClient(**options)
-        self._regions = compute_v1.RegionsClient(**options)
+        self._endpoint = settings.endpoint
+        self._lock, self._clients = threading.Lock(), dict[type, Any]()
         self._resources = settings.endpoint or RESOURCES
         self._billing = settings.endpoint or BILLING
-        self._is_open = settings.endpoint is not None
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401  the SDK's
         """Return a session with the application default credentials; made when it is first needed."""
-        credentials: Any = AnonymousCredentials() if self._is_open else google.auth.default(scopes=[SCOPE])[0]
+        credentials: Any = (
+            AnonymousCredentials() if self._endpoint is not None else google.auth.default(scopes=[SCOPE])[0]
+        )
         return AuthorizedSession(credentials)
+
+    def _client(self, kind: type) -> Any:  # noqa: ANN401  the SDK's
+        """Return the client of a kind.
+
+        Raises:
+            google.auth.exceptions.GoogleAuthError: There are no credentials.
+        """
+        with self._lock:
+            if kind not in self._clients:
+                options: dict[str, Any] = {}
+                if self._endpoint is not None:
+                    anonymous: Any = AnonymousCredentials()
+                    options = {"client_options": ClientOptions(api_endpoint=self._endpoint), "credentials": anonymous}
+                self._clients[kind] = kind(**options)
+            return self._clients[kind]
 
     def _pages(self, listing: Callable[..., Any], request: Any) -> Iterator[Any]:  # noqa: ANN401  the SDK's
         """Yield the pages of a list, each asked for at the governor's pace."""
@@ -79,13 +87,13 @@ class GcpApi:
     def machine_types(self) -> Iterator[tuple[str, Any, bool]]:
         """Yield (zone, its machine types, whether it answered)."""
         request = compute_v1.AggregatedListMachineTypesRequest(project=self._project, max_results=PAGE)
-        for zone, listed in self._zones(self._types.aggregated_list, request):
+        for zone, listed in self._zones(self._client(compute_v1.MachineTypesClient).aggregated_list, request):
             yield zone, listed.machine_types, listed.warning.code != UNREACHABLE
 
     def accelerator_types(self) -> Iterator[tuple[str, str]]:
         """Yield (zone, accelerator type) of everything that the project may attach or get with a machine type."""
         request = compute_v1.AggregatedListAcceleratorTypesRequest(project=self._project, max_results=PAGE)
-        for zone, listed in self._zones(self._accelerators.aggregated_list, request):
+        for zone, listed in self._zones(self._client(compute_v1.AcceleratorTypesClient).aggregated_list, request):
             for accelerator in listed.accelerator_types:
                 yield zone, accelerator.name
 
@@ -94,27 +102,27 @@ class GcpApi:
         request = compute_v1.AggregatedListInstancesRequest(
             project=self._project, filter=f'labels.{label} = "{value}"', max_results=PAGE
         )
-        for zone, listed in self._zones(self._instances.aggregated_list, request):
+        for zone, listed in self._zones(self._client(compute_v1.InstancesClient).aggregated_list, request):
             yield zone, listed.instances, listed.warning.code != UNREACHABLE
 
     def reservations(self) -> Iterator[tuple[str, Any]]:
         """Yield (zone, reservation) of everything that is reserved."""
         request = compute_v1.AggregatedListReservationsRequest(project=self._project, max_results=PAGE)
-        for zone, listed in self._zones(self._reservations.aggregated_list, request):
+        for zone, listed in self._zones(self._client(compute_v1.ReservationsClient).aggregated_list, request):
             for reservation in listed.reservations:
                 yield zone, reservation
 
     def future_reservations(self) -> Iterator[tuple[str, Any]]:
         """Yield (zone, future reservation); once its time has come Compute Engine makes a reservation of it."""
         request = compute_v1.AggregatedListFutureReservationsRequest(project=self._project, max_results=PAGE)
-        for zone, listed in self._zones(self._future.aggregated_list, request):
+        for zone, listed in self._zones(self._client(compute_v1.FutureReservationsClient).aggregated_list, request):
             for reservation in listed.future_reservations:
                 yield zone, reservation
 
     def region_quotas(self) -> Iterator[tuple[str, str, float, float]]:
         """Yield (region, metric, limit, usage)."""
         request = compute_v1.ListRegionsRequest(project=self._project)
-        for page in self._pages(self._regions.list, request):
+        for page in self._pages(self._client(compute_v1.RegionsClient).list, request):
             for region in page.items:
                 for quota in region.quotas:
                     yield region.name, quota.metric, quota.limit, quota.usage
@@ -159,11 +167,13 @@ class GcpApi:
             request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join([*sorted(body["labels"].values()), body["name"]]))),
         )
         self._limiter.admit(zone.rpartition("-")[0], is_write=True)
-        operation = self._instances.insert_unary(request=request, **self._call)
+        operation = self._client(compute_v1.InstancesClient).insert_unary(request=request, **self._call)
         for _ in range(WAITS_MAX):
             if operation.status == DONE:
                 break
-            operation = self._operations.wait(project=self._project, zone=zone, operation=operation.name, **self._call)
+            operation = self._client(compute_v1.ZoneOperationsClient).wait(
+                project=self._project, zone=zone, operation=operation.name, **self._call
+            )
         if operation.status != DONE:
             # A stock-out shows at its end alone: nobody knows yet, and who asks again is told of the same operation.
             msg = f"{operation.name} still runs"
@@ -173,9 +183,13 @@ class GcpApi:
 
     def get(self, zone: str, name: str) -> Any:  # noqa: ANN401  the SDK's message
         """Return one instance."""
-        return self._instances.get(project=self._project, zone=zone, instance=name, **self._call)
+        return self._client(compute_v1.InstancesClient).get(
+            project=self._project, zone=zone, instance=name, **self._call
+        )
 
     def delete(self, zone: str, name: str) -> None:
         """Ask for the end of an instance."""
         self._limiter.admit(zone.rpartition("-")[0], is_write=True)
-        self._instances.delete_unary(project=self._project, zone=zone, instance=name, **self._call)
+        self._client(compute_v1.InstancesClient).delete_unary(
+            project=self._project, zone=zone, instance=name, **self._call
+        )

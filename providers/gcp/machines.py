@@ -120,7 +120,7 @@ class Gcp:
             here = [held for held in holdings if held.zone == zone]
             offers += reserved_offers(region_of_zone(zone), fit, here, self._clock.now())
         known = tuple(offer for offer in offers if offer.key.region not in unreachable)
-        return Observation(known, unreachable, {LIVE_PRICES: why_none} if why_none else {})
+        return Observation(known, unreachable, prices.degraded | ({LIVE_PRICES: why_none} if why_none else {}))
 
     def _attached(
         self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], priced: set[str]

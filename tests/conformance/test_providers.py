@@ -67,7 +67,7 @@ class TestFake(ProviderContract):
         lose, restore = provider.lose_region, provider.silent.discard
 
         def impair(name: InstanceId) -> None:
-            provider.troubled[name] = ("its check fails", NOON)
+            provider.impaired[name] = ("its check fails", NOON)
 
         return Backstage(lose, restore, empty, use_up, faults, lists, announce, reserve, impair)
 

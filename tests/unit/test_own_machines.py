@@ -112,7 +112,7 @@ def test_a_machine_in_trouble_is_replaced_once_it_is_not_in_its_cell_and_not_bef
     want(world, 1, survive={"any": "none"})
     world.converge()
     [(worker, _)] = [(seen, r) for seen, r in world.cloud("aws").alive() if seen.key.instance_type == "l4.1"]
-    world.cloud("aws").troubled[worker.instance_id] = ("its instance status check fails", world.clock.now())
+    world.cloud("aws").impaired[worker.instance_id] = ("its instance status check fails", world.clock.now())
 
     for _ in range(10):
         assert not any(isinstance(a, Terminate | Launch) for a in world.tick().actions), "it still serves"

@@ -1,15 +1,19 @@
 """Prices: what was agreed upon, what spot costs now, and what is not believed."""
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from providers.prices import Negotiated, PriceList, beside_peers, live_spot, with_negotiated
+from providers.emulator.scene import CATALOG
+from providers.price_catalogue import PRICES_MAX_AGE, PRICES_RETRY, KeptPrices, PricesError, load_prices
+from providers.prices import LIST_PRICES, Negotiated, PriceList, beside_peers, live_spot, with_negotiated
 from providers.reservations import Reservation, chosen, reserved_offers
 from scheduler.documents.price_file import read_negotiated
 from scheduler.documents.yaml_document import DocumentError
+from state.clock import ManualClock
 from state.model.catalog import Market, Price
 from state.model.units import Usd
 from tests.builders import NOON, a_region, an_offer
@@ -148,3 +152,32 @@ def test_a_price_far_below_its_peers_is_believed_when_it_is_seen_twice() -> None
     assert still == {key("d"): Usd.of(12)}
     few = listed(a=98, d=9.8)
     assert beside_peers(few, {}) == (few, {}), "two are no crowd"
+
+
+def test_prices_that_cannot_be_loaded_are_tried_again_and_say_why(tmp_path: Path) -> None:
+    clock, folder = ManualClock(NOON), tmp_path / "catalog"
+    prices = KeptPrices(("aws",), folder, clock, ())
+
+    assert prices().prices == {}
+    assert "cannot be read" in prices().problem
+
+    folder.mkdir()
+    shutil.copy(CATALOG / "aws.csv", folder)
+    assert prices().prices == {}, "it is not read at every call"
+    clock.sleep(PRICES_RETRY)
+    loaded = prices()
+    assert loaded.prices
+    assert loaded.problem == ""
+
+    (folder / "aws.csv").unlink()
+    clock.sleep(PRICES_MAX_AGE)
+    assert prices().prices == loaded.prices
+    assert prices().degraded[LIST_PRICES]
+
+
+def test_a_catalogue_without_one_of_the_clouds_is_not_taken_for_whole(tmp_path: Path) -> None:
+    shutil.copy(CATALOG / "aws.csv", tmp_path)
+    (tmp_path / "gcp.csv").write_text((CATALOG / "gcp.csv").read_text().splitlines()[0] + "\n")
+
+    with pytest.raises(PricesError, match="no prices of gcp"):
+        load_prices(("aws", "gcp"), tmp_path, NOON)
