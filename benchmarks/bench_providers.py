@@ -39,7 +39,7 @@ from providers.gcp.settings import GcpSettings
 from providers.price_catalogue import load_prices
 from providers.prices import PriceList
 from providers.settings import PaceSettings
-from scheduler.daemon.wiring import EMBEDDED_CREDENTIALS
+from scheduler.embedded.local import CREDENTIALS
 from state.clock import SystemClock
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId
@@ -252,7 +252,7 @@ def fake_listing() -> dict[str, float]:
 
 def main() -> None:
     """Measure, print and write."""
-    os.environ |= EMBEDDED_CREDENTIALS
+    os.environ |= CREDENTIALS
     facts: dict[str, Any] = {"clouds": {}}
     with running() as bench:
         for name, provider in adapters(bench.at, 2).items():

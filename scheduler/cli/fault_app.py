@@ -31,7 +31,7 @@ def call(  # noqa: PLR0913, PLR0917  one parameter an option
             "garbage. lost, drop_after and error_after: it is done, but not said."
         ),
     ],
-    cloud: Annotated[str, typer.Option(help="aws, gcp or azure; * for any.")] = "*",
+    cloud: Annotated[str, typer.Option(help="Its provider name; * for any.")] = "*",
     operation: Annotated[
         str, typer.Option(help="offers, prices, quotas, instances, launch, terminate, notices, health; * for any.")
     ] = "*",
@@ -175,7 +175,7 @@ def reclaim(machine: Machine, output: OutputOption = Output.TEXT) -> None:
 
 @fault.command("rebalance")
 def rebalance(machine: Machine, output: OutputOption = Output.TEXT) -> None:
-    """Recommend to leave a spot machine, as EC2 does where it is likelier than usual to be taken back."""
+    """Recommend leaving a spot machine, as a cloud does where a reclaim is likelier than usual."""
     _tell("rebalance", {"machine": machine}, output)
 
 

@@ -66,6 +66,9 @@ class EmbeddedModel(_Model):
     control: str
     control_token_file: str
     host_folder: str
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="What the SDKs read their credentials from; the embedded clouds accept any."
+    )
 
 
 class Settings(_Model):
