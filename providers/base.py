@@ -58,7 +58,7 @@ class Provider(Protocol):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What this provider can do, with its settings; what it lacks is never asked of it."""
+        """What this provider can do with its settings; callers check before they use one."""
 
     @property
     def boot_profile(self) -> BootProfile:

@@ -1,4 +1,4 @@
-"""A wrapper that keeps offers and quotas for a while; machines are always looked at afresh."""
+"""A wrapper that caches offers and quotas; machines and notices are read every time."""
 
 import threading
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from state.model.inventory import CloudInstance, Notice
 
 OFFERS_MAX_AGE: Final = timedelta(minutes=5)
 QUOTAS_MAX_AGE: Final = timedelta(minutes=5)
-BLIND_MAX_AGE: Final = timedelta(seconds=30)
-"""A look that some region did not answer is repeated sooner; till then its last answer stands."""
+UNREACHABLE_MAX_AGE: Final = timedelta(seconds=30)
+"""A read that some region did not answer is repeated sooner; until then the region's last answer is used."""
 
 Item = TypeVar("Item", Offer, Quota)
 
@@ -30,7 +30,7 @@ class _Kept(Generic[Item]):
 
 
 class CachedProvider:
-    """Any provider, asked less often."""
+    """Any provider, with its offers and quotas cached."""
 
     def __init__(self, inner: Provider, clock: Clock) -> None:
         """Keep nothing yet."""
@@ -57,7 +57,7 @@ class CachedProvider:
         return self.inner.boot_profile
 
     def offers(self) -> Observation[Offer]:
-        """Return offers at most five minutes old; those of a region that falls silent stay what they were."""
+        """Return offers at most five minutes old; those of an unreachable region are its last ones."""
         return self._fresh(self._offers, self.inner.offers, OFFERS_MAX_AGE, lambda offer: offer.key.region)
 
     def quotas(self) -> Observation[Quota]:
@@ -67,34 +67,34 @@ class CachedProvider:
     def _fresh(
         self,
         kept: _Kept[Item],
-        look: Callable[[], Observation[Item]],
+        read: Callable[[], Observation[Item]],
         max_age: timedelta,
         region_of: Callable[[Item], RegionId],
     ) -> Observation[Item]:
         with self._lock:
             now = self._clock.now()
-            age = BLIND_MAX_AGE if kept.observation is not None and kept.observation.unreachable else max_age
+            age = UNREACHABLE_MAX_AGE if kept.observation is not None and kept.observation.unreachable else max_age
             if kept.observation is not None and kept.taken_at is not None and now - kept.taken_at < age:
                 return kept.observation
-            seen = look()
+            observed = read()
             found: dict[RegionId, list[Item]] = {}
-            for item in seen.items:
+            for item in observed.items:
                 found.setdefault(region_of(item), []).append(item)
             kept.by_region |= {region: tuple(items) for region, items in found.items()}
-            old = tuple(item for region in sorted(seen.unreachable) for item in kept.by_region.get(region, ()))
-            kept.observation, kept.taken_at = replace(seen, items=seen.items + old), self._clock.now()
+            old = tuple(item for region in sorted(observed.unreachable) for item in kept.by_region.get(region, ()))
+            kept.observation, kept.taken_at = replace(observed, items=observed.items + old), self._clock.now()
             return kept.observation
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Look afresh."""
+        """Read every time."""
         return self.inner.instances(owner)
 
     def notices(self, owner: str) -> Observation[Notice]:
-        """Look afresh."""
+        """Read every time."""
         return self.inner.notices(owner)
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start one machine; what is left of a reservation is looked at afresh after that."""
+        """Start one machine; the rest of a reservation is read again after that."""
         machine = self.inner.launch(order)
         if order.key.market is Market.RESERVED:
             with self._lock:

@@ -1,4 +1,4 @@
-"""Canonical GPU names and memory, and how NVIDIA's driver spells them; each cloud's spelling stands in its folder."""
+"""Canonical GPU names and memory, and how NVIDIA's driver spells them; each cloud's spelling is in its folder."""
 
 import re
 from typing import Final

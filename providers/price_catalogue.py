@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from providers.prices import Key, Negotiated, PriceList, beside_peers, is_believable, with_negotiated
+from providers.prices import Key, Negotiated, PriceList, is_plausible, with_negotiated, without_outliers
 from providers.registry import CLOUDS
 from state.clock import Clock
 from state.model.catalog import Market, Price
@@ -56,7 +56,7 @@ class KeptPrices:
             return self._list
 
     def _loaded(self, now: datetime) -> PriceList:
-        listed, self._suspected = beside_peers(load_prices(self._names, self._catalog_dir, now), self._suspected)
+        listed, self._suspected = without_outliers(load_prices(self._names, self._catalog_dir, now), self._suspected)
         if self._suspected:
             structlog.get_logger().warning(PRICES_SUSPECTED, prices=sorted(map(str, self._suspected)))
         return with_negotiated(listed, self._agreed)
@@ -81,7 +81,7 @@ def load_prices(providers: tuple[str, ...], catalog_dir: Path | None, now: datet
         os.environ["GPUHUNT_CATALOG_DIR"] = str(catalog_dir)
     try:
         found = catalog.query(provider=list(providers))
-        prices = PriceList(dict(_priced(item, now) for item in found if is_believable(item.price, item.gpu_count)))
+        prices = PriceList(dict(_priced(item, now) for item in found if is_plausible(item.price, item.gpu_count)))
     except (gpuhunt.GPUHuntError, OSError, ValueError, KeyError) as error:
         cause = error.__cause__ or error
         msg = f"the price catalogue cannot be read: {type(cause).__name__}: {cause}"

@@ -13,7 +13,7 @@ from state.model.inventory import CloudInstance
 from state.model.units import Usd
 
 GPU_HOUR_USD: Final = (0.02, 60.0)
-"""A price per GPU and hour outside this is not believed: the cheapest and dearest list prices, with a margin."""
+"""The plausible price per GPU and hour: the cheapest and dearest list prices, with a margin."""
 CPU_HOUR_USD: Final = (0.001, 30.0)
 
 
@@ -30,7 +30,7 @@ class PriceList:
 
     @property
     def degraded(self) -> dict[str, str]:
-        """What offers lack for want of list prices, to the reason."""
+        """What offers lack without list prices, to the reason."""
         return {LIST_PRICES: self.problem} if self.problem else {}
 
     def price(self, provider: str, locations: tuple[str, ...], instance_type: str, market: Market) -> Price | None:
@@ -50,7 +50,7 @@ class PriceList:
         return found
 
     def paid(self, seen: Iterable[CloudInstance]) -> list[CloudInstance]:
-        """Return machines with what each costs by this list; reserved ones cost nothing more."""
+        """Return machines with their prices by this list; reserved ones cost nothing more."""
         return [replace(one, price_per_hour=self._paid(one.key)) for one in seen]
 
     def _paid(self, key: OfferKey) -> Usd | None:
@@ -62,7 +62,7 @@ class PriceList:
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    """A price that was agreed upon, for whatever its patterns match; the first one that matches counts."""
+    """An agreed price, for what its patterns match; the first that matches applies."""
 
     provider: str
     region: str
@@ -81,14 +81,14 @@ class Negotiated:
         return Price(Usd.of(round(usd, 6)), f"{self.source}, on {listed.source}", listed.as_of)
 
     def matches(self, provider: str, location: str, instance_type: str, market: Market) -> bool:
-        """Return whether a price is among those meant; a zone counts as in its region."""
+        """Return whether it applies to a price; a zone counts as in its region."""
         is_there = fnmatchcase(location, self.region) or fnmatchcase(location.rpartition("-")[0], self.region)
         is_meant = fnmatchcase(instance_type, self.instance_type) and market is self.market
         return provider == self.provider and is_there and is_meant
 
 
 def with_negotiated(prices: PriceList, agreed: tuple[Negotiated, ...]) -> PriceList:
-    """Return a price list in which agreed prices stand for those that they match."""
+    """Return a price list in which agreed prices replace those that they match."""
 
     def paid(key: tuple[str, str, str, Market], listed: Price) -> Price:
         found = next((one for one in agreed if one.matches(*key)), None)
@@ -104,12 +104,12 @@ PEERS_SHARE: Final = 0.4
 Key = tuple[str, str, str, Market]
 
 
-def beside_peers(prices: PriceList, suspected: Mapping[Key, Usd]) -> tuple[PriceList, dict[Key, Usd]]:
-    """Return a price list without those that are far below their peers, and those: seen twice, they are believed.
+def without_outliers(prices: PriceList, suspected: Mapping[Key, Usd]) -> tuple[PriceList, dict[Key, Usd]]:
+    """Return a price list without outliers, and the outliers; a price that was an outlier before is kept.
 
     Args:
         prices: As they were loaded.
-        suspected: What was left out the last time.
+        suspected: The outliers of the last load.
     """
     peers: dict[tuple[str, str], list[int]] = {}
     for (provider, _, name, market), price in prices.prices.items():
@@ -126,12 +126,12 @@ def beside_peers(prices: PriceList, suspected: Mapping[Key, Usd]) -> tuple[Price
 
 
 LIVE_BAND: Final = (0.2, 5.0)
-"""A live spot price outside this multiple of the catalogue's is not believed: a wrong unit, or a gap."""
+"""The plausible multiples of the catalogue's price for a live spot price; others are a wrong unit, or a gap."""
 
 
 def live_spot(offer: Offer, usd: float | None, source: str, now: datetime) -> Offer:
-    """Return a spot offer at its live price, if that is believable; else at the catalogue's."""
-    if usd is None or offer.key.market is not Market.SPOT or not is_believable(usd, offer.machine.gpus):
+    """Return a spot offer at its live price, if that is plausible; else at the catalogue's."""
+    if usd is None or offer.key.market is not Market.SPOT or not is_plausible(usd, offer.machine.gpus):
         return offer
     low, high = LIVE_BAND
     if not low * offer.price.per_hour.dollars <= usd <= high * offer.price.per_hour.dollars:
@@ -139,7 +139,7 @@ def live_spot(offer: Offer, usd: float | None, source: str, now: datetime) -> Of
     return replace(offer, price=Price(Usd.of(usd), source, now))
 
 
-def is_believable(usd_per_hour: float, gpus: int) -> bool:
+def is_plausible(usd_per_hour: float, gpus: int) -> bool:
     """Return whether a price lies within the bands."""
     low, high = GPU_HOUR_USD if gpus else CPU_HOUR_USD
     return low <= usd_per_hour / max(gpus, 1) <= high

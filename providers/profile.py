@@ -1,4 +1,4 @@
-"""What the rest of the code may know of a cloud without its SDK: one `PROFILE` per cloud, in its folder. Pure."""
+"""The facts about a cloud that shared code uses without its SDK: one `PROFILE` per cloud, in its folder. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ def as_listed(instance_type: str, gpu: str, gpus: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CloudProfile:
-    """A cloud's own facts, which shared code takes from here instead of asking for its name."""
+    """A cloud's own facts, which shared code reads instead of comparing names."""
 
     name: ProviderName
     boot: BootProfile
     regions: tuple[Region, ...] = ()
-    """Regions whose place is known; those of the settings come beside them."""
+    """Regions with a known place; `CloudSettings.own_regions` adds those of the settings."""
     has_price_catalogue: bool = True
     """Whether gpuhunt lists its prices, under *name*."""
     is_cached: bool = True

@@ -1,6 +1,6 @@
-"""Where regions are, whose law applies there, and how far apart they are. Pure.
+"""Places and jurisdictions of all known regions, and round trips between them. Pure.
 
-Each cloud's regions stand in its own folder; those of machines of one's own come from the settings.
+Each cloud's regions are in its folder; those of machines of one's own come from the settings.
 """
 
 import math

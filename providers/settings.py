@@ -1,4 +1,4 @@
-"""What every cloud's settings have: frozen, written by people or by Terraform. Each cloud's own stand in its folder."""
+"""What every cloud's settings have: frozen, written by people or by Terraform. Each cloud's own are in its folder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address of a cloud that answers anybody."""
+    """An address of a cloud that answers without credentials."""
 
     url: str
     ca_file: str | None = None
@@ -73,7 +73,7 @@ class CloudSettings(SettingsModel):
 
     @property
     def own_regions(self) -> tuple[Region, ...]:
-        """Regions whose place only the settings know."""
+        """Regions whose place is in the settings alone."""
         return ()
 
     @property

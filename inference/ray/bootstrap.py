@@ -26,12 +26,12 @@ from state.model.plan import Launch
 
 FIND_NODE: Final = """\
 import json, os, sys, urllib.request
-ask = urllib.request.Request(sys.argv[1] + "/api/v0/nodes?limit=10000")
-ask.add_header("Authorization", "Bearer " + open(os.environ["RAY_AUTH_TOKEN_PATH"]).read().strip())
-directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-nodes = json.load(directly.open(ask, timeout=5))["data"]["result"]["result"]
-mine = [n for n in nodes if n["labels"].get("instance") == os.environ["SKERRY_INSTANCE"] and n["state"] == "ALIVE"]
-print(mine[0]["node_id"])
+request = urllib.request.Request(sys.argv[1] + "/api/v0/nodes?limit=10000")
+request.add_header("Authorization", "Bearer " + open(os.environ["RAY_AUTH_TOKEN_PATH"]).read().strip())
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+nodes = json.load(direct.open(request, timeout=5))["data"]["result"]["result"]
+own = [n for n in nodes if n["labels"].get("instance") == os.environ["SKERRY_INSTANCE"] and n["state"] == "ALIVE"]
+print(own[0]["node_id"])
 """
 WATCH: Final = """reclaimed() {{ {check}; }}
 leave() {{

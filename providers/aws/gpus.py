@@ -2,7 +2,7 @@
 
 
 def aws_gpu(name: str, memory_mib: int) -> str:
-    """Return the canonical name of a GPU as `DescribeInstanceTypes` spells it, told apart by memory where needed."""
+    """Return the canonical name of a GPU as `DescribeInstanceTypes` spells it; memory separates variants."""
     short = name.upper().replace(" ", "")
     if short == "A100":
         return "A100-80GB" if memory_mib > 60_000 else "A100-40GB"  # noqa: PLR2004  between the two sizes

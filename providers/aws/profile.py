@@ -1,4 +1,4 @@
-"""AWS, as far as other code may know it. Pure."""
+"""The facts about AWS that shared code uses. Pure."""
 
 from typing import Final
 

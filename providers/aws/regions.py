@@ -1,4 +1,4 @@
-"""Where AWS's regions are and whose law applies there. Pure.
+"""AWS's regions: place and jurisdiction. Pure.
 
 Coordinates are of the nearest city, in degrees. Source: AWS's public list of regions.
 """

@@ -30,10 +30,10 @@ class AwsSettings(CloudSettings):
     endpoint_url: str | None = Field(default=None, description="Another endpoint for every AWS API.")
 
     @model_validator(mode="after")
-    def _queues_are_asked(self) -> Self:
-        unasked = sorted(set(self.rebalance_queues) - set(self.regions))
-        if unasked:
-            msg = f"rebalance_queues names {', '.join(unasked)}, which is not among the regions"
+    def _queues_have_regions(self) -> Self:
+        unused = sorted(set(self.rebalance_queues) - set(self.regions))
+        if unused:
+            msg = f"rebalance_queues names {', '.join(unused)}, which is not among the regions"
             raise ValueError(msg)
         return self
 

@@ -11,15 +11,15 @@ from azure.identity import CredentialUnavailableError
 
 from providers.errors import (
     DeniedError,
+    Failure,
     InvalidError,
     ProviderError,
     QuotaError,
     Row,
-    Said,
     Scope,
     ShortageError,
     ThrottledError,
-    by_table,
+    classified,
     seconds_of,
 )
 
@@ -82,7 +82,7 @@ BY_WORDS: Final = (
     ("InvalidParameter", re.compile(r"VM size .* is not available"), "not offered"),
     ("BadRequest", re.compile(r"VM size .* is not supported"), "not offered"),
 )
-"""Codes that mean several things: (code, words, the row that they mean)."""
+"""Codes with several meanings: (code, pattern of the message, row)."""
 
 
 def code_of(error: Exception) -> str:
@@ -101,7 +101,7 @@ def translated(error: Exception, operation: str) -> ProviderError:
         return DeniedError("azure", operation, code, words)
     response = getattr(error, "response", None)
     wait = seconds_of(response.headers.get("Retry-After")) if response is not None else None
-    row = next((row for told, pattern, row in BY_WORDS if told == code and pattern.search(words)), code)
-    ours = by_table(Said("azure", operation, row, words, wait), TABLE)
+    row = next((row for known, pattern, row in BY_WORDS if known == code and pattern.search(words)), code)
+    ours = classified(Failure("azure", operation, row, words, wait), TABLE)
     ours.code = code
     return ours

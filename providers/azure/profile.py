@@ -1,4 +1,4 @@
-"""Azure, as far as other code may know it. Pure."""
+"""The facts about Azure that shared code uses. Pure."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Where Azure's regions are and whose law applies there. Pure.
+"""Azure's regions: place and jurisdiction. Pure.
 
 Coordinates are of the nearest city, in degrees. Source: Azure's public list of regions.
 """

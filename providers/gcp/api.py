@@ -1,7 +1,7 @@
 """The few calls of Compute Engine that we use, typed.
 
-Waiting is done on our own operations client: the one inside `insert()` polls the public endpoint whatever
-the settings say. The default retry of reads is off, since it goes on for ten minutes whatever the timeout.
+Waiting is done on our own operations client: the one inside `insert()` polls the public endpoint, whatever
+endpoint the settings name. The default retry of reads is off, since it goes on for ten minutes whatever the timeout.
 """
 
 import threading
@@ -24,9 +24,9 @@ from providers.throttle import RateLimiter
 PAGE: Final = 500
 DONE: Final = compute_v1.Operation.Status.DONE
 WAITS_MAX: Final = 3
-"""How often an operation is waited for; each time the cloud answers once it is done, or when it has had enough."""
+"""How often an operation is waited for; each call returns once it is done, or after the cloud's own time limit."""
 SKUS_PAGE: Final = 5000
-"""The most that the billing catalogue tells at once."""
+"""Most SKUs in a page of the billing catalogue."""
 UNREACHABLE: Final = "UNREACHABLE"
 RESOURCES: Final = "https://cloudresourcemanager.googleapis.com"
 BILLING: Final = "https://cloudbilling.googleapis.com"
@@ -71,7 +71,7 @@ class GcpApi:
             return self._clients[kind]
 
     def _pages(self, listing: Callable[..., Any], request: Any) -> Iterator[Any]:  # noqa: ANN401  the SDK's
-        """Yield the pages of a list, each asked for at the governor's pace."""
+        """Yield the pages of a list, each admitted by the rate limiter."""
         self._limiter.admit(EVERYWHERE)
         for page in listing(request=request, **self._call).pages:
             yield page
@@ -128,7 +128,7 @@ class GcpApi:
                     yield region.name, quota.metric, quota.limit, quota.usage
 
     def _json(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401  whatever the API answers
-        """Return what one of Google's other APIs answers."""
+        """Return the answer of one of Google's other APIs."""
         self._limiter.admit(EVERYWHERE)
         answer = self._session.request(method, url, timeout=self._call["timeout"], **options)
         if not answer.ok:
@@ -138,15 +138,15 @@ class GcpApi:
     def skus(self) -> Iterator[dict[str, Any]]:
         """Yield Compute Engine's SKUs in the billing catalogue, as far as prices need them.
 
-        Asked for as JSON: there are some ten thousand, which a mask makes small, and messages would make slow.
+        Read as JSON with a field mask: some ten thousand SKUs as protobuf messages would be slow.
         """
-        url, asked = f"{self._billing}/v1/{COMPUTE}/skus", {"pageSize": str(SKUS_PAGE), "fields": FIELDS}
+        url, query = f"{self._billing}/v1/{COMPUTE}/skus", {"pageSize": str(SKUS_PAGE), "fields": FIELDS}
         while True:
-            page = self._json("GET", url, params=asked)
+            page = self._json("GET", url, params=query)
             yield from page.get("skus", [])
             if not page.get("nextPageToken"):
                 return
-            asked["pageToken"] = page["nextPageToken"]
+            query["pageToken"] = page["nextPageToken"]
 
     def missing(self, permissions: tuple[str, ...]) -> list[str]:
         """Return which of some permissions the credentials do not have on the project."""
@@ -155,10 +155,10 @@ class GcpApi:
         return [permission for permission in permissions if permission not in granted]
 
     def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str] | None:
-        """Start one instance, and return the (code, message) of the operation's error; None: it went well.
+        """Start one instance, and return the (code, message) of the operation's error; None: success.
 
-        The request id is derived from the name and the labels, so that the same request is done once, and another
-        installation's is another.
+        The request id is derived from the name and the labels: the same request runs once, and another installation's
+        differs.
         """
         request = compute_v1.InsertInstanceRequest(
             project=self._project,
@@ -175,7 +175,7 @@ class GcpApi:
                 project=self._project, zone=zone, operation=operation.name, **self._call
             )
         if operation.status != DONE:
-            # A stock-out shows at its end alone: nobody knows yet, and who asks again is told of the same operation.
+            # A stock-out shows only at its end. The same request, sent again, returns the same operation.
             msg = f"{operation.name} still runs"
             raise DeadlineExceeded(msg)
         errors = list(operation.error.errors)
@@ -188,7 +188,7 @@ class GcpApi:
         )
 
     def delete(self, zone: str, name: str) -> None:
-        """Ask for the end of an instance."""
+        """Request the end of an instance."""
         self._limiter.admit(zone.rpartition("-")[0], is_write=True)
         self._client(compute_v1.InstancesClient).delete_unary(
             project=self._project, zone=zone, instance=name, **self._call

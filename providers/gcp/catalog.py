@@ -31,7 +31,7 @@ def region_of_zone(zone: str) -> RegionId:
 
 
 def machine_of(described: Any) -> Machine | None:  # noqa: ANN401  the SDK's message
-    """Return what a machine type consists of; None for GPUs that we do not know."""
+    """Return what a machine type consists of; None for unknown GPUs."""
     accelerators = list(described.accelerators)
     gpu, count = None, 0
     if accelerators:
@@ -50,7 +50,7 @@ def machine_of(described: Any) -> Machine | None:  # noqa: ANN401  the SDK's mes
 
 
 def attached_of(described: Any, name: str) -> Machine | None:  # noqa: ANN401  the SDK's message
-    """Return what an N1 machine type consists of with the GPUs of *name* attached; None for GPUs we do not know."""
+    """Return what an N1 machine type consists of with the GPUs of *name* attached; None for unknown GPUs."""
     _, accelerator, count = split_attached(name)
     plain, gpu = machine_of(described), ACCELERATORS.get(accelerator)
     if plain is None or gpu is None:
@@ -63,7 +63,7 @@ LOCAL_DISK_GIB: Final = 375
 
 
 def parts_of(described: Any, name: str, machine: Machine) -> Parts:  # noqa: ANN401  the SDK's message
-    """Return what a machine type is made of, as it is billed; *name* tells the GPUs attached to an N1."""
+    """Return what a machine type is made of, as it is billed; *name* names the GPUs attached to an N1."""
     plain, attached, _ = split_attached(name)
     built_in = next((one.guest_accelerator_type for one in described.accelerators), "")
     disk_gib = described.bundled_local_ssds.partition_count * LOCAL_DISK_GIB
@@ -89,7 +89,7 @@ def offers_of(zone: str, instance_type: str, machine: Machine, prices: PriceList
     return found
 
 
-def held_of(zone: str, reservation: Any) -> Reservation:  # noqa: ANN401  the SDK's message
+def reservation_of(zone: str, reservation: Any) -> Reservation:  # noqa: ANN401  the SDK's message
     """Return a reservation of machines of one type."""
     specific = reservation.specific_reservation
     return Reservation(
@@ -107,16 +107,16 @@ GRANTED: Final = frozenset({"APPROVED", "COMMITTED", "PROVISIONING"})
 """Statuses of a future reservation that will come true. Source: the SDK's FutureReservationStatus."""
 
 
-def future_held_of(zone: str, reservation: Any) -> Reservation | None:  # noqa: ANN401  the SDK's message
+def future_reservation_of(zone: str, reservation: Any) -> Reservation | None:  # noqa: ANN401  the SDK's message
     """Return a future reservation; None where it is not granted, or has become a reservation."""
     if reservation.status.procurement_status not in GRANTED:
         return None
-    wanted = reservation.specific_sku_properties
+    properties = reservation.specific_sku_properties
     return Reservation(
         id=reservation.name,
         zone=zone,
-        instance_type=wanted.instance_properties.machine_type,
-        free=wanted.total_count,
+        instance_type=properties.instance_properties.machine_type,
+        free=properties.total_count,
         valid_from=_time(reservation.time_window.start_time),
         valid_until=_time(reservation.time_window.end_time),
     )

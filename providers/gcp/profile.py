@@ -1,4 +1,4 @@
-"""GCP, as far as other code may know it. Pure."""
+"""The facts about GCP that shared code uses. Pure."""
 
 from typing import Final
 

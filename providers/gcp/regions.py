@@ -1,4 +1,4 @@
-"""Where Compute Engine's regions are and whose law applies there. Pure.
+"""Compute Engine's regions: place and jurisdiction. Pure.
 
 Coordinates are of the nearest city, in degrees. Source: Compute Engine's public list of regions.
 """

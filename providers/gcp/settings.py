@@ -22,11 +22,11 @@ class GcpSettings(CloudSettings):
     subnetworks: dict[str, str] = Field(default_factory=dict, description="Subnetwork per region.")
     service_account: str | None = Field(default=None, description="Service account that may read the Ray token.")
     max_run_hours: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="After so long Compute Engine itself ends a worker, should nobody else do it."
+        default=None, description="After so long Compute Engine itself ends a worker."
     )
     head_types: tuple[str, ...] = ("e2-standard-2", "n2-standard-2")
     disk_gib: int = 200
-    endpoint: str | None = Field(default=None, description="Another endpoint; it is spoken to without credentials.")
+    endpoint: str | None = Field(default=None, description="Another endpoint, called without credentials.")
 
     def provider(self, context: Context) -> Provider:
         """Return the adapter."""

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from providers.errors import (
     DeniedError,
+    Failure,
     InvalidError,
     ProviderError,
     Row,
-    Said,
     ShortageError,
     ThrottledError,
-    by_table,
+    classified,
     seconds_of,
 )
 
@@ -53,7 +53,7 @@ class Answered(httpx.HTTPError):
 def translated(error: Exception, operation: str) -> ProviderError:
     """Return our error for one of a call's."""
     if isinstance(error, Answered):
-        return by_table(Said("static", operation, error.code, str(error), seconds_of(error.wait_s)), TABLE)
+        return classified(Failure("static", operation, error.code, str(error), seconds_of(error.wait_s)), TABLE)
     if isinstance(error, FileNotFoundError | PermissionError):
         return DeniedError("static", operation, type(error).__name__, f"the register's token: {error}")
-    return by_table(Said("static", operation, type(error).__name__, str(error)), TABLE)
+    return classified(Failure("static", operation, type(error).__name__, str(error)), TABLE)

@@ -116,7 +116,7 @@ class Static:
     def _act(self, region: RegionId, act: Callable[[RegisterApi], Result], operation: str) -> Result:
         register = self._registers[region]
         self._limiter.admit(region, is_write=True)
-        return self._limiter.act(region, lambda: act(register), FAMILIES, lambda error: translated(error, operation))
+        return self._limiter.write(region, lambda: act(register), FAMILIES, lambda error: translated(error, operation))
 
 
 def _seen(region: RegionId, assignment: Assignment) -> CloudInstance:

@@ -1,4 +1,4 @@
-"""Machines of one's own, as far as other code may know them. Pure."""
+"""The facts about machines of one's own that shared code uses. Pure."""
 
 from typing import Final
 

@@ -259,7 +259,7 @@ class Register:
         """Let a machine in.
 
         Raises:
-            RegisterError: The token is unknown, over or used, or the name is taken.
+            RegisterError: The token is unknown, over or used, or the name is select_reservation.
         """
         with self._lock:
             join_token, key = self._tickets.get(hashed(asked.token)), hashed(asked.key)

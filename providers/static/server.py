@@ -186,7 +186,7 @@ class RegisterServer:
         """Listen, and return the address.
 
         Raises:
-            OSError: The port is taken, or is not ours to listen on.
+            OSError: The port is select_reservation, or is not ours to listen on.
         """
         self._server.prepare()
         host, port = self._server.bind_addr[:2]

@@ -94,7 +94,7 @@ class AssignmentState(StrEnum):
     """How far an order is."""
 
     PENDING = "pending"
-    """Its machine has not taken it up yet."""
+    """Its machine has not select_reservation it up yet."""
     RUNNING = "running"
     STOPPING = "stopping"
     ENDED = "ended"

@@ -1,4 +1,4 @@
-"""doctor: asks everything that a tick would ask, and says what is wrong, where, and what to do about it."""
+"""doctor: reads all that a tick would read, and reports what is wrong, where, and what to do."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     level: Level
     subject: str
@@ -115,16 +115,16 @@ def _reads(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
         for region, reason in regions.items():
             denied.setdefault((what, reason), []).append(region)
     for (what, reason), where in sorted(denied.items()):
-        todo = "grant the permission, or mend the credentials or the network; docs/providers.md lists what is needed"
+        todo = "grant the permission, or fix the credentials or the network; docs/providers.md lists what is needed"
         yield Finding(Level.ERROR, ", ".join(sorted(where)), f"{what}: {reason}", todo)
     for what, reason in sorted((offers.degraded | machines.result().degraded).items()):
-        todo = "it goes on without; grant the permission or enable the API to have it: docs/providers.md"
+        todo = "planning goes on without; restore the network, the permission or the API: docs/providers.md"
         yield Finding(Level.WARNING, name, f"{what}: {reason}", todo)
     if not denied:
         yield Finding(Level.OK, name, "credentials are right, and offers, quotas, machines and notices can be read")
     for machine in machines.result().items:
         if machine.impairment:
-            todo = "it is replaced once it carries nothing; mend it, or end it"
+            todo = "it is replaced once it carries no replica; repair it, or end it"
             yield Finding(Level.WARNING, machine.key.region, f"{machine.instance_id}: {machine.impairment}", todo)
     yield from _supply(provider, offers.items, set(offers.unreachable), settings)
     yield from _quotas(quotas.items, offers.items)
@@ -152,7 +152,7 @@ def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Fi
         if quota.limit == 0 and (quota.region, quota.family, quota.market) in sold:
             kind = "spot" if quota.market is Market.SPOT else "on-demand"
             what = f"the quota of {quota.family} ({kind}) is 0 {quota.unit}: nothing of it can be started"
-            yield Finding(Level.WARNING, quota.region, what, "ask the cloud to raise it, if it is to be used")
+            yield Finding(Level.WARNING, quota.region, what, "request an increase from the cloud, if it is to be used")
 
 
 def _lacks(provider: Provider, settings: Settings) -> Iterator[Finding]:
@@ -176,7 +176,7 @@ def _dry_runs(provider: Provider) -> Iterator[Finding]:
         try:
             provider.dry_run(region)
         except ProviderError as error:
-            todo = "grant it, or mend the image, subnet or instance profile in the settings"
+            todo = "grant it, or correct the image, subnet or instance profile in the settings"
             yield Finding(Level.ERROR, region, f"a launch would be refused: {error}", todo)
         else:
             yield Finding(Level.OK, region, f"a launch in {region_name(region)} would be allowed")

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from providers.aws.machines import Aws
-from providers.aws.notices import ADVICE_MAX_AGE, RECOMMENDATION, advice_of
+from providers.aws.notices import RECOMMENDATION, RECOMMENDATION_MAX_AGE, read_recommendation
 from providers.aws.settings import AwsSettings
 from providers.emulator.ec2_events import PATTERN
 from providers.emulator.scene import CATALOG
@@ -138,11 +138,11 @@ def test_the_documented_rule_is_the_one_that_is_tried_here() -> None:
     ],
 )
 def test_what_is_no_recommendation_is_none(event: str) -> None:
-    assert advice_of(event, NOON) is None
+    assert read_recommendation(event, NOON) is None
 
 
 def test_a_recommendation_counts_for_an_hour() -> None:
     event = {"detail-type": RECOMMENDATION, "time": f"{NOON:%Y-%m-%dT%H:%M:%SZ}", "detail": {"instance-id": "i-1"}}
 
-    assert advice_of(json.dumps(event), NOON + ADVICE_MAX_AGE - timedelta(seconds=1)) == ("i-1", NOON)
-    assert advice_of(json.dumps(event), NOON + ADVICE_MAX_AGE) is None
+    assert read_recommendation(json.dumps(event), NOON + RECOMMENDATION_MAX_AGE - timedelta(seconds=1)) == ("i-1", NOON)
+    assert read_recommendation(json.dumps(event), NOON + RECOMMENDATION_MAX_AGE) is None

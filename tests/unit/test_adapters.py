@@ -27,7 +27,7 @@ from providers.errors import (
     UnreachableError,
 )
 from providers.gcp import errors as gcp
-from providers.prices import is_believable
+from providers.prices import is_plausible
 from providers.static import errors as static
 from state.model.catalog import Market
 from tests.builders import a_region
@@ -175,7 +175,7 @@ def test_aws_gpus_are_told_apart_by_memory() -> None:
 
 @pytest.mark.parametrize(("usd", "gpus", "expected"), [(0, 1, False), (2, 1, True), (600, 8, False), (0.1, 0, True)])
 def test_prices_out_of_bounds_are_not_believed(usd: float, gpus: int, expected: bool) -> None:  # noqa: FBT001
-    assert is_believable(usd, gpus) is expected
+    assert is_plausible(usd, gpus) is expected
 
 
 # Words that real clouds answered to real launches.

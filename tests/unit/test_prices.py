@@ -9,8 +9,8 @@ import pytest
 
 from providers.emulator.scene import CATALOG
 from providers.price_catalogue import PRICES_MAX_AGE, PRICES_RETRY, KeptPrices, PricesError, load_prices
-from providers.prices import LIST_PRICES, Negotiated, PriceList, beside_peers, live_spot, with_negotiated
-from providers.reservations import Reservation, chosen, reserved_offers
+from providers.prices import LIST_PRICES, Negotiated, PriceList, live_spot, with_negotiated, without_outliers
+from providers.reservations import Reservation, find_reservation, reserved_offers
 from scheduler.documents.price_file import read_negotiated
 from scheduler.documents.yaml_document import DocumentError
 from state.clock import ManualClock
@@ -107,11 +107,11 @@ def test_the_reservation_that_ends_first_is_used_up_first() -> None:
         held("full", 0, ends=1),
     ]
 
-    found = chosen(several, key.zone, key.instance_type, NOON)
+    found = find_reservation(several, key.zone, key.instance_type, NOON)
 
     assert found is not None
     assert found.id == "short"
-    assert chosen([held("later", begins=1)], key.zone, key.instance_type, NOON) is None
+    assert find_reservation([held("later", begins=1)], key.zone, key.instance_type, NOON) is None
 
 
 def test_reservations_in_force_count_together_and_a_later_one_stands_for_its_time() -> None:
@@ -142,16 +142,16 @@ def test_a_price_far_below_its_peers_is_believed_when_it_is_seen_twice() -> None
         return PriceList(every | {key("a", Market.SPOT): Price(Usd.of(5), "test", NOON)})
 
     odd = listed(a=98, b=100, c=110, d=9.8)
-    first, suspected = beside_peers(odd, {})
+    first, suspected = without_outliers(odd, {})
     assert set(odd.prices) - set(first.prices) == {key("d")}, "spot prices have no such floor"
 
-    again, none = beside_peers(odd, suspected)
+    again, none = without_outliers(odd, suspected)
     assert (again, none) == (odd, {})
-    moved, still = beside_peers(listed(a=98, b=100, c=110, d=12), suspected)
+    moved, still = without_outliers(listed(a=98, b=100, c=110, d=12), suspected)
     assert key("d") not in moved.prices
     assert still == {key("d"): Usd.of(12)}
     few = listed(a=98, d=9.8)
-    assert beside_peers(few, {}) == (few, {}), "two are no crowd"
+    assert without_outliers(few, {}) == (few, {}), "two are no crowd"
 
 
 def test_prices_that_cannot_be_loaded_are_tried_again_and_say_why(tmp_path: Path) -> None:
