@@ -41,13 +41,13 @@ class Watched:
 
 
 def throttled(retry_after_s: float | None = None) -> ThrottledError:
-    error = ThrottledError("aws", "look", "RequestLimitExceeded")
+    error = ThrottledError("aws", "read", "RequestLimitExceeded")
     error.retry_after_s = retry_after_s
     return error
 
 
 def silent() -> UnreachableError:
-    return UnreachableError("aws", "look", "InternalError")
+    return UnreachableError("aws", "read", "InternalError")
 
 
 def test_calls_beyond_the_burst_wait_their_turn() -> None:
@@ -78,7 +78,7 @@ def test_a_look_is_tried_again_while_that_may_help() -> None:
     assert 0 < watched.clock.elapsed() < 2
 
 
-@pytest.mark.parametrize("error", [DeniedError("aws", "look"), InvalidError("aws", "look")], ids=str)
+@pytest.mark.parametrize("error", [DeniedError("aws", "read"), InvalidError("aws", "read")], ids=str)
 def test_what_no_repetition_can_help_is_told_at_once(error: ProviderError) -> None:
     watched = Watched()
 
