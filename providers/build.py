@@ -1,15 +1,17 @@
-"""Settings to providers, wrapped. Each SDK is imported only if its cloud is used."""
+"""Settings to providers, wrapped. A cloud's `machines` module, and so its SDK, is imported only if it is used."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from providers.base import Provider
 from providers.cached import CachedProvider
+from providers.context import Context
 from providers.price_catalogue import KeptPrices
 from providers.prices import Negotiated
 from providers.recorded import RecordedProvider
 from providers.registry import ProvidersSettings
-from providers.settings import CloudSettings, Context
+from providers.settings import CloudSettings
 from state.clock import Clock
 from state.model.ids import ProviderName
 
@@ -27,7 +29,7 @@ def build_providers(
         settings: The clouds that are used.
         catalog_dir: A folder in gpuhunt's format; None: its published catalogue.
         owner: Returns the installation's id.
-        clock: Tells the time, and waits.
+        clock: The time, and waits.
         agreed: Prices that were agreed upon.
     """
     priced = tuple(cloud.profile.name for cloud in settings.used if cloud.profile.has_price_catalogue)
@@ -38,5 +40,7 @@ def build_providers(
 
 def _wrapped(cloud: CloudSettings, context: Context) -> Provider:
     """Return a cloud's provider, recorded, and cached where its offers may be minutes old."""
-    recorded = RecordedProvider(cloud.provider(context), context.clock)
+    module = import_module(f"providers.{cloud.profile.name}.machines")
+    provider: Provider = module.build(cloud, context)
+    recorded = RecordedProvider(provider, context.clock)
     return CachedProvider(recorded, context.clock) if cloud.profile.is_cached else recorded

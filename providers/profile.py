@@ -40,4 +40,6 @@ class CloudProfile:
 
 def regions_of(provider: str, rows: tuple[tuple[str, str, float, float], ...]) -> tuple[Region, ...]:
     """Return regions from rows of name, jurisdiction, latitude and longitude in degrees."""
-    return tuple(Region(region_id(provider, name), law, north, east) for name, law, north, east in rows)
+    return tuple(
+        Region(region_id(provider, name), code, latitude, longitude) for name, code, latitude, longitude in rows
+    )

@@ -1,15 +1,11 @@
 """What every cloud's settings have: frozen, written by people or by Terraform. Each cloud's own are in its folder."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from providers.base import Provider
-from providers.prices import PriceList
 from providers.profile import CloudProfile
-from state.clock import Clock
 from state.model.catalog import Region
 
 NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
@@ -35,17 +31,6 @@ class PaceSettings(SettingsModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What a provider needs beside its own settings."""
-
-    prices: Callable[[], PriceList]
-    """Returns the price list in force."""
-    owner: Callable[[], str]
-    """Returns the installation's id."""
-    clock: Clock
-
-
-@dataclass(frozen=True, slots=True)
 class Endpoint:
     """An address of a cloud that answers without credentials."""
 
@@ -61,10 +46,6 @@ class CloudSettings(SettingsModel):
 
     timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
     pace: PaceSettings = PaceSettings()
-
-    def provider(self, context: Context) -> Provider:
-        """Return the provider; the cloud's SDK is imported here, and nothing is called yet."""
-        raise NotImplementedError
 
     @property
     def region_names(self) -> tuple[str, ...]:

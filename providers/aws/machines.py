@@ -24,6 +24,7 @@ from providers.aws.notices import (
 from providers.aws.profile import PROFILE
 from providers.aws.settings import AwsSettings
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
+from providers.context import Context
 from providers.errors import ProviderError
 from providers.everywhere import query_all_regions, without_repeats
 from providers.prices import PriceList, live_spot
@@ -47,6 +48,11 @@ STATES: Final = {
 BLOCK: Final = "capacity-block"
 
 Item = TypeVar("Item")
+
+
+def build(settings: AwsSettings, context: Context) -> "Aws":
+    """Return the provider; nothing is called yet."""
+    return Aws(settings, context.prices, context.owner, context.clock)
 
 
 class Aws:

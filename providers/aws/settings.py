@@ -5,9 +5,8 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from providers.aws.profile import PROFILE
-from providers.base import Provider
 from providers.profile import CloudProfile
-from providers.settings import CloudSettings, Context, Endpoint
+from providers.settings import CloudSettings, Endpoint
 
 
 class AwsSettings(CloudSettings):
@@ -36,12 +35,6 @@ class AwsSettings(CloudSettings):
             msg = f"rebalance_queues names {', '.join(unused)}, which is not among the regions"
             raise ValueError(msg)
         return self
-
-    def provider(self, context: Context) -> Provider:
-        """Return the adapter."""
-        from providers.aws.machines import Aws  # noqa: PLC0415  slow SDK
-
-        return Aws(self, context.prices, context.owner, context.clock)
 
     @property
     def region_names(self) -> tuple[str, ...]:

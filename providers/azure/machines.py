@@ -15,6 +15,7 @@ from providers.azure.permissions import NEEDED, is_granted
 from providers.azure.profile import PROFILE
 from providers.azure.settings import AzureSettings
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
+from providers.context import Context
 from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import query_all_regions, without_repeats
 from providers.prices import LIVE_PRICES, PriceList, live_spot
@@ -40,6 +41,11 @@ CONDITIONS: Final = "impairments of machines"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def build(settings: AzureSettings, context: Context) -> "Azure":
+    """Return the provider; nothing is called yet."""
+    return Azure(settings, context.prices, context.clock)
 
 
 class Azure:

@@ -5,9 +5,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from providers.azure.profile import PROFILE
-from providers.base import Provider
 from providers.profile import CloudProfile
-from providers.settings import CloudSettings, Context, Endpoint
+from providers.settings import CloudSettings, Endpoint
 
 
 class AzureSettings(CloudSettings):
@@ -32,12 +31,6 @@ class AzureSettings(CloudSettings):
     prices_url: str = Field(
         default="https://prices.azure.com/api/retail/prices", description="The retail price API, for spot prices."
     )
-
-    def provider(self, context: Context) -> Provider:
-        """Return the adapter."""
-        from providers.azure.machines import Azure  # noqa: PLC0415  slow SDK
-
-        return Azure(self, context.prices, context.clock)
 
     @property
     def region_names(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
+from providers.context import Context
 from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import without_repeats
 from providers.gcp.api import EVERYWHERE, GcpApi
@@ -65,6 +66,11 @@ SPECIFIC: Final = "SPECIFIC_RESERVATION"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def build(settings: GcpSettings, context: Context) -> "Gcp":
+    """Return the provider; nothing is called yet."""
+    return Gcp(settings, context.prices, context.clock)
 
 
 class Gcp:

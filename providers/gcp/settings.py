@@ -4,10 +4,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from providers.base import Provider
 from providers.gcp.profile import PROFILE
 from providers.profile import CloudProfile
-from providers.settings import CloudSettings, Context, Endpoint
+from providers.settings import CloudSettings, Endpoint
 
 
 class GcpSettings(CloudSettings):
@@ -27,12 +26,6 @@ class GcpSettings(CloudSettings):
     head_types: tuple[str, ...] = ("e2-standard-2", "n2-standard-2")
     disk_gib: int = 200
     endpoint: str | None = Field(default=None, description="Another endpoint, called without credentials.")
-
-    def provider(self, context: Context) -> Provider:
-        """Return the adapter."""
-        from providers.gcp.machines import Gcp  # noqa: PLC0415  slow SDK
-
-        return Gcp(self, context.prices, context.clock)
 
     @property
     def region_names(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from providers.base import LaunchOrder, Observation
+from providers.context import Context
 from providers.everywhere import query_all_regions
 from providers.static.api import RegisterApi
 from providers.static.catalog import notices_of, offers_of
@@ -28,6 +29,11 @@ STATES: Final = {
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def build(settings: StaticSettings, context: Context) -> "Static":
+    """Return the provider; nothing is called yet."""
+    return Static(settings, context.clock)
 
 
 class Static:

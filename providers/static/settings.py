@@ -4,9 +4,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from providers.base import Provider
 from providers.profile import CloudProfile
-from providers.settings import NAME, CloudSettings, Context, SettingsModel
+from providers.settings import NAME, CloudSettings, SettingsModel
 from providers.static.profile import PROFILE
 from state.model.catalog import Region
 from state.model.ids import region_id
@@ -40,12 +39,6 @@ class StaticSettings(CloudSettings):
             Region(region_id("static", name), place.jurisdiction, place.latitude, place.longitude)
             for name, place in sorted(self.regions.items())
         )
-
-    def provider(self, context: Context) -> Provider:
-        """Return the adapter."""
-        from providers.static.machines import Static  # noqa: PLC0415  only where it is used
-
-        return Static(self, context.clock)
 
     @property
     def region_names(self) -> tuple[str, ...]:

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from providers.aws.settings import AwsSettings
+from providers.azure.settings import AzureSettings
+from providers.build import build_providers
+from providers.gcp.settings import GcpSettings
 from providers.registry import CLOUDS, ProvidersSettings
+from providers.static.settings import StaticRegionSettings, StaticSettings
+from state.clock import ManualClock
+from state.model.ids import region_id
+from tests.builders import NOON
 
 ROOT = Path(__file__).parents[2]
 CLOUD_FOLDERS = ("providers/aws", "providers/gcp", "providers/azure", "providers/static")
@@ -111,3 +118,23 @@ def test_facts_of_clouds_import_no_sdk() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+def test_every_cloud_is_built_from_its_settings_by_the_same_code(tmp_path: Path) -> None:
+    site = StaticRegionSettings(register_url="http://127.0.0.1:9", jurisdiction="EU", latitude=52.5, longitude=13.4)
+    settings = ProvidersSettings(
+        aws=AwsSettings(regions=("us-east-1",), images={"us-east-1": "ami-1"}),
+        gcp=GcpSettings(project="p", regions=("us-central1",), image="i"),
+        azure=AzureSettings(
+            subscription_id="a", resource_group="g", regions=("eastus",), image="/i", subnets={}, ssh_public_key="k"
+        ),
+        static=StaticSettings(regions={"berlin": site}, token_file=str(tmp_path / "token")),
+    )
+
+    built = build_providers(settings, None, lambda: "me", ManualClock(NOON))
+
+    assert set(built) == set(CLOUDS)
+    for cloud in settings.used:
+        provider = built[cloud.profile.name]
+        assert provider.regions == tuple(region_id(provider.name, name) for name in cloud.region_names)
+        assert provider.boot_profile == cloud.profile.boot
