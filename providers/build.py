@@ -7,7 +7,7 @@ from pathlib import Path
 from providers.base import Provider
 from providers.cached import CachedProvider
 from providers.context import Context
-from providers.price_catalogue import KeptPrices
+from providers.price_catalogue import CachedPrices
 from providers.prices import Negotiated
 from providers.recorded import RecordedProvider
 from providers.registry import ProvidersSettings
@@ -33,7 +33,7 @@ def build_providers(
         agreed: Prices that were agreed upon.
     """
     priced = tuple(cloud.profile.name for cloud in settings.used if cloud.profile.has_price_catalogue)
-    context = Context(KeptPrices(priced, catalog_dir, clock, agreed), owner, clock)
+    context = Context(CachedPrices(priced, catalog_dir, clock, agreed), owner, clock)
     providers = (_wrapped(cloud, context) for cloud in settings.used)
     return {provider.name: provider for provider in providers}
 

@@ -23,7 +23,7 @@ Item = TypeVar("Item", Offer, Quota)
 
 
 @dataclass(slots=True)
-class _Kept(Generic[Item]):
+class _Entry(Generic[Item]):
     observation: Observation[Item] | None = None
     taken_at: datetime | None = None
     by_region: dict[RegionId, tuple[Item, ...]] = field(default_factory=dict)
@@ -37,8 +37,8 @@ class CachedProvider:
         self.inner = inner
         self._clock = clock
         self._lock = threading.Lock()
-        self._offers: _Kept[Offer] = _Kept()
-        self._quotas: _Kept[Quota] = _Kept()
+        self._offers: _Entry[Offer] = _Entry()
+        self._quotas: _Entry[Quota] = _Entry()
         self.name: ProviderName = inner.name
 
     @property
@@ -66,24 +66,24 @@ class CachedProvider:
 
     def _fresh(
         self,
-        kept: _Kept[Item],
+        entry: _Entry[Item],
         read: Callable[[], Observation[Item]],
         max_age: timedelta,
         region_of: Callable[[Item], RegionId],
     ) -> Observation[Item]:
         with self._lock:
             now = self._clock.now()
-            age = UNREACHABLE_MAX_AGE if kept.observation is not None and kept.observation.unreachable else max_age
-            if kept.observation is not None and kept.taken_at is not None and now - kept.taken_at < age:
-                return kept.observation
+            age = UNREACHABLE_MAX_AGE if entry.observation is not None and entry.observation.unreachable else max_age
+            if entry.observation is not None and entry.taken_at is not None and now - entry.taken_at < age:
+                return entry.observation
             observed = read()
             found: dict[RegionId, list[Item]] = {}
             for item in observed.items:
                 found.setdefault(region_of(item), []).append(item)
-            kept.by_region |= {region: tuple(items) for region, items in found.items()}
-            old = tuple(item for region in sorted(observed.unreachable) for item in kept.by_region.get(region, ()))
-            kept.observation, kept.taken_at = replace(observed, items=observed.items + old), self._clock.now()
-            return kept.observation
+            entry.by_region |= {region: tuple(items) for region, items in found.items()}
+            old = tuple(item for region in sorted(observed.unreachable) for item in entry.by_region.get(region, ()))
+            entry.observation, entry.taken_at = replace(observed, items=observed.items + old), self._clock.now()
+            return entry.observation
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
         """Read every time."""

@@ -27,7 +27,7 @@ class PricesError(Exception):
     """The price catalogue cannot be read; the message has the reason."""
 
 
-class KeptPrices:
+class CachedPrices:
     """The price list, loaded when it is first needed, and again when it is old."""
 
     def __init__(

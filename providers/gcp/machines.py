@@ -25,7 +25,7 @@ from providers.gcp.gpus import split_attached
 from providers.gcp.notices import notice_of
 from providers.gcp.profile import PROFILE
 from providers.gcp.settings import GcpSettings
-from providers.gcp.spot import KeptRates
+from providers.gcp.spot import CachedRates
 from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Reservation, reserved_offers, select_reservation
 from providers.throttle import RateLimiter
@@ -87,7 +87,7 @@ class Gcp:
         self._clock = clock
         self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
         self._api = GcpApi(settings, self._limiter)
-        self._rates = KeptRates(self._api, clock)
+        self._rates = CachedRates(self._api, clock)
         self._regions = tuple(region_id("gcp", name) for name in settings.regions)
 
     @property

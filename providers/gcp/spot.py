@@ -13,7 +13,7 @@ MAX_AGE: Final = timedelta(hours=1)
 """Google changes them once a day at most. Source: Compute Engine documentation, "Spot VMs", pricing."""
 
 
-class KeptRates:
+class CachedRates:
     """The last rates that were read."""
 
     def __init__(self, api: GcpApi, clock: Clock) -> None:

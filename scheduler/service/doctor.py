@@ -29,7 +29,7 @@ GROUP_AND_OTHERS: Final = 0o077
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """How bad it is."""
 
     OK = "ok"
     WARNING = "warning"
@@ -37,7 +37,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One thing that was checked."""
 
     level: Level
@@ -49,12 +49,12 @@ class Finding:
 
 def diagnose(
     settings: Settings, providers: Mapping[ProviderName, Provider], owner: str, clock: Clock
-) -> tuple[Finding, ...]:
-    """Return what is found, provider by provider; nothing is changed anywhere."""
+) -> tuple[Diagnosis, ...]:
+    """Return what is right and wrong, provider by provider; change nothing."""
     findings = list(_installation(settings))
     if not providers:
         todo = "name a cloud under providers: in the settings, or start the embedded ones with `skerry local up`"
-        findings.append(Finding(Level.ERROR, "providers", "no cloud is set up", todo))
+        findings.append(Diagnosis(Level.ERROR, "providers", "no cloud is set up", todo))
     used = {cloud.profile.name: cloud for cloud in settings.providers.used}
     for name, provider in sorted(providers.items()):
         if name in used:
@@ -63,47 +63,49 @@ def diagnose(
     return tuple(findings)
 
 
-def _installation(settings: Settings) -> Iterator[Finding]:
+def _installation(settings: Settings) -> Iterator[Diagnosis]:
     token = Path(settings.ray_token_file or settings.home / "ray-token")
     if not token.is_file():
         todo = "write a long random secret to it, and the same to each cloud's secret store"
-        yield Finding(Level.ERROR, "ray token", f"{token} is not there", todo)
+        yield Diagnosis(Level.ERROR, "ray token", f"{token} does not exist", todo)
     elif token.stat().st_mode & GROUP_AND_OTHERS:
-        yield Finding(Level.WARNING, "ray token", f"{token} can be read by others", f"chmod 600 {token}")
+        yield Diagnosis(Level.WARNING, "ray token", f"{token} can be read by others", f"chmod 600 {token}")
     else:
-        yield Finding(Level.OK, "ray token", "is there, and its owner's alone")
+        yield Diagnosis(Level.OK, "ray token", "exists, and its owner alone can read it")
     named = {region_id(c.profile.name, region) for c in settings.providers.used for region in c.region_names}
     with_cell = {RegionId(region) for region in settings.cells}
     for region in sorted(named - with_cell):
-        yield Finding(Level.WARNING, region, "has no cell, so nothing is placed there", "give it one under cells:")
+        yield Diagnosis(Level.WARNING, region, "has no cell, so nothing is placed there", "give it one under cells:")
     for region in sorted(with_cell - named):
-        yield Finding(Level.WARNING, region, "has a cell, but no cloud sells there", "name it under providers:")
+        yield Diagnosis(
+            Level.WARNING, region, "has a cell, but no provider has that region", "name it under providers:"
+        )
 
 
-def _clock(cloud: CloudSettings, clock: Clock, *, trust_env: bool) -> Iterator[Finding]:
+def _clock(cloud: CloudSettings, clock: Clock, *, trust_env: bool) -> Iterator[Diagnosis]:
     """Compare the clocks: any answer of a cloud carries its time, without credentials."""
     endpoint, name = cloud.time_endpoint, cloud.profile.name
     if endpoint is None:
         return
-    verify = ssl.create_default_context(cafile=endpoint.ca_file)
     try:
+        verify = ssl.create_default_context(cafile=endpoint.ca_file)
         answer = httpx.get(endpoint.url, timeout=10, verify=verify, trust_env=trust_env)
         reported = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
-    except (httpx.HTTPError, KeyError, ValueError) as error:
+    except (httpx.HTTPError, OSError, KeyError, ValueError) as error:
         todo = "check the network, a proxy, or the endpoint in the settings"
-        yield Finding(Level.ERROR, name, f"{endpoint.url} does not answer: {type(error).__name__}", todo)
+        yield Diagnosis(Level.ERROR, name, f"{endpoint.url} does not answer: {type(error).__name__}", todo)
         return
     skew = abs(clock.now() - reported)
     level = Level.OK if skew < SKEW_WARNS else Level.WARNING if skew < SKEW_FAILS else Level.ERROR
     todo = "" if level is Level.OK else "synchronise this machine's clock"
-    yield Finding(level, name, f"its clock and ours differ by {skew.total_seconds():.0f} s", todo)
+    yield Diagnosis(level, name, f"the clocks differ by {skew.total_seconds():.0f} s", todo)
 
 
-def _reads(name: str, provider: Provider, owner: str, settings: Settings) -> Iterator[Finding]:
+def _reads(name: str, provider: Provider, owner: str, settings: Settings) -> Iterator[Diagnosis]:
     with ThreadPoolExecutor(4) as pool:
-        asked_offers, asked_quotas = pool.submit(provider.offers), pool.submit(provider.quotas)
+        future_offers, future_quotas = pool.submit(provider.offers), pool.submit(provider.quotas)
         machines, notices = pool.submit(provider.instances, owner), pool.submit(provider.notices, owner)
-        offers, quotas = asked_offers.result(), asked_quotas.result()
+        offers, quotas = future_offers.result(), future_quotas.result()
         unreachable = {
             "offers": offers.unreachable,
             "quotas": quotas.unreachable,
@@ -116,16 +118,16 @@ def _reads(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
             denied.setdefault((what, reason), []).append(region)
     for (what, reason), where in sorted(denied.items()):
         todo = "grant the permission, or fix the credentials or the network; docs/providers.md lists what is needed"
-        yield Finding(Level.ERROR, ", ".join(sorted(where)), f"{what}: {reason}", todo)
+        yield Diagnosis(Level.ERROR, ", ".join(sorted(where)), f"{what}: {reason}", todo)
     for what, reason in sorted((offers.degraded | machines.result().degraded).items()):
         todo = "planning goes on without; restore the network, the permission or the API: docs/providers.md"
-        yield Finding(Level.WARNING, name, f"{what}: {reason}", todo)
+        yield Diagnosis(Level.WARNING, name, f"{what}: {reason}", todo)
     if not denied:
-        yield Finding(Level.OK, name, "credentials are right, and offers, quotas, machines and notices can be read")
+        yield Diagnosis(Level.OK, name, "credentials are valid, and offers, quotas, machines and notices can be read")
     for machine in machines.result().items:
         if machine.impairment:
             todo = "it is replaced once it carries no replica; repair it, or end it"
-            yield Finding(Level.WARNING, machine.key.region, f"{machine.instance_id}: {machine.impairment}", todo)
+            yield Diagnosis(Level.WARNING, machine.key.region, f"{machine.instance_id}: {machine.impairment}", todo)
     yield from _supply(provider, offers.items, set(offers.unreachable), settings)
     yield from _quotas(quotas.items, offers.items)
     yield from _lacks(provider, settings)
@@ -134,42 +136,44 @@ def _reads(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
 
 def _supply(
     provider: Provider, offers: tuple[Offer, ...], unreachable: set[RegionId], settings: Settings
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     for region in sorted(set(provider.regions) - unreachable):
         here = [offer for offer in offers if offer.key.region == region]
         if not any(offer.machine.gpus for offer in here):
             todo = "check that the region sells GPUs to this account, and that the price catalogue covers it"
-            yield Finding(Level.WARNING, region, "offers no machine with GPUs", todo)
+            yield Diagnosis(Level.WARNING, region, "offers no machine with GPUs", todo)
         if region in settings.cells and not any(not offer.machine.gpus for offer in here):
             cloud = CLOUDS.get(provider.name)
             todo = NAME_HEAD_TYPES if cloud is None else cloud.profile.head_advice
-            yield Finding(Level.ERROR, region, "sells no machine for a cell's head", todo)
+            yield Diagnosis(Level.ERROR, region, "sells no machine for a cell's head", todo)
 
 
-def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Finding]:
+def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Diagnosis]:
     sold = {(o.key.region, o.machine.family, o.key.market) for o in offers if o.machine.gpus}
     for quota in sorted(quotas, key=lambda q: (q.region, q.family, q.market)):
         if quota.limit == 0 and (quota.region, quota.family, quota.market) in sold:
             kind = "spot" if quota.market is Market.SPOT else "on-demand"
             what = f"the quota of {quota.family} ({kind}) is 0 {quota.unit}: nothing of it can be started"
-            yield Finding(Level.WARNING, quota.region, what, "request an increase from the cloud, if it is to be used")
+            yield Diagnosis(
+                Level.WARNING, quota.region, what, "request an increase from the cloud, if it is to be used"
+            )
 
 
-def _lacks(provider: Provider, settings: Settings) -> Iterator[Finding]:
+def _lacks(provider: Provider, settings: Settings) -> Iterator[Diagnosis]:
     """Report what a provider cannot do and what that costs."""
     if Capability.FIXED_ADDRESS not in provider.capabilities:
         what = "it starts no machine with a given address, so no cell can have its head there"
         for region in sorted(set(provider.regions) & set(settings.cells)):
-            yield Finding(Level.ERROR, region, what, "reserve the head's address in the provider's settings")
+            yield Diagnosis(Level.ERROR, region, what, "reserve the head's address in the provider's settings")
     if Capability.IDEMPOTENT_LAUNCH not in provider.capabilities:
         what = "a launch with no known outcome is not repeated"
-        yield Finding(Level.WARNING, provider.name, what, "look for such machines in the cloud's own console")
+        yield Diagnosis(Level.WARNING, provider.name, what, "look for such machines in the cloud's own console")
     if Capability.TAGS not in provider.capabilities:
         what = "machines carry no tags: those whose launch had no known outcome are never found, and may cost money"
-        yield Finding(Level.WARNING, provider.name, what, "look for such machines in the cloud's own console")
+        yield Diagnosis(Level.WARNING, provider.name, what, "look for such machines in the cloud's own console")
 
 
-def _dry_runs(provider: Provider) -> Iterator[Finding]:
+def _dry_runs(provider: Provider) -> Iterator[Diagnosis]:
     if not supports_dry_run(provider):
         return
     for region in provider.regions:
@@ -177,6 +181,6 @@ def _dry_runs(provider: Provider) -> Iterator[Finding]:
             provider.dry_run(region)
         except ProviderError as error:
             todo = "grant it, or correct the image, subnet or instance profile in the settings"
-            yield Finding(Level.ERROR, region, f"a launch would be refused: {error}", todo)
+            yield Diagnosis(Level.ERROR, region, f"a launch would be refused: {error}", todo)
         else:
-            yield Finding(Level.OK, region, f"a launch in {region_name(region)} would be allowed")
+            yield Diagnosis(Level.OK, region, f"a launch in {region_name(region)} would be allowed")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from providers.emulator.scene import CATALOG
-from providers.price_catalogue import PRICES_MAX_AGE, PRICES_RETRY, KeptPrices, PricesError, load_prices
+from providers.price_catalogue import PRICES_MAX_AGE, PRICES_RETRY, CachedPrices, PricesError, load_prices
 from providers.prices import LIST_PRICES, Negotiated, PriceList, live_spot, with_negotiated, without_outliers
 from providers.reservations import Reservation, find_reservation, reserved_offers
 from scheduler.documents.price_file import read_negotiated
@@ -156,7 +156,7 @@ def test_a_price_far_below_its_peers_is_believed_when_it_is_seen_twice() -> None
 
 def test_prices_that_cannot_be_loaded_are_tried_again_and_say_why(tmp_path: Path) -> None:
     clock, folder = ManualClock(NOON), tmp_path / "catalog"
-    prices = KeptPrices(("aws",), folder, clock, ())
+    prices = CachedPrices(("aws",), folder, clock, ())
 
     assert prices().prices == {}
     assert "cannot be read" in prices().problem
