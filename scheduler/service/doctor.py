@@ -120,7 +120,9 @@ def _reads(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
         todo = "grant the permission, or fix the credentials or the network; docs/providers.md lists what is needed"
         yield Diagnosis(Level.ERROR, ", ".join(sorted(where)), f"{what}: {reason}", todo)
     for what, reason in sorted((offers.degraded | machines.result().degraded).items()):
-        todo = "planning goes on without; restore the network, the permission or the API: docs/providers.md"
+        todo = (
+            "planning goes on without; grant the permission, enable the API or restore the network: docs/providers.md"
+        )
         yield Diagnosis(Level.WARNING, name, f"{what}: {reason}", todo)
     if not denied:
         yield Diagnosis(Level.OK, name, "credentials are valid, and offers, quotas, machines and notices can be read")
