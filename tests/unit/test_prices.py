@@ -154,7 +154,7 @@ def test_a_price_far_below_its_peers_is_believed_when_it_is_seen_twice() -> None
     assert without_outliers(few, {}) == (few, {}), "two are no crowd"
 
 
-def test_prices_that_cannot_be_loaded_are_tried_again_and_say_why(tmp_path: Path) -> None:
+def test_prices_that_cannot_be_loaded_are_retried_and_reported(tmp_path: Path) -> None:
     clock, folder = ManualClock(NOON), tmp_path / "catalog"
     prices = CachedPrices(("aws",), folder, clock, ())
 
@@ -175,7 +175,7 @@ def test_prices_that_cannot_be_loaded_are_tried_again_and_say_why(tmp_path: Path
     assert prices().degraded[LIST_PRICES]
 
 
-def test_a_catalogue_without_one_of_the_clouds_is_not_taken_for_whole(tmp_path: Path) -> None:
+def test_a_catalogue_without_one_of_the_clouds_is_refused(tmp_path: Path) -> None:
     shutil.copy(CATALOG / "aws.csv", tmp_path)
     (tmp_path / "gcp.csv").write_text((CATALOG / "gcp.csv").read_text().splitlines()[0] + "\n")
 
