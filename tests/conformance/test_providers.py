@@ -274,7 +274,7 @@ class TestAzure(EmbeddedContract):
 
         assert ([m.instance_id for m in seen.items], seen.unreachable) == ([order.instance_id], {})
         assert [m.impairment for m in seen.items] == [""]
-        assert list(seen.degraded) == ["what is wrong with machines"]
+        assert list(seen.degraded) == ["impairments of machines"]
         clouds.embedded.world.faults.clear()
         [again] = provider.instances(OWNER).items
         assert again.impairment.startswith("Azure finds it unavailable: The host")
