@@ -277,7 +277,7 @@ class TestAzure(EmbeddedContract):
         assert list(seen.degraded) == ["impairments of machines"]
         clouds.embedded.world.faults.clear()
         [again] = provider.instances(OWNER).items
-        assert again.impairment.startswith("Azure finds it unavailable: The host")
+        assert again.impairment.startswith("Resource Health reports unavailable: The host")
         assert again.impairment_since is not None
 
     def test_a_subscription_is_not_registered_for_anything_behind_its_owners_back(
