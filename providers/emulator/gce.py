@@ -24,7 +24,7 @@ from providers.emulator.gce_catalog import (
     zone_body,
 )
 from providers.emulator.regions import EmulatedRegion, Size
-from providers.gpus import split_attached, with_attached
+from providers.gcp.gpus import split_attached, with_attached
 from state.model.ids import derive_id
 
 BASE: Final = "/compute/v1/projects/<project>"

@@ -11,7 +11,7 @@ from flask import Flask, Response, jsonify, request
 from providers.emulator.backend import Backend
 from providers.emulator.gce_catalog import local_disks
 from providers.emulator.regions import EmulatedRegion, Size, gcp_accelerator
-from providers.gpus import split_attached
+from providers.gcp.gpus import split_attached
 from state.model.ids import derive_id
 
 SERVICE: Final = "6F81-5844-456A"

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from providers.emulator.backend import Backend, Reservation
 from providers.emulator.regions import EmulatedRegion, Size, gcp_accelerator
-from providers.gpus import split_attached
+from providers.gcp.gpus import split_attached
 from state.model.ids import derive_id
 
 ROOT: Final = "https://www.googleapis.com/compute/v1"

@@ -15,8 +15,9 @@ from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 from providers.faults import DONE_FIRST, Fault, FaultBoard, FaultKind
+from providers.registry import CLOUDS
 from state.clock import Clock
-from state.model.ids import RegionId
+from state.model.ids import ProviderName, RegionId
 
 HANG: Final = timedelta(seconds=60)
 POLL: Final = timedelta(milliseconds=50)
@@ -137,7 +138,7 @@ class Middleware:
         if fault.kind is FaultKind.GARBAGE:
             start_response("502 Bad Gateway", [("Content-Type", "text/html")])
             return [b"<html><body><h1>502 Bad Gateway</h1></body></html>"]
-        status, code = fault.answer(self._wire_format.name)
+        status, code = fault.answer(CLOUDS[ProviderName(self._wire_format.name)].profile.fault_answers)
         kind, body = self._wire_format.error(environ, code, f"injected: {fault.kind}")
         headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
         if fault.kind is FaultKind.THROTTLE and fault.seconds:

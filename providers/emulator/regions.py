@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from providers.gpus import GCP_ACCELERATORS
+from providers.gcp.gpus import ACCELERATORS
 from state.model.ids import RegionId, region_id
 
 HERE: Final = Path(__file__).parent
@@ -110,4 +110,4 @@ def load_spot_prices() -> dict[tuple[RegionId, str], float]:
 def gcp_accelerator(gpu: str, memory_gib: float) -> str:
     """Return GCE's accelerator type for a GPU in the catalogue."""
     canonical = f"A100-{memory_gib:.0f}GB" if gpu == "A100" else gpu
-    return next(name for name, known in GCP_ACCELERATORS.items() if known == canonical)
+    return next(name for name, known in ACCELERATORS.items() if known == canonical)

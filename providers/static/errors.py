@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from providers.errors import (
     DeniedError,
+    Failure,
     InvalidError,
     ProviderError,
     Row,
-    Said,
     ShortageError,
     ThrottledError,
-    by_table,
+    classified,
     seconds_of,
 )
 
@@ -53,7 +53,8 @@ class RegisterResponseError(httpx.HTTPError):
 def translated(error: Exception, operation: str) -> ProviderError:
     """Return the provider error for an exception of a call."""
     if isinstance(error, RegisterResponseError):
-        return by_table(Said("static", operation, error.code, str(error), seconds_of(error.retry_after)), TABLE)
+        retry_after = seconds_of(error.retry_after)
+        return classified(Failure("static", operation, error.code, str(error), retry_after), TABLE)
     if isinstance(error, FileNotFoundError | PermissionError):
         return DeniedError("static", operation, type(error).__name__, f"cannot read the register's token: {error}")
-    return by_table(Said("static", operation, type(error).__name__, str(error)), TABLE)
+    return classified(Failure("static", operation, type(error).__name__, str(error)), TABLE)

@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from providers.base import LaunchOrder, Observation
+from providers.context import Context
 from providers.everywhere import query_all_regions
-from providers.settings import StaticSettings
 from providers.static.api import RegisterApi
 from providers.static.catalog import notices_of, offers_of
 from providers.static.errors import FAMILIES, translated
+from providers.static.profile import PROFILE
+from providers.static.settings import StaticSettings
 from providers.static.wire import Assignment, AssignmentState, NewAssignment
 from providers.throttle import RateLimiter
 from state.clock import Clock
-from state.model.catalog import Market, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice
 from state.model.units import Usd
 
@@ -29,10 +31,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def build(settings: StaticSettings, context: Context) -> "Static":
+    """Return the provider; nothing is called yet."""
+    return Static(settings, context.clock)
+
+
 class Static:
     """The provider of the sites in the settings; each site is a region."""
 
-    name = ProviderName("static")
+    name = PROFILE.name
+    boot_profile = PROFILE.boot
+    capabilities = frozenset(Capability) - {Capability.SPOT, Capability.DRY_RUN}
 
     def __init__(self, settings: StaticSettings, clock: Clock) -> None:
         """Create a client per site; nothing is called yet."""
@@ -113,7 +122,9 @@ class Static:
     def _write(self, region: RegionId, write: Callable[[RegisterApi], Result], operation: str) -> Result:
         register = self._registers[region]
         self._limiter.admit(region, is_write=True)
-        return self._limiter.act(region, lambda: write(register), FAMILIES, lambda error: translated(error, operation))
+        return self._limiter.write(
+            region, lambda: write(register), FAMILIES, lambda error: translated(error, operation)
+        )
 
 
 def _instance(region: RegionId, assignment: Assignment) -> CloudInstance:

@@ -40,6 +40,15 @@ DASHBOARD_PORT: Final = 8265
 SERVE_PORT: Final = 8000
 GATEWAY_PORT: Final = 8080
 GRACE: Final = timedelta(seconds=12)
+CREDENTIALS: Final = {
+    "AWS_ACCESS_KEY_ID": "embedded",
+    "AWS_SECRET_ACCESS_KEY": "embedded",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AZURE_TENANT_ID": "00000000-0000-0000-0000-000000000001",
+    "AZURE_CLIENT_ID": "00000000-0000-0000-0000-000000000002",
+    "AZURE_CLIENT_SECRET": "embedded",
+}
+"""What the SDKs' own credential chains find on the embedded clouds, which accept any."""
 
 Progress = Callable[[str], None]
 
@@ -157,6 +166,7 @@ class Local:
                 "control": addresses["control"],
                 "control_token_file": addresses["control_token_file"],
                 "host_folder": str(self.host_folder),
+                "environment": CREDENTIALS,
             },
         }
         path = settings_file()

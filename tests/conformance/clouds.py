@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from providers.aws.machines import Aws
+from providers.aws.settings import AwsSettings
 from providers.azure.machines import Azure
+from providers.azure.settings import AzureSettings
 from providers.base import LaunchOrder, Provider
 from providers.emulator.clouds import EmbeddedClouds
 from providers.emulator.regions import CATALOG, rebalance_queue
 from providers.gcp.machines import Gcp
-from providers.prices import load_prices
-from providers.settings import AwsSettings, AzureSettings, GcpSettings
+from providers.gcp.settings import GcpSettings
+from providers.price_catalogue import load_prices
 from state.clock import SystemClock
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId

@@ -11,10 +11,10 @@ from urllib.parse import parse_qs
 from providers.emulator.listener import Listener
 from providers.emulator.middleware import Environ, Middleware, body_of
 from providers.faults import FaultBoard
-from providers.settings import StaticRegionSettings, StaticSettings
 from providers.static.machines import Static
 from providers.static.register import Register
 from providers.static.server import PAGE_SIZE, create_app
+from providers.static.settings import StaticRegionSettings, StaticSettings
 from providers.static.wire import Hardware, JoinRequest, NewJoinToken, Report
 from state.clock import Clock, SystemClock
 from state.model.ids import RegionId, region_id

@@ -12,14 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
-from inference.ray.bootstrap import ANNOUNCED
 from providers.aws.machines import Aws
 from providers.azure.machines import Azure
 from providers.faults import Fault, FaultBoard, FaultKind
 from providers.prices import LIVE_PRICES, PriceList
+from providers.registry import CLOUDS
 from state.clock import SystemClock
 from state.model.catalog import Market
-from state.model.ids import RegionId
+from state.model.ids import ProviderName, RegionId
 from state.model.inventory import CloudInstance, CloudState, NoticeKind
 from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
 from tests.conformance.provider_contract import OWNER
@@ -197,7 +197,9 @@ def test_a_machines_metadata_service_announces_its_reclaim(clouds: Clouds, cloud
 
     def is_announced(name: str) -> bool:
         environment = os.environ | {"SKERRY_METADATA": f"{clouds.embedded.host.metadata_url}/machine/{name}"}
-        ran = subprocess.run(["/bin/bash", "-c", ANNOUNCED[cloud]], env=environment, check=False)
+        reclaim = CLOUDS[ProviderName(cloud)].profile.boot.reclaim
+        assert reclaim is not None
+        ran = subprocess.run(["/bin/bash", "-c", reclaim.check], env=environment, check=False)
         return ran.returncode == 0
 
     assert not is_announced(machine.instance_id)

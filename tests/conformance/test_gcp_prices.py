@@ -17,7 +17,8 @@ from providers.faults import Fault, FaultKind
 from providers.gcp.api import GcpApi
 from providers.gcp.billing import Parts, spot_rates
 from providers.gcp.machines import Gcp
-from providers.prices import LIVE_PRICES, load_prices
+from providers.price_catalogue import load_prices
+from providers.prices import LIVE_PRICES
 from providers.throttle import RateLimiter
 from state.clock import ManualClock
 from state.model.catalog import Market, Price

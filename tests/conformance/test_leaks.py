@@ -14,7 +14,7 @@ from providers.aws.machines import Aws
 from providers.base import Provider
 from providers.emulator.regions import CATALOG
 from providers.errors import ShortageError
-from providers.prices import load_prices
+from providers.price_catalogue import load_prices
 from state.clock import SystemClock
 from state.model.catalog import Market
 from state.model.ids import InstanceId, region_name

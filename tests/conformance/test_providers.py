@@ -12,8 +12,8 @@ from providers.errors import DeniedError, ShortageError, ThrottledError, Unreach
 from providers.fake import FakeCloud
 from providers.faults import Fault, FaultKind
 from providers.gcp.machines import Gcp
-from providers.prices import load_prices
-from providers.settings import GcpSettings
+from providers.gcp.settings import GcpSettings
+from providers.price_catalogue import load_prices
 from state.clock import ManualClock, SystemClock
 from state.model.catalog import Market, Offer, Price, Quota
 from state.model.ids import InstanceId, RegionId
@@ -67,7 +67,7 @@ class TestFake(ProviderContract):
         lose, restore = provider.lose_region, provider.silent.discard
 
         def impair(name: InstanceId) -> None:
-            provider.troubled[name] = ("its check fails", NOON)
+            provider.impaired[name] = ("its check fails", NOON)
 
         return CloudControls(lose, restore, empty, use_up, faults, lists, announce, reserve, impair)
 
@@ -276,10 +276,10 @@ class TestAzure(EmbeddedContract):
 
         assert ([m.instance_id for m in seen.items], seen.unreachable) == ([order.instance_id], {})
         assert [m.impairment for m in seen.items] == [""]
-        assert list(seen.degraded) == ["what is wrong with machines"]
+        assert list(seen.degraded) == ["impairments of machines"]
         clouds.embedded.backend.faults.clear()
         [again] = provider.instances(OWNER).items
-        assert again.impairment.startswith("Azure finds it unavailable: The host")
+        assert again.impairment.startswith("Resource Health reports unavailable: The host")
         assert again.impairment_since is not None
 
     def test_a_subscription_is_not_registered_for_a_resource_provider(self, provider: Provider, clouds: Clouds) -> None:

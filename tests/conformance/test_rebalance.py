@@ -11,12 +11,12 @@ import pytest
 from pydantic import ValidationError
 
 from providers.aws.machines import Aws
-from providers.aws.notices import ADVICE_MAX_AGE, RECOMMENDATION, advice_of
+from providers.aws.notices import RECOMMENDATION, RECOMMENDATION_MAX_AGE, read_recommendation
+from providers.aws.settings import AwsSettings
 from providers.emulator.ec2_events import PATTERN
 from providers.emulator.regions import CATALOG
 from providers.faults import Fault, FaultKind
-from providers.prices import load_prices
-from providers.settings import AwsSettings
+from providers.price_catalogue import load_prices
 from state.clock import SystemClock
 from state.model.catalog import Market
 from state.model.ids import region_name
@@ -138,11 +138,11 @@ def test_the_documented_rule_is_the_tested_one() -> None:
     ],
 )
 def test_other_events_are_no_recommendation(event: str) -> None:
-    assert advice_of(event, NOON) is None
+    assert read_recommendation(event, NOON) is None
 
 
 def test_a_recommendation_counts_for_an_hour() -> None:
     event = {"detail-type": RECOMMENDATION, "time": f"{NOON:%Y-%m-%dT%H:%M:%SZ}", "detail": {"instance-id": "i-1"}}
 
-    assert advice_of(json.dumps(event), NOON + ADVICE_MAX_AGE - timedelta(seconds=1)) == ("i-1", NOON)
-    assert advice_of(json.dumps(event), NOON + ADVICE_MAX_AGE) is None
+    assert read_recommendation(json.dumps(event), NOON + RECOMMENDATION_MAX_AGE - timedelta(seconds=1)) == ("i-1", NOON)
+    assert read_recommendation(json.dumps(event), NOON + RECOMMENDATION_MAX_AGE) is None

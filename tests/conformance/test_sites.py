@@ -18,11 +18,11 @@ import yaml
 from providers.base import LaunchOrder
 from providers.emulator.clouds import certificate
 from providers.processes import SessionLog, kill_session, members
-from providers.settings import StaticRegionSettings, StaticSettings
 from providers.static.agent import Agent, AgentSettings, JoinError
 from providers.static.machines import Static
 from providers.static.register import Register
 from providers.static.server import RegisterServer, create_app, load_or_create_token
+from providers.static.settings import StaticRegionSettings, StaticSettings
 from providers.static.wire import Hardware, NewJoinToken
 from state.clock import SystemClock
 from state.model.catalog import Offer

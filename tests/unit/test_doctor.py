@@ -10,7 +10,7 @@ from providers.azure.permissions import NEEDED, is_granted
 from providers.faults import Fault, FaultKind
 from scheduler.documents.settings_file import CellModel, EmbeddedModel, Settings
 from scheduler.embedded.local import provider_settings
-from scheduler.service.doctor import Finding, Level, diagnose
+from scheduler.service.doctor import Diagnosis, Level, diagnose
 from state.clock import ManualClock, SystemClock
 from state.model.ids import RegionId
 from tests.conformance.clouds import Clouds, embedded_clouds
@@ -41,11 +41,11 @@ def settings(clouds: Clouds, tmp_path: Path) -> Settings:
     )
 
 
-def found(clouds: Clouds, settings: Settings, clock: ManualClock | SystemClock | None = None) -> list[Finding]:
-    return list(diagnose(settings, dict(clouds.providers), OWNER, clock or SystemClock()))
+def found(clouds: Clouds, settings: Settings, clock: ManualClock | SystemClock | None = None) -> list[Diagnosis]:
+    return list(diagnose(settings, {p.name: p for p in clouds.providers.values()}, OWNER, clock or SystemClock()))
 
 
-def bad(findings: list[Finding], level: Level = Level.ERROR) -> list[Finding]:
+def bad(findings: list[Diagnosis], level: Level = Level.ERROR) -> list[Diagnosis]:
     return [finding for finding in findings if finding.level is level]
 
 

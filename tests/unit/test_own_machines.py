@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from providers.settings import ProvidersSettings, StaticRegionSettings, StaticSettings
+from providers.registry import ProvidersSettings
+from providers.static.settings import StaticRegionSettings, StaticSettings
 from scheduler.documents.machines_file import read_machines
 from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
@@ -111,7 +112,7 @@ def test_an_impaired_machine_is_replaced_once_it_has_left_its_cell() -> None:
     want(world, 1, survive={"any": "none"})
     world.converge()
     [(worker, _)] = [(seen, r) for seen, r in world.cloud("aws").alive() if seen.key.instance_type == "l4.1"]
-    world.cloud("aws").troubled[worker.instance_id] = ("its instance status check fails", world.clock.now())
+    world.cloud("aws").impaired[worker.instance_id] = ("its instance status check fails", world.clock.now())
 
     for _ in range(10):
         assert not any(isinstance(a, Terminate | Launch) for a in world.tick().actions), "it still serves"
@@ -162,7 +163,7 @@ def test_a_spec_may_name_regions_of_the_settings(tmp_path: Path) -> None:
 
     with pytest.raises(DocumentError, match="there is no region 'static/berlin'"):
         load_wanted(spec)
-    own_regions = StaticSettings(regions={"berlin": place}, token_file="t").places
+    own_regions = StaticSettings(regions={"berlin": place}, token_file="t").own_regions
 
     assert load_wanted(spec, own_regions).spec.regions.deny == ("static/berlin",)
 
