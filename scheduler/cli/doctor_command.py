@@ -4,6 +4,7 @@ import sys
 from dataclasses import asdict
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
+from scheduler.daemon.logs import configure_logs
 from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import load_settings
 from scheduler.service.doctor import Level, diagnose
@@ -14,11 +15,11 @@ MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.ERROR: "ERROR  "}
 
 def run(output: Output) -> None:
     """Look at everything, and say what is wrong."""
+    configure_logs(quiet=True)
     settings = load_settings()
     ports = open_ports(settings)
     try:
-        providers = {str(name): provider for name, provider in ports.providers.items()}
-        findings = diagnose(settings, providers, ports.store.installation(), SystemClock())
+        findings = diagnose(settings, ports.providers, ports.store.installation(), SystemClock())
     finally:
         ports.store.close()
     errors = sum(finding.level is Level.ERROR for finding in findings)

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from inference.gateway.process import HaproxyGateway
 from inference.ray.cell import RayCells
@@ -18,16 +17,6 @@ from state.clock import Clock, SystemClock
 from state.model.settings import Thresholds
 from state.store import Store
 from state.store.sql import SqlStore
-
-EMBEDDED_CREDENTIALS: Final = {
-    "AWS_ACCESS_KEY_ID": "embedded",
-    "AWS_SECRET_ACCESS_KEY": "embedded",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AZURE_TENANT_ID": "00000000-0000-0000-0000-000000000001",
-    "AZURE_CLIENT_ID": "00000000-0000-0000-0000-000000000002",
-    "AZURE_CLIENT_SECRET": "embedded",
-}
-"""What the SDKs' own credential chains find for the embedded clouds, which accept any credentials."""
 
 
 def open_store(settings: Settings) -> Store:
@@ -46,7 +35,7 @@ def open_ports(settings: Settings, store: Store | None = None, clock: Clock | No
     clock = clock or SystemClock()
     store = store or open_store(settings)
     if settings.embedded is not None:
-        os.environ |= EMBEDDED_CREDENTIALS
+        os.environ |= settings.embedded.environment
     silence_solver()
     catalog = None if settings.price_catalog is None else Path(settings.price_catalog)
     agreed = () if settings.negotiated_prices is None else read_negotiated(Path(settings.negotiated_prices))

@@ -271,7 +271,7 @@ class Demo:
             end_session(self._daemon, DAEMON_GRACE, self._clock)
         if ports is not None and settings is not None and settings.embedded is not None:
             control = Control(settings.embedded)
-            for region in control.status()["silent"]:
+            for region in control.status()["unreachable"]:
                 control.restore(RegionId(region))
             left = end_fleet(ports, END_MAX)
             leaked = count_leaked(ports) + len(control.status()["machines"])

@@ -133,7 +133,7 @@ class World:
         return set() if table is None else set(table.regions())
 
 
-def a_head_offer(region: str = "aws/us-east-1", price: str = "0.1", *, zone: str = "a") -> Offer:
+def a_head_offer(region: str, price: str = "0.1", *, zone: str = "a") -> Offer:
     """Return an offer of a machine without GPUs that is large enough for a cell's head."""
     key = OfferKey(RegionId(region), zone, "cpu.4", Market.ON_DEMAND)
     return Offer(key, Machine(None, 0, 24, 4, 16, "cpu"), Price(Usd.of(price), "simulated", START))

@@ -13,7 +13,7 @@ from typing import Final
 from scheduler import shortages
 from scheduler.region_policy import is_excluded, must_be_left_alone
 from scheduler.solve.fit import replicas_per_machine
-from state.model.catalog import Machine, Market, Offer, OfferKey, Price, Shortage, ShortageKind
+from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Price, Shortage, ShortageKind
 from state.model.ids import RegionId
 from state.model.inventory import Instance, Role
 from state.model.placement import RefusalCause
@@ -84,7 +84,9 @@ def _is_fit_for_head(snapshot: Snapshot, offer: Offer) -> bool:
     machine, settings = offer.machine, snapshot.settings_of(offer.key.region)
     is_large_enough = machine.vcpus >= HEAD_VCPUS and machine.memory_gib >= HEAD_MEMORY_GIB
     is_in_zone = settings is not None and settings.head_zone in {None, offer.key.zone}
-    return not machine.gpus and offer.key.market is not Market.SPOT and is_large_enough and is_in_zone
+    has_address = snapshot.is_capable(offer.key.provider, Capability.FIXED_ADDRESS)
+    is_lasting = not machine.gpus and offer.key.market is not Market.SPOT
+    return is_lasting and is_large_enough and is_in_zone and has_address
 
 
 def offer_of(instance: Instance) -> Offer:

@@ -10,7 +10,7 @@ from providers.azure.permissions import NEEDED, is_granted
 from providers.faults import Fault, FaultKind
 from scheduler.documents.settings_file import CellModel, EmbeddedModel, Settings
 from scheduler.embedded.local import provider_settings
-from scheduler.service.doctor import Finding, Level, diagnose
+from scheduler.service.doctor import Diagnosis, Level, diagnose
 from state.clock import ManualClock, SystemClock
 from state.model.ids import RegionId
 from tests.conformance.clouds import Clouds, embedded_clouds
@@ -26,7 +26,7 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
 
 @pytest.fixture
 def settings(clouds: Clouds, tmp_path: Path) -> Settings:
-    scene = tuple(clouds.embedded.world.scene.values())
+    scene = tuple(clouds.embedded.backend.regions.values())
     token = tmp_path / "ray-token"
     token.touch(mode=0o600)
     control = EmbeddedModel(control="x", control_token_file="x", host_folder="x")
@@ -41,11 +41,11 @@ def settings(clouds: Clouds, tmp_path: Path) -> Settings:
     )
 
 
-def found(clouds: Clouds, settings: Settings, clock: ManualClock | SystemClock | None = None) -> list[Finding]:
-    return list(diagnose(settings, dict(clouds.providers), OWNER, clock or SystemClock()))
+def found(clouds: Clouds, settings: Settings, clock: ManualClock | SystemClock | None = None) -> list[Diagnosis]:
+    return list(diagnose(settings, {p.name: p for p in clouds.providers.values()}, OWNER, clock or SystemClock()))
 
 
-def bad(findings: list[Finding], level: Level = Level.ERROR) -> list[Finding]:
+def bad(findings: list[Diagnosis], level: Level = Level.ERROR) -> list[Diagnosis]:
     return [finding for finding in findings if finding.level is level]
 
 
@@ -55,16 +55,16 @@ def test_all_is_well_and_nothing_was_started(clouds: Clouds, settings: Settings)
 
     assert bad(findings) == []
     assert any("would be allowed" in finding.what for finding in findings)
-    assert clouds.embedded.world.alive() == ()
+    assert clouds.embedded.backend.active_machines() == ()
 
 
 @pytest.mark.clouds
 def test_missing_permissions_are_told_by_what_cannot_be_done(clouds: Clouds, settings: Settings) -> None:
-    clouds.embedded.world.faults.add(Fault(FaultKind.DENIED, "aws", "quotas"))
-    clouds.embedded.world.faults.add(Fault(FaultKind.DENIED, "aws", "launch"))
+    clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "aws", "quotas"))
+    clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "aws", "launch"))
 
     findings = bad(found(clouds, settings))
-    clouds.embedded.world.faults.clear()
+    clouds.embedded.backend.faults.clear()
 
     told = [f.what for f in findings]
     assert any(what.startswith("quotas:") and "UnauthorizedOperation" in what for what in told)
@@ -83,9 +83,9 @@ def test_missing_permissions_are_told_by_what_cannot_be_done(clouds: Clouds, set
 def test_a_permission_that_only_a_launch_needs_is_told_by_its_name(
     clouds: Clouds, settings: Settings, cloud: str, permission: str, regions: set[str]
 ) -> None:
-    clouds.embedded.world.not_granted.add(permission)
+    clouds.embedded.backend.missing_permissions.add(permission)
     findings = bad(found(clouds, settings))
-    clouds.embedded.world.not_granted.clear()
+    clouds.embedded.backend.missing_permissions.clear()
 
     assert {finding.subject for finding in findings} == regions
     assert all(f"missing {permission}" in finding.what for finding in findings)
@@ -102,10 +102,10 @@ def test_azures_roles_grant_by_wildcards_and_leave_things_out() -> None:
 
 @pytest.mark.clouds
 def test_what_can_be_done_without_is_told_as_a_warning(clouds: Clouds, settings: Settings) -> None:
-    clouds.embedded.world.faults.add(Fault(FaultKind.DENIED, "azure", "prices"))
+    clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "azure", "prices"))
 
     findings = found(clouds, settings)
-    clouds.embedded.world.faults.clear()
+    clouds.embedded.backend.faults.clear()
 
     assert bad(findings) == []
     [told] = [f for f in bad(findings, Level.WARNING) if f.subject == "azure"]
@@ -115,7 +115,7 @@ def test_what_can_be_done_without_is_told_as_a_warning(clouds: Clouds, settings:
 
 @pytest.mark.clouds
 def test_a_quota_of_nothing_is_told(clouds: Clouds, settings: Settings) -> None:
-    quotas = clouds.embedded.world.scene[RegionId("gcp/us-central1")].quotas
+    quotas = clouds.embedded.backend.regions[RegionId("gcp/us-central1")].quotas
     kept, quotas["NVIDIA_L4_GPUS"] = quotas["NVIDIA_L4_GPUS"], 0
 
     findings = bad(found(clouds, settings), Level.WARNING)

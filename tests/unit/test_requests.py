@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from providers.aws.machines import Aws
+from providers.aws.settings import AwsSettings
 from providers.azure.machines import Azure
+from providers.azure.settings import AzureSettings
 from providers.base import LaunchOrder
 from providers.gcp.machines import Gcp
+from providers.gcp.settings import GcpSettings
 from providers.prices import PriceList
-from providers.settings import AwsSettings, AzureSettings, GcpSettings
 from state.clock import ManualClock
 from state.model.catalog import Market, OfferKey
 from state.model.ids import InstanceId, RegionId
