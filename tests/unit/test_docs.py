@@ -138,6 +138,14 @@ def test_paths_of_pages_in_code_and_text_exist() -> None:
     assert missing == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"`((?:scheduler|providers|inference|state|tests|examples)/[\w./*-]+)`", prose_of(page))
+    placeholder = "providers/yours/"
+
+    assert [path for path in named if path != placeholder and not list(ROOT.glob(path.rstrip("/")))] == []
+
+
 def row(name: str) -> str:
     """Return the last cell of a row of the page of limits."""
     page = (ROOT / "docs" / "reference" / "limits.md").read_text()
