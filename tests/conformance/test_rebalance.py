@@ -120,7 +120,7 @@ def test_a_queue_of_an_unused_region_is_refused() -> None:
 
 
 def test_the_documented_rule_is_the_tested_one() -> None:
-    documented = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
+    documented = (Path(__file__).parents[2] / "docs" / "how-to" / "providers.md").read_text()
 
     assert json.dumps(PATTERN) in documented
 

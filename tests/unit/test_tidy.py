@@ -62,7 +62,7 @@ def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["emulator"]]
     dev = (ROOT / "requirements" / "dev.in").read_text().split()
-    reasons = (ROOT / "docs" / "dependencies.md").read_text()
+    reasons = (ROOT / "docs" / "reference" / "dependencies.md").read_text()
 
     names = {re.split(r"[\[><=]", requirement)[0] for requirement in (*wanted, *dev)}
     assert sorted(name for name in names if f"`{name}`" not in reasons) == []
