@@ -5,14 +5,17 @@ import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 import typer.core
+import yaml
 
 from scheduler import shortages
 from scheduler.cli.main import app
-from scheduler.documents.settings_file import HealthModel, LimitsModel
+from scheduler.documents.settings_file import HealthModel, LimitsModel, Settings
+from scheduler.documents.spec_file import load_wanted
 from scheduler.solve import EXACT_APPLICATIONS, EXACT_PAIRS
 from state.model.health import HealthThresholds
 from state.model.settings import PROOF, TICK, Limits, Thresholds
@@ -144,6 +147,41 @@ def test_modules_that_a_page_names_exist(page: Path) -> None:
     placeholder = "providers/yours/"
 
     assert [path for path in named if path != placeholder and not list(ROOT.glob(path.rstrip("/")))] == []
+
+
+def yaml_of(page: Path) -> Iterator[dict[str, Any]]:
+    """Yield each YAML block of a page that is a mapping."""
+    for block in re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        content = yaml.safe_load(block)
+        if isinstance(content, dict):
+            yield content
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_spec_of_a_page_is_valid(page: Path, tmp_path: Path) -> None:
+    documents = [content for content in yaml_of(page) if "apiVersion" in content]
+    for number, content in enumerate(documents):
+        write_with_serve_configs(tmp_path / f"{number}.yaml", content)
+
+    assert not documents or load_wanted(tmp_path, ()).spec.applications
+
+
+def write_with_serve_configs(path: Path, document: dict[str, Any]) -> None:
+    """Write a document of a spec beside the Serve configs that it refers to."""
+    path.write_text(yaml.safe_dump(document))
+    applications = list(document.get("applications", {}).values())
+    for application in applications or [document] * (document.get("kind") == "Application"):
+        serve = application["serve"]
+        deployments = [{"name": serve["deployment"]}]
+        entry = {"name": serve["application"], "import_path": "app:app", "deployments": deployments}
+        (path.parent / serve["config"]).write_text(yaml.safe_dump({"applications": [entry]}))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_settings_file_of_a_page_is_valid(page: Path) -> None:
+    for content in yaml_of(page):
+        if {"providers", "cells"} <= content.keys():
+            Settings.model_validate({"home": "/", "database_url": "sqlite://"} | content)
 
 
 def row(name: str) -> str:
