@@ -97,17 +97,33 @@ def uninterrupted() -> Iterator[None]:
                 then(got, frame)
 
 
-def start_recorded(command: list[str], environment: Mapping[str, str], log: Path, sessions: "SessionLog") -> int:
-    """Start *command* in a session of its own, on record, and return its id; it leaves no zombie."""
+def start_recorded(
+    command: list[str],
+    environment: Mapping[str, str],
+    log: Path,
+    sessions: "SessionLog",
+    keep_open: tuple[int, ...] = (),
+) -> int:
+    """Start *command* in a session of its own, on record, and return its id; it leaves no zombie.
+
+    Args:
+        command: What is run.
+        environment: What it finds.
+        log: Takes its output.
+        sessions: The record.
+        keep_open: Files that it inherits.
+    """
     with uninterrupted():
-        process = start_session(command, environment, log)
+        process = start_session(command, environment, log, keep_open)
         sessions.add(process.pid)
     threading.Thread(target=process.wait, daemon=True).start()
     return process.pid
 
 
-def start_session(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start *command* as the leader of a session of its own, its output in *log*."""
+def start_session(
+    command: list[str], environment: Mapping[str, str], log: Path, keep_open: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start *command* as the leader of a session of its own, its output in *log*, with some files left open."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -117,6 +133,7 @@ def start_session(command: list[str], environment: Mapping[str, str], log: Path)
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=keep_open,
         )
 
 

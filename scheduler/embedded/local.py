@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,16 +27,20 @@ from providers.processes import (
     uninterrupted,
 )
 from scheduler.documents.settings_file import EmbeddedModel, Settings, home_folder, load_settings, settings_file
+from scheduler.embedded.networks import (
+    DASHBOARD_PORT,
+    GCS_PORT_BASE,
+    SERVE_PORT,
+    NoNetworkError,
+    chosen_port,
+    claimed_network,
+    is_free,
+)
 from state.clock import Clock, SystemClock, draw_secret
 from state.model.ids import RegionId, derive_id
 
 START_MAX: Final = timedelta(seconds=60)
 POLL: Final = timedelta(milliseconds=100)
-NETWORK_SLOTS: Final = 24
-REGIONS_PER_SLOT: Final = 10
-GCS_PORT_BASE: Final = 26_000
-DASHBOARD_PORT: Final = 8265
-SERVE_PORT: Final = 8000
 GATEWAY_PORT: Final = 8080
 GRACE: Final = timedelta(seconds=12)
 
@@ -96,27 +99,35 @@ class Local:
         token = self.home / "ray-token"
         token.touch(mode=0o600)
         token.write_text(draw_secret())
-        network = _free_network(derive_id("n", str(self.home)))
         progress("starting the clouds")
-        addresses = self._start_clouds(apps, token, network)
-        settings = self._write_settings(addresses, token, load_scene(network), pace or Pace())
-        progress("starting the gateway")
+        try:
+            with claimed_network(derive_id("n", str(self.home))) as (network, claim):
+                addresses = self._start_clouds(apps, token, network, claim)
+        except NoNetworkError as error:
+            msg = "no loopback network is free; end other embedded clouds first"
+            raise LocalError(msg) from error
+        with chosen_port(GATEWAY_PORT) as port:
+            settings = self._write_settings(addresses, token, load_scene(network), pace or Pace(), port)
+            progress("starting the gateway")
+            self._start_gateway(settings)
+        return settings
+
+    def _start_gateway(self, settings: Settings) -> None:
         gateway = HaproxyGateway(settings.gateway_folder, settings.gateway.listen, self.clock)
         with uninterrupted():
             gateway.ensure_running()
             pid = gateway.master_pid()
             if pid is not None:
                 self.log.add(pid)
-        return settings
 
-    def _start_clouds(self, apps: tuple[Path, ...], token: Path, network: int) -> dict[str, str]:
+    def _start_clouds(self, apps: tuple[Path, ...], token: Path, network: int, claim: int) -> dict[str, str]:
         folder = self.home / "clouds"
         command = [sys.executable, "-m", "providers.emulator.clouds", "--folder", str(folder)]
         command += ["--host-folder", str(self.host_folder), "--ray-token-file", str(token)]
         command += ["--first-network", str(network)]
         for app in apps:
             command += ["--apps", str(app.absolute())]
-        sid = start_recorded(command, os.environ, self.home / "clouds.log", self.log)
+        sid = start_recorded(command, os.environ, self.home / "clouds.log", self.log, keep_open=(claim,))
         ready, deadline = folder / "clouds.json", self.clock.now() + START_MAX
         while not ready.exists():
             if not members(sid) or self.clock.now() > deadline:
@@ -127,7 +138,7 @@ class Local:
         return found
 
     def _write_settings(
-        self, addresses: dict[str, str], token: Path, scene: tuple[SceneRegion, ...], pace: Pace
+        self, addresses: dict[str, str], token: Path, scene: tuple[SceneRegion, ...], pace: Pace, port: int
     ) -> Settings:
         document = {
             "tick_seconds": pace.tick_seconds,
@@ -136,7 +147,7 @@ class Local:
                 "down_after": pace.down_after,
                 "recover_after": pace.recover_after,
             },
-            "gateway": {"listen": f"127.0.0.1:{_free_port(GATEWAY_PORT)}"},
+            "gateway": {"listen": f"127.0.0.1:{port}"},
             "ray_token_file": str(token),
             "price_catalog": str(CATALOG),
             "providers": provider_settings(addresses, scene, pace.cloud_timeout),
@@ -175,7 +186,7 @@ class Local:
         for cell in settings.cells.values():
             used += [(cell.head_address, cell.dashboard_port), (cell.head_address, cell.serve_port)]
             used.append(("0.0.0.0", cell.gcs_port))  # noqa: S104  where Ray binds it
-        return tuple(f"{host}:{port}" for host, port in used if not _is_free(host, port))
+        return tuple(f"{host}:{port}" for host, port in used if not is_free(host, port))
 
     def processes(self) -> int:
         """Return how many processes of this home run."""
@@ -286,35 +297,3 @@ def _cell(region: SceneRegion) -> dict[str, Any]:
         # Serve's proxies all bind one host, so on one computer only the head's has an address of its own.
         "proxy_location": "HeadOnly",
     }
-
-
-def _free_network(seed: str) -> int:
-    """Return the first of a run of loopback networks that nobody uses, starting at one derived from *seed*."""
-    start = int(seed[2:8], 16) % NETWORK_SLOTS
-    for slot in [(start + n) % NETWORK_SLOTS for n in range(NETWORK_SLOTS)]:
-        network = 10 + slot * REGIONS_PER_SLOT
-        addresses = [(f"127.{network + n}.0.1", port) for n in range(6) for port in (DASHBOARD_PORT, SERVE_PORT)]
-        addresses += [("0.0.0.0", GCS_PORT_BASE + network + n) for n in range(6)]  # noqa: S104  where Ray binds it
-        if all(_is_free(*address) for address in addresses):
-            return network
-    msg = "no loopback network is free; end other embedded clouds first"
-    raise LocalError(msg)
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port(wanted: int) -> int:
-    """Return *wanted* if it is free, else a port that is."""
-    if _is_free("127.0.0.1", wanted):
-        return wanted
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

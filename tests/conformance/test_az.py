@@ -20,7 +20,9 @@ AZ: Final = Path(sys.prefix) / "az" / "bin" / "az"
 """It pins other releases of the SDKs than ours, so that it has an environment of its own."""
 pytestmark = [
     pytest.mark.clouds,
-    pytest.mark.skipif(not AZ.exists(), reason="the az command is not here: `make test` installs it"),
+    pytest.mark.interop,
+    pytest.mark.xdist_group("az"),
+    pytest.mark.skipif(not AZ.exists(), reason="the az command is not here: `make test-interop` installs it"),
 ]
 CLIENT: Final = "00000000-0000-0000-0000-000000000002"
 MACHINE: Final[dict[str, Any]] = {

@@ -28,6 +28,7 @@ from state.model.snapshot import Snapshot
 from state.model.units import Usd
 from tests.builders import NOON, a_spec, an_instance, an_offer, application, cells, wanted, with_heads
 
+pytestmark = pytest.mark.xdist_group("compiled search")
 US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
 ROOT = Path(__file__).parents[2]
 
@@ -305,7 +306,7 @@ def test_equal_input_has_equal_output_in_another_process() -> None:
 
 FLEET = (
     "from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads\n"
-    "from state.model.plan import Snapshot\n"
+    "from state.model.snapshot import Snapshot\n"
     "def supply(stock): return [an_offer(r, '1', stock=stock) for r in ('aws/us-east-1', 'azure/eastus')]\n"
     "def many(n): return {f'app-{k}': application() for k in range(n)}\n"
     "def a_snapshot(*offers, **apps):\n"
