@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # Tests that wait leave the cores to others: one process runs those with Ray, the others the rest.
 PROCESSES ?= 3
-PYTEST := $(BIN)/pytest -rs -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -rs -n $(PROCESSES)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-interop check format accept docs bench-plan bench-solver bench-providers pins

@@ -21,7 +21,6 @@ AZ: Final = Path(sys.prefix) / "az" / "bin" / "az"
 pytestmark = [
     pytest.mark.clouds,
     pytest.mark.interop,
-    pytest.mark.xdist_group("az"),
     pytest.mark.skipif(not AZ.exists(), reason="the az command is not here: `make test-interop` installs it"),
 ]
 CLIENT: Final = "00000000-0000-0000-0000-000000000002"

@@ -40,7 +40,6 @@ class Parts:
         self.alive.clear()
 
 
-@pytest.mark.xdist_group("fake cell")
 class TestFake(ServingContract):
     @pytest.fixture(scope="class")
     @classmethod

@@ -25,7 +25,7 @@ from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
 from tests.conformance.provider_contract import OWNER
 from tests.conformance.referees import AzureReferee, Ec2Referee, GceReferee
 
-pytestmark = [pytest.mark.clouds, pytest.mark.xdist_group("fidelity")]
+pytestmark = pytest.mark.clouds
 NAMES = ("aws", "gcp", "azure")
 
 

@@ -6,7 +6,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +18,6 @@ from scheduler.solve.program import build
 from scheduler.solve.search import engine
 
 REGIONS = 3
-pytestmark = pytest.mark.xdist_group("compiled search")  # compiled once, where nothing is kept from an earlier run
 EXAMPLES = int(os.environ.get("SKERRY_EXAMPLES", "200"))
 NO_HEADS = np.zeros(REGIONS, np.int64)
 

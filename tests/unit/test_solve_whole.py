@@ -28,7 +28,6 @@ from state.model.snapshot import Snapshot
 from state.model.units import Usd
 from tests.builders import NOON, a_spec, an_instance, an_offer, application, cells, wanted, with_heads
 
-pytestmark = pytest.mark.xdist_group("compiled search")
 US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
 ROOT = Path(__file__).parents[2]
 
