@@ -119,6 +119,9 @@ def _compose(text: str) -> yaml.Node | None:
         if isinstance(event, yaml.AliasEvent):
             problem = "aliases are not allowed: write it out"
             raise _refusal(problem, event)
+        if isinstance(event, yaml.CollectionStartEvent) and event.tag is not None:
+            problem = f"the tag {event.tag} is not allowed"
+            raise _refusal(problem, event)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH_MAX:
             problem = f"nested over {DEPTH_MAX} deep"

@@ -135,6 +135,8 @@ class ProviderContract:
     def test_ending_what_never_was_is_success(self, provider: Provider) -> None:
         provider.terminate(self.gpu_offer(provider).key, InstanceId("sk-0000000000000000009"), None)
 
+        assert self.alive(provider) == []
+
     def test_no_stock_is_a_shortage_and_starts_nothing(self, provider: Provider, backstage: Backstage) -> None:
         offer = self.gpu_offer(provider)
         backstage.empty(offer)

@@ -122,13 +122,15 @@ def test_a_lost_region_is_survived_and_every_request_after_recovery_is_answered(
     assert len(set(report["regions"]["before"]) - set(report["regions"]["after"])) == 1
     seconds = report["seconds"]
     assert 0 < seconds["detect"] < seconds["decide"] <= seconds["acquire"] <= seconds["ready"]
-    assert report["peak_memory_mib"] < 10 * 1024
+    assert 0 < report["peak_memory_mib"] < 10 * 1024
 
 
 def test_the_clouds_have_what_is_on_the_books_and_nothing_else(kept: Kept) -> None:
     until(lambda: bool(kept.status()["converged"]))
 
-    assert kept.in_the_clouds() == kept.on_the_books()
+    there = kept.in_the_clouds()
+    assert there
+    assert there == kept.on_the_books()
 
 
 def test_applying_the_same_spec_again_changes_nothing(kept: Kept) -> None:
@@ -143,7 +145,7 @@ def test_applying_the_same_spec_again_changes_nothing(kept: Kept) -> None:
 def test_the_other_commands_tell_what_happened(kept: Kept) -> None:
     code, explained = skerry(kept.home, "explain", "chat")
     assert code == 0
-    assert all(line["holds"] for line in explained["certificate"])
+    assert {line["holds"] for line in explained["certificate"]} == {True}
     _, drills = skerry(kept.home, "drill", "list")
     assert [d["state"] for d in drills] == ["succeeded"]
     _, shown = skerry(kept.home, "drill", "show", drills[0]["drill"])
@@ -251,9 +253,12 @@ def test_what_a_crashed_run_left_is_found_and_ended() -> None:
     left = local.sessions()
     assert len(left) > MACHINES_BOOT, "the clouds, the gateway, the daemon and machines run on"
 
-    code, answer = skerry(home, "local", "down")
+    try:
+        code, answer = skerry(home, "local", "down")
 
-    assert (code, answer) == (0, {"sessions_left": []})
-    assert [pid for sid in left for pid in members(sid)] == []
-    assert SessionLog(home / "sessions.jsonl").sessions() == ()
-    assert all(kill_session(sid, CLOCK) for sid in left)
+        assert (code, answer) == (0, {"sessions_left": []})
+        assert [pid for sid in left for pid in members(sid)] == []
+        assert SessionLog(home / "sessions.jsonl").sessions() == ()
+    finally:
+        for sid in left:
+            kill_session(sid, CLOCK)

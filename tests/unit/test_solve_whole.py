@@ -251,7 +251,7 @@ def test_the_search_keeps_the_budget_by_shedding_the_lowest_priority() -> None:
     lost = {u.application: u.missing_milli for u in placement.unmet}
     assert placement.per_hour <= Usd.of(30)
     assert placement.per_hour > Usd.of(25)
-    assert {int(name[-2:]) % 3 for name in lost} <= {0, 1}
+    assert 0 in {int(name[-2:]) % 3 for name in lost} <= {0, 1}
 
 
 def test_the_search_is_near_the_proven_optimum() -> None:
