@@ -28,6 +28,7 @@ from state.clock import SystemClock
 from state.model.catalog import Offer
 from state.model.ids import InstanceId
 from state.model.inventory import CloudState, Role
+from tests.commands import skerry
 
 CLOCK = SystemClock()
 OWNER = "sk-owner"
@@ -217,20 +218,6 @@ def test_a_machine_joins_with_a_token_that_is_good_and_says_why_not(site: Site) 
         Agent(replace(site.settings(), ca_file=None), CLOCK).join(site.token())
     with pytest.raises(JoinError, match="has not joined"):
         Agent(site.settings("two"), CLOCK).run(threading.Event())
-
-
-@dataclass
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-def skerry(home: Path, *arguments: str) -> Ran:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")} | {"SKERRY_HOME": str(home)}
-    command = [sys.executable, "-m", "scheduler.cli.main", *arguments]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
 def test_a_site_is_run_from_the_command_line(tmp_path: Path) -> None:
