@@ -48,7 +48,7 @@ test-fast: $(VENV)/.dev ## Run the tests without Ray and clouds, with fewer exam
 	@SKERRY_EXAMPLES=15 $(PYTEST) -m "not e2e and not clouds and not interop" $(ARGS)
 
 test-interop: $(VENV)/.dev $(VENV)/.az ## Run the clients that others wrote against the embedded clouds
-	@$(PYTEST) -m interop $(ARGS)
+	@$(BIN)/pytest -rs -m interop $(ARGS)
 
 check: $(VENV)/.dev ## Lint, types, import contracts: what CI runs beside the tests
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "ruff: fine"
