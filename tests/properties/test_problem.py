@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from scheduler.solve.answer import Answer, broken, objective
@@ -244,7 +244,7 @@ def test_equal_problems_have_equal_answers(d: Drawn) -> None:
 
 
 @given(drawn)
-@settings(max_examples=EXAMPLES // 2, deadline=None)
+@settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_the_lagrangean_bound_lies_below_every_placement(d: Drawn) -> None:
     best = brute_force(replace(d, head=0))
     assume(best not in {None, -1})
