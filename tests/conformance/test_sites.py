@@ -36,7 +36,7 @@ FACTS = Facts(gpu="L4", gpus=1, gpu_memory_gib=24, vcpus=4, memory_gib=16)
 SCRIPT = 'echo "$SKERRY_NODE_ADDRESS" > "{mark}"; while true; do sleep 0.2; done'
 
 
-def until(condition: Callable[[], object], patience: timedelta = timedelta(seconds=30)) -> bool:
+def until(condition: Callable[[], object], patience: timedelta = timedelta(seconds=120)) -> bool:
     deadline = CLOCK.now() + patience
     while CLOCK.now() < deadline:
         if condition():

@@ -55,7 +55,7 @@ def skerry(home: Path, *arguments: str, timeout: float = 400) -> tuple[int, Any]
     return ran.returncode, json.loads(ran.stdout)
 
 
-def until(condition: Callable[[], bool], patience: float = 90) -> None:
+def until(condition: Callable[[], bool], patience: float = 300) -> None:
     deadline = CLOCK.now() + timedelta(seconds=patience)
     while not condition():
         assert CLOCK.now() < deadline, "not in time"
@@ -240,7 +240,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing(moment: str) -> None:
 
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(timeout=120) == EXIT_INTERRUPTED
+    assert process.wait(timeout=300) == EXIT_INTERRUPTED
     assert Local(home).sessions() == ()
 
 

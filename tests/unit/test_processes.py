@@ -17,7 +17,7 @@ STUBBORN = (
 )
 
 
-def until(condition: object, patience: timedelta = timedelta(seconds=10)) -> bool:
+def until(condition: object, patience: timedelta = timedelta(seconds=60)) -> bool:
     deadline = CLOCK.now() + patience
     while CLOCK.now() < deadline:
         if condition():  # type: ignore[operator]
