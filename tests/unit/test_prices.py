@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from providers.emulator.regions import CATALOG
 
+from providers.emulator.regions import CATALOG
 from providers.price_catalogue import PRICES_MAX_AGE, PRICES_RETRY, CachedPrices, PricesError, load_prices
 from providers.prices import LIST_PRICES, Negotiated, PriceList, doubt_outliers, live_spot, with_negotiated
 from providers.reservations import Reservation, find_reservation, reserved_offers

@@ -251,7 +251,7 @@ def test_the_search_keeps_the_budget_by_shedding_the_lowest_priority() -> None:
     lost = {u.application: u.missing_milli for u in placement.unmet}
     assert placement.per_hour <= Usd.of(30)
     assert placement.per_hour > Usd.of(25)
-    assert {int(name[-2:]) % 3 for name in lost} <= {0, 1}
+    assert 0 in {int(name[-2:]) % 3 for name in lost} <= {0, 1}
 
 
 def test_the_search_is_near_the_proven_optimum() -> None:
@@ -305,7 +305,7 @@ def test_equal_input_has_equal_output_in_another_process() -> None:
 
 FLEET = (
     "from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads\n"
-    "from state.model.plan import Snapshot\n"
+    "from state.model.snapshot import Snapshot\n"
     "def supply(stock): return [an_offer(r, '1', stock=stock) for r in ('aws/us-east-1', 'azure/eastus')]\n"
     "def many(n): return {f'app-{k}': application() for k in range(n)}\n"
     "def a_snapshot(*offers, **apps):\n"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from providers.emulator.regions import CATALOG
 
 OURS = ("asking the clouds", "reading", "skerry: ", "aws/", "gcp/", "azure/")
