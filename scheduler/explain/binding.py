@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from scheduler.explain.counterfactual import from_scratch
 from scheduler.explain.rules import Rule, rules_of
-from scheduler.solve.formulate import quota_room, quota_size
+from scheduler.solve.formulate import quota_headroom, quota_size
 from state.model.catalog import Offer, Quota
 from state.model.inventory import Role
 from state.model.placement import Placement
@@ -82,9 +82,9 @@ def _quotas(snapshot: Snapshot, placement: Placement) -> list[tuple[str, str, Sn
             for offer, count in _used(placement).items()
             if isinstance(offer, Offer) and _is_for(quota, offer)
         )
-        if quota_room(snapshot, quota) - taken >= size:
+        if quota_headroom(snapshot, quota) - taken >= size:
             continue
-        raised = replace(quota, limit=quota.limit + max(size, taken + size - quota_room(snapshot, quota)))
+        raised = replace(quota, limit=quota.limit + max(size, taken + size - quota_headroom(snapshot, quota)))
         quotas = (*snapshot.quotas[:number], raised, *snapshot.quotas[number + 1 :])
         words = f"quota of {quota.family} ({quota.market}) in {quota.region}: {quota.limit} {quota.unit}"
         more = f"one more {smallest.machine.gpu} machine of quota in {quota.region}"

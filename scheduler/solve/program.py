@@ -18,7 +18,7 @@ Rows:
     Σ cap[a,·] over a place + exposed ≥ floor
     Σ each · x not on spot + short[a] ≥ on_demand[a]
     Σ need · x ≤ size · y[g]  for GPUs, vCPUs, memory;  x[j] ≤ per_machine · y[g], and machines · x[j] ≤ y[g] for gangs
-    y[g] ≤ high[g] · open[r];  least · sold[g] ≤ y[g] ≤ high[g] · sold[g]
+    y[g] ≤ high[g] · open[r];  min_batch · sold[g] ≤ y[g] ≤ high[g] · sold[g]
     Σ_{g in quota} size · y[g] ≤ room;  Σ price · y + Σ head · open ≤ budget
 
 Everything that capacity is summed from is a whole number of thousandths, so that no tolerance of the
@@ -63,9 +63,9 @@ class Columns:
 class Sizes:
     """What replicas need and machines have, in each dimension: GPUs in thousandths, vCPUs, GiB."""
 
-    need: FloatArray
+    replica: FloatArray
     """[dimension, pair]."""
-    size: FloatArray
+    machine: FloatArray
     """[dimension, group]."""
 
 
@@ -94,18 +94,18 @@ def build(p: Problem, heads: IntArray, sizes: Sizes | None = None) -> tuple[Prog
 def _machine_columns(p: Problem, program: Program, columns: Columns) -> None:
     columns.open_cells = [program.column(1, float(head) / DOLLAR, integer=True) for head in p.head]
     for g in range(p.groups):
-        low, high, standing = int(p.low[g]), int(p.high[g]), int(p.standing[g])
+        low, high, existing = int(p.low[g]), int(p.high[g]), int(p.existing[g])
         machines = program.column(high, float(p.price[g]) / DOLLAR, lower=low, integer=True)
         columns.machines.append(machines)
         columns.rows["stock", g, 0] = len(program.rows)
         program.row({machines: 1, columns.open_cells[p.region[g]]: -high}, at_most=0)
-        if high > standing and p.start[g] > 0:
+        if high > existing and p.start[g] > 0:
             more = program.column(high, float(p.start[g]) / DOLLAR)
-            program.row({machines: 1, more: -1}, at_most=standing)
-        if p.least[g] > 1 and not low:
+            program.row({machines: 1, more: -1}, at_most=existing)
+        if p.min_batch[g] > 1 and not low:
             sold = program.column(1, integer=True)
             program.row({machines: 1, sold: -high}, at_most=0)
-            program.row({machines: 1, sold: -float(p.least[g])}, at_least=0)
+            program.row({machines: 1, sold: -float(p.min_batch[g])}, at_least=0)
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class _Parts:
 def _parts(p: Problem, a: int, columns: Columns) -> _Parts:
     parts = _Parts()
     for j in range(int(p.first[a]), int(p.first[a + 1])):
-        g, column, each = int(p.group[j]), columns.replicas[j], float(p.each[j])
+        g, column, each = int(p.group[j]), columns.replicas[j], float(p.capacity_per_replica[j])
         region = int(p.region[g])
         domain = {ZONE: p.zone, PROVIDER: p.provider}.get(int(p.kind[a]), p.region)[g]
         parts.region[region][column] = each
@@ -180,12 +180,12 @@ def _spread_rows(p: Problem, a: int, capacity: dict[int, int], program: Program,
     for f in range(int(p.floor_first[a]), int(p.floor_first[a + 1])):
         place = int(p.floor_place[f])
         inside = [column for region, column in capacity.items() if p.place_has[place, region]]
-        if p.floor_least[f] > 0:
+        if p.floor_min[f] > 0:
             columns.rows["floor", a, place] = len(program.rows)
-            program.row(dict.fromkeys(inside, 1.0) | {_soft(a, program, columns): 1}, at_least=float(p.floor_least[f]))
-        if p.floor_most[f] < PPM and inside:
+            program.row(dict.fromkeys(inside, 1.0) | {_soft(a, program, columns): 1}, at_least=float(p.floor_min[f]))
+        if p.floor_max[f] < PPM and inside:
             columns.rows["ceiling", a, place] = len(program.rows)
-            program.row(dict.fromkeys(inside, 1.0) | {total: -float(p.floor_most[f]) / PPM}, at_most=float(p.slack[a]))
+            program.row(dict.fromkeys(inside, 1.0) | {total: -float(p.floor_max[f]) / PPM}, at_most=float(p.slack[a]))
 
 
 def _soft(a: int, program: Program, columns: Columns) -> int:
@@ -237,9 +237,9 @@ def _packing_rows(p: Problem, sizes: Sizes | None, program: Program, columns: Co
             terms = {columns.replicas[j]: float(p.size[j]) / UNIT for j in members}
             program.row(terms | {columns.machines[g]: -1.0}, at_most=0)
             continue
-        for need, size in zip(sizes.need, sizes.size, strict=True):
-            terms = {columns.replicas[j]: float(need[j]) for j in members}
-            program.row(terms | {columns.machines[g]: -float(size[g])}, at_most=0)
+        for replica, machine in zip(sizes.replica, sizes.machine, strict=True):
+            terms = {columns.replicas[j]: float(replica[j]) for j in members}
+            program.row(terms | {columns.machines[g]: -float(machine[g])}, at_most=0)
 
 
 def _quota_rows(p: Problem, program: Program, columns: Columns) -> None:
@@ -249,7 +249,7 @@ def _quota_rows(p: Problem, program: Program, columns: Columns) -> None:
             members[int(p.quota[k])][columns.machines[g]] = float(p.quota_size[k])
     for quota, terms in sorted(members.items()):
         columns.rows["quota", quota, 0] = len(program.rows)
-        program.row(terms, at_most=float(p.quota_room[quota]))
+        program.row(terms, at_most=float(p.quota_headroom[quota]))
 
 
 def _budget_row(p: Problem, heads: IntArray, program: Program, columns: Columns) -> None:
