@@ -1,4 +1,4 @@
-"""Asking the solver: what would the fleet cost, bought afresh, if something were otherwise?"""
+"""What the fleet would cost, bought from scratch, if something were otherwise. Pure."""
 
 from dataclasses import dataclass, replace
 
@@ -27,7 +27,7 @@ class Counterfactual:
 
 
 def from_scratch(snapshot: Snapshot, spec: CapacitySpec | None = None) -> Counterfactual:
-    """Return the optimum for a spec as if nothing stood yet; for the snapshot's own if none is given."""
+    """Return the optimum for a spec as if nothing existed yet; for the snapshot's own if none is given."""
     if snapshot.wanted is None:
         return Counterfactual(Placement())
     wanted = snapshot.wanted if spec is None else replace(snapshot.wanted, spec=spec)

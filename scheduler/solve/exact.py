@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from state.model.settings import SolveBudget
 from state.model.spec import CapacitySpec
 from state.model.units import MILLI
 
+NODES_PAIRS: Final = 100
+"""The size that a budget's nodes are for; a larger program gets fewer, since a node's work grows with the square."""
+
 
 def solve_exactly(
     formulation: Formulation, spec: CapacitySpec, budget: SolveBudget, start: Solution | None = None
@@ -25,6 +29,7 @@ def solve_exactly(
 
     Returns also the problem that it answers: pairs are dropped where machines could not be packed as counted.
     """
+    budget = _for_size(budget, formulation.problem.pairs)
     while True:
         program, columns = build(formulation.problem, head_prices(formulation), sizes_of(formulation, spec))
         point = _cheapest(spec, program, columns, budget, start)
@@ -38,6 +43,12 @@ def solve_exactly(
             return formulation, Solution(counts, machines, gap)
         formulation = replace(formulation, problem=without(formulation.problem, stays))
         start = None
+
+
+def _for_size(budget: SolveBudget, pairs: int) -> SolveBudget:
+    """Return the budget with the nodes that a program of so many pairs may spend."""
+    share = min(1.0, (NODES_PAIRS / max(pairs, 1)) ** 2)
+    return replace(budget, exact_nodes=int(budget.exact_nodes * share))
 
 
 def head_prices(formulation: Formulation) -> IntArray:
