@@ -144,7 +144,7 @@ def make(size: Size, prices: Path) -> Instance:
 
 
 def _chosen(rows: list[Row], size: Size, draw: np.random.Generator) -> list[Row]:
-    """Return offers of the busiest regions, of several clouds, until there are as many zones as asked for."""
+    """Return offers of the busiest regions, of several clouds, until there are as many zones as requested."""
     by_region: dict[str, list[Row]] = {}
     for row in rows:
         by_region.setdefault(row.region, []).append(row)
@@ -243,7 +243,7 @@ def _residency(regions: list[str], draw: np.random.Generator) -> np.ndarray:
 
 
 def _eased(requirements: ApplicationRequirements, table: Table) -> ApplicationRequirements:
-    """Return what is asked for without the rules that even a third of all stock could not keep."""
+    """Return the requirements without the rules that even a third of all stock could not keep."""
     for eased in (
         requirements,
         replace(requirements, on_demand=0, spot=True),

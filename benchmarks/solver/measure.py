@@ -86,13 +86,13 @@ def _other_seeds(name: str, prices: Path) -> list[dict[str, float]]:
 
 
 def _formulated(instance: Instance, *, moving: bool = False) -> Problem:
-    """Return the problem; moves cost nothing where nothing stands."""
+    """Return the problem; moves cost nothing where nothing exists."""
     p = assemble(instance.table, instance.applications, instance.bounds, instance.limits)
     return p if moving else p._replace(start_replica=np.zeros_like(p.start_replica))
 
 
 def _searched(p: Problem, scale: float) -> SearchState:
-    """Return a placement found as the solver would find it with nothing standing."""
+    """Return a placement found as the solver would find it with nothing existing."""
     if p.applications <= MERGED_APPLICATIONS:
         return merged(p, np.zeros(len(p.head), np.int64), scale)
     return engine.cold(p, engine.schedule_for(p, scale))

@@ -14,7 +14,7 @@ from state.model.snapshot import Snapshot
 from state.model.units import Usd
 
 QUESTIONS_MAX = 12
-"""Each question is a solve; those about what is dearest are asked first."""
+"""Each question is a solve; those about the dearest come first."""
 
 
 class LimitKind(StrEnum):
@@ -81,7 +81,7 @@ def _used(placement: Placement) -> Counter[tuple[Offer, ...] | Offer]:
 
 
 def _quotas(snapshot: Snapshot, placement: Placement) -> list[tuple[Limit, Snapshot]]:
-    """Return quotas that have no room for one more machine of those they are for."""
+    """Return quotas that have no headroom for one more machine of their family."""
     found = []
     for number, quota in enumerate(snapshot.quotas):
         members = [offer for offer in snapshot.offers if offer.machine.gpus and _is_for(quota, offer)]

@@ -1,4 +1,4 @@
-"""solve(snapshot): how many replicas and machines are to stand where, at least cost. Pure."""
+"""solve(snapshot): how many replicas and machines go where, at least cost. Pure."""
 
 from dataclasses import replace
 from typing import Final
@@ -27,8 +27,8 @@ PROOF_APPLICATIONS: Final = 15
 def solve(snapshot: Snapshot) -> Placement:
     """Return the cheapest placement that keeps every rule of the spec.
 
-    Where no placement does, the one that serves most, by priority; what found no place is returned
-    with the causes counted. The cost lies at most `gap` above the optimum, where that is known.
+    Where no placement does, the one that serves most, by priority; unmet demand is returned
+    with its causes counted. The cost lies at most `gap` above the optimum, where that is known.
     """
     if snapshot.wanted is None:
         return Placement()
@@ -67,7 +67,7 @@ def _searched(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget)
 def _better(
     one: tuple[Formulation, Solution] | None, other: tuple[Formulation, Solution] | None
 ) -> tuple[Formulation, Solution] | None:
-    """Return the cheaper of two answers; the first where they are equal, or where the second serves less."""
+    """Return the cheaper of two solutions; the first where they are equal, or where the second serves less."""
     if one is None or other is None:
         return one or other
     if _served(*other) < _served(*one):

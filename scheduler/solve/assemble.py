@@ -1,8 +1,8 @@
-"""From groups of offers and what each application asks for, as numbers, to the problem's arrays.
+"""From groups of offers and application requirements, as numbers, to the problem's arrays.
 
 Which pairs there are is decided here, one application at a time over all groups at once. A fleet of thousands of
-applications on thousands of groups has millions of pairs, nearly all of them far too dear to be chosen: `Keep`
-says how many of the cheapest stay.
+applications on thousands of groups has millions of pairs, nearly all of them far too dear to be chosen:
+`PruningLimits` bounds how many of the cheapest stay.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ class ShapeRequirements:
     memory: float = 0.0
     gpu_memory: float = 0.0
     machines: int = 1
-    """How many machines one replica stands on."""
+    """How many machines one replica spans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,13 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class ApplicationRequirements:
-    """What one application asks for."""
+    """What one application requires."""
 
     shapes: tuple[ShapeRequirements, ...]
     demand: int
     weight: float
     regions: BoolArray
-    """By region: whether it may stand there."""
+    """By region: whether it may run there."""
     spot: bool = False
     kind: int = NO_DOMAIN
     required: int = 0
@@ -129,7 +129,7 @@ class _Pairs:
 def assemble(
     table: Table, applications: Sequence[ApplicationRequirements], bounds: Bounds, limits: PruningLimits
 ) -> Problem:
-    """Return the problem of serving *asks* from *table*."""
+    """Return the problem of serving *applications* from *table*."""
     pairs = _Pairs()
     by_gpu = {int(gpu): np.flatnonzero(table.gpu == gpu) for gpu in np.unique(table.gpu)}
     for requirements in applications:
@@ -246,7 +246,7 @@ def _pairs_of_shape(
 def _cheapest(
     table: Table, requirements: ApplicationRequirements, found: IntArray, limits: PruningLimits, bounds: Bounds
 ) -> IntArray:
-    """Return which pairs stay: the cheapest of each place, each market, each place with a floor; what stands."""
+    """Return which pairs stay: the cheapest of each place, each market, each place with a floor; what exists."""
     group, _, capacity_per_replica, _, size, extra = found
     cost = (table.price[group] * (size / UNIT) + extra) / capacity_per_replica
     market = table.region[group] * 2 + table.is_spot[group]
@@ -270,7 +270,7 @@ def _cheapest(
 
 
 def _rank(values: IntArray) -> IntArray:
-    """Return how many equal values stand before each, in a sorted array."""
+    """Return how many equal values precede each, in a sorted array."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     return np.arange(len(values)) - np.repeat(starts, np.diff(np.append(starts, len(values))))
 

@@ -3,7 +3,7 @@
 Stock and quota rows are priced instead of kept, and machines may be bought in fractions. What remains falls apart
 into one small program per application, whose integer optimum HiGHS proves:
 
-    cost ≥ Σ_a min { Σ (price/UNIT + λ)·size·x + extra·x + weight·short : the rules of a }  -  Σ λ·stock  -  Σ μ·room
+    cost ≥ Σ_a min { Σ (price/UNIT + λ)·size·x + extra·x + weight·short : the rules of a } - Σ λ·stock - Σ μ·headroom
 
 for any λ, μ ≥ 0. Source: Geoffrion, Lagrangean relaxation for integer programming (1974). Prices from the search
 make it tight; that they are not optimal costs tightness, never validity. Each term is HiGHS's own lower bound.

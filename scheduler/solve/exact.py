@@ -27,7 +27,7 @@ def solve_exactly(
 ) -> tuple[Formulation, Solution] | None:
     """Return the optimum, or the best within the budget with its gap; None where nothing was found.
 
-    Returns also the problem that it answers: pairs are dropped where machines could not be packed as counted.
+    Returns also the problem that it solves: pairs are dropped where machines could not be packed as counted.
     """
     budget = _for_size(budget, formulation.problem.pairs)
     while True:

@@ -1,4 +1,4 @@
-"""From the snapshot to the problem's arrays: what each application asks for, in numbers.
+"""From the snapshot to the problem's arrays: what each application requires, in numbers.
 
 Expected costs enter here: a spot machine's interruptions, a launch that may be refused, a move that runs double and
 loads the weights again, and distance from the clients.
@@ -37,9 +37,9 @@ from state.model.units import MILLI
 INTERRUPTION_HOURS: Final = 2.0
 """Machine-hours that an interruption costs: the replacement's, while it starts, and work done again."""
 INTERRUPTIONS_PER_HOUR: Final = 0.05
-"""Believed of spot machines of which nobody says: one in twenty hours."""
+"""Assumed of spot machines whose rate is not known: one in twenty hours."""
 MOVE_COST: Final = 0.15
-"""Share of its price that a machine which does not stand yet costs on top: a move must save at least this."""
+"""Share of its price that a machine which does not exist yet costs on top: a move must save at least this."""
 STOCKOUT_COST: Final = 0.25
 """Share of its price that a refused launch costs: the time until another is found."""
 EGRESS_USD_PER_GIB: Final = 0.02
@@ -64,7 +64,7 @@ KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Formulation:
-    """A problem, and what its numbers stand for."""
+    """A problem, and what its numbers mean."""
 
     problem: Problem
     supply: Supply
@@ -143,7 +143,7 @@ def _risk(group: OfferGroup) -> float:
 
 
 def _start_cost(group: OfferGroup) -> int:
-    """Return what a machine that does not stand yet costs on top: it runs double, and may be refused first."""
+    """Return what a machine that does not exist yet costs on top: it runs double, and may be refused first."""
     refused = max(offer.stockout_probability for offer in group.offers)
     return round(group.price.micros * (MOVE_COST + STOCKOUT_COST * refused))
 
@@ -161,7 +161,7 @@ def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...]) -> dict[Applica
 def region_causes(
     application: Application, regions: tuple[RegionId, ...], where: Atlas
 ) -> dict[RegionId, RefusalCause]:
-    """Return why an application may not stand in some regions."""
+    """Return why an application may not run in some regions."""
     jurisdictions, latency = application.regions.jurisdictions, application.latency
     causes: dict[RegionId, RefusalCause] = {}
     for region in regions:
@@ -262,10 +262,10 @@ def _refusals(
 
 
 def _head_cost(snapshot: Snapshot, supply: Supply, region: RegionId) -> int:
-    """Return what opening a cell costs: its head's price, and its start where it does not stand."""
+    """Return what opening a cell costs: its head's price, and its start where there is none."""
     price = supply.heads[region].price.per_hour.micros
-    stands = any(i.region == region and i.role is Role.HEAD and i.is_standing for i in snapshot.instances)
-    return price if stands else round(price * (1 + MOVE_COST))
+    exists = any(i.region == region and i.role is Role.HEAD and i.is_standing for i in snapshot.instances)
+    return price if exists else round(price * (1 + MOVE_COST))
 
 
 def _budget(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> int:
@@ -308,7 +308,7 @@ def quota_headroom(snapshot: Snapshot, quota: Quota) -> int:
 
 
 def _with_current(problem: Problem, snapshot: Snapshot, named: Named, groups: tuple[OfferGroup, ...]) -> Problem:
-    """Return the problem with the replicas that were placed last on machines that still stand."""
+    """Return the problem with the replicas that were placed last on machines that still exist."""
     placed: Counter[tuple[str, int, RegionId, str, bool]] = Counter()
     for replicas in snapshot.placed:
         key = (replicas.application, replicas.shape, replicas.region, replicas.instance_type, replicas.is_spot)

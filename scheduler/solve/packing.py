@@ -3,7 +3,7 @@
 Counting sums needs over a group's machines, which is exact for one shape alone and for needs that are
 powers of two. For others, first-fit-decreasing must find a way; where it does not, the group is left to
 the shape that uses it most, which is exact again. It is a proof by construction, so a plan never counts on
-a packing that nobody has seen.
+a packing that was not constructed.
 """
 
 from collections import defaultdict
@@ -62,6 +62,6 @@ def without(problem: Problem, stays: BoolArray) -> Problem:
     kept = np.concatenate([[0], np.cumsum(stays)])
     columns = {
         name: getattr(problem, name)[stays]
-        for name in ("group", "shape", "each", "per_machine", "size", "extra", "current")
+        for name in ("group", "shape", "capacity_per_replica", "per_machine", "size", "extra", "current")
     }
     return problem._replace(first=kept[problem.first].astype(np.int64), **columns)

@@ -1,4 +1,4 @@
-"""The solver's answer, read back as a placement: zones chosen, reasons given."""
+"""From a solution in counts to a placement: zones chosen, choices and causes in figures. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from state.model.units import MILLI, Usd
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """A formulation, and what an answer leaves of its limits."""
+    """A formulation, and what a solution leaves of its limits."""
 
     formulation: Formulation
     machines: IntArray
@@ -44,7 +44,7 @@ class _Context:
 
 
 def placement_of(snapshot: Snapshot, spec: CapacitySpec, formulation: Formulation, solution: Solution) -> Placement:
-    """Return the placement that *answer* stands for."""
+    """Return the placement that *solution* describes."""
     machines = (*_workers(snapshot, formulation, solution), *_heads(formulation, solution))
     placement = Placement(
         machines, _replicas(spec, formulation, solution), refusals=formulation.refusals, gap=solution.gap
@@ -101,7 +101,7 @@ def _heads(formulation: Formulation, solution: Solution) -> Iterator[MachineCoun
 
 
 def _spread(snapshot: Snapshot, group: OfferGroup, count: int) -> list[tuple[Offer, int]]:
-    """Return how many machines stand in which zone: those that stand stay, new ones go where fewest are.
+    """Return how many machines go in which zone: existing ones stay, new ones go where fewest are.
 
     A zone that is short of machines, or has no more stock, gets no new ones.
     """
@@ -110,15 +110,15 @@ def _spread(snapshot: Snapshot, group: OfferGroup, count: int) -> list[tuple[Off
         for i in snapshot.instances
         if i.is_standing and i.role is Role.WORKER and any(i.key == o.key for o in group.offers)
     )
-    room = {
+    headroom = {
         offer.key.zone: snapshot.limits.machines_per_offer if offer.stock is None else offer.stock
         for offer in group.offers
         if shortage_of(snapshot, offer) is None
     }
     while existing.total() < count:
-        zone = min((z for z in room if room[z] > 0), key=lambda z: (existing[z], z))
+        zone = min((z for z in headroom if headroom[z] > 0), key=lambda z: (existing[z], z))
         existing[zone] += 1
-        room[zone] -= 1
+        headroom[zone] -= 1
     while existing.total() > count:
         zone = max(existing, key=lambda z: (existing[z], z))
         existing[zone] -= 1
@@ -157,7 +157,7 @@ def _unmet(
 
 
 def _used_up(name: ApplicationName, placement: Placement, context: _Context) -> Counter[RefusalCause]:
-    """Return how many offers that the application may use have no room for one more machine, by cause."""
+    """Return how many offers that the application may use have no headroom for one more machine, by cause."""
     p, a = context.formulation.problem, context.formulation.names.index(name)
     causes: Counter[RefusalCause] = Counter()
     for g in sorted({int(g) for g in p.group[int(p.first[a]) : int(p.first[a + 1])]}):

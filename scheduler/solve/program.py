@@ -2,11 +2,11 @@
 
 Columns, for applications a, pairs j, groups of offers g, regions r, failure domains D:
 
-    x[j]  replicas            y[g]  machines            more[g]  machines beyond those that stand
-    open[r]   the cell has a head            use[a,r]  a stands in r            only[a,s,r]  a runs in shape s in r
+    x[j]  replicas            y[g]  machines            more[g]  machines beyond existing ones
+    open[r]   the cell has a head            use[a,r]  a runs in r              only[a,s,r]  a runs in shape s in r
     sold[g]   any machines at all, where the least purchase is more than one
-    T[a] = Σ each·x           cap[a,r], cap[a,D]  the part in a region and in a failure domain
-    short[a]  demand without a place         exposed[a,·]  other requirements kept less than wholly
+    T[a] = Σ capacity_per_replica·x         cap[a,r], cap[a,D]  the part in a region and in a failure domain
+    short[a]  demand that is not met         exposed[a,·]  other requirements kept less than wholly
 
 Rows:
 
@@ -16,10 +16,10 @@ Rows:
     cap[a,r] ≤ share · T[a] + one replica             and so for places with a ceiling
     Σ use[a,r] + exposed ≥ min,  use[a,r] ≤ Σ x in r
     Σ cap[a,·] over a place + exposed ≥ floor
-    Σ each · x not on spot + short[a] ≥ on_demand[a]
-    Σ need · x ≤ size · y[g]  for GPUs, vCPUs, memory;  x[j] ≤ per_machine · y[g], and machines · x[j] ≤ y[g] for gangs
+    Σ capacity_per_replica · x not on spot + short[a] ≥ on_demand[a]
+    Σ replica · x ≤ machine · y[g]  for GPUs, vCPUs, memory;  x[j] ≤ per_machine · y[g], and machines · x[j] ≤ y[g] for gangs
     y[g] ≤ high[g] · open[r];  min_batch · sold[g] ≤ y[g] ≤ high[g] · sold[g]
-    Σ_{g in quota} size · y[g] ≤ room;  Σ price · y + Σ head · open ≤ budget
+    Σ_{g in quota} size · y[g] ≤ headroom;  Σ price · y + Σ head · open ≤ budget
 
 Everything that capacity is summed from is a whole number of thousandths, so that no tolerance of the
 solver can stand for a replica. Source: the formulation is the usual capacity-planning one; the survival
@@ -38,7 +38,7 @@ DOLLAR = 1_000_000.0
 
 @dataclass(slots=True)
 class Columns:
-    """Where each variable stands in the program, and where rows that people ask about stand."""
+    """The column of each variable, and the rows that explanations refer to."""
 
     replicas: list[int] = field(default_factory=list)
     """By pair."""
@@ -49,7 +49,7 @@ class Columns:
     total: list[int] = field(default_factory=list)
     short: list[int] = field(default_factory=list)
     exposed: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
-    """All columns that stand for a requirement kept less than wholly, demand apart, by application."""
+    """By application, the columns by which requirements are kept less than wholly, demand apart."""
     rows: dict[tuple[str, int, int], int] = field(default_factory=dict)
     """(what, application or quota or group, which) to the row's number."""
 
@@ -110,7 +110,7 @@ def _machine_columns(p: Problem, program: Program, columns: Columns) -> None:
 
 @dataclass(slots=True)
 class _Parts:
-    """The terms of an application's capacity, by where they stand."""
+    """The terms of an application's capacity, by where they are."""
 
     region: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
     domain: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
@@ -165,7 +165,7 @@ def _application_rows(p: Problem, a: int, program: Program, columns: Columns) ->
 
 
 def _sum(program: Program, terms: dict[int, float]) -> int:
-    """Return a column that stands for a sum: rows that use it stay short."""
+    """Return a column that equals a sum: rows that use it stay short."""
     column = program.column(INFINITY)
     program.row({column: 1} | {c: -value for c, value in terms.items()}, at_least=0, at_most=0)
     return column
@@ -231,7 +231,7 @@ def _packing_rows(p: Problem, sizes: Sizes | None, program: Program, columns: Co
         whole = max(1.0, float(p.size[j] // UNIT))
         program.row({columns.replicas[j]: whole, columns.machines[g]: -float(p.per_machine[j])}, at_most=0)
     for g, members in sorted(users.items()):
-        if len(members) < 2:  # noqa: PLR2004  alone, the bound by `per_machine` says it all
+        if len(members) < 2:  # noqa: PLR2004  alone, the bound by `per_machine` is exact
             continue
         if sizes is None:
             terms = {columns.replicas[j]: float(p.size[j]) / UNIT for j in members}

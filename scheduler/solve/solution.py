@@ -1,4 +1,4 @@
-"""What a solver found: counts by pair and by group, and an exact look at whether they keep the problem's rules."""
+"""What a solver found: counts by pair and by group, and an exact check that they keep the problem's rules."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ def broken_rules(p: Problem, solution: Solution) -> list[str]:
         found.append("a count lies outside its bounds")
     alone = np.where(p.size > UNIT, x * (p.size // UNIT), -(-x // np.maximum(p.per_machine, 1)))
     if (alone > y[p.group]).any():
-        found.append("replicas stand on more machines than there are")
+        found.append("replicas need more machines than there are")
     if ((y > 0) & (y < p.min_batch) & (p.low == 0)).any():
         found.append("fewer machines than are sold at once")
     size = p.quota_size * y[np.repeat(np.arange(p.groups), np.diff(p.quota_first))]
