@@ -17,7 +17,8 @@ Rows:
     Σ use[a,r] + exposed ≥ min,  use[a,r] ≤ Σ x in r
     Σ cap[a,·] over a place + exposed ≥ floor
     Σ capacity_per_replica · x not on spot + short[a] ≥ on_demand[a]
-    Σ replica · x ≤ machine · y[g]  for GPUs, vCPUs, memory;  x[j] ≤ per_machine · y[g], and machines · x[j] ≤ y[g] for gangs
+    Σ replica · x ≤ machine · y[g]  for GPUs, vCPUs, memory
+    x[j] ≤ per_machine · y[g],  machines · x[j] ≤ y[g] for gangs
     y[g] ≤ high[g] · open[r];  min_batch · sold[g] ≤ y[g] ≤ high[g] · sold[g]
     Σ_{g in quota} size · y[g] ≤ headroom;  Σ price · y + Σ head · open ≤ budget
 
