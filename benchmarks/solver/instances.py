@@ -163,7 +163,7 @@ def _chosen(rows: list[Row], size: Size, draw: np.random.Generator) -> list[Row]
 def _asks(
     size: Size, rows: list[Row], regions: list[str], draw: np.random.Generator
 ) -> list[tuple[ApplicationRequirements, tuple[str, float]]]:
-    """Return what the applications ask for, each with the GPU that suits it best and how many it takes."""
+    """Return application requirements, each with the GPU that suits it best and how many it takes."""
     sold = {row.gpu for row in rows}
     cheapest = {
         gpu: min(row.price / row.gpus for row in rows if (row.gpu == gpu and row.gpus >= 1) or row.gpu == gpu)

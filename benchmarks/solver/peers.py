@@ -1,4 +1,4 @@
-"""The same instances by the methods of others, told the same rules: how they choose is theirs, the books are ours.
+"""The same instances by the methods of others, with the same rules: how they choose is theirs, the accounting is ours.
 
 *Greedy with failover* (SkyPilot, SkyServe): each application takes the cheapest offer per unit of capacity that has
 stock, then the next. *First-fit decreasing* (Karpenter): the largest replicas first, into room that is paid for before

@@ -72,8 +72,8 @@ def limits(snapshot: Snapshot) -> tuple[Limit, ...]:
     return tuple(sorted(found, key=lambda found: (-found.saves.micros, found.kind, found.offer)))
 
 
-def _used(placement: Placement) -> Counter[tuple[Offer, ...] | Offer]:
-    used: Counter[tuple[Offer, ...] | Offer] = Counter()
+def _used(placement: Placement) -> Counter[Offer]:
+    used: Counter[Offer] = Counter()
     for machine in placement.machines:
         if machine.role is Role.WORKER:
             used[machine.offer] += machine.count
@@ -92,7 +92,7 @@ def _quotas(snapshot: Snapshot, placement: Placement) -> list[tuple[Limit, Snaps
         taken = sum(
             count * quota_size(quota, offer.machine.gpus, offer.machine.vcpus)
             for offer, count in _used(placement).items()
-            if isinstance(offer, Offer) and _is_for(quota, offer)
+            if _is_for(quota, offer)
         )
         if quota_headroom(snapshot, quota) - taken >= size:
             continue
@@ -111,9 +111,7 @@ def _is_for(quota: Quota, offer: Offer) -> bool:
 def _stocks(snapshot: Snapshot, placement: Placement) -> list[tuple[Limit, Snapshot]]:
     """Return offers whose reported stock is used up."""
     found = []
-    for offer, count in sorted(_used(placement).items(), key=lambda pair: -_price(pair[0])):
-        if not isinstance(offer, Offer):
-            continue
+    for offer, count in sorted(_used(placement).items(), key=lambda pair: -pair[0].price.per_hour.micros):
         if offer.stock is None or count < offer.stock:
             continue
         limit = offer.stock
@@ -122,7 +120,3 @@ def _stocks(snapshot: Snapshot, placement: Placement) -> list[tuple[Limit, Snaps
             (Limit(LimitKind.STOCK, offer.key, offer.machine.gpu or "", limit, Usd()), replace(snapshot, offers=offers))
         )
     return found
-
-
-def _price(offer: object) -> int:
-    return offer.price.per_hour.micros if isinstance(offer, Offer) else 0

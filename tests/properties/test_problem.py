@@ -42,7 +42,7 @@ groups = st.lists(
     min_size=2,
     max_size=3,
 )
-ask = st.fixed_dictionaries(
+requirements = st.fixed_dictionaries(
     {
         "demand": st.integers(1, 5),
         "kind": st.sampled_from((NO_DOMAIN, ZONE, REGION, PROVIDER)),
@@ -77,7 +77,7 @@ class Drawn:
 drawn = st.builds(
     Drawn,
     groups,
-    st.lists(ask, min_size=1, max_size=2),
+    st.lists(requirements, min_size=1, max_size=2),
     st.sampled_from((None, None, 2, 4)),
     st.sampled_from((0, 100_000)),
 )
@@ -131,7 +131,7 @@ def problem(d: Drawn) -> Problem:
 
 
 def keeps_rules(d: Drawn, a: dict[str, Any], counts: dict[int, int]) -> bool:
-    """Whether one application's replicas, by group, keep what it asks for; written from the spec's words alone."""
+    """Whether one application's replicas, by group, keep its requirements; written from the spec's words alone."""
     total = sum(counts.values())
     by_zone: dict[int, int] = {}
     by_region: dict[int, int] = {}

@@ -15,6 +15,7 @@ from scheduler.cli.render.explanations import (
 )
 from scheduler.explain.binding import LimitKind, limits, rule_prices
 from scheduler.explain.conflict import WayOutKind, conflict
+from scheduler.explain.counterfactual import from_scratch
 from scheduler.explain.rules import Requirement, RequirementKind, requirements, without
 from scheduler.explain.what_if import NoSuchFieldError, QuestionFault, what_if
 from scheduler.explain.why_not import why_not
@@ -24,7 +25,7 @@ from state.model.placement import RefusalCause, SpecRule, Unit
 from state.model.snapshot import Snapshot
 from state.model.spec import Choice
 from state.model.units import Usd
-from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads
+from tests.builders import NOON, a_spec, an_instance, an_offer, application, cells, wanted, with_heads
 
 CHAT = ApplicationName("chat")
 US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
@@ -213,3 +214,16 @@ def test_every_requirement_can_be_given_up_and_has_words() -> None:
 
 def test_nothing_conflicts_where_everything_can_be_kept() -> None:
     assert conflict(a_snapshot(an_offer(US, "2"))) is None
+
+
+def test_from_scratch_our_own_machines_leave_their_stock_and_quota() -> None:
+    # Two of two machines run, so that nothing more is in stock and the quota is used up by ourselves.
+    key = an_offer(US).key
+    ours = tuple(replace(an_instance(f"sk-{n}", key=key), price_per_hour=Usd.of(1)) for n in range(2))
+    quota = Quota(RegionId(US), "gpu", Market.ON_DEMAND, 16, 16, "vcpus")
+    snapshot = a_snapshot(an_offer(US, "1", stock=0), an_offer(EU, "4"))
+
+    found = from_scratch(replace(snapshot, instances=ours, quotas=(quota,)))
+
+    assert found.per_hour == Usd.of("2.1")
+    assert conflict(replace(snapshot, instances=ours, quotas=(quota,))) is None
