@@ -157,7 +157,7 @@ def test_the_search_gives_the_same_plan_elsewhere_from_nothing_and_from_a_fleet(
 @pytest.mark.parametrize("nodes", [0, 1, 40])
 def test_where_nodes_end_first_the_plan_is_the_same_elsewhere(elsewhere: Replayer, nodes: int) -> None:
     sizes: list[dict[str, Any]] = [{"gpu": "L4", "count": n} for n in (3, 2, 1)]
-    apps = {
+    apps: dict[str, Any] = {
         f"app-{n}": application(demand={"replicas": 2 + 3 * n % 5}, shapes=[sizes[n % 3]], survive={"any": "region"})
         for n in range(9)
     }

@@ -1,6 +1,7 @@
 """The exact program is bounded by nodes, and reports what its nodes did not decide."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_no_more_nodes_are_spent_than_the_budget_has(nodes: int) -> None:
 
 
 def formulated(applications: int, **changes: object) -> tuple[Formulation, CapacitySpec]:
-    apps = {
+    apps: dict[str, Any] = {
         f"app-{n:02}": application(demand={"replicas": 2 + n % 3}, survive={"any": "region"}, **changes)
         for n in range(applications)
     }
@@ -57,7 +58,7 @@ def test_a_large_program_gets_fewer_nodes_and_none_of_them_is_no_answer() -> Non
 
 def test_demand_beyond_supply_is_served_by_priority_within_one_budget() -> None:
     shapes = [{"gpu": "L4", "count": 3}]
-    apps = {
+    apps: dict[str, Any] = {
         f"p{p}-{n}": application(demand={"replicas": 9}, priority=p, shapes=shapes) for p, n in product((1, 5), "ab")
     }
     snapshot = a_snapshot(*supply(3), **apps)
@@ -68,7 +69,7 @@ def test_demand_beyond_supply_is_served_by_priority_within_one_budget() -> None:
 
     assert found is not None
     solved, solution = found
-    carried = {name: 0 for name, _ in spec.named()}
+    carried: dict[str, int] = {name: 0 for name, _ in spec.named()}
     for j, a in enumerate(solved.problem.owner):
         carried[solved.names[a]] += int(solution.replicas[j])
     # Five machines of four GPUs, three of each: fifteen replicas, nine of them for each of the two that matter most.
