@@ -97,8 +97,8 @@ class FakeCell:
             raise CellSilentError(msg)
         config = cell_config(self._settings, serve)
         for application in json.loads(config)["applications"]:
-            if not str(application.get("route_prefix") or "/").startswith("/"):
-                msg = f"{self.region} refused the configuration: a route_prefix must begin with /"
+            if not {":", "."} & set(application["import_path"]):
+                msg = f"{self.region} refused the configuration: import_path names no attribute of a module"
                 raise CellRefusedError(msg)
         self.config = config
         self.applied += 1

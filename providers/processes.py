@@ -97,17 +97,33 @@ def uninterrupted() -> Iterator[None]:
                 handler(received, frame)
 
 
-def start_recorded(command: list[str], environment: Mapping[str, str], log: Path, sessions: "SessionLog") -> int:
-    """Start *command* in a new session, record it, and return its id; a thread reaps the leader when it exits."""
+def start_recorded(
+    command: list[str],
+    environment: Mapping[str, str],
+    log: Path,
+    sessions: "SessionLog",
+    keep_open: tuple[int, ...] = (),
+) -> int:
+    """Start *command* in a new session, record it, and return its id; a thread reaps the leader when it exits.
+
+    Args:
+        command: The command line.
+        environment: Its environment.
+        log: The file that its output is appended to.
+        sessions: The record.
+        keep_open: File descriptors that it inherits.
+    """
     with uninterrupted():
-        process = start_session(command, environment, log)
+        process = start_session(command, environment, log, keep_open)
         sessions.add(process.pid)
     threading.Thread(target=process.wait, daemon=True).start()
     return process.pid
 
 
-def start_session(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start *command* as the leader of a new session, with its output appended to *log*."""
+def start_session(
+    command: list[str], environment: Mapping[str, str], log: Path, keep_open: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start *command* as the leader of a new session, with its output appended to *log*, inheriting *keep_open*."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -117,6 +133,7 @@ def start_session(command: list[str], environment: Mapping[str, str], log: Path)
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=keep_open,
         )
 
 

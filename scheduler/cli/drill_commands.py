@@ -9,7 +9,7 @@ import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.render import as_json, text, words
-from scheduler.cli.session import confirm, opened, working
+from scheduler.cli.session import confirm, opened, saved, working
 from scheduler.daemon.wiring import open_store
 from scheduler.documents.settings_file import load_settings
 from scheduler.drills.computed import simulate
@@ -18,7 +18,6 @@ from scheduler.drills.report import DrillRefusedError, DrillReport
 from scheduler.execute import target_of
 from scheduler.service.drilling import LiveRequest, find_drill, run_live_drill, simulate_drill
 from scheduler.service.drilling import list_drills as listed
-from scheduler.service.snapshots import read_snapshot
 from state.model.history import Drill, DrillMode
 from state.model.ids import RegionId
 from state.model.plan import Plan, kind_of
@@ -58,7 +57,7 @@ def _replayed(asked: DrillRequest, path: Path) -> tuple[Drill | None, DrillRepor
     """Compute a drill from a file; nothing is read or recorded."""
     if asked.mode != DrillMode.SIMULATE:
         raise fail(Exit.BAD_INPUT, "--snapshot needs --mode simulate")
-    snapshot = read_snapshot(path)
+    snapshot = saved(path)
     with working("solving"):
         return None, simulate(snapshot, RegionId(asked.region))
 

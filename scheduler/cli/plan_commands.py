@@ -9,7 +9,7 @@ import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.render import as_json, text, words
-from scheduler.cli.session import are_embedded_clouds_down, confirm, confirm_names, console, opened, working
+from scheduler.cli.session import are_embedded_clouds_down, confirm, confirm_names, console, opened, saved, working
 from scheduler.documents.settings_file import load_settings
 from scheduler.documents.spec_file import load_wanted
 from scheduler.service.planning import (
@@ -19,7 +19,6 @@ from scheduler.service.planning import (
     plan_snapshot,
     plan_spec,
 )
-from scheduler.service.snapshots import read_snapshot
 from state.model.plan import Plan, kind_of
 from state.model.settings import PROOF, TICK
 
@@ -30,7 +29,7 @@ def plan(path: Path | None, snapshot: Path | None, output: Output, *, exact: boo
     wanted = None if path is None else load_wanted(path, load_settings().own_regions)
     if snapshot is not None:
         with working("solving"):
-            report = plan_snapshot(replace(read_snapshot(snapshot), solve_budget=budget), wanted)
+            report = plan_snapshot(replace(saved(snapshot), solve_budget=budget), wanted)
     elif wanted is None:
         raise fail(Exit.BAD_INPUT, "give a capacity spec, or --snapshot FILE")
     else:

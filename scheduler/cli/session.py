@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 import typer
@@ -10,10 +11,13 @@ from rich.console import Console
 
 from scheduler.cli.exits import Exit, fail, say
 from scheduler.daemon.logs import configure_logs
+from scheduler.daemon.solver import prepare_solver
 from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import Settings, load_settings, settings_file
 from scheduler.embedded.local import Local
 from scheduler.ports import Ports
+from scheduler.service.snapshots import read_snapshot
+from state.model.snapshot import Snapshot
 
 
 def console() -> Console:
@@ -64,6 +68,16 @@ def opened() -> tuple[Settings, Ports]:
         message = f"no cloud is set up in {settings_file()}; `skerry local up` starts embedded ones"
         raise fail(Exit.BAD_INPUT, message)
     return settings, open_ports(settings)
+
+
+def saved(path: Path) -> Snapshot:
+    """Return the snapshot of a file, to be decided on in this process.
+
+    Raises:
+        DocumentError: The file cannot be read, or is no snapshot.
+    """
+    prepare_solver()
+    return read_snapshot(path)
 
 
 def confirm(question: str, *, yes: bool) -> None:

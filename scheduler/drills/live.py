@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from inference.errors import GatewayError
-from inference.gateway.base import Gateway, GatewayCounters
+from inference.gateway.base import GatewayCounters
 from scheduler.drills.computed import regions_of, simulate
 from scheduler.drills.load import SteadyLoad
 from scheduler.drills.report import DrillRefusedError, DrillReport
@@ -61,10 +61,9 @@ class Cut:
 class LiveDrill:
     """Cuts off a region, and measures how the daemon deals with it."""
 
-    def __init__(self, ports: Ports, gateway: Gateway, cut: Cut, load: SteadyLoad | None, progress: Progress) -> None:
+    def __init__(self, ports: Ports, cut: Cut, load: SteadyLoad | None, progress: Progress) -> None:
         """Prepare; nothing is done yet."""
         self._ports = ports
-        self._gateway = gateway
         self._cut = cut
         self._load = load
         self._progress = progress
@@ -183,7 +182,7 @@ class LiveDrill:
         """Return whether everything that the newest plan placed is ready and gets requests."""
         ports = self._ports
         plan = ports.store.last_plan()
-        table = self._gateway.table()
+        table = self._ports.gateway.table()
         if plan is None or table is None:
             return False
         placed = placed_deployments(ports.store.wanted())
@@ -223,7 +222,7 @@ class LiveDrill:
 
     def _counters(self) -> GatewayCounters:
         try:
-            return self._gateway.observe()
+            return self._ports.gateway.observe()
         except GatewayError:
             return GatewayCounters()
 

@@ -20,7 +20,7 @@ import psutil
 
 from providers.processes import end_session, members, start_recorded, uninterrupted
 from scheduler.daemon.converge import converge
-from scheduler.daemon.wiring import open_gateway, open_ports
+from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
 from scheduler.drills.live import Cut, LiveDrill, count_leaked
@@ -239,7 +239,7 @@ class Demo:
             self._step(f"answered so far: {_counts(load.by_region())}")
             region = self._busiest_region(ports)
             cut = Cut(lambda r: _discard(control.lose(r)), control.restore, cuts_off=False)
-            drill = LiveDrill(ports, open_gateway(settings), cut, load, self._step)
+            drill = LiveDrill(ports, cut, load, self._step)
             _, report = drill.run(region, RECOVER_MAX, restore=restore)
             self._step(f"answered since: {_counts(load.by_region(last=50))}")
         finally:

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,16 +27,20 @@ from providers.processes import (
     uninterrupted,
 )
 from scheduler.documents.settings_file import EmbeddedModel, Settings, home_folder, load_settings, settings_file
+from scheduler.embedded.networks import (
+    DASHBOARD_PORT,
+    GCS_PORT_BASE,
+    SERVE_PORT,
+    NoNetworkError,
+    chosen_port,
+    claimed_network,
+    is_free,
+)
 from state.clock import Clock, SystemClock, draw_secret
 from state.model.ids import RegionId, derive_id
 
 START_MAX: Final = timedelta(seconds=60)
 POLL: Final = timedelta(milliseconds=100)
-NETWORK_SLOTS: Final = 24
-REGIONS_PER_SLOT: Final = 10
-GCS_PORT_BASE: Final = 26_000
-DASHBOARD_PORT: Final = 8265
-SERVE_PORT: Final = 8000
 GATEWAY_PORT: Final = 8080
 GRACE: Final = timedelta(seconds=12)
 CREDENTIALS: Final = {
@@ -117,27 +120,37 @@ class Local:
         token = self.home / "ray-token"
         token.touch(mode=0o600)
         token.write_text(draw_secret())
-        network = _free_network(derive_id("n", str(self.home)))
         progress("starting the clouds")
-        addresses = self._start_clouds(apps, token, network)
-        settings = self._write_settings(addresses, token, load_regions(network), times or ReactionTimes())
-        progress("starting the gateway")
+        try:
+            with claimed_network(derive_id("n", str(self.home))) as (network, claim):
+                addresses = self._start_clouds(apps, token, network, claim)
+        except NoNetworkError as error:
+            msg = (
+                "no loopback network is free: stop other embedded clouds with `skerry local down` in their SKERRY_HOME"
+            )
+            raise LocalError(msg) from error
+        with chosen_port(GATEWAY_PORT) as port:
+            settings = self._write_settings(addresses, token, load_regions(network), times or ReactionTimes(), port)
+            progress("starting the gateway")
+            self._start_gateway(settings)
+        return settings
+
+    def _start_gateway(self, settings: Settings) -> None:
         gateway = HaproxyGateway(settings.gateway_folder, settings.gateway.listen, self.clock)
         with uninterrupted():
             gateway.ensure_running()
             pid = gateway.master_pid()
             if pid is not None:
                 self.log.add(pid)
-        return settings
 
-    def _start_clouds(self, apps: tuple[Path, ...], token: Path, network: int) -> dict[str, str]:
+    def _start_clouds(self, apps: tuple[Path, ...], token: Path, network: int, claim: int) -> dict[str, str]:
         folder = self.home / "clouds"
         command = [sys.executable, "-m", "providers.emulator.clouds", "--folder", str(folder)]
         command += ["--host-folder", str(self.host_folder), "--ray-token-file", str(token)]
         command += ["--first-network", str(network)]
         for app in apps:
             command += ["--apps", str(app.absolute())]
-        sid = start_recorded(command, os.environ, self.home / "clouds.log", self.log)
+        sid = start_recorded(command, os.environ, self.home / "clouds.log", self.log, keep_open=(claim,))
         ready, deadline = folder / "clouds.json", self.clock.now() + START_MAX
         while not ready.exists():
             if not members(sid) or self.clock.now() > deadline:
@@ -148,7 +161,12 @@ class Local:
         return addresses
 
     def _write_settings(
-        self, addresses: dict[str, str], token: Path, regions: tuple[EmulatedRegion, ...], times: ReactionTimes
+        self,
+        addresses: dict[str, str],
+        token: Path,
+        regions: tuple[EmulatedRegion, ...],
+        times: ReactionTimes,
+        port: int,
     ) -> Settings:
         document = {
             "tick_seconds": times.tick_seconds,
@@ -157,7 +175,7 @@ class Local:
                 "down_after": times.down_after,
                 "recover_after": times.recover_after,
             },
-            "gateway": {"listen": f"127.0.0.1:{_free_port(GATEWAY_PORT)}"},
+            "gateway": {"listen": f"127.0.0.1:{port}"},
             "ray_token_file": str(token),
             "price_catalog": str(CATALOG),
             "providers": provider_settings(addresses, regions, times.cloud_timeout),
@@ -197,7 +215,7 @@ class Local:
         for cell in settings.cells.values():
             used += [(cell.head_address, cell.dashboard_port), (cell.head_address, cell.serve_port)]
             used.append(("0.0.0.0", cell.gcs_port))  # noqa: S104  where Ray binds it
-        return tuple(f"{host}:{port}" for host, port in used if not _is_free(host, port))
+        return tuple(f"{host}:{port}" for host, port in used if not is_free(host, port))
 
     def processes(self) -> int:
         """Return the number of this home's processes that run."""
@@ -311,35 +329,3 @@ def _cell(region: EmulatedRegion) -> dict[str, Any]:
         # All Serve proxies bind the same host setting, so on one computer only the head's has its own address.
         "proxy_location": "HeadOnly",
     }
-
-
-def _free_network(seed: str) -> int:
-    """Return the first of a run of unused loopback networks; *seed* selects where the search starts."""
-    start = int(seed[2:8], 16) % NETWORK_SLOTS
-    for slot in [(start + n) % NETWORK_SLOTS for n in range(NETWORK_SLOTS)]:
-        network = 10 + slot * REGIONS_PER_SLOT
-        addresses = [(f"127.{network + n}.0.1", port) for n in range(6) for port in (DASHBOARD_PORT, SERVE_PORT)]
-        addresses += [("0.0.0.0", GCS_PORT_BASE + network + n) for n in range(6)]  # noqa: S104  where Ray binds it
-        if all(_is_free(*address) for address in addresses):
-            return network
-    msg = "no loopback network is free: stop other embedded clouds with `skerry local down` in their SKERRY_HOME"
-    raise LocalError(msg)
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port(wanted: int) -> int:
-    """Return *wanted* if it is free, else any free port."""
-    if _is_free("127.0.0.1", wanted):
-        return wanted
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from scheduler.daemon.wiring import open_gateway
 from scheduler.documents.settings_file import Settings
 from scheduler.drills.computed import simulate
 from scheduler.drills.live import Cut, LiveDrill
@@ -81,7 +80,7 @@ def run_live_drill(
         load = SteadyLoad(_url(settings, ports), asked.requests_per_second, ports.clock)
         load.start()
     try:
-        drill = LiveDrill(ports, open_gateway(settings), cut, load, progress)
+        drill = LiveDrill(ports, cut, load, progress)
         return drill.run(asked.region, asked.timeout, restore=True)
     finally:
         if load is not None:

@@ -20,7 +20,8 @@ AZ: Final = Path(sys.prefix) / "az" / "bin" / "az"
 """In an environment of its own, since it pins other releases of the SDKs."""
 pytestmark = [
     pytest.mark.clouds,
-    pytest.mark.skipif(not AZ.exists(), reason="the az command is not here: `make test` installs it"),
+    pytest.mark.interop,
+    pytest.mark.skipif(not AZ.exists(), reason="the az command is not here: `make test-interop` installs it"),
 ]
 CLIENT: Final = "00000000-0000-0000-0000-000000000002"
 MACHINE: Final[dict[str, Any]] = {

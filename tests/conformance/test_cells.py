@@ -114,7 +114,7 @@ class TestRay(ServingContract):
     @pytest.fixture
     def until(self) -> Callable[[Callable[[], bool]], None]:
         def until(condition: Callable[[], bool]) -> None:
-            deadline = CLOCK.now() + timedelta(seconds=90)
+            deadline = CLOCK.now() + timedelta(seconds=300)
             while not condition():
                 assert CLOCK.now() < deadline, "not in time"
                 CLOCK.sleep(timedelta(milliseconds=300))

@@ -110,10 +110,11 @@ def test_spot_rates_equal_gpuhunts(clouds: Clouds, clock: ManualClock, gpuhunts:
     ours, theirs = spot_rates(skus, NOON), gpuhunts.Prices()
     theirs.add_skus([Sku.from_json(json.dumps(sku)) for sku in skus])
 
-    def expected(region: str, parts: Parts) -> float | None:
+    def expected(region: str, parts: Parts) -> float:
         facts = {"instance_name": parts.machine_type, "location": f"{region}-a", "cpu": parts.vcpus}
         facts |= {"memory": parts.memory_gib, "gpu_count": parts.gpus, "gpu_name": parts.accelerator}
         usd: float | None = theirs.get_instance_price(SimpleNamespace(**facts), gpuhunts.CapacityType.SPOT)
+        assert usd is not None
         return usd
 
     for region in ("us-central1", "europe-west4"):

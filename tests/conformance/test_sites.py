@@ -28,6 +28,7 @@ from state.clock import SystemClock
 from state.model.catalog import Offer
 from state.model.ids import InstanceId
 from state.model.inventory import CloudState, Role
+from tests.commands import skerry
 
 CLOCK = SystemClock()
 OWNER = "sk-owner"
@@ -35,7 +36,7 @@ FACTS = Hardware(gpu="L4", gpus=1, gpu_memory_gib=24, vcpus=4, memory_gib=16)
 SCRIPT = 'echo "$SKERRY_NODE_ADDRESS" > "{mark}"; while true; do sleep 0.2; done'
 
 
-def until(condition: Callable[[], object], timeout: timedelta = timedelta(seconds=30)) -> bool:
+def until(condition: Callable[[], object], timeout: timedelta = timedelta(seconds=120)) -> bool:
     deadline = CLOCK.now() + timeout
     while CLOCK.now() < deadline:
         if condition():
@@ -219,20 +220,6 @@ def test_a_machine_that_cannot_join_reports_why(site: Site) -> None:
         Agent(replace(site.settings(), ca_file=None), CLOCK).join(site.token())
     with pytest.raises(JoinError, match="has not joined"):
         Agent(site.settings("two"), CLOCK).run(threading.Event())
-
-
-@dataclass
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-def skerry(home: Path, *arguments: str) -> Ran:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")} | {"SKERRY_HOME": str(home)}
-    command = [sys.executable, "-m", "scheduler.cli.main", *arguments]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
 def test_a_site_is_run_from_the_command_line(tmp_path: Path) -> None:

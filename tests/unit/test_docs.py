@@ -226,7 +226,10 @@ def minutes(length: timedelta) -> str:
             "solved exactly at once",
             f"{EXACT_APPLICATIONS} applications and {EXACT_PAIRS} pairs of shape and offer group",
         ),
-        ("nodes of the exact program", f"{TICK.exact_nodes:,} in a tick; {PROOF.exact_nodes:,} with `--exact`"),
+        (
+            "nodes of the exact program, for 100 pairs; fewer for larger ones",
+            f"{TICK.exact_nodes:,} in a tick; {PROOF.exact_nodes:,} with `--exact`",
+        ),
         (
             "relative gap at which it stops",
             f"{TICK.gap:.2%} in a tick; {PROOF.gap:.0%} with `--exact`".replace("%", " %"),

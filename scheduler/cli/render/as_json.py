@@ -6,9 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from scheduler.cli.render import words
+from scheduler.cli.render import explanations, words
 from scheduler.drills.report import DrillReport
-from scheduler.explain.conflict import Conflict
 from scheduler.explain.obstacles import Obstacle
 from scheduler.explain.resilience import ResiliencePrice
 from scheduler.service.planning import PlanReport
@@ -208,20 +207,10 @@ def report_json(report: PlanReport) -> dict[str, Any]:
     """Return a plan and what explains it."""
     removals = [{"application": r.application, "replicas": r.replicas, "routed": r.is_routed} for r in report.removals]
     return plan_json(report.plan, report.resilience) | {
-        "conflict": conflict_json(report.conflict),
+        "conflict": explanations.conflict_json(report.conflict),
         "obstacles": [obstacle_json(obstacle) for obstacle in report.obstacles],
         "removals": removals,
         "replaces_fleet": report.replaces_fleet,
-    }
-
-
-def conflict_json(found: Conflict | None) -> dict[str, Any] | None:
-    """Return what conflicts and the ways out; None where nothing does."""
-    if found is None:
-        return None
-    return {
-        "requirements": list(found.requirements),
-        "ways_out": [{"change": way.words, "usd_per_hour": way.per_hour.dollars} for way in found.ways_out],
     }
 
 
