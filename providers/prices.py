@@ -169,11 +169,11 @@ def load_prices(providers: tuple[str, ...], catalog_dir: Path | None, now: datet
             source=str(item.provider_data.get("source", "gpuhunt catalogue")),
             as_of=datetime.fromisoformat(str(as_of)).replace(tzinfo=UTC) if as_of else now,
         )
-        prices[item.provider, item.location, _name_of(item), market] = price
+        prices[item.provider, item.location, name_of(item), market] = price
     return PriceList(prices)
 
 
-def _name_of(item: Any) -> str:  # noqa: ANN401  gpuhunt's own
+def name_of(item: Any) -> str:  # noqa: ANN401  gpuhunt's own
     """Return an item's instance type; gpuhunt has N1 with GPUs attached under the plain machine type's name."""
     name = str(item.instance_name)
     if item.provider == "gcp" and name.startswith("n1-") and item.gpu_name in ATTACHABLE:

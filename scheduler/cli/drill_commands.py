@@ -9,7 +9,7 @@ import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.render import as_json, text, words
-from scheduler.cli.session import confirm, opened, working
+from scheduler.cli.session import confirm, opened, saved_snapshot, working
 from scheduler.daemon.wiring import open_gateway, open_store
 from scheduler.documents.settings_file import Settings, load_settings
 from scheduler.drills.computed import simulate
@@ -20,7 +20,6 @@ from scheduler.embedded.local import Control
 from scheduler.execute import target_of
 from scheduler.observe.snapshot import observe
 from scheduler.ports import Ports
-from scheduler.service.snapshots import read_snapshot
 from state.model.history import Drill, DrillMode, DrillState
 from state.model.ids import DrillId, RegionId, derive_id
 from state.model.plan import Plan, kind_of
@@ -71,7 +70,7 @@ def _replayed(asked: DrillRequest, path: Path, output: Output) -> None:
         raise fail(Exit.BAD_INPUT, "--snapshot needs --mode simulate")
     try:
         with working("solving"):
-            report = simulate(read_snapshot(path), RegionId(asked.region))
+            report = simulate(saved_snapshot(path), RegionId(asked.region))
     except DrillRefusedError as error:
         raise fail(Exit.NOT_NOW, str(error)) from error
     if output is Output.JSON:

@@ -6,7 +6,7 @@ from typing import Any
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.render import as_json, text, words
-from scheduler.cli.session import console, opened, working
+from scheduler.cli.session import console, opened, saved_snapshot, working
 from scheduler.explain.binding import Binding, bindings, rule_prices
 from scheduler.explain.conflict import conflict
 from scheduler.explain.resilience import price_of_resilience
@@ -14,7 +14,6 @@ from scheduler.explain.rules import Rule
 from scheduler.explain.what_if import NoSuchFieldError, WhatIf, what_if
 from scheduler.explain.why_not import WhyNot, why_not
 from scheduler.observe.snapshot import observe
-from scheduler.service.snapshots import read_snapshot
 from scheduler.tick import decide
 from state.model.snapshot import Snapshot
 from state.model.units import Usd
@@ -49,7 +48,7 @@ def explain(question: Question, output: Output) -> None:
 
 def _snapshot(path: Path | None) -> Snapshot:
     if path is not None:
-        return read_snapshot(path)
+        return saved_snapshot(path)
     _, ports = opened()
     with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions"):
         return observe(ports)

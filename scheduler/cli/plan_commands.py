@@ -1,7 +1,7 @@
 """plan, apply, destroy."""
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,9 +9,10 @@ import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.render import as_json, text, words
-from scheduler.cli.session import are_embedded_clouds_down, confirm, confirm_names, console, opened, working
+from scheduler.cli.session import are_embedded_clouds_down, confirm, confirm_names, console, listed_prices, opened, saved_snapshot, working
 from scheduler.documents.settings_file import load_settings
 from scheduler.documents.spec_file import load_wanted
+from scheduler.service.catalogue import plan_catalogue
 from scheduler.service.planning import (
     PlanReport,
     apply_spec,
@@ -19,20 +20,38 @@ from scheduler.service.planning import (
     plan_snapshot,
     plan_spec,
 )
-from scheduler.service.snapshots import read_snapshot
+from state.clock import SystemClock
 from state.model.plan import Plan, kind_of
 from state.model.settings import PROOF, TICK
 
 
-def plan(path: Path | None, snapshot: Path | None, output: Output, *, exact: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What to plan, and from what."""
+
+    spec: Path | None
+    snapshot: Path | None = None
+    """A file to decide on, instead of what is observed now."""
+    catalogue: bool = False
+    """Whether to decide on list prices alone."""
+    exact: bool = False
+
+
+def plan(asked: PlanRequest, output: Output) -> None:
     """Show the plan for a spec, or for a snapshot's own."""
-    budget = PROOF if exact else TICK
-    wanted = None if path is None else load_wanted(path, load_settings().own_regions)
-    if snapshot is not None:
+    if asked.snapshot is not None and asked.catalogue:
+        raise fail(Exit.BAD_INPUT, "--snapshot and --catalog: give one of them")
+    budget = PROOF if asked.exact else TICK
+    wanted = None if asked.spec is None else load_wanted(asked.spec, load_settings().own_regions)
+    if asked.snapshot is not None:
         with working("solving"):
-            report = plan_snapshot(replace(read_snapshot(snapshot), solve_budget=budget), wanted)
+            report = plan_snapshot(replace(saved_snapshot(asked.snapshot), solve_budget=budget), wanted)
     elif wanted is None:
         raise fail(Exit.BAD_INPUT, "give a capacity spec, or --snapshot FILE")
+    elif asked.catalogue:
+        catalogue, now = listed_prices(SystemClock())
+        with working("solving"):
+            report = plan_catalogue(catalogue, wanted, now, budget)
     else:
         _, ports = opened()
         with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):

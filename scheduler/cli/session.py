@@ -3,17 +3,23 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import typer
 from rich.console import Console
 
+from providers.catalogue.source import Catalogue, load_catalogue
 from scheduler.cli.exits import Exit, fail, say
 from scheduler.daemon.logs import configure_logs
-from scheduler.daemon.wiring import open_ports
+from scheduler.daemon.wiring import open_ports, silence_solver
 from scheduler.documents.settings_file import Settings, load_settings, settings_file
 from scheduler.embedded.local import Local
 from scheduler.ports import Ports
+from scheduler.service.snapshots import read_snapshot
+from state.clock import Clock
+from state.model.snapshot import Snapshot
 
 
 def console() -> Console:
@@ -64,6 +70,26 @@ def opened() -> tuple[Settings, Ports]:
         message = f"no cloud is set up in {settings_file()}; `skerry local up` starts embedded ones"
         raise fail(Exit.BAD_INPUT, message)
     return settings, open_ports(settings)
+
+
+def listed_prices(clock: Clock) -> tuple[Catalogue, datetime]:
+    """Return the price catalogue and the time, for commands that call no cloud."""
+    configure_logs(quiet=True)
+    silence_solver()
+    now = clock.now()
+    with working("reading the price catalogue"):
+        return load_catalogue(now), now
+
+
+def saved_snapshot(path: Path) -> Snapshot:
+    """Return the snapshot of a file, for commands that call no cloud.
+
+    Raises:
+        DocumentError: The file cannot be read, or is no snapshot.
+    """
+    configure_logs(quiet=True)
+    silence_solver()
+    return read_snapshot(path)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.render import as_json, text, words
-from scheduler.cli.session import console, opened, working
+from scheduler.cli.session import console, listed_prices, opened, working
 from scheduler.daemon.wiring import open_store
 from scheduler.documents.settings_file import load_settings
+from scheduler.service.catalogue import offers_listed, price_source
 from scheduler.service.status import StatusReport, list_offers, read_status, refresh_status
+from state.clock import SystemClock
 from state.model.catalog import Market, Offer
 
 WATCH_EVERY: Final = timedelta(seconds=3)
@@ -47,19 +49,25 @@ SORTS: Final[dict[str, Callable[[Offer], Any]]] = {
 }
 
 
-def offers(wanted: OfferFilter, output: Output) -> None:
-    """List offers."""
+def offers(wanted: OfferFilter, output: Output, *, catalogue: bool = False) -> None:
+    """List offers: what the clouds of the settings sell now, or what the price catalogue lists."""
     if wanted.sort not in SORTS:
         raise fail(Exit.BAD_INPUT, f"--sort {wanted.sort}: use one of {', '.join(SORTS)}")
     if wanted.market is not None and wanted.market not in list(Market):
         raise fail(Exit.BAD_INPUT, f"--market {wanted.market}: use one of {', '.join(Market)}")
-    _, ports = opened()
-    with working(f"reading {len(ports.providers)} providers"):
-        listed = list_offers(ports, wanted.admits)
-    for region, reason in listed.unreachable:
-        say(f"{region} did not answer: {reason}")
-    found = sorted(listed.offers, key=SORTS[wanted.sort])
-    now = ports.clock.now()
+    if catalogue:
+        listed, now = listed_prices(SystemClock())
+        every = offers_listed(listed)
+        say(text.prices_line(price_source(listed, every)))
+        found = [offer for offer in every if wanted.admits(offer)]
+    else:
+        _, ports = opened()
+        with working(f"reading {len(ports.providers)} providers"):
+            sold = list_offers(ports, wanted.admits)
+        for region, reason in sold.unreachable:
+            say(f"{region} did not answer: {reason}")
+        found, now = list(sold.offers), ports.clock.now()
+    found.sort(key=SORTS[wanted.sort])
     if output is Output.JSON:
         answer_json([as_json.offer_json(offer, now) for offer in found[: wanted.limit]])
         return

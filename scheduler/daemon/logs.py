@@ -30,6 +30,10 @@ def configure_logs(*, quiet: bool = False, as_json: bool = False) -> None:
         quiet: Only errors: for commands that show people what they do themselves.
         as_json: Also where a person reads along.
     """
+    if quiet:
+        # Without a handler, Python prints what the SDKs log and warn of to standard error.
+        logging.getLogger().addHandler(logging.NullHandler())
+        logging.captureWarnings(capture=True)
     level = logging.ERROR if quiet else logging.INFO
     is_terminal = sys.stderr.isatty() and not as_json
     renderer: Any = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()

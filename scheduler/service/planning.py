@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from providers.catalogue.source import CatalogueSource
 from scheduler.daemon.converge import TickedElsewhereError, await_converged, converge
 from scheduler.drills.live import count_leaked
 from scheduler.explain.conflict import Conflict, conflict
@@ -33,6 +34,15 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceSource:
+    """The price catalogue that a plan is decided on alone: stock, quotas and zones are unknown."""
+
+    source: CatalogueSource
+    oldest: datetime
+    newest: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PlanReport:
     """A plan, and what explains it."""
 
@@ -48,6 +58,8 @@ class PlanReport:
     """Name of the fleet in force, where the spec names another one."""
     is_same_spec: bool = False
     """Whether the spec is in force already."""
+    prices: PriceSource | None = None
+    """Set where a price catalogue stands for the clouds."""
 
     @property
     def removes(self) -> bool:

@@ -11,7 +11,7 @@ from scheduler.drills.report import DrillReport
 from scheduler.explain.conflict import Conflict
 from scheduler.explain.obstacles import Obstacle
 from scheduler.explain.resilience import ResiliencePrice
-from scheduler.service.planning import PlanReport
+from scheduler.service.planning import PlanReport, PriceSource
 from scheduler.service.status import StatusReport
 from state.model.catalog import Offer, Shortage
 from state.model.history import Drill, Event
@@ -212,6 +212,16 @@ def report_json(report: PlanReport) -> dict[str, Any]:
         "obstacles": [obstacle_json(obstacle) for obstacle in report.obstacles],
         "removals": removals,
         "replaces_fleet": report.replaces_fleet,
+        "catalogue": None if report.prices is None else prices_json(report.prices),
+    }
+
+
+def prices_json(prices: PriceSource) -> dict[str, Any]:
+    """Return the price catalogue that a plan is decided on alone, with its oldest and newest date."""
+    return {
+        "source": prices.source,
+        "as_of": prices.oldest.date().isoformat(),
+        "newest": prices.newest.date().isoformat(),
     }
 
 

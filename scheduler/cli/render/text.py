@@ -13,7 +13,7 @@ from scheduler.drills.report import DrillReport
 from scheduler.explain.conflict import Conflict
 from scheduler.explain.obstacles import Obstacle, ObstacleKind
 from scheduler.explain.resilience import ResiliencePrice
-from scheduler.service.planning import PlanReport
+from scheduler.service.planning import PlanReport, PriceSource
 from state.model.catalog import Offer
 from state.model.placement import Placement
 from state.model.plan import Plan
@@ -112,6 +112,16 @@ def status_tables(status: dict[str, Any]) -> list[Table]:
 def plan_parts(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> list[RenderableType]:
     """Return a plan, part by part."""
     placement = plan.placement
+    parts = placement_parts(placement, resilience)
+    if plan.actions:
+        parts.append(actions_table(plan))
+    elif placement.machines or plan.is_converged:
+        parts.append("No changes." if plan.is_converged else "Nothing can be done at the moment.")
+    return [*parts, *(f"blocked: {words.blocked(blocked)}" for blocked in plan.blocked)]
+
+
+def placement_parts(placement: Placement, resilience: tuple[ResiliencePrice, ...]) -> list[RenderableType]:
+    """Return a placement, part by part."""
     parts: list[RenderableType] = []
     if placement.machines:
         parts += [machines_table(placement), ""]
@@ -120,11 +130,7 @@ def plan_parts(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> list[Rend
     parts += [Text(line, style="bold red") for line in words.problems(placement)]
     if placement.machines:
         parts += [resilience_line(resilience), gap_line(placement), ""]
-    if plan.actions:
-        parts.append(actions_table(plan))
-    elif placement.machines or plan.is_converged:
-        parts.append("No changes." if plan.is_converged else "Nothing can be done at the moment.")
-    return [*parts, *(f"blocked: {words.blocked(blocked)}" for blocked in plan.blocked)]
+    return parts
 
 
 def report_parts(report: PlanReport, *, are_embedded_down: bool) -> list[RenderableType]:
@@ -134,11 +140,29 @@ def report_parts(report: PlanReport, *, are_embedded_down: bool) -> list[Rendera
         report: The plan.
         are_embedded_down: Whether the clouds of the settings are embedded ones that do not run.
     """
+    if report.prices is not None:
+        return [*_catalogue_parts(report, report.prices), *conflict_lines(report.conflict)]
     parts = plan_parts(report.plan, report.resilience) if not report.obstacles or report.plan.placement.machines else []
     for obstacle in report.obstacles:
         parts += obstacle_lines(obstacle, report.snapshot.taken_at, are_embedded_down=are_embedded_down)
     parts += conflict_lines(report.conflict)
     return [*parts, *(Text(line, style="bold red") for line in removal_lines(report))]
+
+
+def _catalogue_parts(report: PlanReport, prices: PriceSource) -> list[RenderableType]:
+    """Return a plan on list prices: what to buy, and not how to get there."""
+    parts: list[RenderableType] = [prices_line(prices), ""]
+    parts += placement_parts(report.plan.placement, report.resilience)
+    for obstacle in report.obstacles:
+        parts += obstacle_lines(obstacle, report.snapshot.taken_at, are_embedded_down=False)
+    return parts
+
+
+def prices_line(prices: PriceSource) -> str:
+    """Return where list prices come from, how old they are, and what they leave unknown."""
+    oldest, newest = prices.oldest.date(), prices.newest.date()
+    dates = f"{oldest}" if oldest == newest else f"{oldest} to {newest}"
+    return f"List prices of {dates}, from {words.PRICE_SOURCES[prices.source]}. Stock, quotas and zones are unknown."
 
 
 def obstacle_lines(obstacle: Obstacle, now: datetime, *, are_embedded_down: bool) -> list[str]:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final, assert_never
 
+from providers.catalogue.source import CatalogueSource
 from state.model.catalog import ChoiceKind, OfferChoice, Shortage, ShortageKind
 from state.model.health import HealthReason
 from state.model.history import (
@@ -56,6 +57,11 @@ CAUSES: Final[dict[RefusalCause, str]] = {
     RefusalCause.PRUNED: "dearer than the offers that one solve considers",
     RefusalCause.QUOTA: "quota",
     RefusalCause.BUDGET: "budget",
+}
+
+PRICE_SOURCES: Final[dict[CatalogueSource, str]] = {
+    CatalogueSource.PUBLISHED: "gpuhunt's published catalogue",
+    CatalogueSource.PACKAGED: "the dated catalogue of this package (gpuhunt's published one is not reachable)",
 }
 
 SHORTAGES: Final[dict[ShortageKind, str]] = {

@@ -1,0 +1,95 @@
+"""Where a price catalogue comes from: gpuhunt's published one where it is reachable, else the dated one of this package.
+
+The download runs in a process of its own, since neither name resolution nor gpuhunt's reads have a time limit.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from providers.catalogue import ListedMachine
+from providers.prices import name_of
+
+PACKAGED: Final = Path(__file__).parent
+"""`PROVIDER.csv` files in gpuhunt's format; docs/providers.md names their sources."""
+PROVIDERS: Final = ("aws", "azure", "gcp")
+DOWNLOAD_MAX: Final = timedelta(seconds=15)
+"""How long the published catalogue is waited for; it has a few megabytes."""
+
+
+class CatalogueSource(StrEnum):
+    """Where prices come from."""
+
+    PUBLISHED = "published"
+    """gpuhunt's catalogue, downloaded now."""
+    PACKAGED = "packaged"
+    """The dated one of this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A price catalogue, and where it comes from."""
+
+    source: CatalogueSource
+    listed: tuple[ListedMachine, ...]
+
+
+def load_catalogue(now: datetime, timeout: timedelta = DOWNLOAD_MAX) -> Catalogue:
+    """Return gpuhunt's published catalogue where it arrives within *timeout*, else the one of this package.
+
+    Args:
+        now: The date of prices that state none.
+        timeout: How long to wait for the download.
+    """
+    with tempfile.TemporaryDirectory(prefix="skerry-") as name:
+        if _download(Path(name), timeout):
+            return Catalogue(CatalogueSource.PUBLISHED, tuple(read_catalogue(Path(name), now)))
+    return Catalogue(CatalogueSource.PACKAGED, tuple(read_catalogue(PACKAGED, now)))
+
+
+def _download(folder: Path, timeout: timedelta) -> bool:
+    """Write the published catalogue to a folder, and return whether that was done in time."""
+    command = [sys.executable, "-m", "providers.catalogue.download", str(folder)]
+    try:
+        ran = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout.total_seconds(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return ran.returncode == 0 and all((folder / f"{provider}.csv").is_file() for provider in PROVIDERS)
+
+
+def read_catalogue(folder: Path, now: datetime) -> Iterator[ListedMachine]:
+    """Yield the lines of a folder of `PROVIDER.csv` files in gpuhunt's format."""
+    import gpuhunt  # noqa: PLC0415  slow to import, and only commands that need prices pay for it
+
+    # The one way gpuhunt has of naming a folder; it reads it at each query.
+    os.environ["GPUHUNT_CATALOG_DIR"] = str(folder)
+    for item in gpuhunt.Catalog(auto_reload=False).query(provider=list(PROVIDERS)):
+        as_of = item.provider_data.get("as_of")
+        yield ListedMachine(
+            provider=item.provider,
+            location=item.location,
+            name=name_of(item),
+            gpu=item.gpu_name,
+            gpus=item.gpu_count,
+            gpu_memory_gib=item.gpu_memory or 0.0,
+            vcpus=item.cpu,
+            memory_gib=item.memory,
+            usd_per_hour=item.price,
+            is_spot=item.spot,
+            is_arm=item.cpu_arch is gpuhunt.CPUArchitecture.ARM,
+            source=str(item.provider_data.get("source", "gpuhunt catalogue")),
+            as_of=datetime.fromisoformat(str(as_of)).replace(tzinfo=UTC) if as_of else now,
+        )
