@@ -18,8 +18,9 @@ from providers.errors import (
     ThrottledError,
 )
 from state.model.catalog import Offer, OfferKey, Shortage, ShortageKind
+from state.model.health import HealthState, RegionHealth
 from state.model.ids import derive_id
-from state.model.inventory import Instance, Notice, NoticeKind, TerminationReason
+from state.model.inventory import Instance, Notice, NoticeKind, Role, TerminationReason
 from state.model.placement import RefusalCause
 from state.model.plan import Launch, Terminate
 
@@ -116,13 +117,21 @@ def from_termination(ended: Terminate, now: datetime) -> Shortage | None:
     return _of_offer(ended.key, ShortageKind.NEVER_READY, now, ended.message)
 
 
-def from_early_ends(learned: Iterable[Instance], now: datetime) -> tuple[Shortage, ...]:
-    """Return a shortage for each offer whose machine ended soon after it was requested, without our asking."""
+def from_early_ends(learned: Iterable[Instance], health: Iterable[RegionHealth], now: datetime) -> tuple[Shortage, ...]:
+    """Return a shortage for each offer whose machine ended soon after it was requested, without our asking.
+
+    What ends with its whole region teaches nothing of its offer. The head of a cell that has served is replaced at
+    once: all workers of the cell wait for it.
+    """
+    served = {region.region for region in health if region.established}
+    failing = {region.region for region in health if region.state is not HealthState.HEALTHY}
     early = {
         instance.key: instance.message
         for instance in learned
         if instance.reason is TerminationReason.ENDED_BY_PROVIDER
         and instance.notice is None
+        and instance.region not in failing
+        and not (instance.role is Role.HEAD and instance.region in served)
         and instance.ended_at is not None
         and instance.ended_at - instance.requested_at < EARLY_END
     }
@@ -164,7 +173,8 @@ def grown(known: Iterable[Shortage], new: Shortage) -> Shortage:
         known: All that are remembered, ended ones too; the one of the same scope decides the length.
         new: The shortage as it was made, without an end.
 
-    A refusal by quota lasts at least an hour: an earlier attempt cannot help.
+    A refusal by quota lasts at least an hour: an earlier attempt cannot help. A first early end only half-opens: one
+    machine that fails proves little.
     """
     old = next((shortage for shortage in known if shortage.scope == new.scope), None)
     repeats = 0
@@ -175,4 +185,6 @@ def grown(known: Iterable[Shortage], new: Shortage) -> Shortage:
     length *= 1 + JITTER * (2 * seed - 1)
     if new.kind is ShortageKind.QUOTA:
         length = max(length, QUOTA_MIN)
+    if new.kind is ShortageKind.ENDED_EARLY and not repeats:
+        length = timedelta()
     return replace(new, repeats=repeats, until=new.since + length)

@@ -47,7 +47,8 @@ def observe(ports: Ports) -> Snapshot:
         read = _Read(_joined(machines), _joined(offers), _joined(quotas), _joined(announced))
     readings = _readings(read, frozenset(cut_off), cell_statuses, known, now)
     synced = sync_inventory(known.instances, readings, ports.thresholds)
-    new = tuple(shortages.grown(known.shortages, s) for s in shortages.from_early_ends(synced.learned, now))
+    early = shortages.from_early_ends(synced.learned, known.health, now)
+    new = tuple(shortages.grown(known.shortages, shortage) for shortage in early)
     signals = _signals(ports, synced.live, cell_statuses, readings.unreachable)
     return Snapshot(
         taken_at=now,

@@ -7,9 +7,10 @@ import pytest
 
 from inference.base import Placed, ServingCell
 from inference.errors import CellRefusedError, CellSilentError
-from inference.ray.config import CellShare, application_config, cell_config, is_deployed
+from inference.ray.config import Difference, difference
 from state.model.ids import ApplicationName
-from state.model.serving import ApplicationStatus, CellStatus
+from state.model.plan import Serve
+from state.model.serving import ApplicationShare, ApplicationStatus, CellStatus, DeployState
 from state.model.settings import CellSettings
 from tests.builders import a_spec, application
 
@@ -24,11 +25,10 @@ class ServingContract:
     The steps build on one another, so that a real cluster is started once.
     """
 
-    def config(self, settings: CellSettings, replicas: int) -> str:
-        spec = a_spec(chat=application(shapes=[{"gpu": "L4", "cpus": 0.5}]))
-        app = spec.applications["chat"]
-        share = CellShare(CHAT, settings.region, app, json.dumps(ENTRY), app.shapes[0], replicas)
-        return cell_config(settings, [application_config(share)] if replicas else [])
+    def serve(self, settings: CellSettings, replicas: int, **entry: str) -> Serve:
+        shape = a_spec(chat=application(shapes=[{"gpu": "L4", "cpus": 0.5}])).applications["chat"].shapes[0]
+        share = ApplicationShare(CHAT, "Chat", json.dumps(ENTRY | entry), shape, replicas)
+        return Serve(settings.region, (share,) if replicas else ())
 
     def chat(self, cell: ServingCell) -> ApplicationStatus | None:
         return cell.status(PLACED).application(CHAT)
@@ -54,36 +54,39 @@ class ServingContract:
     def test_2_what_is_applied_comes_to_run(
         self, cell: ServingCell, settings: CellSettings, until: Callable[[Callable[[], bool]], None]
     ) -> None:
-        config = self.config(settings, 2)
+        serve = self.serve(settings, 2)
 
-        cell.apply(config)
+        cell.apply(serve)
         until(lambda: self.ready(cell) == 2)
 
         status, chat = cell.status(PLACED), self.chat(cell)
         assert chat is not None
-        assert (chat.status, chat.replicas_target) == ("RUNNING", 2)
-        assert is_deployed(json.loads(config)["applications"][0], json.loads(chat.config))
+        assert (chat.state, chat.replicas_target) == (DeployState.RUNNING, 2)
+        assert difference(serve.shares[0], chat.config) is Difference.NONE
+        assert difference(self.serve(settings, 3).shares[0], chat.config) is Difference.COUNT
         assert len(self.hosts(status)) == 2
         assert status.proxies
 
     def test_3_applying_the_same_again_changes_nothing(self, cell: ServingCell, settings: CellSettings) -> None:
         hosts = self.hosts(cell.status(PLACED))
 
-        cell.apply(self.config(settings, 2))
+        cell.apply(self.serve(settings, 2))
 
         assert self.hosts(cell.status(PLACED)) == hosts
         assert self.ready(cell) == 2
 
-    def test_4_a_wrong_configuration_is_refused_and_what_runs_runs_on(self, cell: ServingCell) -> None:
+    def test_4_a_wrong_configuration_is_refused_and_what_runs_runs_on(
+        self, cell: ServingCell, settings: CellSettings
+    ) -> None:
         with pytest.raises(CellRefusedError):
-            cell.apply('{"applications": "nonsense"}')
+            cell.apply(self.serve(settings, 2, route_prefix="no-slash"))
 
         assert self.ready(cell) == 2
 
-    def test_5_fewer_replicas_are_told_as_fewer(
+    def test_5_fewer_replicas_are_reported_as_fewer(
         self, cell: ServingCell, settings: CellSettings, until: Callable[[Callable[[], bool]], None]
     ) -> None:
-        cell.apply(self.config(settings, 1))
+        cell.apply(self.serve(settings, 1))
 
         until(lambda: self.ready(cell) == 1)
         until(lambda: (chat := self.chat(cell)) is not None and chat.replicas_target == 1)
@@ -101,7 +104,7 @@ class ServingContract:
     def test_7_what_is_left_out_goes(
         self, cell: ServingCell, settings: CellSettings, until: Callable[[Callable[[], bool]], None]
     ) -> None:
-        cell.apply(self.config(settings, 0))
+        cell.apply(self.serve(settings, 0))
 
         until(lambda: self.chat(cell) is None)
 
@@ -116,6 +119,6 @@ class ServingContract:
 
         until(lambda: not cell.status(PLACED).answered)
         with pytest.raises(CellSilentError):
-            cell.apply(self.config(settings, 1))
+            cell.apply(self.serve(settings, 1))
         with pytest.raises(CellSilentError):
             cell.drain("00" * 28, "test")

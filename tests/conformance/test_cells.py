@@ -90,7 +90,7 @@ class TestRay(ServingContract):
             for number, (name, role) in enumerate(ROLES.items(), start=1):
                 gpus = 0 if role is Role.HEAD else 1
                 machine = replace(a_machine(gpus=gpus), gpu="L4" if gpus else None)
-                launch = Launch(InstanceId(name), a_key(), machine, role, Usd(), settings, "test")
+                launch = Launch(InstanceId(name), a_key(), machine, role, Usd(), settings, None)
                 host.boot(Boot(name, a_region(), startup_script(launch), f"127.251.0.{number}", 2, gpus, 4))
             yield Cluster(host, settings, RayCells(token, CLOCK)(settings))
             host.close()

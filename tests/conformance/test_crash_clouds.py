@@ -15,11 +15,10 @@ from scheduler.documents.spec_file import load_wanted
 from scheduler.ports import Ports
 from scheduler.tick import tick
 from state.clock import SystemClock
-from state.model.health import HealthThresholds
 from state.model.ids import ProviderName
 from state.model.inventory import CloudState
 from state.model.lifecycle import InstanceStatus
-from state.model.settings import CellSettings, Limits
+from state.model.settings import CellSettings, Limits, Thresholds
 from state.store.sql import SqlStore
 from tests.conformance.clouds import Clouds, embedded_clouds
 from tests.properties.test_crash import DiedError, Mortal
@@ -39,7 +38,7 @@ def outside_of(clouds: Clouds, store: SqlStore, folder: Path) -> Ports:
         gateway=FakeGateway(),
         clock=CLOCK,
         cell_settings=tuple(CellSettings(region.id, region.head_address) for region in scene),
-        thresholds=HealthThresholds(),
+        thresholds=Thresholds(),
         limits=Limits(),
     )
 

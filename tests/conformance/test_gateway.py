@@ -144,15 +144,17 @@ def test_no_request_is_dropped_while_tables_are_replaced(gateway: HaproxyGateway
 
 def test_weights_are_set_in_the_running_process(gateway: HaproxyGateway, servers: list[Server]) -> None:
     gateway.apply(table(*servers))
-    before = gateway.statistics()
+    for _ in range(5):
+        get(gateway)
 
     gateway.apply(table(*servers, weights=(256, 1)))
 
-    weights = {r["svname"]: r["weight"] for r in gateway.statistics() if r["pxname"] == "app_chat"}
-    assert sorted(weights.values())[:2] == ["1", "256"]
-    assert [r["pid"] for r in before] == [r["pid"] for r in gateway.statistics()]
+    assert sum(backend.requests for backend in gateway.observe().backends) == 5, "a reload would begin anew"
     for _ in range(60):
         get(gateway)
+    counted = gateway.observe()
+    assert sum(backend.requests for backend in counted.backends) == 65
+    assert {backend.application for backend in counted.backends} == {"chat"}
     assert servers[0].served > servers[1].served
 
 

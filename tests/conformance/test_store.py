@@ -2,18 +2,39 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from state.model.catalog import Shortage
-from state.model.health import HealthState, RegionHealth
-from state.model.history import Drill, DrillState, Event, Outcome, OutcomeKind
-from state.model.ids import DrillId, InstanceId, PlanId, RegionId
-from state.model.inventory import Instance, advanced
+from state.model.catalog import Shortage, ShortageKind
+from state.model.health import HealthReason, HealthState, RegionHealth
+from state.model.history import (
+    ActionAttempted,
+    Drill,
+    DrillChanged,
+    DrillMode,
+    DrillState,
+    Event,
+    EventKind,
+    Happening,
+    HealthChanged,
+    InstanceChanged,
+    NoticeReceived,
+    Outcome,
+    OutcomeKind,
+    PlanCommitted,
+    PlanRefused,
+    SpecApplied,
+    SpecWithdrawn,
+)
+from state.model.ids import ApplicationName, DrillId, InstanceId, PlanId, RegionId
+from state.model.inventory import Instance, Notice, NoticeKind, TerminationReason, advanced
 from state.model.lifecycle import InstanceStatus
 from state.model.placement import Placement
-from state.model.plan import Plan, Terminate
-from state.store import ConflictError, StaleLeaseError, Store
+from state.model.plan import ActionKind, Blocked, BlockedReason, Finding, Plan, PlanRule, Severity, Terminate
+from state.model.snapshot import Snapshot
+from state.model.units import Usd
+from state.store import ConflictError, KeptSnapshot, LastTick, SnapshotKind, StaleLeaseError, Store
 from state.store.memory import MemoryStore
 from state.store.sql import SqlStore
 from tests.builders import NOON, a_key, a_region, a_spec, an_instance, wanted
@@ -22,8 +43,18 @@ TTL = timedelta(minutes=1)
 
 
 def a_plan(*instances: Instance, name: str = "plan-1", health: tuple[RegionHealth, ...] = ()) -> Plan:
-    action = Terminate(InstanceId("sk-x"), a_key(), None, "test")
-    return Plan(PlanId(name), NOON, 1, Placement(), (action,), instances, health, ("waits",))
+    action = Terminate(InstanceId("sk-x"), a_key(), None, TerminationReason.NOT_PLACED)
+    blocked = (Blocked(BlockedReason.CELL_SILENT, ActionKind.SERVE, a_region()),)
+    return Plan(PlanId(name), NOON, 1, Placement(), (action,), instances, health, blocked=blocked)
+
+
+def a_snapshot(**changes: Any) -> Snapshot:
+    return replace(Snapshot(NOON, wanted(a_spec()), instances=(an_instance(),)), **changes)
+
+
+def a_shortage(**changes: Any) -> Shortage:
+    base = Shortage(a_region(), "a", "gpu.1", None, ShortageKind.STOCK_OUT, NOON, NOON + TTL, "none left")
+    return replace(base, **changes)
 
 
 def a_request(name: str = "sk-1") -> Instance:
@@ -32,9 +63,24 @@ def a_request(name: str = "sk-1") -> Instance:
 
 def an_outcome(kind: OutcomeKind = OutcomeKind.DONE, **changes: object) -> Outcome:
     outcome = Outcome(
-        PlanId("plan-1"), 0, "Launch", "aws/us-east-1", kind, "detail", NOON, InstanceId("sk-1"), "c-9", None
+        PlanId("plan-1"), 0, ActionKind.LAUNCH, "aws/us-east-1", kind, "detail", NOON, InstanceId("sk-1"), "c-9", None
     )
     return replace(outcome, **changes)  # type: ignore[arg-type]
+
+
+NOTICE = Notice(InstanceId("sk-1"), a_region(), NoticeKind.INTERRUPTION, NOON, "spot")
+HAPPENINGS: tuple[Happening, ...] = (
+    SpecApplied(1),
+    SpecWithdrawn(2),
+    PlanCommitted(3, Usd.of("1.5")),
+    PlanRefused((Finding(PlanRule.ROUTES, Severity.ERROR, "x", ApplicationName("chat")),)),
+    ActionAttempted(ActionKind.LAUNCH, OutcomeKind.DONE),
+    ActionAttempted(ActionKind.SERVE, OutcomeKind.UNKNOWN, "no answer"),
+    InstanceChanged(InstanceStatus.GONE, a_key(), TerminationReason.NOTICE, "", NOTICE),
+    HealthChanged(HealthState.DOWN, HealthReason.REPLICAS_NOT_READY, 1, 4),
+    NoticeReceived(NOTICE),
+    DrillChanged(DrillId("d-1"), DrillMode.LIVE, DrillState.FAILED),
+)
 
 
 class StoreContract:
@@ -68,10 +114,10 @@ class StoreContract:
         assert store.want(wanted(a_spec()), "me", NOON) == 3
 
     def test_a_committed_plan_comes_back_whole(self, store: Store) -> None:
-        health = RegionHealth(a_region(), HealthState.SUSPECT, NOON, "silent")
+        health = RegionHealth(a_region(), HealthState.SUSPECT, NOON, HealthReason.HEAD_SILENT)
         plan = a_plan(a_request(), health=(health,))
 
-        store.commit(plan, self.fence(store), NOON)
+        store.commit(plan, a_snapshot(), self.fence(store), NOON)
 
         assert store.plan(plan.id) == store.last_plan() == plan
         known = store.load()
@@ -80,14 +126,14 @@ class StoreContract:
 
     def test_health_that_is_not_held_any_more_is_forgotten(self, store: Store) -> None:
         fence = self.fence(store)
-        store.commit(a_plan(health=(RegionHealth(a_region(), HealthState.HEALTHY, NOON),)), fence, NOON)
+        store.commit(a_plan(health=(RegionHealth(a_region(), HealthState.HEALTHY, NOON),)), a_snapshot(), fence, NOON)
 
-        store.commit(a_plan(name="plan-2"), fence, NOON)
+        store.commit(a_plan(name="plan-2"), a_snapshot(), fence, NOON)
 
         assert store.load().health == ()
 
     def test_a_plan_that_does_nothing_is_not_kept(self, store: Store) -> None:
-        store.commit(replace(a_plan(), actions=()), self.fence(store), NOON)
+        store.commit(replace(a_plan(), actions=()), a_snapshot(), self.fence(store), NOON)
 
         assert store.last_plan() is None
 
@@ -96,21 +142,23 @@ class StoreContract:
         assert store.acquire_lease("other", TTL, NOON + 2 * TTL) == fence + 1
 
         with pytest.raises(StaleLeaseError):
-            store.commit(a_plan(a_request()), fence, NOON + 2 * TTL)
+            store.commit(a_plan(a_request()), a_snapshot(), fence, NOON + 2 * TTL)
         assert store.load().instances == ()
 
     def test_nothing_is_committed_once_the_lease_has_run_out(self, store: Store) -> None:
         with pytest.raises(StaleLeaseError):
-            store.commit(a_plan(a_request()), self.fence(store), NOON + 2 * TTL)
+            store.commit(a_plan(a_request()), a_snapshot(), self.fence(store), NOON + 2 * TTL)
 
     def test_an_older_version_of_an_instance_does_not_replace_a_newer_and_nothing_is_half_done(
         self, store: Store
     ) -> None:
         fence = self.fence(store)
-        store.commit(a_plan(replace(a_request(), version=5)), fence, NOON)
+        store.commit(a_plan(replace(a_request(), version=5)), a_snapshot(), fence, NOON)
 
         with pytest.raises(ConflictError):
-            store.commit(a_plan(a_request("sk-2"), replace(a_request(), version=5), name="plan-2"), fence, NOON)
+            store.commit(
+                a_plan(a_request("sk-2"), replace(a_request(), version=5), name="plan-2"), a_snapshot(), fence, NOON
+            )
         assert [i.id for i in store.load().instances] == ["sk-1"]
 
     def test_one_holds_the_lease_until_it_is_given_back_or_runs_out(self, store: Store) -> None:
@@ -126,18 +174,16 @@ class StoreContract:
         assert store.acquire_lease("other", TTL, NOON) == fence + 1
 
     def test_a_refusal_ends_the_instance_and_is_remembered(self, store: Store) -> None:
-        store.commit(a_plan(a_request()), self.fence(store), NOON)
-        shortage = Shortage(a_region(), "a", "gpu.1", None, "none left", NOON, NOON)
-
-        store.record(an_outcome(OutcomeKind.REFUSED, shortage=shortage))
+        store.commit(a_plan(a_request()), a_snapshot(), self.fence(store), NOON)
+        store.record(an_outcome(OutcomeKind.REFUSED, shortage=a_shortage()))
 
         assert store.load().instances == ()
-        assert store.instances()[0].status is InstanceStatus.REFUSED
-        [kept] = store.load().shortages
-        assert timedelta(minutes=2) < kept.until - NOON < timedelta(minutes=4)
+        [ended] = store.instances()
+        assert (ended.status, ended.reason) == (InstanceStatus.REFUSED, TerminationReason.LAUNCH_REFUSED)
+        assert store.load().shortages == (a_shortage(),)
 
     def test_recording_an_outcome_twice_is_recording_it_once(self, store: Store) -> None:
-        store.commit(a_plan(a_request()), self.fence(store), NOON)
+        store.commit(a_plan(a_request()), a_snapshot(), self.fence(store), NOON)
 
         store.record(an_outcome())
         events = store.last_event_number()
@@ -149,46 +195,98 @@ class StoreContract:
         assert store.last_event_number() == events
 
     def test_an_unknown_outcome_leaves_the_instance_requested(self, store: Store) -> None:
-        store.commit(a_plan(a_request()), self.fence(store), NOON)
+        store.commit(a_plan(a_request()), a_snapshot(), self.fence(store), NOON)
 
         store.record(an_outcome(OutcomeKind.UNKNOWN, cloud_id=None))
 
         assert store.load().instances == (a_request(),)
 
-    def test_shortages_that_repeat_grow_longer(self, store: Store) -> None:
-        lengths = []
-        now = NOON
-        for number in range(6):
-            shortage = Shortage(a_region(), "a", "gpu.1", None, "none left", now, now)
+    def test_a_shortage_replaces_one_of_the_same_scope_alone(self, store: Store) -> None:
+        other = a_shortage(zone="b")
+        longer = a_shortage(until=NOON + 3 * TTL, repeats=1)
+        for number, shortage in enumerate((a_shortage(), other, longer)):
             store.record(an_outcome(OutcomeKind.REFUSED, number=number, instance_id=None, shortage=shortage))
-            [kept] = store.load().shortages
-            lengths.append(kept.until - now)
-            now = kept.until + timedelta(seconds=1)
 
-        assert lengths[0] < timedelta(minutes=4)
-        assert timedelta(minutes=23) < lengths[-1] < timedelta(minutes=37)
+        assert store.load().shortages == (longer, other)
 
-    def test_ended_instances_stay_on_the_books_but_are_not_live(self, store: Store) -> None:
+    def test_a_plan_brings_the_shortages_that_were_observed(self, store: Store) -> None:
+        store.commit(replace(a_plan(), shortages=(a_shortage(),)), a_snapshot(), self.fence(store), NOON)
+
+        assert store.load().shortages == (a_shortage(),)
+
+    def test_the_snapshot_of_a_plan_that_acts_is_kept_whole_and_that_of_another_is_not(self, store: Store) -> None:
+        fence = self.fence(store)
+        store.commit(a_plan(), a_snapshot(), fence, NOON)
+        store.commit(replace(a_plan(name="plan-2"), actions=()), a_snapshot(), fence, NOON)
+
+        assert store.snapshots() == (KeptSnapshot("plan-1", SnapshotKind.ACTED, NOON),)
+        assert store.snapshot("plan-1") == a_snapshot()
+        assert store.snapshot("plan-2") is None
+
+    def test_the_newest_snapshots_of_each_kind_are_kept(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in ("memory", "sql"):
+            monkeypatch.setattr(f"state.store.{module}.SNAPSHOTS_KEPT", 3)
+        fence = self.fence(store)
+        store.keep_refused(a_snapshot(), (), PlanId("refused"), NOON)
+        for n in range(5):
+            later = NOON + timedelta(seconds=n)
+            store.commit(a_plan(name=f"plan-{n}"), a_snapshot(taken_at=later), fence, NOON)
+
+        assert [kept.id for kept in store.snapshots()] == ["plan-4", "plan-3", "plan-2", "refused"]
+
+    def test_a_refused_plan_leaves_its_snapshot_and_an_event_with_the_findings(self, store: Store) -> None:
+        finding = Finding(PlanRule.BUDGET, Severity.ERROR, "", actual=2, allowed=1)
+
+        store.keep_refused(a_snapshot(), (finding,), PlanId("plan-1"), NOON)
+
+        assert store.snapshots() == (KeptSnapshot("plan-1", SnapshotKind.REFUSED, NOON),)
+        [event] = store.events()
+        assert (event.kind, event.what) == (EventKind.PLAN_REFUSED, PlanRefused((finding,)))
+        assert store.last_tick() is None, "nothing was committed"
+
+    def test_the_last_tick_is_what_was_committed_last(self, store: Store) -> None:
+        assert store.last_tick() is None
+        fence = self.fence(store)
+        store.commit(a_plan(), a_snapshot(), fence, NOON)
+        quiet = replace(a_plan(name="plan-2"), actions=())
+        store.commit(quiet, a_snapshot(taken_at=NOON + TTL), fence, NOON + TTL / 2)
+
+        assert store.last_tick() == LastTick(NOON + TTL / 2, a_snapshot(taken_at=NOON + TTL), quiet)
+
+    def test_ended_instances_stay_recorded_but_are_not_live(self, store: Store) -> None:
         fence = self.fence(store)
         instance = a_request()
-        store.commit(a_plan(instance), fence, NOON)
+        store.commit(a_plan(instance), a_snapshot(), fence, NOON)
 
-        store.commit(a_plan(advanced(instance, InstanceStatus.GONE, "never seen"), name="plan-2"), fence, NOON)
+        store.commit(
+            a_plan(advanced(instance, InstanceStatus.GONE, TerminationReason.NEVER_SEEN), name="plan-2"),
+            a_snapshot(),
+            fence,
+            NOON,
+        )
 
         assert store.load().instances == ()
         assert [i.status for i in store.instances()] == [InstanceStatus.GONE]
 
     def test_events_come_back_in_order_after_a_number(self, store: Store) -> None:
         for n in range(5):
-            store.note(Event(NOON, "me", "test", f"subject {n}", "detail"))
+            store.note(Event(NOON, "me", f"subject {n}", SpecApplied(n)))
 
         assert [e.subject for e in store.events(after=2, limit=2)] == ["subject 2", "subject 3"]
         assert [e.number for e in store.events()] == [1, 2, 3, 4, 5]
 
+    @pytest.mark.parametrize("what", HAPPENINGS, ids=lambda what: type(what).__name__)
+    def test_every_kind_of_event_comes_back_as_it_was(self, store: Store, what: Happening) -> None:
+        event = Event(NOON, "me", "subject", what)
+
+        store.note(event)
+
+        assert store.events() == (replace(event, number=1),)
+
     def test_drills_come_back_newest_first_and_running_ones_are_known(self, store: Store) -> None:
         later = NOON + timedelta(hours=1)
-        old = Drill(DrillId("d-1"), RegionId("aws/a"), "live", DrillState.RUNNING, NOON, later, cuts_off=True)
-        new = Drill(DrillId("d-2"), RegionId("aws/b"), "live", DrillState.RUNNING, later, later, cuts_off=False)
+        old = Drill(DrillId("d-1"), RegionId("aws/a"), DrillMode.LIVE, DrillState.RUNNING, NOON, later, cuts_off=True)
+        new = Drill(DrillId("d-2"), RegionId("aws/b"), DrillMode.LIVE, DrillState.RUNNING, later, later, cuts_off=False)
         for drill in (old, new):
             store.put_drill(drill, "me", NOON)
 
@@ -197,14 +295,14 @@ class StoreContract:
         assert [d.id for d in store.drills()] == ["d-2", "d-1"]
         assert store.load().drills == (old,)
 
-    def test_what_changes_what_is_wanted_wakes_whoever_ticks(self, store: Store) -> None:
-        heard = store.wakes()
+    def test_what_changes_what_is_wanted_wakes_the_next_tick(self, store: Store) -> None:
+        before = store.wakes()
 
         store.wake()
         store.want(wanted(a_spec()), "me", NOON)
         store.withdraw("me", NOON)
 
-        assert store.wakes() == heard + 3
+        assert store.wakes() == before + 3
 
 
 class TestMemory(StoreContract):

@@ -152,7 +152,7 @@ def test_equal_snapshots_give_equal_plans_and_every_plan_passes_its_checks(
 
     snapshot = observe(world.ports)
     one = make_plan(solve(snapshot), snapshot)
-    other = make_plan(solve(replace(snapshot)), replace(snapshot), world.ports.thresholds)
+    other = make_plan(solve(replace(snapshot)), replace(snapshot))
 
     assert one == other
     assert check_plan(one, snapshot) == ()

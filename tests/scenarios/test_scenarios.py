@@ -4,7 +4,7 @@ A script is one command a line; its output is what the world looks like after ea
 
     offer REGION PRICE [gpus=N] [stock=N] [spot] [zone=Z]    before anything else
     want APPLICATION key=value ...                           the spec, in YAML flow style values
-    tick [N] · settle · wait MINUTES
+    tick [N] · converge · wait MINUTES
     silence REGION · answer REGION · lose REGION · mute REGION · unmute REGION
     reclaim REGION · price REGION PRICE · withdraw · show
 """
@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 import yaml
 
+from scheduler.cli.render import words
 from scheduler.simulation.world import World
 from state.model.catalog import Market, Offer
 from state.model.ids import RegionId
 from state.model.inventory import Role
-from state.model.plan import Plan
+from state.model.plan import Plan, kind_of
 from state.model.units import Usd
 from tests.builders import a_spec, an_offer, application
 
@@ -67,28 +68,27 @@ class Story:
 
     def do_tick(self, count: str = "1") -> None:
         for _ in range(int(count)):
-            self._tell(self.world.tick())
+            self._report(self.world.tick())
 
-    def do_settle(self) -> None:
+    def do_converge(self) -> None:
         for number in range(1, 100):
             plan = self.world.tick()
             if plan.is_converged:
-                self.out.append(f"  settled after {number} ticks, {plan.placement.per_hour}/h")
+                self.out.append(f"  converged after {number} ticks, {plan.placement.per_hour}/h")
                 return
-            self._tell(plan)
-        raise AssertionError("never settled")
+            self._report(plan)
+        raise AssertionError("never converged")
 
-    def _tell(self, plan: Plan) -> None:
+    def _report(self, plan: Plan) -> None:
         for action in plan.actions:
             where = getattr(action, "key", None) or getattr(action, "region", None) or "gateway"
-            self.out.append(f"  {type(action).__name__.lower():9} {where}: {action.reason}")
-        self.out += [f"  not kept: {text}" for text in plan.placement.violations]
-        self.out += [f"  no place: {u.missing_milli / 1000:g} of {u.application}" for u in plan.placement.unmet]
+            self.out.append(f"  {kind_of(action):9} {where}: {words.action(action)}")
+        self.out += [f"  {problem}" for problem in words.problems(plan.placement)]
 
     def do_wait(self, minutes: str) -> None:
         for _ in range(int(float(minutes) * 2)):
             plan = self.world.tick(timedelta(seconds=30))
-            self._tell(plan)
+            self._report(plan)
 
     def _cloud(self, region: str) -> Any:
         return self.world.cloud(region.partition("/")[0])
@@ -128,16 +128,16 @@ class Story:
     def do_show(self) -> None:
         for role in Role:
             self.out += [f"  {role:6} {count} x {offer}" for offer, count in sorted(self.world.running(role).items())]
-        self.out.append(f"  requests go to {', '.join(sorted(self.world.routed())) or 'nobody'}")
+        self.out.append(f"  requests go to {', '.join(sorted(self.world.routed())) or 'no region'}")
         for health in self.world.store.load().health:
             self.out.append(f"  {health.region} is {health.state}")
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.txt")), ids=lambda p: p.stem)
 def test_the_story_goes_as_it_went(script: Path) -> None:
-    told = Story().run(script.read_text())
+    output = Story().run(script.read_text())
     golden = script.with_suffix(".out")
 
     if os.environ.get("SKERRY_ACCEPT"):
-        golden.write_text(told)
-    assert told == golden.read_text(), "`make accept` takes the new story; look at the diff"
+        golden.write_text(output)
+    assert output == golden.read_text(), "`make accept` takes the new story; look at the diff"

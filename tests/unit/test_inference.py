@@ -11,12 +11,12 @@ from inference.base import Placed
 from inference.gateway.config import region_of_server, render, server_name
 from inference.ray.bootstrap import startup_script
 from inference.ray.cell import read_status
-from inference.ray.config import CellShare, application_config, canonical, cell_config, is_deployed
+from inference.ray.config import Difference, application_config, canonical, cell_config, difference
 from providers.gpus import same_gpu
 from state.model.ids import ApplicationName, InstanceId, RegionId
 from state.model.inventory import Role
-from state.model.plan import Launch
-from state.model.serving import ApplicationRoute, Backend, RoutingTable
+from state.model.plan import Launch, Serve
+from state.model.serving import ApplicationRoute, ApplicationShare, Backend, KeptApplication, RoutingTable
 from state.model.settings import CellSettings
 from state.model.units import Usd
 from tests.builders import a_key, a_machine, a_region, a_spec, application
@@ -38,14 +38,14 @@ ENTRY = {
 
 
 def a_launch(role: Role = Role.WORKER, **changes: object) -> Launch:
-    launch = Launch(InstanceId("sk-1"), a_key(), a_machine("A100-80GB", 8), role, Usd.of(1), CELL, "test")
+    launch = Launch(InstanceId("sk-1"), a_key(), a_machine("A100-80GB", 8), role, Usd.of(1), CELL, None)
     return replace(launch, **changes)  # type: ignore[arg-type]
 
 
-def a_share(replicas: int = 4) -> CellShare:
+def a_share(replicas: int = 4) -> ApplicationShare:
     spec = a_spec(chat=application(shapes=[{"gpu": "H100", "count": 2, "cpus": 3, "memory_gib": 10}]))
     app = spec.applications["chat"]
-    return CellShare("chat", a_region(), app, json.dumps(ENTRY), app.shapes[0], replicas)
+    return ApplicationShare(ApplicationName("chat"), "Chat", json.dumps(ENTRY), app.shapes[0], replicas)
 
 
 def test_sets_the_placed_deployment_and_leaves_the_rest_as_the_user_wrote_it() -> None:
@@ -55,6 +55,7 @@ def test_sets_the_placed_deployment_and_leaves_the_rest_as_the_user_wrote_it() -
     assert config["deployments"][0] == {"name": "Ingress", "num_replicas": 3}
     assert config["deployments"][1] == {
         "name": "Chat",
+        "autoscaling_config": None,
         "num_replicas": 4,
         "ray_actor_options": {
             "num_gpus": 2,
@@ -72,22 +73,45 @@ def test_another_count_changes_the_count_alone() -> None:
     assert four == five
 
 
-def test_what_serve_fills_in_is_still_what_was_asked_for() -> None:
-    wanted = application_config(a_share())
-    deployed = json.loads(json.dumps(wanted))
+def test_what_serve_fills_in_is_no_difference_and_counts_restart_nothing() -> None:
+    deployed = json.loads(json.dumps(application_config(a_share())))
     deployed["deployments"][1]["ray_actor_options"]["num_gpus"] = 2.0
     deployed["deployments"][1]["max_ongoing_requests"] = 5
+    del deployed["deployments"][1]["autoscaling_config"]
 
-    assert is_deployed(wanted, deployed)
-    deployed["deployments"][1]["num_replicas"] = 3
-    assert not is_deployed(wanted, deployed)
+    assert difference(a_share(), canonical(deployed)) is Difference.NONE
+    assert difference(a_share(5), canonical(deployed)) is Difference.COUNT
 
 
-def test_a_cell_is_told_everything_at_once_in_a_form_that_equal_wishes_share() -> None:
-    one = cell_config(CELL, [{"name": "b"}, {"name": "a"}])
+def test_other_resources_restart_replicas_and_another_gpu_moves_them() -> None:
+    share = a_share()
+    more_cpus = replace(share, shape=share.shape.model_copy(update={"cpus": 4}))
+    other_gpu = replace(share, shape=share.shape.model_copy(update={"gpu": "A100"}))
+    deployed = canonical(application_config(share))
 
-    assert one == cell_config(CELL, [{"name": "a"}, {"name": "b"}])
-    assert json.loads(one)["proxy_location"] == "EveryNode"
+    assert difference(more_cpus, deployed) is Difference.RESTART
+    assert difference(other_gpu, deployed) is Difference.MOVE
+
+
+def test_what_the_code_scales_is_switched_off_too() -> None:
+    plain = replace(a_share(), serve_application=json.dumps({"import_path": "chat:app"}))
+
+    [deployment] = application_config(plain)["deployments"]
+    assert deployment["autoscaling_config"] is None
+    assert deployment["num_replicas"] == 4
+
+
+def test_a_cells_configuration_is_the_same_whatever_the_order_and_keeps_what_stays() -> None:
+    other = replace(a_share(1), application=ApplicationName("other"))
+    kept = KeptApplication(ApplicationName("a"), canonical({"name": "a", "import_path": "a:app"}))
+
+    one = cell_config(CELL, Serve(a_region(), (a_share(), other), (kept,)))
+
+    assert one == cell_config(CELL, Serve(a_region(), (other, a_share()), (kept,)))
+    document = json.loads(one)
+    assert document["proxy_location"] == "EveryNode"
+    assert [application["name"] for application in document["applications"]] == ["a", "chat", "other"]
+    assert document["applications"][0] == {"name": "a", "import_path": "a:app"}
 
 
 @pytest.mark.parametrize("role", list(Role))

@@ -5,10 +5,13 @@ from datetime import timedelta
 
 from providers.errors import DeniedError, QuotaError, ShortageError
 from scheduler.simulation.world import World
+from state.model.catalog import ShortageKind
 from state.model.history import OutcomeKind
 from state.model.ids import InstanceId, RegionId
-from state.model.inventory import CloudInstance, CloudState, Role
-from state.model.plan import Launch, Route, Terminate
+from state.model.inventory import CloudInstance, CloudState, Role, TerminationReason
+from state.model.lifecycle import InstanceStatus
+from state.model.plan import BlockedReason, Launch, Route, Terminate
+from state.model.settings import Thresholds
 from state.model.units import Usd
 from tests.builders import NOON, a_head_offer, a_spec, an_offer, application
 from tests.fleets import AZ, EU, US, a_world, ready, want
@@ -32,7 +35,7 @@ def test_a_plan_has_a_limit_on_launches() -> None:
     plan = world.tick()
 
     assert len([a for a in plan.actions if isinstance(a, Launch)]) == world.ports.limits.launches_per_plan
-    assert any("as many launches as one plan may have" in text for text in plan.blocked)
+    assert BlockedReason.LAUNCH_LIMIT in {blocked.reason for blocked in plan.blocked}
 
 
 def test_goes_elsewhere_when_the_cheapest_is_out_of_stock_and_does_not_ask_again_soon() -> None:
@@ -44,10 +47,11 @@ def test_goes_elsewhere_when_the_cheapest_is_out_of_stock_and_does_not_ask_again
     assert world.running() == {f"{US}/a/l4.1/on_demand": 1, f"{EU}/a/l4.1/on_demand": 2}
     [shortage] = world.store.load().shortages
     assert (shortage.region, shortage.zone, shortage.instance_type) == (US, "a", "l4.1")
-    assert shortage.reason.startswith("aws launch: OutOfStock")
+    assert shortage.kind is ShortageKind.STOCK_OUT
+    assert shortage.message.startswith("aws launch: OutOfStock")
 
 
-def test_where_the_cloud_says_which_zones_have_some_the_others_are_not_asked() -> None:
+def test_where_the_cloud_reports_zones_with_stock_the_others_are_not_tried() -> None:
     zones = [an_offer(US, "1", zone=zone) for zone in "abc"] + [a_head_offer(US, zone="c")]
     world = World(*zones, an_offer(EU, "5"))
     refused = ShortageError("aws", "launch", "InsufficientInstanceCapacity")
@@ -59,7 +63,7 @@ def test_where_the_cloud_says_which_zones_have_some_the_others_are_not_asked() -
 
     assert world.running(Role.HEAD) == {f"{US}/c/cpu.4/on_demand": 1}, "the head is asked for first"
     [shortage] = world.store.load().shortages
-    assert (shortage.zone, shortage.instance_type, shortage.elsewhere) == (None, "cpu.4", ("c",))
+    assert (shortage.zone, shortage.instance_type, shortage.available_zones) == (None, "cpu.4", ("c",))
 
 
 def test_a_quota_refusal_covers_the_family_for_an_hour() -> None:
@@ -94,7 +98,7 @@ def test_a_refusal_is_recorded_with_its_reason() -> None:
 
     outcomes = world.store.outcomes(plan.id)
     assert {o.kind for o in outcomes} == {OutcomeKind.REFUSED}
-    assert all("OutOfStock" in o.detail for o in outcomes)
+    assert all("OutOfStock" in o.message for o in outcomes)
 
 
 def test_launch_ids_are_derived_and_stand_in_the_plan() -> None:
@@ -104,7 +108,7 @@ def test_launch_ids_are_derived_and_stand_in_the_plan() -> None:
     assert len(set(one.cloud("aws").launched)) == len(one.cloud("aws").launched)
 
 
-def test_a_stray_is_watched_for_ten_minutes_and_then_ended() -> None:
+def test_an_orphan_is_observed_for_ten_minutes_and_then_ended() -> None:
     world = a_world(2)
     world.converge()
     key = an_offer(US).key
@@ -150,7 +154,8 @@ def test_a_reclaimed_spot_machine_is_replaced() -> None:
     world.converge()
 
     ended = next(i for i in world.store.instances() if i.id == seen.instance_id)
-    assert (ended.status, ended.reason) == ("gone", "spot interruption")
+    assert (ended.status, ended.reason) == (InstanceStatus.GONE, TerminationReason.ENDED_BY_PROVIDER)
+    assert ended.message == "spot interruption"
     assert ready(world) >= 3
 
 
@@ -195,7 +200,7 @@ def test_withdrawing_ends_everything_and_routes_nothing() -> None:
     assert world.store.load().instances == ()
 
 
-def test_a_failed_look_never_empties_the_routes() -> None:
+def test_a_failed_reading_never_empties_the_routes() -> None:
     world = a_world()
     world.converge()
     before = world.routed()
@@ -225,9 +230,10 @@ def test_a_double_launch_by_hand_is_seen_as_what_it_is() -> None:
     twin = CloudInstance("c-twin", live[0].id, live[0].key, CloudState.RUNNING, None, NOON)
 
     # Two machines under one id: the record is one, and the second is no orphan of another id.
-    from scheduler.observe.inventory import sync_inventory
+    from scheduler.observe.inventory import Readings, sync_inventory
 
-    result = sync_inventory(live, (twin,), frozenset(), world.clock.now())
+    readings = Readings((twin,), frozenset(), (), world.clock.now())
+    result = sync_inventory(live, readings, Thresholds())
     assert {i.id for i in result.live} == {i.id for i in live}
 
 
