@@ -3,7 +3,7 @@
 A catalogue knows prices and sizes. It knows neither stock nor quotas, and of most clouds no zones.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -43,23 +43,23 @@ class ListedMachine:
 
 
 def catalogue_offers(
-    listed: Iterable[ListedMachine], regions: Mapping[RegionId, Region], head_types: Mapping[str, tuple[str, ...]]
+    listed: Iterable[ListedMachine], regions: Mapping[RegionId, Region], head_types: Collection[tuple[str, str]]
 ) -> tuple[Offer, ...]:
     """Return an offer for each line in a known region: machines with GPUs, and one kind of head per region.
 
     Args:
         listed: The catalogue.
         regions: The regions that count.
-        head_types: Per provider, the types that are fit for a cell's head, preferred ones first.
+        head_types: Provider and type of the machines that are fit for a cell's head.
 
-    A price far below that of its peers is doubted. A region with GPUs and without a listed head gets the first head type at the dearest price that the catalogue has
-    of it elsewhere; where a provider has no listed head at all, none is made up.
+    A price far below that of its peers is doubted. A region with GPUs and without a listed head gets its provider's
+    dearest listed head, as an estimate; where a provider has no listed head at all, none is made up.
     """
     offers: dict[OfferKey, Offer] = {}
     for line in listed:
         if is_believable(line.usd_per_hour, line.gpus) and not line.is_arm:
             offer = _offer(line, regions)
-            is_head = line.name in head_types.get(line.provider, ())
+            is_head = (line.provider, line.name) in head_types
             if offer is not None and (line.gpus or (is_head and not line.is_spot)):
                 offers[offer.key] = offer
     with_gpus = {key.region for key, offer in offers.items() if offer.machine.gpus}

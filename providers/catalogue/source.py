@@ -1,4 +1,4 @@
-"""Where a price catalogue comes from: gpuhunt's published one where it is reachable, else the dated one of this package.
+"""Where a price catalogue comes from: gpuhunt's published one where reachable, else the dated one of this package.
 
 The download runs in a process of its own, since neither name resolution nor gpuhunt's reads have a time limit.
 """
@@ -19,9 +19,13 @@ from providers.prices import name_of
 
 PACKAGED: Final = Path(__file__).parent
 """`PROVIDER.csv` files in gpuhunt's format; docs/providers.md names their sources."""
-PROVIDERS: Final = ("aws", "azure", "gcp")
+PROVIDERS: Final = tuple(sorted(file.stem for file in PACKAGED.glob("*.csv")))
 DOWNLOAD_MAX: Final = timedelta(seconds=15)
 """How long the published catalogue is waited for; it has a few megabytes."""
+
+
+CATALOG_DIR: Final = "GPUHUNT_CATALOG_DIR"
+"""The environment variable by which gpuhunt reads a folder instead of what it downloaded."""
 
 
 class CatalogueSource(StrEnum):
@@ -39,6 +43,8 @@ class Catalogue:
 
     source: CatalogueSource
     listed: tuple[ListedMachine, ...]
+    head_types: frozenset[tuple[str, str]]
+    """Provider and instance type of machines fit for a cell's head: those without GPUs in this package's catalogue."""
 
 
 def load_catalogue(now: datetime, timeout: timedelta = DOWNLOAD_MAX) -> Catalogue:
@@ -48,18 +54,22 @@ def load_catalogue(now: datetime, timeout: timedelta = DOWNLOAD_MAX) -> Catalogu
         now: The date of prices that state none.
         timeout: How long to wait for the download.
     """
+    packaged = tuple(read_catalogue(PACKAGED, now))
+    heads = frozenset((line.provider, line.name) for line in packaged if not line.gpus)
     with tempfile.TemporaryDirectory(prefix="skerry-") as name:
         if _download(Path(name), timeout):
-            return Catalogue(CatalogueSource.PUBLISHED, tuple(read_catalogue(Path(name), now)))
-    return Catalogue(CatalogueSource.PACKAGED, tuple(read_catalogue(PACKAGED, now)))
+            return Catalogue(CatalogueSource.PUBLISHED, tuple(read_catalogue(Path(name), now)), heads)
+    return Catalogue(CatalogueSource.PACKAGED, packaged, heads)
 
 
 def _download(folder: Path, timeout: timedelta) -> bool:
     """Write the published catalogue to a folder, and return whether that was done in time."""
     command = [sys.executable, "-m", "providers.catalogue.download", str(folder)]
+    environment = {name: value for name, value in os.environ.items() if name != CATALOG_DIR}
     try:
         ran = subprocess.run(
             command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout.total_seconds(),
@@ -75,7 +85,7 @@ def read_catalogue(folder: Path, now: datetime) -> Iterator[ListedMachine]:
     import gpuhunt  # noqa: PLC0415  slow to import, and only commands that need prices pay for it
 
     # The one way gpuhunt has of naming a folder; it reads it at each query.
-    os.environ["GPUHUNT_CATALOG_DIR"] = str(folder)
+    os.environ[CATALOG_DIR] = str(folder)
     for item in gpuhunt.Catalog(auto_reload=False).query(provider=list(PROVIDERS)):
         as_of = item.provider_data.get("as_of")
         yield ListedMachine(

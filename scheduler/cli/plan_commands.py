@@ -9,7 +9,16 @@ import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.render import as_json, text, words
-from scheduler.cli.session import are_embedded_clouds_down, confirm, confirm_names, console, listed_prices, opened, saved_snapshot, working
+from scheduler.cli.session import (
+    are_embedded_clouds_down,
+    confirm,
+    confirm_names,
+    console,
+    listed_prices,
+    opened,
+    saved_snapshot,
+    working,
+)
 from scheduler.documents.settings_file import load_settings
 from scheduler.documents.spec_file import load_wanted
 from scheduler.service.catalogue import plan_catalogue

@@ -64,12 +64,23 @@ def opened() -> tuple[Settings, Ports]:
     Raises:
         typer.Exit: No cloud is set up.
     """
+    settings = settings_with_cells()
+    return settings, open_ports(settings)
+
+
+def settings_with_cells() -> Settings:
+    """Return the settings, for commands that need a fleet.
+
+    Raises:
+        typer.Exit: No cloud is set up.
+    """
     configure_logs(quiet=True)
     settings = load_settings()
     if not settings.cells:
-        message = f"no cloud is set up in {settings_file()}; `skerry local up` starts embedded ones"
-        raise fail(Exit.BAD_INPUT, message)
-    return settings, open_ports(settings)
+        message = f"no cloud is set up in {settings_file()}"
+        remedy = "`skerry local up` starts embedded ones; `skerry plan FILE --catalog` needs none"
+        raise fail(Exit.BAD_INPUT, f"{message}; {remedy}")
+    return settings
 
 
 def listed_prices(clock: Clock) -> tuple[Catalogue, datetime]:

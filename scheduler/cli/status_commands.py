@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.render import as_json, text, words
-from scheduler.cli.session import console, listed_prices, opened, working
+from scheduler.cli.session import console, listed_prices, opened, settings_with_cells, working
 from scheduler.daemon.wiring import open_store
 from scheduler.documents.settings_file import load_settings
 from scheduler.service.catalogue import offers_listed, price_source
 from scheduler.service.status import StatusReport, list_offers, read_status, refresh_status
-from state.clock import SystemClock
+from state.clock import Clock, SystemClock
 from state.model.catalog import Market, Offer
 
 WATCH_EVERY: Final = timedelta(seconds=3)
@@ -78,15 +78,10 @@ def offers(wanted: OfferFilter, output: Output, *, catalogue: bool = False) -> N
 
 def status(*, watch: bool, refresh: bool, output: Output) -> None:
     """Show the state of the fleet: what the last tick observed and decided, or what an observation finds now."""
-    _, ports = opened()
+    clock = SystemClock()
+    read = _refreshed() if refresh else _last(clock)
     while True:
-        if refresh:
-            with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
-                report: StatusReport | None = refresh_status(ports)
-        else:
-            report = read_status(ports)
-        if report is None:
-            raise fail(Exit.NOT_NOW, "no tick has run yet; start `skerry daemon`, or pass --refresh to observe now")
+        report = read()
         facts = as_json.status_json(report)
         if output is Output.JSON:
             answer_json(facts)
@@ -94,7 +89,29 @@ def status(*, watch: bool, refresh: bool, output: Output) -> None:
             _print_status(facts, clear=watch)
         if not watch:
             return
-        ports.clock.sleep(WATCH_EVERY)
+        clock.sleep(WATCH_EVERY)
+
+
+def _refreshed() -> Callable[[], StatusReport]:
+    _, ports = opened()
+
+    def read() -> StatusReport:
+        with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
+            return refresh_status(ports)
+
+    return read
+
+
+def _last(clock: Clock) -> Callable[[], StatusReport]:
+    store = open_store(settings_with_cells())
+
+    def read() -> StatusReport:
+        report = read_status(store, clock.now())
+        if report is None:
+            raise fail(Exit.NOT_NOW, "no tick has run yet; start `skerry daemon`, or pass --refresh to observe now")
+        return report
+
+    return read
 
 
 def _print_status(facts: dict[str, Any], *, clear: bool) -> None:

@@ -23,6 +23,12 @@ def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]
     return {key: "(secret)" if key.lower() in SECRETS else value for key, value in event.items()}
 
 
+def _silence_libraries() -> None:
+    """Keep the log lines and warnings of libraries off the terminal: what matters of them is an error of ours too."""
+    logging.basicConfig(handlers=[logging.NullHandler()])  # with no handler at all, Python prints to standard error
+    logging.captureWarnings(capture=True)
+
+
 def configure_logs(*, quiet: bool = False, as_json: bool = False) -> None:
     """Send logs to standard error.
 
@@ -30,10 +36,7 @@ def configure_logs(*, quiet: bool = False, as_json: bool = False) -> None:
         quiet: Only errors: for commands that show people what they do themselves.
         as_json: Also where a person reads along.
     """
-    if quiet:
-        # Without a handler, Python prints what the SDKs log and warn of to standard error.
-        logging.getLogger().addHandler(logging.NullHandler())
-        logging.captureWarnings(capture=True)
+    _silence_libraries()
     level = logging.ERROR if quiet else logging.INFO
     is_terminal = sys.stderr.isatty() and not as_json
     renderer: Any = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()

@@ -8,17 +8,12 @@ from typing import Final
 from providers.catalogue import catalogue_offers
 from providers.catalogue.source import Catalogue
 from providers.regions import known_regions
-from providers.settings import AwsSettings, AzureSettings, GcpSettings
 from scheduler import shortages
 from scheduler.service.planning import PlanReport, PriceSource, plan_snapshot
 from state.model.catalog import Offer
 from state.model.settings import TICK, CellSettings, SolveBudget
 from state.model.snapshot import Snapshot, Wanted
 
-HEAD_TYPES: Final[dict[str, tuple[str, ...]]] = {
-    name: tuple(model.model_fields["head_types"].default)
-    for name, model in (("aws", AwsSettings), ("azure", AzureSettings), ("gcp", GcpSettings))
-}
 NO_ADDRESS: Final = "0.0.0.0"  # noqa: S104  a cell that is never built has none
 """Head address of a cell that only a plan knows."""
 
@@ -37,7 +32,7 @@ def catalogue_snapshot(wanted: Wanted | None, offers: tuple[Offer, ...], now: da
 
 def offers_listed(catalogue: Catalogue) -> tuple[Offer, ...]:
     """Return the offers of every region that is known. Pure."""
-    return catalogue_offers(catalogue.listed, known_regions(), HEAD_TYPES)
+    return catalogue_offers(catalogue.listed, known_regions(), catalogue.head_types)
 
 
 def price_source(catalogue: Catalogue, offers: Iterable[Offer]) -> PriceSource:

@@ -1,4 +1,4 @@
-"""doctor: asks everything that a tick would ask, and says what is wrong, where, and what to do about it."""
+"""doctor: reads all that a tick would read, and reports what is wrong and where."""
 
 import ssl
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from providers.errors import ProviderError
 from scheduler.documents.settings_file import Settings
 from state.clock import Clock
 from state.model.catalog import Market, Offer, Quota
-from state.model.ids import RegionId, region_name
+from state.model.ids import ProviderName, RegionId
 
 SKEW_WARNS: Final = timedelta(seconds=30)
 SKEW_FAILS: Final = timedelta(minutes=2)
@@ -31,56 +31,87 @@ ENDPOINTS: Final = {
 GROUP_AND_OTHERS: Final = 0o077
 
 
-class Level(StrEnum):
-    """How bad a finding is."""
+class DiagnosisLevel(StrEnum):
+    """How bad it is."""
 
     OK = "ok"
     WARNING = "warning"
     ERROR = "error"
 
 
+class Check(StrEnum):
+    """What was checked, and how it came out."""
+
+    NO_CLOUD = "no_cloud"
+    TOKEN_MISSING = "token_missing"  # noqa: S105  a name, not a secret
+    TOKEN_READABLE = "token_readable"  # noqa: S105  a name, not a secret
+    """Others than its owner can read the Ray token."""
+    TOKEN_PRIVATE = "token_private"  # noqa: S105  a name, not a secret
+    REGION_WITHOUT_CELL = "region_without_cell"
+    CELL_WITHOUT_CLOUD = "cell_without_cloud"
+    ENDPOINT_SILENT = "endpoint_silent"
+    CLOCK_SKEW = "clock_skew"
+    READ_FAILED = "read_failed"
+    READ_DEGRADED = "read_degraded"
+    """Something that the scheduler can do without could not be read."""
+    ALL_READ = "all_read"
+    MACHINE_IMPAIRED = "machine_impaired"
+    NO_GPUS_OFFERED = "no_gpus_offered"
+    NO_HEAD_OFFERED = "no_head_offered"
+    NO_HEAD_JOINED = "no_head_joined"
+    """A site of our own has no machine that joined for a cell's head."""
+    QUOTA_ZERO = "quota_zero"
+    LAUNCH_REFUSED = "launch_refused"
+    LAUNCH_ALLOWED = "launch_allowed"
+
+
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
+class Diagnosis:
+    """The outcome of one check. Fields that do not apply are empty."""
 
-    level: Level
-    subject: str
-    """A provider, a region, or a part of the installation."""
-    what: str
-    todo: str = ""
+    check: Check
+    level: DiagnosisLevel
+    provider: ProviderName | None = None
+    regions: tuple[RegionId, ...] = ()
+    subject: str = ""
+    """A file, an address, a machine, a quota's family, or what could not be read."""
+    message: str = ""
+    """The provider's own text, or the error's."""
+    skew: timedelta | None = None
+    market: Market | None = None
+    unit: str = ""
+    """What a quota counts."""
 
 
-def diagnose(settings: Settings, providers: dict[str, Provider], owner: str, clock: Clock) -> tuple[Finding, ...]:
+def diagnose(settings: Settings, providers: dict[str, Provider], owner: str, clock: Clock) -> tuple[Diagnosis, ...]:
     """Return what is found, provider by provider; nothing is changed anywhere."""
-    findings = list(_installation(settings))
+    found = list(_installation(settings))
     if not providers:
-        todo = "name a cloud under providers: in the settings, or start the embedded ones with `skerry local up`"
-        findings.append(Finding(Level.ERROR, "providers", "no cloud is set up", todo))
+        found.append(Diagnosis(Check.NO_CLOUD, DiagnosisLevel.ERROR))
     for name, provider in sorted(providers.items()):
-        findings += _clock(name, settings, clock)
-        findings += _looks(name, provider, owner, settings)
-    return tuple(findings)
+        found += _clock(name, settings, clock)
+        found += _looks(name, provider, owner, settings)
+    return tuple(found)
 
 
-def _installation(settings: Settings) -> Iterator[Finding]:
+def _installation(settings: Settings) -> Iterator[Diagnosis]:
     token = Path(settings.ray_token_file or settings.home / "ray-token")
     if not token.is_file():
-        todo = "write a long random secret to it, and the same to each cloud's secret store"
-        yield Finding(Level.ERROR, "ray token", f"{token} is not there", todo)
+        yield Diagnosis(Check.TOKEN_MISSING, DiagnosisLevel.ERROR, subject=str(token))
     elif token.stat().st_mode & GROUP_AND_OTHERS:
-        yield Finding(Level.WARNING, "ray token", f"{token} can be read by others", f"chmod 600 {token}")
+        yield Diagnosis(Check.TOKEN_READABLE, DiagnosisLevel.WARNING, subject=str(token))
     else:
-        yield Finding(Level.OK, "ray token", "is there, and its owner's alone")
+        yield Diagnosis(Check.TOKEN_PRIVATE, DiagnosisLevel.OK, subject=str(token))
     clouds = settings.providers
     every = ((name, getattr(clouds, name)) for name in type(clouds).model_fields)
     named = {f"{name}/{region}" for name, cloud in every if cloud is not None for region in cloud.regions}
     for region in sorted(named - set(settings.cells)):
-        yield Finding(Level.WARNING, region, "has no cell, so nothing is placed there", "give it one under cells:")
+        yield Diagnosis(Check.REGION_WITHOUT_CELL, DiagnosisLevel.WARNING, regions=(RegionId(region),))
     for region in sorted(set(settings.cells) - named):
-        yield Finding(Level.WARNING, region, "has a cell, but no cloud sells there", "name it under providers:")
+        yield Diagnosis(Check.CELL_WITHOUT_CLOUD, DiagnosisLevel.WARNING, regions=(RegionId(region),))
 
 
-def _clock(name: str, settings: Settings, clock: Clock) -> Iterator[Finding]:
+def _clock(name: str, settings: Settings, clock: Clock) -> Iterator[Diagnosis]:
     cloud = getattr(settings.providers, name, None)
     url = getattr(cloud, "endpoint_url", None) or getattr(cloud, "endpoint", None) or ENDPOINTS.get(name)
     if url is None:
@@ -90,16 +121,21 @@ def _clock(name: str, settings: Settings, clock: Clock) -> Iterator[Finding]:
         answer = httpx.get(url, timeout=10, verify=verify, trust_env=settings.embedded is None)
         told = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
     except (httpx.HTTPError, KeyError, ValueError) as error:
-        todo = "check the network, a proxy, or the endpoint in the settings"
-        yield Finding(Level.ERROR, name, f"{url} does not answer: {type(error).__name__}", todo)
+        message = type(error).__name__
+        yield Diagnosis(Check.ENDPOINT_SILENT, DiagnosisLevel.ERROR, ProviderName(name), subject=url, message=message)
         return
     skew = abs(clock.now() - told)
-    level = Level.OK if skew < SKEW_WARNS else Level.WARNING if skew < SKEW_FAILS else Level.ERROR
-    todo = "" if level is Level.OK else "synchronise this machine's clock"
-    yield Finding(level, name, f"its clock and ours differ by {skew.total_seconds():.0f} s", todo)
+    level = (
+        DiagnosisLevel.OK
+        if skew < SKEW_WARNS
+        else DiagnosisLevel.WARNING
+        if skew < SKEW_FAILS
+        else DiagnosisLevel.ERROR
+    )
+    yield Diagnosis(Check.CLOCK_SKEW, level, ProviderName(name), skew=skew)
 
 
-def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Iterator[Finding]:
+def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Iterator[Diagnosis]:
     with ThreadPoolExecutor(4) as pool:
         asked_offers, asked_quotas = pool.submit(provider.offers), pool.submit(provider.quotas)
         machines, notices = pool.submit(provider.instances, owner), pool.submit(provider.notices, owner)
@@ -115,17 +151,23 @@ def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
         for region, reason in regions.items():
             denied.setdefault((what, reason), []).append(region)
     for (what, reason), where in sorted(denied.items()):
-        todo = "grant the permission, or mend the credentials or the network; docs/providers.md lists what is needed"
-        yield Finding(Level.ERROR, ", ".join(sorted(where)), f"{what}: {reason}", todo)
+        regions = tuple(sorted(where))
+        yield Diagnosis(
+            Check.READ_FAILED, DiagnosisLevel.ERROR, ProviderName(name), regions=regions, subject=what, message=reason
+        )
     for what, reason in sorted((offers.degraded | machines.result().degraded).items()):
-        todo = "it goes on without; grant the permission or enable the API to have it: docs/providers.md"
-        yield Finding(Level.WARNING, name, f"{what}: {reason}", todo)
+        yield Diagnosis(Check.READ_DEGRADED, DiagnosisLevel.WARNING, ProviderName(name), subject=what, message=reason)
     if not denied:
-        yield Finding(Level.OK, name, "credentials are right, and offers, quotas, machines and notices can be read")
+        yield Diagnosis(Check.ALL_READ, DiagnosisLevel.OK, ProviderName(name))
     for machine in machines.result().items:
         if machine.impairment:
-            todo = "it is replaced once it carries nothing; mend it, or end it"
-            yield Finding(Level.WARNING, machine.key.region, f"{machine.instance_id}: {machine.impairment}", todo)
+            yield Diagnosis(
+                Check.MACHINE_IMPAIRED,
+                DiagnosisLevel.WARNING,
+                regions=(machine.key.region,),
+                subject=machine.instance_id,
+                message=machine.impairment,
+            )
     yield from _supply(provider, offers.items, set(offers.unreachable), settings)
     yield from _quotas(quotas.items, offers.items)
     yield from _dry_runs(provider)
@@ -133,27 +175,31 @@ def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
 
 def _supply(
     provider: Provider, offers: tuple[Offer, ...], unreachable: set[RegionId], settings: Settings
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     for region in sorted(set(provider.regions) - unreachable):
         here = [offer for offer in offers if offer.key.region == region]
         if not any(offer.machine.gpus for offer in here):
-            todo = "check that the region sells GPUs to this account, and that the price catalogue covers it"
-            yield Finding(Level.WARNING, region, "offers no machine with GPUs", todo)
+            yield Diagnosis(Check.NO_GPUS_OFFERED, DiagnosisLevel.WARNING, regions=(region,))
         if region in settings.cells and not any(not offer.machine.gpus for offer in here):
-            todo = "let one join with --head" if provider.name == "static" else "name others under head_types:"
-            yield Finding(Level.ERROR, region, "sells no machine for a cell's head", todo)
+            check = Check.NO_HEAD_JOINED if provider.name == "static" else Check.NO_HEAD_OFFERED
+            yield Diagnosis(check, DiagnosisLevel.ERROR, regions=(region,))
 
 
-def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Finding]:
+def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Diagnosis]:
     sold = {(o.key.region, o.machine.family, o.key.market) for o in offers if o.machine.gpus}
     for quota in sorted(quotas, key=lambda q: (q.region, q.family, q.market)):
         if quota.limit == 0 and (quota.region, quota.family, quota.market) in sold:
-            kind = "spot" if quota.market is Market.SPOT else "on-demand"
-            what = f"the quota of {quota.family} ({kind}) is 0 {quota.unit}: nothing of it can be started"
-            yield Finding(Level.WARNING, quota.region, what, "ask the cloud to raise it, if it is to be used")
+            yield Diagnosis(
+                Check.QUOTA_ZERO,
+                DiagnosisLevel.WARNING,
+                regions=(quota.region,),
+                subject=quota.family,
+                market=quota.market,
+                unit=quota.unit,
+            )
 
 
-def _dry_runs(provider: Provider) -> Iterator[Finding]:
+def _dry_runs(provider: Provider) -> Iterator[Diagnosis]:
     while (inner := getattr(provider, "inner", None)) is not None:
         provider = inner
     if not isinstance(provider, SupportsDryRun):
@@ -162,7 +208,6 @@ def _dry_runs(provider: Provider) -> Iterator[Finding]:
         try:
             provider.dry_run(region)
         except ProviderError as error:
-            todo = "grant it, or mend the image, subnet or instance profile in the settings"
-            yield Finding(Level.ERROR, region, f"a launch would be refused: {error}", todo)
+            yield Diagnosis(Check.LAUNCH_REFUSED, DiagnosisLevel.ERROR, regions=(region,), message=str(error))
         else:
-            yield Finding(Level.OK, region, f"a launch in {region_name(region)} would be allowed")
+            yield Diagnosis(Check.LAUNCH_ALLOWED, DiagnosisLevel.OK, regions=(region,))

@@ -9,7 +9,7 @@ from providers.catalogue.source import CatalogueSource
 from scheduler.daemon.converge import TickedElsewhereError, await_converged, converge
 from scheduler.drills.live import count_leaked
 from scheduler.explain.conflict import Conflict, conflict
-from scheduler.explain.obstacles import Obstacle, obstacles
+from scheduler.explain.obstacles import DECISIVE, Obstacle, obstacles
 from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
 from scheduler.observe import observe
 from scheduler.ports import Ports
@@ -17,7 +17,7 @@ from scheduler.tick import decide
 from state.model.ids import ApplicationName
 from state.model.plan import Plan
 from state.model.settings import TICK, SolveBudget
-from state.model.snapshot import Snapshot, Wanted
+from state.model.snapshot import ReadFailure, Snapshot, Wanted
 
 Progress = Callable[[Plan], None]
 
@@ -60,6 +60,11 @@ class PlanReport:
     """Whether the spec is in force already."""
     prices: PriceSource | None = None
     """Set where a price catalogue stands for the clouds."""
+
+    @property
+    def failures(self) -> tuple[ReadFailure, ...]:
+        """What could not be read of offers and machines: the plan does without those regions."""
+        return tuple(failure for failure in self.snapshot.failures if failure.kind in DECISIVE)
 
     @property
     def removes(self) -> bool:

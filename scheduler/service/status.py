@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from scheduler.observe import observe
 from scheduler.ports import Ports
@@ -11,6 +11,7 @@ from state.model.catalog import Offer
 from state.model.ids import RegionId
 from state.model.plan import Plan
 from state.model.snapshot import Snapshot
+from state.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,12 @@ class StatusReport:
     """The process that ticks; None where none does."""
 
 
-def read_status(ports: Ports) -> StatusReport | None:
+def read_status(store: Store, now: datetime) -> StatusReport | None:
     """Return what the last tick observed and decided; None where there was no tick yet. No cloud is called."""
-    last, now = ports.store.last_tick(), ports.clock.now()
+    last = store.last_tick()
     if last is None:
         return None
-    return StatusReport(last.snapshot, last.plan, now - last.at, ports.store.lease_holder(now))
+    return StatusReport(last.snapshot, last.plan, now - last.at, store.lease_holder(now))
 
 
 def refresh_status(ports: Ports) -> StatusReport:

@@ -19,7 +19,7 @@ from state.model.inventory import Instance
 from state.model.placement import Placement, Survival, UnmetDemand, Violation
 from state.model.plan import Action, Blocked, Drain, Launch, Plan, Route, Serve, Terminate, kind_of
 from state.model.serving import CellStatus
-from state.model.snapshot import Snapshot
+from state.model.snapshot import ReadFailure, Snapshot
 from state.model.units import MILLI
 
 
@@ -188,10 +188,15 @@ def obstacle_json(obstacle: Obstacle) -> dict[str, Any]:
     return {
         "kind": obstacle.kind,
         "application": obstacle.application,
-        "failures": [{"region": f.region, "read": f.kind, "message": f.message} for f in obstacle.failures],
+        "failures": [failure_json(failure) for failure in obstacle.failures],
         "gpus": {gpu: list(similar) for gpu, similar in obstacle.gpus},
         "shortages": [shortage_json(shortage) for shortage in obstacle.shortages],
     }
+
+
+def failure_json(failure: ReadFailure) -> dict[str, Any]:
+    """Return what of a region could not be read."""
+    return {"region": failure.region, "read": failure.kind, "message": failure.message}
 
 
 def shortage_json(shortage: Shortage) -> dict[str, Any]:
@@ -210,6 +215,7 @@ def report_json(report: PlanReport) -> dict[str, Any]:
     return plan_json(report.plan, report.resilience) | {
         "conflict": conflict_json(report.conflict),
         "obstacles": [obstacle_json(obstacle) for obstacle in report.obstacles],
+        "failures": [failure_json(failure) for failure in report.failures],
         "removals": removals,
         "replaces_fleet": report.replaces_fleet,
         "catalogue": None if report.prices is None else prices_json(report.prices),

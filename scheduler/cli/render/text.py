@@ -145,6 +145,8 @@ def report_parts(report: PlanReport, *, are_embedded_down: bool) -> list[Rendera
     parts = plan_parts(report.plan, report.resilience) if not report.obstacles or report.plan.placement.machines else []
     for obstacle in report.obstacles:
         parts += obstacle_lines(obstacle, report.snapshot.taken_at, are_embedded_down=are_embedded_down)
+    if not any(obstacle.failures for obstacle in report.obstacles):
+        parts += map(words.failure, report.failures)
     parts += conflict_lines(report.conflict)
     return [*parts, *(Text(line, style="bold red") for line in removal_lines(report))]
 
@@ -169,7 +171,7 @@ def obstacle_lines(obstacle: Obstacle, now: datetime, *, are_embedded_down: bool
     """Return why nothing can be offered, and what to do."""
     match obstacle.kind:
         case ObstacleKind.NO_PROVIDER_ANSWERED:
-            lines = [f"{f.region}: {f.kind} could not be read: {f.message}" for f in obstacle.failures]
+            lines = list(map(words.failure, obstacle.failures))
             hint = (
                 "the embedded clouds do not run; `skerry local up` starts them"
                 if are_embedded_down
@@ -194,10 +196,13 @@ def _did_you_mean(names: tuple[str, ...]) -> str:
 
 def removal_lines(report: PlanReport) -> list[str]:
     """Return what applying a spec removes, a line each."""
-    lines = [f"fleet {report.replaces_fleet} is replaced by another one"] if report.replaces_fleet is not None else []
+    wanted = report.snapshot.wanted
+    lines = []
+    if report.replaces_fleet is not None and wanted is not None:
+        lines.append(f"fleet {report.replaces_fleet} is replaced by fleet {wanted.spec.fleet}")
     for removal in report.removals:
         route = ", its route closes" if removal.is_routed else ""
-        lines.append(f"{removal.application}: {removal.replicas} replicas removed{route}")
+        lines.append(f"{removal.application}: {words.counted(removal.replicas, 'replica')} removed{route}")
     return lines
 
 
