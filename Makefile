@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := state providers inference scheduler tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format accept docs bench-plan bench-solver bench-providers pins
+.PHONY: help setup demo test test-fast check format accept docs bench-plan bench-documents bench-solver bench-providers pins
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ docs: $(VENV)/.dev ## Write docs/spec.md from the models
 
 bench-plan: $(VENV)/.dev ## Measure how long a decision takes, by size of the fleet
 	@$(BIN)/python benchmarks/bench_plan.py
+
+bench-documents: $(VENV)/.dev ## Measure how long 10,000 applications take to validate
+	@$(BIN)/python benchmarks/bench_documents.py
 
 bench-solver: $(VENV)/.dev ## Measure the solver at fleet sizes, against bounds and peers (about half an hour)
 	@$(BIN)/python benchmarks/bench_solver.py --plot $(ARGS)

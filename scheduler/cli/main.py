@@ -29,7 +29,7 @@ app.add_typer(machines, name="machines")
 app.command("join")(join)
 local.add_typer(fault, name="fault")
 
-SpecFile = Annotated[Path, typer.Argument(help="The capacity spec, a YAML file.")]
+SpecFile = Annotated[Path, typer.Argument(help="The capacity spec: a YAML file, or a folder of them.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Answer as text or as one JSON document.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 SnapshotFile = Annotated[
@@ -55,12 +55,16 @@ def demo(
 
 
 @app.command()
-def validate(spec: SpecFile, output: OutputOption = Output.TEXT) -> None:
+def validate(
+    spec: SpecFile,
+    show: Annotated[bool, typer.Option("--show", help="Print the spec with every default filled in.")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
     """Check a capacity spec and the Serve configs that it refers to, without any cloud."""
     from scheduler.cli import spec_commands
 
     with errors_as_exits():
-        spec_commands.validate(spec, output)
+        spec_commands.validate(spec, output, show=show)
 
 
 @app.command()

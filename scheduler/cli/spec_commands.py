@@ -4,26 +4,35 @@ import json
 import sys
 from pathlib import Path
 
-from scheduler.cli.exits import Output, answer_json
+from scheduler.cli.exits import Output, answer_json, say
+from scheduler.cli.render import spec as render
 from scheduler.documents.settings_file import load_settings
-from scheduler.documents.spec_file import load_wanted
-from state.model.spec import CapacitySpec
+from scheduler.documents.spec_file import load_fleet
+from scheduler.documents.spec_forms import spec_schema
 
 
-def validate(path: Path, output: Output) -> None:
-    """Check a spec; what is wrong is raised as a DocumentError."""
-    wanted = load_wanted(path, load_settings().own_regions)
-    applications = [name for name, _ in wanted.spec.named()]
+def validate(path: Path, output: Output, *, show: bool = False) -> None:
+    """Check a fleet's files, and show the resolved spec where asked for.
+
+    Raises:
+        DocumentError: Something is wrong; every problem of all files is named.
+    """
+    fleet = load_fleet(path, load_settings().own_regions)
+    spec = fleet.wanted.spec
+    applications = [str(name) for name, _ in spec.named()]
     if output is Output.JSON:
-        answer_json({"valid": True, "fleet": wanted.spec.fleet, "applications": applications})
+        answer = {"valid": True, "fleet": spec.fleet, "applications": applications}
+        answer |= {"warnings": [render.warning_json(warning) for warning in fleet.warnings]}
+        answer_json(
+            answer | ({"resolved": render.resolved(fleet), "origins": render.origins_json(fleet)} if show else {})
+        )
+        return
+    for warning in fleet.warnings:
+        say(render.warning_text(warning))
+    if show:
+        sys.stdout.write(render.resolved_yaml(fleet))
     else:
-        sys.stdout.write(f"{path}: valid; fleet {wanted.spec.fleet}, applications {', '.join(applications)}\n")
-
-
-def spec_schema() -> dict[str, object]:
-    """Return the JSON Schema of the capacity spec."""
-    schema = CapacitySpec.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Skerry capacity spec"}
+        sys.stdout.write(f"{path}: valid; fleet {spec.fleet}, {render.names_text(applications)}\n")
 
 
 def schema() -> None:

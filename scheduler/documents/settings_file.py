@@ -13,7 +13,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from providers.settings import ProvidersSettings
-from scheduler.documents.yaml_document import DocumentError, Problem, read_document, validated
+from scheduler.documents.validation import validated
+from scheduler.documents.yaml_document import DocumentError, Problem, read_document
 from state.model.catalog import Region
 from state.model.health import HealthThresholds
 from state.model.ids import RegionId

@@ -1,122 +1,149 @@
-"""A capacity spec and the Ray Serve configs that it refers to, from files to one value."""
+"""A fleet's documents and the Ray Serve configs that they refer to, from files to one value."""
 
-import json
-from collections.abc import Mapping
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
 from inference.ray.config import canonical
 from providers.regions import known_regions
-from scheduler.documents.yaml_document import Document, DocumentError, Problem, read_document, validated
+from scheduler.documents.assemble import Assembly, assemble
+from scheduler.documents.origins import Origin, Source
+from scheduler.documents.references import KnownPlaces, unknown_choices, unknown_gpus, unknown_places
+from scheduler.documents.serve_files import ServeEntry, ServeFiles, autoscaling_warning, config_path, shared_prefixes
+from scheduler.documents.spec_forms import API_VERSION, SingleDocument
+from scheduler.documents.spec_sources import read_sources
+from scheduler.documents.spec_warnings import SpecWarning, WarningKind
+from scheduler.documents.yaml_document import DocumentError, Location, Problem
 from state.model.catalog import Region
-from state.model.ids import ApplicationName, RegionId, provider_of
+from state.model.ids import ApplicationName
 from state.model.snapshot import Wanted
-from state.model.spec import Application, CapacitySpec, Choice
+from state.model.spec import Application, CapacitySpec
 
-SERVE_SIZE_MAX: Final = 256 * 1024
+
+@dataclass(frozen=True, slots=True)
+class LoadedFleet:
+    """What a fleet's files ask for, and what is noteworthy in them."""
+
+    wanted: Wanted
+    """As version 0."""
+    warnings: tuple[SpecWarning, ...]
+    """By file and line."""
+    fleet: Source
+    """The document that is the fleet's head."""
+    applications: dict[str, Source]
+
+    def origin(self, location: Location) -> Origin:
+        """Return where the value at a location of the spec was given, such as `("applications", "chat", "owner")`."""
+        if location[:1] == ("applications",) and len(location) > 1:
+            return self.applications[str(location[1])].origin(location[2:])
+        if location == ("fleet",) and "fleet" not in self.fleet.content:
+            return self.fleet.origin(("name",))
+        return self.fleet.origin(location)
 
 
 def load_wanted(path: Path, own_regions: tuple[Region, ...] = ()) -> Wanted:
-    """Return what a spec file asks for, as version 0.
+    """Return what a fleet's files ask for, as version 0; `load_fleet` also returns the warnings.
+
+    Raises:
+        DocumentError: As in `load_fleet`.
+    """
+    return load_fleet(path, own_regions).wanted
+
+
+def load_fleet(path: Path, own_regions: tuple[Region, ...] = ()) -> LoadedFleet:
+    """Return what a fleet's files ask for, with the defaults merged in.
 
     Args:
-        path: The spec.
-        own_regions: Regions that the settings describe, which a spec may name beside the clouds'.
+        path: A file of one or several documents, or a folder of such files.
+        own_regions: Regions that the settings describe, which a spec may name beside the clouds'. Where there are
+            some, a GPU that clouds do not sell is a warning, since machines of one's own may have it.
 
     Raises:
-        DocumentError: The spec, or a file that it refers to, is wrong; every problem is named.
+        DocumentError: A document, or a file that it refers to, is wrong; every problem of all files is named, by
+            file and line.
     """
-    document = read_document(path)
-    spec = validated(document, CapacitySpec)
-    problems = _unknown_regions(spec, document, known_regions(own_regions))
-    entries: list[tuple[ApplicationName, str]] = []
-    for name, application in spec.named():
+    with _collection_paused():
+        return _load(path, own_regions)
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """Keep Python from searching for cycles: what is read has none, and the search takes 40 % of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _load(path: Path, own_regions: tuple[Region, ...]) -> LoadedFleet:
+    sources = read_sources(path)
+    assembly = assemble(sources.documents, str(path), is_whole=not sources.problems)
+    problems = sources.problems + assembly.problems
+    warnings: list[SpecWarning] = []
+    known = KnownPlaces.of(known_regions(own_regions), has_own=bool(own_regions))
+    problems += _references(assembly, known, warnings)
+    files = ServeFiles()
+    entries: dict[str, ServeEntry] = {}
+    for name, application in sorted(assembly.applications.items()):
         try:
-            entries.append((name, canonical(_serve_entry(path, document, name, application))))
+            entries[name] = files.entry(assembly.sources[name], application)
         except DocumentError as error:
             problems += error.problems
-    problems += _shared_prefixes(document, entries)
-    if problems:
-        raise DocumentError(problems)
-    return Wanted(0, spec, tuple(entries))
+        else:
+            warnings += [w for w in (autoscaling_warning(name, entries[name], application),) if w is not None]
+    problems += shared_prefixes((name, assembly.sources[name], entry) for name, entry in entries.items())
+    if problems or assembly.head is None or assembly.fleet is None:
+        raise DocumentError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line)))
+    read = files.paths
+    unused = [str(file) for file in sources.ignored if os.path.realpath(file) not in read]
+    warnings += [SpecWarning(WarningKind.FILE_IGNORED, file, 1) for file in unused]
+    serve_applications = tuple((ApplicationName(name), canonical(entry.content)) for name, entry in entries.items())
+    wanted = Wanted(0, _spec(assembly, path if path.is_dir() else path.parent), serve_applications)
+    in_order = sorted(warnings, key=lambda warning: (warning.file, warning.line, warning.application or ""))
+    return LoadedFleet(wanted, tuple(in_order), assembly.fleet, assembly.sources)
 
 
-def _unknown_regions(spec: CapacitySpec, document: Document, known: Mapping[RegionId, Region]) -> list[Problem]:
-    """Return a problem for each place name that we know nothing of: it would silently match nothing."""
-    laws = {region.jurisdiction for region in known.values()}
-    problems = _unknown_choices(spec, document, known)
-    for name, application in spec.named():
-        base: tuple[str | int, ...] = ("applications", name)
-        for n, law in enumerate(application.regions.jurisdictions):
-            if law not in laws:
-                place = (*base, "regions", "jurisdictions", n)
-                remedy = f"use some of {', '.join(sorted(laws))}"
-                problems.append(_problem(document, place, f"no region is under the law of {law!r}", remedy))
-        for floor in application.regions.floors:
-            if floor not in laws and RegionId(floor) not in known:
-                place = (*base, "regions", "floors", floor)
-                problems.append(_problem(document, place, "is neither a jurisdiction nor a region that we know"))
-        for n, client in enumerate(application.latency.clients if application.latency else ()):
-            if client.near is not None and RegionId(client.near) not in known:
-                place = (*base, "latency", "clients", n, "near")
-                problems.append(_problem(document, place, f"we do not know where {client.near} is", "give coordinates"))
-    return problems
+def _references(assembly: Assembly, known: KnownPlaces, warnings: list[SpecWarning]) -> Iterator[Problem]:
+    """Return a problem for each name of the spec that refers to nothing; what is only doubtful becomes a warning."""
+    if assembly.head is not None and assembly.fleet is not None:
+        choices = {"providers": assembly.head.providers, "regions": assembly.head.regions}
+        yield from unknown_choices(assembly.fleet, choices, known)
+    for name, application in assembly.applications.items():
+        source = assembly.sources[name]
+        yield from unknown_places(source, application, known)
+        for problem, warning in unknown_gpus(name, source, application):
+            if known.has_own:
+                warnings.append(warning)
+            else:
+                yield problem
 
 
-def _unknown_choices(spec: CapacitySpec, document: Document, regions: Mapping[RegionId, Region]) -> list[Problem]:
-    providers = sorted({provider_of(region) for region in regions})
-    problems = []
-    for field, known in (("providers", set(providers)), ("regions", set(regions))):
-        choice: Choice = getattr(spec, field)
-        for side in ("allow", "deny"):
-            for n, name in enumerate(getattr(choice, side)):
-                if name not in known:
-                    remedy = f"there are {', '.join(providers)}" if field == "providers" else "write provider/region"
-                    problems.append(_problem(document, (field, side, n), f"there is no {field[:-1]} {name!r}", remedy))
-    return problems
+def _spec(assembly: Assembly, folder: Path) -> CapacitySpec:
+    """Return the spec in force: applications by name, in order."""
+    head = assembly.head
+    assert head is not None  # noqa: S101  the caller found no problem
+    applications = {
+        name: _relative_to(folder, assembly.sources[name], application)
+        for name, application in sorted(assembly.applications.items())
+    }
+    name = head.fleet if isinstance(head, SingleDocument) else head.name
+    shared = {"budget": head.budget, "providers": head.providers, "regions": head.regions}
+    return CapacitySpec.model_validate(
+        {"apiVersion": API_VERSION, "fleet": name, **shared, "applications": applications}
+    )
 
 
-def _problem(document: Document, place: tuple[str | int, ...], message: str, remedy: str = "") -> Problem:
-    return Problem(document.file, document.line(place), ".".join(map(str, place)), message, remedy)
-
-
-def _serve_entry(spec_path: Path, spec: Document, name: str, application: Application) -> dict[str, Any]:
-    """Return the application's entry of its Serve config.
-
-    Raises:
-        DocumentError: The file, the application or the deployment is not there.
-    """
-    reference = application.serve
-    place: tuple[str | int, ...] = ("applications", name, "serve")
-    path = spec_path.parent / reference.config
-    if not path.is_file():
-        message = f"{path} is not a file"
-        raise DocumentError([_problem(spec, (*place, "config"), message, "the path is relative to the spec")])
-    config = read_document(path, SERVE_SIZE_MAX)
-    listed = config.content.get("applications") if isinstance(config.content, dict) else None
-    if not isinstance(listed, list):
-        raise DocumentError([Problem(str(path), 1, "applications", "is missing", "is this a Ray Serve config file?")])
-    entries: dict[str, dict[str, Any]] = {str(e.get("name", "default")): e for e in listed if isinstance(e, dict)}
-    if reference.application not in entries:
-        message = f"{path} has no application {reference.application!r}"
-        raise DocumentError([_problem(spec, (*place, "application"), message, f"it has {', '.join(sorted(entries))}")])
-    entry = entries[reference.application]
-    deployments = [str(d.get("name")) for d in entry.get("deployments", []) if isinstance(d, dict)]
-    if deployments and reference.deployment not in deployments:
-        message = f"{path} configures no deployment {reference.deployment!r}"
-        raise DocumentError([_problem(spec, (*place, "deployment"), message, f"it has {', '.join(deployments)}")])
-    if "import_path" not in entry:
-        raise DocumentError([Problem(str(path), 1, "applications", f"{reference.application} has no import_path")])
-    return entry
-
-
-def _shared_prefixes(document: Document, entries: list[tuple[ApplicationName, str]]) -> list[Problem]:
-    first: dict[str, str] = {}
-    problems = []
-    for name, text in entries:
-        prefix = json.loads(text).get("route_prefix") or "/"
-        if prefix in first:
-            message = f"has the route_prefix {prefix} of {first[prefix]}, and the gateway routes by it"
-            problems.append(_problem(document, ("applications", name, "serve"), message, "give each its own"))
-        first.setdefault(prefix, name)
-    return problems
+def _relative_to(folder: Path, source: Source, application: Application) -> Application:
+    """Return an application whose Serve config is relative to *folder*, wherever the file is that names it."""
+    origin = source.origin(("serve", "config"))
+    here = Path(origin.file or source.document.file).parent
+    if here == folder or Path(application.serve.config).is_absolute():
+        return application
+    config = Path(os.path.relpath(config_path(source, application), folder)).as_posix()
+    return application.model_copy(update={"serve": application.serve.model_copy(update={"config": config})})

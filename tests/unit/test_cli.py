@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from scheduler.cli.reference import reference
-from scheduler.cli.spec_commands import spec_schema
 from scheduler.documents.spec_file import load_wanted
+from scheduler.documents.spec_forms import spec_schema
 from scheduler.embedded.local import Pace, alone_in, provider_settings
 from state.store.sql import SqlStore
 from tests.builders import NOON
@@ -75,8 +75,12 @@ def test_the_examples_validate_against_the_printed_schema(tmp_path: Path) -> Non
 
     assert schema == json.loads(json.dumps(spec_schema()))
     jsonschema.Draft202012Validator.check_schema(schema)  # type: ignore[arg-type]
-    for path in (ROOT / "examples").rglob("capacity.yaml"):
-        jsonschema.validate(yaml.safe_load(path.read_text()), schema)  # type: ignore[arg-type]
+    documents = [d for path in (ROOT / "examples").rglob("*.yaml") for d in yaml.safe_load_all(path.read_text())]
+    kinds = [document.get("kind") for document in documents if "apiVersion" in document]
+    assert {None, "Fleet", "Application"} <= set(kinds)
+    for document in documents:
+        is_valid = jsonschema.Draft202012Validator(schema).is_valid(document)  # type: ignore[arg-type]
+        assert is_valid is ("apiVersion" in document)
 
 
 def test_the_reference_is_what_the_models_say() -> None:
@@ -87,7 +91,37 @@ def test_a_valid_spec_is_said_to_be(tmp_path: Path) -> None:
     ran = skerry(tmp_path, "validate", str(EXAMPLE), "--output", "json")
 
     assert (ran.code, ran.err) == (0, "")
-    assert ran.json() == {"valid": True, "fleet": "chat", "applications": ["chat"]}
+    assert ran.json() == {"valid": True, "fleet": "chat", "applications": ["chat"], "warnings": []}
+
+
+def test_a_folder_is_shown_resolved_with_where_each_value_comes_from(tmp_path: Path) -> None:
+    folder = EXAMPLE.parents[1] / "fleet"
+
+    text = skerry(tmp_path, "validate", str(folder), "--show")
+    answer = skerry(tmp_path, "validate", str(folder), "--show", "--output", "json").json()
+
+    assert (text.code, text.err) == (0, "")
+    shown = yaml.safe_load(text.out)
+    assert list(shown["applications"]) == ["assistant", "search"]
+    assert isinstance(answer, dict)
+    assert answer["resolved"] == shown
+    assert answer["origins"]["applications.search.survive.any"]["from"] == "defaults"
+
+
+def test_what_has_no_effect_is_warned_of_on_standard_error_and_in_json(tmp_path: Path) -> None:
+    scaled = "      - name: Chat\n        autoscaling_config: {max_replicas: 3}"
+    serve = (EXAMPLE.parent / "serve.yaml").read_text().replace("      - name: Chat", scaled)
+    (tmp_path / "serve.yaml").write_text(serve)
+    (tmp_path / "capacity.yaml").write_text(EXAMPLE.read_text())
+
+    text = skerry(tmp_path, "validate", str(tmp_path / "capacity.yaml"))
+    answer = skerry(tmp_path, "validate", str(tmp_path / "capacity.yaml"), "--output", "json").json()
+
+    assert text.code == 0
+    assert f"{tmp_path}/serve.yaml:8: warning: chat: autoscaling of deployment Chat is not used" in text.err
+    assert isinstance(answer, dict)
+    [warning] = answer["warnings"]
+    assert (warning["kind"], warning["line"], warning["subject"]) == ("autoscaling_ignored", 8, "Chat")
 
 
 def test_a_wrong_spec_is_told_with_file_and_line_and_exit_code_2(tmp_path: Path) -> None:
@@ -98,7 +132,7 @@ def test_a_wrong_spec_is_told_with_file_and_line_and_exit_code_2(tmp_path: Path)
 
     assert ran.code == 2
     assert ran.out == ""
-    assert f"{wrong}:3: flet: is not a field of this document (did you mean fleet?)" in ran.err
+    assert f"{wrong}:3: flet: is not a field of this document; did you mean fleet?" in ran.err
 
 
 def test_without_a_cloud_commands_say_what_to_do(tmp_path: Path) -> None:

@@ -1,12 +1,24 @@
+import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from scheduler.documents.spec_file import load_wanted
-from scheduler.documents.yaml_document import DocumentError, parse_document, read_document, validated
+from scheduler.documents.validation import validated
+from scheduler.documents.yaml_document import (
+    DEPTH_MAX,
+    LOADER,
+    DocumentError,
+    parse_document,
+    parse_documents,
+    read_document,
+)
 from state.model.spec import CapacitySpec
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chat" / "capacity.yaml"
@@ -40,13 +52,13 @@ applications:
         "f.yaml:9:",
         "f.yaml:10:",
     ]
-    assert "applications.chat.shapes[0].cout: is not a field of this document (did you mean count?)" in found[3]
+    assert "applications.chat.shapes[0].cout: is not a field of this document; did you mean count?" in found[3]
     assert "exactly one of replicas and requests_per_second" in found[2]
     assert "use one of 'never', 'allowed' or 'preferred'" in found[4]
 
 
 def test_what_is_missing_is_named_where_it_should_stand() -> None:
-    assert "f.yaml:1: fleet: is missing (add it)" in problems("apiVersion: skerry/v1\napplications: {}\n")
+    assert "f.yaml:1: fleet: is missing; add it" in problems("apiVersion: skerry/v1\napplications: {}\n")
 
 
 def test_demand_in_requests_needs_measured_shapes() -> None:
@@ -77,10 +89,59 @@ def test_refuses_what_is_not_safe_or_not_yaml(text: str, says: str) -> None:
     assert says in "\n".join(problems(text))
 
 
-def test_guesses_nothing_from_looks() -> None:
-    content = parse_document('a: 12:30:45\nb: 2026-01-01\nc: "1"\nd: yes\ne: 1.5\nf: ~\n', "f").content
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, LOADER])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("b: 1\na: &x 1\nc: *x\n", 3),
+        ("a:\n  !!python/object/apply:os.system ['true']\n", 2),
+        ("a: 1\nb: !!str 5\n", 2),
+        ("a: !!map {}\n", 1),
+        ("a: 1\n!!str b: 1\n", 2),
+        ("\n[" * (DEPTH_MAX + 1), DEPTH_MAX + 2),
+        ("a: 1\n? {b: *c}\n: 2\n", 2),
+        ("? {b: 1,\n   c: *c}\n: 2\n", 2),
+        ("a: 1\nb: 1\na: {c: *d}\n", 3),
+        ("a: 1\n- b\n", 2),
+        ("a: 1\n\tb: 2\n", 2),
+        ("a: \u0007\n", 1),
+    ],
+)
+def test_both_parsers_refuse_the_same_at_the_same_line(loader: type[Any], text: str, line: int) -> None:
+    with pytest.raises(DocumentError) as caught:
+        parse_documents(text, "f.yaml", loader)
 
-    assert content == {"a": "12:30:45", "b": "2026-01-01", "c": "1", "d": "yes", "e": 1.5, "f": None}
+    assert caught.value.problems[0].line == line
+
+
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, LOADER])
+def test_guesses_nothing_from_looks(loader: type[Any]) -> None:
+    text = 'a: 12:30:45\nb: 2026-01-01\nc: "1"\nd: yes\ne: 1.5\nf: ~\ng: \u0661\nh: |\n  1\n1: -2\n"x": 1e3\n'
+
+    [document] = parse_documents(text, "f", loader)
+
+    assert document.content == {
+        "a": "12:30:45",
+        "b": "2026-01-01",
+        "c": "1",
+        "d": "yes",
+        "e": 1.5,
+        "f": None,
+        "g": "\u0661",
+        "h": "1\n",
+        "1": -2,
+        "x": 1000.0,
+    }
+    assert [document.line((key,)) for key in document.content] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 11]
+
+
+def test_documents_keep_their_lines_and_empty_ones_are_left_out() -> None:
+    text = "---\n# nothing\n---\na: 1\n---\n- b\n- c: 2\n---\n"
+
+    documents = parse_documents(text, "f")
+
+    assert [document.content for document in documents] == [{"a": 1}, ["b", {"c": 2}]]
+    assert [documents[0].line(("a",)), documents[1].line((1, "c")), documents[1].line((0, "x"))] == [4, 7, 6]
 
 
 def test_refuses_a_file_that_is_too_large_or_not_there(tmp_path: Path) -> None:
@@ -103,8 +164,6 @@ def test_any_text_is_a_document_or_a_document_error(text: str) -> None:
 @given(st.recursive(st.none() | st.integers() | st.text(max_size=8), lambda c: st.dictionaries(st.text(max_size=8), c)))
 @settings(max_examples=200, deadline=None)
 def test_any_json_is_a_document_or_a_document_error(value: object) -> None:
-    import json
-
     with suppress(DocumentError):
         validated(parse_document(json.dumps(value), "f"), CapacitySpec)
 
@@ -122,9 +181,9 @@ def spec_with(tmp_path: Path, old: str, new: str) -> Path:
     ("old", "new", "says"),
     [
         ("config: serve.yaml", "config: none.yaml", "none.yaml is not a file"),
-        ("application: chat", "application: talk", "has no application 'talk' (it has chat)"),
-        ("deployment: Chat", "deployment: Talk", "configures no deployment 'Talk' (it has Chat)"),
-        ("[US, EU]", "[US, Mars]", "no region is under the law of 'Mars'"),
+        ("application: chat", "application: talk", "has no application 'talk'; it has chat"),
+        ("deployment: Chat", "deployment: Talk", "configures no deployment 'Talk'; it has Chat"),
+        ("[US, EU]", "[US, Mars]", "no region is in jurisdiction 'Mars'"),
         ("min: 2", "min: 2\n      floors: {aws/nowhere-1: 1}", "is neither a jurisdiction nor a region"),
         ("fleet: chat", "fleet: chat\nproviders: {deny: [ibm]}", "no provider 'ibm'"),
         ("fleet: chat", "fleet: chat\nregions: {allow: [aws/us-east-9]}", "no region 'aws/us-east-9'"),
@@ -151,3 +210,17 @@ def test_the_example_is_whole() -> None:
 
     assert [name for name, _ in wanted.spec.named()] == ["chat"]
     assert '"import_path":"chat_app:app"' in wanted.serve_application(wanted.spec.named()[0][0])
+
+
+@pytest.mark.parametrize("name", ["chat\n", "Chat", "-a", "a" * 41, ""])
+def test_an_application_needs_a_name_that_every_part_accepts(tmp_path: Path, name: str) -> None:
+    content = parse_document(EXAMPLE.read_text(), "f").content
+    content["applications"] = {name: content["applications"]["chat"]}
+    path = tmp_path / "capacity.yaml"
+    path.write_text(json.dumps(content))
+    (tmp_path / "serve.yaml").write_text((EXAMPLE.parent / "serve.yaml").read_text())
+
+    with pytest.raises(ValidationError, match="must be lower-case letters"):
+        CapacitySpec.model_validate(content)
+    with pytest.raises(DocumentError, match="does not look right; use lower-case letters"):
+        load_wanted(path)

@@ -1,0 +1,50 @@
+"""What a fleet's files say that has no effect, or may not be meant: kept as values, put into words by the commands."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class WarningKind(StrEnum):
+    """What a warning is about."""
+
+    AUTOSCALING_IGNORED = "autoscaling_ignored"
+    """The placed deployment has an autoscaling_config; counts come from the capacity spec."""
+    FILE_IGNORED = "file_ignored"
+    """A YAML file of the folder is not a spec document, and no application refers to it."""
+    GPU_UNKNOWN = "gpu_unknown"
+    """A GPU that clouds do not sell; machines of one's own may have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpecWarning:
+    """One warning, with where it belongs."""
+
+    kind: WarningKind
+    file: str
+    line: int
+    application: str | None = None
+    subject: str = ""
+    """The deployment, or the GPU."""
+    alternatives: tuple[str, ...] = ()
+    """Known names that are spelt like the subject."""
+
+
+def autoscaling_field(deployment: Any) -> str | None:  # noqa: ANN401  JSON
+    """Return the field by which a deployment of a Serve config asks Ray Serve to scale it, or None."""
+    if not isinstance(deployment, dict):
+        return None
+    if deployment.get("autoscaling_config") is not None:
+        return "autoscaling_config"
+    return "num_replicas" if deployment.get("num_replicas") == "auto" else None
+
+
+def autoscaled_deployments(serve_application: str) -> tuple[str, ...]:
+    """Return the names of the deployments that ask Ray Serve to scale them, in order.
+
+    Args:
+        serve_application: An application's entry of its Serve config, as JSON.
+    """
+    deployments = json.loads(serve_application).get("deployments") or ()
+    return tuple(str(d.get("name")) for d in deployments if autoscaling_field(d) is not None)
