@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.render import as_json, text, words
+from scheduler.cli.render.spec import warning_text
 from scheduler.cli.session import console, listed_prices, opened, settings_with_cells, working
 from scheduler.daemon.wiring import open_store
 from scheduler.documents.settings_file import load_settings
@@ -86,6 +87,8 @@ def status(*, watch: bool, refresh: bool, output: Output) -> None:
         if output is Output.JSON:
             answer_json(facts)
         else:
+            for warning in report.warnings:
+                say(warning_text(warning))
             _print_status(facts, clear=watch)
         if not watch:
             return

@@ -151,9 +151,13 @@ def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
         for region, reason in regions.items():
             denied.setdefault((what, reason), []).append(region)
     for (what, reason), where in sorted(denied.items()):
-        regions = tuple(sorted(where))
         yield Diagnosis(
-            Check.READ_FAILED, DiagnosisLevel.ERROR, ProviderName(name), regions=regions, subject=what, message=reason
+            Check.READ_FAILED,
+            DiagnosisLevel.ERROR,
+            ProviderName(name),
+            regions=tuple(sorted(where)),
+            subject=what,
+            message=reason,
         )
     for what, reason in sorted((offers.degraded | machines.result().degraded).items()):
         yield Diagnosis(Check.READ_DEGRADED, DiagnosisLevel.WARNING, ProviderName(name), subject=what, message=reason)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from providers.catalogue.source import CatalogueSource
 from scheduler.daemon.converge import TickedElsewhereError, await_converged, converge
+from scheduler.documents.spec_warnings import SpecWarning, autoscaling_ignored
 from scheduler.drills.live import count_leaked
 from scheduler.explain.conflict import Conflict, conflict
 from scheduler.explain.obstacles import DECISIVE, Obstacle, obstacles
@@ -58,6 +59,8 @@ class PlanReport:
     """Name of the fleet in force, where the spec names another one."""
     is_same_spec: bool = False
     """Whether the spec is in force already."""
+    warnings: tuple[SpecWarning, ...] = ()
+    """What the spec's files ask for and do not get."""
     prices: PriceSource | None = None
     """Set where a price catalogue stands for the clouds."""
 
@@ -103,6 +106,7 @@ def plan_snapshot(snapshot: Snapshot, wanted: Wanted | None = None) -> PlanRepor
         removals=() if wanted is None else removals(snapshot, current, wanted),
         replaces_fleet=current.spec.fleet if is_renamed and current is not None else None,
         is_same_spec=current is not None and wanted is not None and replace(current, version=0) == wanted,
+        warnings=() if snapshot.wanted is None else autoscaling_ignored(snapshot.wanted),
     )
 
 

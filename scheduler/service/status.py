@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from scheduler.documents.spec_warnings import SpecWarning, autoscaling_ignored
 from scheduler.observe import observe
 from scheduler.ports import Ports
 from scheduler.tick import decide
@@ -23,6 +24,11 @@ class StatusReport:
     age: timedelta
     daemon: str | None
     """The process that ticks; None where none does."""
+
+    @property
+    def warnings(self) -> tuple[SpecWarning, ...]:
+        """What the spec in force asks for and does not get."""
+        return () if self.snapshot.wanted is None else autoscaling_ignored(self.snapshot.wanted)
 
 
 def read_status(store: Store, now: datetime) -> StatusReport | None:

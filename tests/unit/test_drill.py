@@ -68,7 +68,8 @@ def test_a_region_that_a_drill_cuts_off_is_lost_to_every_decision_until_the_dril
 def test_a_drill_that_does_not_cut_off_changes_no_decision() -> None:
     world = a_world()
     now = world.clock.now()
-    drill = Drill(DrillId("d"), RegionId(EU), DrillMode.LIVE, DrillState.RUNNING, now, now + timedelta(hours=1), cuts_off=False)
+    until = now + timedelta(hours=1)
+    drill = Drill(DrillId("d"), RegionId(EU), DrillMode.LIVE, DrillState.RUNNING, now, until, cuts_off=False)
     world.store.put_drill(drill, "test", now)
 
     world.run(timedelta(minutes=5))

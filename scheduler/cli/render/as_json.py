@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from scheduler.cli.render import words
+from scheduler.cli.render.spec import warning_json
 from scheduler.drills.report import DrillReport
 from scheduler.explain.conflict import Conflict
 from scheduler.explain.obstacles import Obstacle
@@ -218,6 +219,7 @@ def report_json(report: PlanReport) -> dict[str, Any]:
         "failures": [failure_json(failure) for failure in report.failures],
         "removals": removals,
         "replaces_fleet": report.replaces_fleet,
+        "warnings": [warning_json(warning) for warning in report.warnings],
         "catalogue": None if report.prices is None else prices_json(report.prices),
     }
 
@@ -265,6 +267,7 @@ def status_json(report: StatusReport) -> dict[str, Any]:
         "unmet": [unmet_json(u) for u in plan.placement.unmet],
         "blocked": [blocked_json(b) for b in plan.blocked],
         "converged": plan.is_converged,
+        "warnings": [warning_json(warning) for warning in report.warnings],
     }
 
 
