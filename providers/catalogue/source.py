@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from providers.catalogue import ListedMachine
 from providers.prices import name_of
@@ -20,6 +20,8 @@ from providers.prices import name_of
 PACKAGED: Final = Path(__file__).parent
 """`PROVIDER.csv` files in gpuhunt's format; docs/providers.md names their sources."""
 PROVIDERS: Final = tuple(sorted(file.stem for file in PACKAGED.glob("*.csv")))
+ARM: Final = "arm"
+"""gpuhunt's name of the architecture that cells do not run on."""
 DOWNLOAD_MAX: Final = timedelta(seconds=15)
 """How long the published catalogue is waited for; it has a few megabytes."""
 
@@ -81,12 +83,13 @@ def _download(folder: Path, timeout: timedelta) -> bool:
 
 
 def read_catalogue(folder: Path, now: datetime) -> Iterator[ListedMachine]:
-    """Yield the lines of a folder of `PROVIDER.csv` files in gpuhunt's format."""
-    import gpuhunt  # noqa: PLC0415  slow to import, and only commands that need prices pay for it
+    """Yield the lines of a folder of `PROVIDER.csv` files in gpuhunt's format.
 
-    # The one way gpuhunt has of naming a folder; it reads it at each query.
-    os.environ[CATALOG_DIR] = str(folder)
-    for item in gpuhunt.Catalog(auto_reload=False).query(provider=list(PROVIDERS)):
+    Args:
+        folder: The folder.
+        now: The date of prices that state none.
+    """
+    for item in _items(folder):
         as_of = item.provider_data.get("as_of")
         yield ListedMachine(
             provider=item.provider,
@@ -99,7 +102,21 @@ def read_catalogue(folder: Path, now: datetime) -> Iterator[ListedMachine]:
             memory_gib=item.memory,
             usd_per_hour=item.price,
             is_spot=item.spot,
-            is_arm=item.cpu_arch is gpuhunt.CPUArchitecture.ARM,
+            is_arm=item.cpu_arch.value == ARM,
             source=str(item.provider_data.get("source", "gpuhunt catalogue")),
             as_of=datetime.fromisoformat(str(as_of)).replace(tzinfo=UTC) if as_of else now,
         )
+
+
+def _items(folder: Path) -> list[Any]:
+    """Return the lines of a folder as gpuhunt reads them."""
+    import gpuhunt  # noqa: PLC0415  slow to import, and only commands that need prices pay for it
+
+    # An environment variable is the one way gpuhunt has of naming a folder.
+    before = os.environ.get(CATALOG_DIR)
+    os.environ[CATALOG_DIR] = str(folder)
+    try:
+        return list(gpuhunt.Catalog(auto_reload=False).query(provider=list(PROVIDERS)))
+    finally:
+        os.environ.pop(CATALOG_DIR)
+        os.environ |= {} if before is None else {CATALOG_DIR: before}

@@ -13,7 +13,7 @@ from scheduler.simulation.world import World
 from state.model.ids import ApplicationName
 from state.model.snapshot import Wanted
 from tests.builders import a_spec, an_offer, application
-from tests.command import simulated_fleet, skerry
+from tests.command import ROOT, simulated_fleet, skerry
 
 
 def unreachable_clouds(home: Path) -> None:
@@ -21,7 +21,9 @@ def unreachable_clouds(home: Path) -> None:
     home.mkdir(exist_ok=True)
     gcp = {"project": "p", "regions": ["us-central1"], "image": "i", "endpoint": "http://127.0.0.1:9"}
     cells = {"gcp/us-central1": {"head_address": "127.0.0.1"}}
-    (home / "settings.yaml").write_text(yaml.safe_dump({"providers": {"gcp": gcp}, "cells": cells}))
+    prices = str(ROOT / "providers" / "emulator" / "catalog")
+    settings = {"providers": {"gcp": gcp}, "cells": cells, "price_catalog": prices}
+    (home / "settings.yaml").write_text(yaml.safe_dump(settings))
 
 
 def test_status_shows_the_last_tick_with_its_age_and_calls_no_cloud_unless_asked_to(tmp_path: Path) -> None:
