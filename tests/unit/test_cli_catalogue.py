@@ -78,4 +78,5 @@ def test_a_model_that_the_catalogue_lacks_has_its_reason_and_no_misleading_figur
 
     assert [obstacle.kind for obstacle in report.obstacles] == [ObstacleKind.GPU_NOT_SOLD]
     assert "chat: no provider offers P100" in shown
+    assert "`skerry offers --catalog` lists what is sold" in shown
     assert "violates" not in shown and "optimum" not in shown

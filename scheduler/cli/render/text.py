@@ -144,7 +144,7 @@ def report_parts(report: PlanReport, *, are_embedded_down: bool) -> list[Rendera
         return [*_catalogue_parts(report, report.prices), *conflict_lines(report.conflict)]
     parts = plan_parts(report.plan, report.resilience) if not report.obstacles or report.plan.placement.machines else []
     for obstacle in report.obstacles:
-        parts += obstacle_lines(obstacle, report.snapshot.taken_at, are_embedded_down=are_embedded_down)
+        parts += obstacle_lines(obstacle, report, are_embedded_down=are_embedded_down)
     if not any(obstacle.failures for obstacle in report.obstacles):
         parts += map(words.failure, report.failures)
     parts += conflict_lines(report.conflict)
@@ -154,9 +154,10 @@ def report_parts(report: PlanReport, *, are_embedded_down: bool) -> list[Rendera
 def _catalogue_parts(report: PlanReport, prices: PriceSource) -> list[RenderableType]:
     """Return a plan on list prices: what to buy, and not how to get there."""
     parts: list[RenderableType] = [prices_line(prices), ""]
-    parts += placement_parts(report.plan.placement, report.resilience)
+    if not report.obstacles or report.plan.placement.machines:
+        parts += placement_parts(report.plan.placement, report.resilience)
     for obstacle in report.obstacles:
-        parts += obstacle_lines(obstacle, report.snapshot.taken_at, are_embedded_down=False)
+        parts += obstacle_lines(obstacle, report, are_embedded_down=False)
     return parts
 
 
@@ -167,7 +168,7 @@ def prices_line(prices: PriceSource) -> str:
     return f"List prices of {dates}, from {words.PRICE_SOURCES[prices.source]}. Stock, quotas and zones are unknown."
 
 
-def obstacle_lines(obstacle: Obstacle, now: datetime, *, are_embedded_down: bool) -> list[str]:
+def obstacle_lines(obstacle: Obstacle, report: PlanReport, *, are_embedded_down: bool) -> list[str]:
     """Return why nothing can be offered, and what to do."""
     match obstacle.kind:
         case ObstacleKind.NO_PROVIDER_ANSWERED:
@@ -182,9 +183,10 @@ def obstacle_lines(obstacle: Obstacle, now: datetime, *, are_embedded_down: bool
             return ["no provider offers a machine with GPUs in the regions of the settings; `skerry doctor` shows why"]
         case ObstacleKind.GPU_NOT_SOLD:
             models = ", ".join(f"{gpu}{_did_you_mean(similar)}" for gpu, similar in obstacle.gpus)
-            return [f"{obstacle.application}: no provider offers {models}; `skerry offers` lists what is sold"]
+            command = "skerry offers" if report.prices is None else "skerry offers --catalog"
+            return [f"{obstacle.application}: no provider offers {models}; `{command}` lists what is sold"]
         case ObstacleKind.EVERYTHING_SHORT:
-            lines = [words.shortage(shortage, now) for shortage in obstacle.shortages]
+            lines = [words.shortage(shortage, report.snapshot.taken_at) for shortage in obstacle.shortages]
             return [f"{obstacle.application}: every offer that fits is short:", *(f"  {line}" for line in lines)]
         case _:
             assert_never(obstacle.kind)
