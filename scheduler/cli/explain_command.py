@@ -1,4 +1,4 @@
-"""explain: why an application stands where it stands, why not elsewhere, and what if."""
+"""explain: why an application is placed where it is, why not elsewhere, and what if."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -41,6 +41,10 @@ class PriceSource:
     source: CatalogueSource
     oldest: datetime
     newest: datetime
+    listed: int
+    """Offers in it."""
+    considered: int
+    """Offers that the plan considers: those that are cheapest per unit of demand, by region and market."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class PlanReport:
     warnings: tuple[SpecWarning, ...] = ()
     """What the spec's files ask for and do not get."""
     prices: PriceSource | None = None
-    """Set where a price catalogue stands for the clouds."""
+    """Set where list prices alone were used, and no cloud was called."""
 
     @property
     def failures(self) -> tuple[ReadFailure, ...]:

@@ -16,9 +16,9 @@ import pytest
 from providers.catalogue import ANY_ZONE, ESTIMATE, ListedMachine, canonical_gpu, catalogue_offers
 from providers.catalogue.source import CATALOG_DIR, PACKAGED, PROVIDERS, CatalogueSource, load_catalogue
 from providers.regions import known_regions
-from scheduler.service.catalogue import catalogue_snapshot, offers_listed
+from scheduler.service.catalogue import catalogue_snapshot, considered, offers_listed
 from state.model.catalog import Market, Offer
-from tests.builders import NOON
+from tests.builders import NOON, a_spec, application
 from tests.unit.test_cli_catalogue import packaged
 
 HEADS = frozenset({("aws", "m6i.large"), ("gcp", "e2-standard-2")})
@@ -237,3 +237,21 @@ def test_an_endpoint_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPa
 
     assert catalogue.source is CatalogueSource.PACKAGED
     assert {offer.key.market for offer in offers_listed(catalogue)} == {Market.ON_DEMAND, Market.SPOT}
+
+
+def test_a_plan_considers_the_types_that_are_cheapest_per_unit_of_demand_in_every_place() -> None:
+    sizes = [a_line(f"g6.{n}xlarge", usd=0.8 + n, memory_gib=16.0 * n) for n in range(1, 9)]
+    elsewhere = [a_line("g6.8xlarge", "eu-central-1", 9.0), a_line("g5.xlarge", "eu-central-1", 0.9, gpu="A10G")]
+    offers = catalogue_offers([*sizes, *elsewhere, a_head()], known_regions(), HEADS)
+    chat = application(shapes=[{"gpu": "L4", "memory_gib": 20}])
+
+    kept = considered(offers, a_spec(chat=chat))
+
+    assert {f"{offer.key.region} {offer.key.instance_type}" for offer in kept if offer.machine.gpus} == {
+        "aws/us-east-1 g6.1xlarge",  # the cheapest L4 stays, so that the model is known to be sold
+        "aws/us-east-1 g6.2xlarge",
+        "aws/us-east-1 g6.3xlarge",
+        "aws/us-east-1 g6.4xlarge",
+        "aws/eu-central-1 g5.xlarge",
+    }
+    assert {offer.key for offer in offers if not offer.machine.gpus} <= {offer.key for offer in kept}

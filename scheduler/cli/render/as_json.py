@@ -230,6 +230,8 @@ def prices_json(prices: PriceSource) -> dict[str, Any]:
         "source": prices.source,
         "as_of": prices.oldest.date().isoformat(),
         "newest": prices.newest.date().isoformat(),
+        "offers_listed": prices.listed,
+        "offers_considered": prices.considered,
     }
 
 
