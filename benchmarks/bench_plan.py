@@ -13,15 +13,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from scheduler.check import check_plan
-from scheduler.daemon.wiring import silence_solver
+from scheduler.daemon.solver import prepare_solver
 from scheduler.plan import make_plan
 from scheduler.solve import solve
 from scheduler.solve.exact import head_prices, sizes_of
-from scheduler.solve.formulate import pose
+from scheduler.solve.formulate import formulate
 from scheduler.solve.highs import minimise
 from scheduler.solve.program import build
-from scheduler.solve.supply import sold
-from state.model.health import HealthThresholds
+from scheduler.solve.supply import build_supply
+from state.model.settings import TICK
 from state.model.snapshot import Snapshot
 from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads
 
@@ -70,13 +70,13 @@ def measure(applications: int, gpus: int) -> str:
     snapshot = a_snapshot(applications, gpus)
     assert snapshot.wanted is not None  # noqa: S101  a_snapshot wants something
     spec = snapshot.wanted.spec
-    formulation = pose(snapshot, spec, sold(snapshot, spec))
+    formulation = formulate(snapshot, spec, build_supply(snapshot, spec))
     program, _ = build(formulation.problem, head_prices(formulation), sizes_of(formulation, spec))
     placement = solve(snapshot)
-    plan = make_plan(placement, snapshot, HealthThresholds())
-    floor = best_ms(lambda: minimise(program))
+    plan = make_plan(placement, snapshot)
+    floor = best_ms(lambda: minimise(program, TICK))
     solved = best_ms(lambda: solve(snapshot))
-    planned = best_ms(lambda: make_plan(placement, snapshot, HealthThresholds()))
+    planned = best_ms(lambda: make_plan(placement, snapshot))
     checked = best_ms(lambda: check_plan(plan, snapshot))
     row = f"{applications:>12} {len(snapshot.offers):>7} {floor:>9.1f} {solved:>9.1f} {solved / floor:>6.2f}"
     return f"{row} {planned:>8.1f} {checked:>9.1f} {(placement.gap or 0.0) * 100:>6.2f}"
@@ -84,7 +84,7 @@ def measure(applications: int, gpus: int) -> str:
 
 def main() -> None:
     """Print the table."""
-    silence_solver()
+    prepare_solver()
     print("applications  offers  HiGHS ms  solve ms  ratio  plan ms  check ms  gap %")
     for applications, gpus in SIZES:
         print(measure(applications, gpus), flush=True)

@@ -28,14 +28,18 @@ import psutil
 
 from benchmarks.providers.clouds import names, templates
 from providers.aws.machines import Aws
+from providers.aws.settings import AwsSettings
 from providers.azure.machines import Azure
+from providers.azure.settings import AzureSettings
 from providers.base import LaunchOrder, Observation, Provider
-from providers.emulator.scene import CATALOG
+from providers.emulator.regions import CATALOG
 from providers.fake import FakeCloud
 from providers.gcp.machines import Gcp
-from providers.prices import PriceList, load_prices
-from providers.settings import AwsSettings, AzureSettings, GcpSettings, PaceSettings
-from scheduler.daemon.wiring import EMBEDDED_CREDENTIALS
+from providers.gcp.settings import GcpSettings
+from providers.price_catalogue import load_prices
+from providers.prices import PriceList
+from providers.settings import PaceSettings
+from scheduler.embedded.local import CREDENTIALS
 from state.clock import SystemClock
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId
@@ -248,7 +252,7 @@ def fake_listing() -> dict[str, float]:
 
 def main() -> None:
     """Measure, print and write."""
-    os.environ |= EMBEDDED_CREDENTIALS
+    os.environ |= CREDENTIALS
     facts: dict[str, Any] = {"clouds": {}}
     with running() as bench:
         for name, provider in adapters(bench.at, 2).items():

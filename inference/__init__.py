@@ -1,1 +1,1 @@
-"""Ray Serve, behind one protocol, and the gateway in front of it."""
+"""Ray Serve behind one protocol, and the gateway in front of it."""

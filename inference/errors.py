@@ -1,18 +1,18 @@
-"""What a cell or the gateway may answer, sorted by what to do next.
+"""Errors of cells and of the gateway, sorted by what to do next.
 
 InferenceError
-├─ CellRefusedError      certain: the configuration was not taken; tell a person
-├─ CellSilentError       uncertain: it may have been taken; only a later look can tell
+├─ CellRefusedError      certain: the configuration was not accepted; a person must act
+├─ CellSilentError       uncertain: it may have been accepted; a later reading shows it
 └─ GatewayError          the routing table in force stays in force
 """
 
 
 class InferenceError(Exception):
-    """A cell or the gateway did not do what was asked."""
+    """A call to a cell or to the gateway failed."""
 
 
 class CellRefusedError(InferenceError):
-    """The cell said no."""
+    """The cell refused."""
 
 
 class CellSilentError(InferenceError):
@@ -20,4 +20,4 @@ class CellSilentError(InferenceError):
 
 
 class GatewayError(InferenceError):
-    """The gateway did not take a table; the last good one stays in force."""
+    """The gateway did not accept a table; the last good one stays in force."""

@@ -20,10 +20,10 @@ Alive = Callable[[], Iterable[tuple[CloudInstance, Role]]]
 
 
 class FakeCell:
-    """Serves on the running machines of a region: as many replicas as their GPUs hold."""
+    """Serves on the running machines of a region, as many replicas as their GPUs hold."""
 
     def __init__(self, settings: CellSettings, alive: Alive, machine_of: Callable[[str], Machine]) -> None:
-        """Take the region's machines from *alive*, and what each instance type is from *machine_of*."""
+        """Read the region's machines from *alive*, and each instance type from *machine_of*."""
         self.region: RegionId = settings.region
         self._settings = settings
         self.config: str | None = None
@@ -77,7 +77,7 @@ class FakeCell:
         return _Room(worker, replace(machine, gpus=0) if worker.instance_id in self.short_of_gpus else machine)
 
     def _fill(self, application: dict[str, Any], placed: str | None, rooms: list["_Room"]) -> ApplicationStatus:
-        """Put an application's replicas where they fit; old ones stay beside them while new ones may surge."""
+        """Place an application's replicas where they fit; old ones stay beside them while new ones may surge."""
         name, deployment = ApplicationName(application["name"]), _placed(application, placed)
         target: int = deployment["num_replicas"]
         ready = sum(room.take(deployment) for room in _until(rooms, deployment, target))
@@ -97,14 +97,14 @@ class FakeCell:
             raise CellSilentError(msg)
         config = cell_config(self._settings, serve)
         for application in json.loads(config)["applications"]:
-            if not str(application.get("route_prefix") or "/").startswith("/"):
-                msg = f"{self.region} refused the configuration: a route_prefix must begin with /"
+            if not {":", "."} & set(application["import_path"]):
+                msg = f"{self.region} refused the configuration: import_path names no attribute of a module"
                 raise CellRefusedError(msg)
         self.config = config
         self.applied += 1
 
     def drain(self, node_id: str, reason: str) -> None:
-        """Put no replica on a node any more."""
+        """Place no replica on a node any more."""
         del reason
         if not self._answers():
             msg = f"{self.region} does not answer"
@@ -120,7 +120,7 @@ class FakeCell:
 
 
 class _Room:
-    """One machine, while replicas are put on it."""
+    """One machine, while replicas are placed on it."""
 
     def __init__(self, seen: CloudInstance, machine: Machine) -> None:
         self.id, self.address = seen.instance_id, seen.address or ""
@@ -130,20 +130,20 @@ class _Room:
         self._resources = {gpu_resource(gpu), gpu_resource(gpu.partition("-")[0])}
 
     def fits(self, deployment: dict[str, Any]) -> bool:
-        """Return whether one more replica finds its GPUs, of its model, here."""
+        """Return whether one more replica finds GPUs of its model here."""
         options = deployment["ray_actor_options"]
         asked = {resource for resource in options.get("resources", {}) if resource.startswith("gpu_")}
         return self._free >= options["num_gpus"] and asked <= self._resources
 
     def take(self, deployment: dict[str, Any]) -> int:
-        """Put one replica here, and return 1."""
+        """Place one replica here, and return 1."""
         self._free -= deployment["ray_actor_options"]["num_gpus"]
         self.replicas += 1
         return 1
 
 
 def _until(rooms: list[_Room], deployment: dict[str, Any], target: int) -> Iterator[_Room]:
-    """Yield a machine for each of *target* replicas, as long as one has room."""
+    """Yield a machine for each of *target* replicas, while one has headroom."""
     for _ in range(target):
         room = next((room for room in rooms if room.fits(deployment)), None)
         if room is None:

@@ -1,9 +1,10 @@
-"""The protocol that every cloud is spoken to through. Adapters translate, nothing more."""
+"""The protocol through which every cloud is called. Adapters translate, nothing more."""
 
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Final, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 
-from state.model.catalog import Offer, OfferKey, Quota
+from state.model.boot import BootProfile
+from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Notice, Role
 
@@ -12,16 +13,22 @@ OWNER_TAG: Final = "skerry-owner"
 INSTANCE_TAG: Final = "skerry-instance"
 ROLE_TAG: Final = "skerry-role"
 
-Seen = TypeVar("Seen")
+MARKET_NEEDS: Final[dict[Market, Capability]] = {
+    Market.SPOT: Capability.SPOT,
+    Market.RESERVED: Capability.RESERVATIONS,
+}
+"""The capability without which a provider sells nothing in a market."""
+
+Observed = TypeVar("Observed")
 
 
 @dataclass(frozen=True, slots=True)
-class Observation(Generic[Seen]):
-    """What was seen, and which regions did not answer. Absence in a blind region means nothing."""
+class Observation(Generic[Observed]):
+    """What was read, and which regions did not answer. Absence in an unreachable region means nothing."""
 
-    items: tuple[Seen, ...] = ()
+    items: tuple[Observed, ...] = ()
     unreachable: dict[RegionId, str] = field(default_factory=dict)
-    """Region to the reason it could not be seen."""
+    """Region to the reason why it could not be read."""
     degraded: dict[str, str] = field(default_factory=dict)
     """Details that the items lack since they could not be read, such as live spot prices, to the reason."""
 
@@ -41,7 +48,7 @@ class LaunchOrder:
 
 
 class Provider(Protocol):
-    """A cloud, or anything that rents machines."""
+    """A cloud, or anything else that rents machines."""
 
     name: ProviderName
 
@@ -49,52 +56,66 @@ class Provider(Protocol):
     def regions(self) -> tuple[RegionId, ...]:
         """The regions that the settings name."""
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this provider can do with its settings; callers check before they use one."""
+
+    @property
+    def boot_profile(self) -> BootProfile:
+        """The cloud's fragments of the start-up script."""
+
     def offers(self) -> Observation[Offer]:
         """Return all instance types with GPUs, and those fit for a cell's head, per zone and market, priced.
 
-        Types without a believable price are left out.
+        Types without a plausible price are left out, and so are markets that the provider is not capable of.
         """
 
     def quotas(self) -> Observation[Quota]:
-        """Return the limits that the cloud tells; a family that is missing has no known limit."""
+        """Return the limits that the cloud reports; a family that is missing has no known limit."""
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Return every machine tagged with *owner*, terminated ones as long as the cloud lists them.
+        """Return every machine tagged with *owner*, terminated ones included while the cloud lists them.
 
-        A region is seen whole or is blind.
+        A region is read whole, or is unreachable. Without `Capability.TAGS`, return every machine that the credentials
+        can list, under its cloud id.
         """
 
     def notices(self, owner: str) -> Observation[Notice]:
         """Return what is announced for machines tagged with *owner*: interruptions, rebalances and maintenance.
 
-        Some clouds tell no more here than that a machine is being taken back already; what only the machine itself
-        is told is not among these.
+        Some clouds report an interruption here only once it has begun; notices that a cloud gives to the machine alone
+        are not among these.
         """
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start one machine, once, however often it is asked for under the same id.
+        """Start one machine. With `Capability.IDEMPOTENT_LAUNCH`, once, however often the same id is sent.
 
         Raises:
-            RefusedError: Nothing was started; its subclasses say what to do next.
+            RefusedError: Nothing was started; its subclasses name what to do next.
             UnreachableError: It may have been started.
         """
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
-        """Ask for the end of one machine. One that is already gone, or never was, is success.
+        """Request the end of one machine. One that is already gone, or never was, is success.
 
         Raises:
             RefusedError: The cloud will not end it.
-            UnreachableError: It may or may not have heard.
+            UnreachableError: The request may or may not have arrived.
         """
 
 
 @runtime_checkable
-class SupportsDryRun(Protocol):
-    """A provider whose cloud can say whether a launch would be allowed, without one."""
+class SupportsDryRun(Provider, Protocol):
+    """What a provider with `Capability.DRY_RUN` has."""
 
     def dry_run(self, region: RegionId) -> None:
-        """Ask.
+        """Return if a launch in *region* would be allowed; start nothing.
 
         Raises:
-            ProviderError: It would not be.
+            ProviderError: It would be refused.
         """
+
+
+def supports_dry_run(provider: Provider) -> TypeGuard[SupportsDryRun]:
+    """Return whether a provider, wrapped or not, can check a launch without making one."""
+    return Capability.DRY_RUN in provider.capabilities and isinstance(provider, SupportsDryRun)

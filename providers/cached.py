@@ -1,4 +1,4 @@
-"""A wrapper that keeps offers and quotas for a while; machines are always looked at afresh."""
+"""A wrapper that caches offers and quotas; machines and notices are read every time."""
 
 import threading
 from collections.abc import Callable
@@ -6,37 +6,39 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from providers.base import LaunchOrder, Observation, Provider
+from providers.base import LaunchOrder, Observation, Provider, supports_dry_run
+from providers.errors import InvalidError
 from state.clock import Clock
-from state.model.catalog import Market, Offer, OfferKey, Quota
+from state.model.boot import BootProfile
+from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Notice
 
 OFFERS_MAX_AGE: Final = timedelta(minutes=5)
 QUOTAS_MAX_AGE: Final = timedelta(minutes=5)
-BLIND_MAX_AGE: Final = timedelta(seconds=30)
-"""A look that some region did not answer is repeated sooner; till then its last answer stands."""
+UNREACHABLE_MAX_AGE: Final = timedelta(seconds=30)
+"""A read that some region did not answer is repeated sooner; until then the region's last answer is used."""
 
 Item = TypeVar("Item", Offer, Quota)
 
 
 @dataclass(slots=True)
-class _Kept(Generic[Item]):
+class _Entry(Generic[Item]):
     observation: Observation[Item] | None = None
     taken_at: datetime | None = None
     by_region: dict[RegionId, tuple[Item, ...]] = field(default_factory=dict)
 
 
 class CachedProvider:
-    """Any provider, asked less often."""
+    """Any provider, with its offers and quotas cached."""
 
     def __init__(self, inner: Provider, clock: Clock) -> None:
         """Keep nothing yet."""
         self.inner = inner
         self._clock = clock
         self._lock = threading.Lock()
-        self._offers: _Kept[Offer] = _Kept()
-        self._quotas: _Kept[Quota] = _Kept()
+        self._offers: _Entry[Offer] = _Entry()
+        self._quotas: _Entry[Quota] = _Entry()
         self.name: ProviderName = inner.name
 
     @property
@@ -44,8 +46,18 @@ class CachedProvider:
         """Return the regions of the settings."""
         return self.inner.regions
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return the capabilities of the provider inside."""
+        return self.inner.capabilities
+
+    @property
+    def boot_profile(self) -> BootProfile:
+        """Return the boot profile of the provider inside."""
+        return self.inner.boot_profile
+
     def offers(self) -> Observation[Offer]:
-        """Return offers at most five minutes old; those of a region that falls silent stay what they were."""
+        """Return offers at most five minutes old; those of an unreachable region are its last ones."""
         return self._fresh(self._offers, self.inner.offers, OFFERS_MAX_AGE, lambda offer: offer.key.region)
 
     def quotas(self) -> Observation[Quota]:
@@ -54,35 +66,35 @@ class CachedProvider:
 
     def _fresh(
         self,
-        kept: _Kept[Item],
-        look: Callable[[], Observation[Item]],
+        entry: _Entry[Item],
+        read: Callable[[], Observation[Item]],
         max_age: timedelta,
         region_of: Callable[[Item], RegionId],
     ) -> Observation[Item]:
         with self._lock:
             now = self._clock.now()
-            age = BLIND_MAX_AGE if kept.observation is not None and kept.observation.unreachable else max_age
-            if kept.observation is not None and kept.taken_at is not None and now - kept.taken_at < age:
-                return kept.observation
-            seen = look()
+            age = UNREACHABLE_MAX_AGE if entry.observation is not None and entry.observation.unreachable else max_age
+            if entry.observation is not None and entry.taken_at is not None and now - entry.taken_at < age:
+                return entry.observation
+            observed = read()
             found: dict[RegionId, list[Item]] = {}
-            for item in seen.items:
+            for item in observed.items:
                 found.setdefault(region_of(item), []).append(item)
-            kept.by_region |= {region: tuple(items) for region, items in found.items()}
-            old = tuple(item for region in sorted(seen.unreachable) for item in kept.by_region.get(region, ()))
-            kept.observation, kept.taken_at = replace(seen, items=seen.items + old), self._clock.now()
-            return kept.observation
+            entry.by_region |= {region: tuple(items) for region, items in found.items()}
+            old = tuple(item for region in sorted(observed.unreachable) for item in entry.by_region.get(region, ()))
+            entry.observation, entry.taken_at = replace(observed, items=observed.items + old), self._clock.now()
+            return entry.observation
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Look afresh."""
+        """Read every time."""
         return self.inner.instances(owner)
 
     def notices(self, owner: str) -> Observation[Notice]:
-        """Look afresh."""
+        """Read every time."""
         return self.inner.notices(owner)
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start one machine; what is left of a reservation is looked at afresh after that."""
+        """Start one machine; the rest of a reservation is read again after that."""
         machine = self.inner.launch(order)
         if order.key.market is Market.RESERVED:
             with self._lock:
@@ -92,3 +104,13 @@ class CachedProvider:
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """End one machine."""
         self.inner.terminate(key, instance_id, cloud_id)
+
+    def dry_run(self, region: RegionId) -> None:
+        """Return if a launch would be allowed.
+
+        Raises:
+            ProviderError: It would be refused, or cannot be checked.
+        """
+        if not supports_dry_run(self.inner):
+            raise InvalidError(self.name, "dry_run", "NotSupported", "the provider cannot check a launch")
+        self.inner.dry_run(region)

@@ -1,22 +1,26 @@
-"""What a cloud may answer, sorted by what to do next.
+"""Errors of calls to clouds, sorted by what to do next.
 
 ProviderError
 ├─ RefusedError       certain: nothing happened
-│  ├─ ShortageError     try another offer, ask again later
-│  ├─ QuotaError        try another region, tell a person
+│  ├─ ShortageError     try another offer, retry later
+│  ├─ QuotaError        try another region, alert a person
 │  ├─ ThrottledError    slow down, the same request is fine
-│  ├─ DeniedError       stop using the provider, tell a person
+│  ├─ DeniedError       stop using the provider, alert a person
 │  └─ InvalidError      our bug
-└─ UnreachableError   uncertain: it may have happened; only a later look can tell
+└─ UnreachableError   uncertain: it may have happened; only a later read can show it
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+DETAIL_MAX: Final = 300
+"""Most characters of a cloud's own text in a message: SDKs write pages."""
 
 
 class Scope(StrEnum):
-    """How wide a shortage is, as far as the cloud's answer tells."""
+    """How wide a shortage is, by the cloud's answer."""
 
     OFFER = "offer"
     """This instance type, in this zone and market."""
@@ -27,15 +31,17 @@ class Scope(StrEnum):
 
 
 class ProviderError(Exception):
-    """A call to a cloud did not do what was asked."""
+    """A call to a cloud failed."""
 
     def __init__(self, provider: str, operation: str, code: str = "", detail: str = "") -> None:
-        """Say who refused what, with the cloud's own code and words."""
+        """Keep the cloud's own code and text; the message has the text's first line, cut to a readable length."""
         self.provider = provider
         self.operation = operation
         self.code = code
         self.detail = detail
-        super().__init__(f"{provider} {operation}: {code or 'no answer'}{f' ({detail})' if detail else ''}")
+        first = detail.strip().partition("\n")[0]
+        first = first if len(first) <= DETAIL_MAX else f"{first[:DETAIL_MAX]} …"
+        super().__init__(f"{provider} {operation}: {code or 'no answer'}{f' ({first})' if first else ''}")
 
 
 class RefusedError(ProviderError):
@@ -43,34 +49,34 @@ class RefusedError(ProviderError):
 
 
 class ShortageError(RefusedError):
-    """The cloud has none left: try another offer, ask again later."""
+    """The cloud has none left: try another offer, retry later."""
 
     scope: Scope = Scope.OFFER
     available_in: tuple[str, ...] = ()
-    """Zones that the cloud says still have some."""
+    """Zones that still have some, by the cloud's answer."""
 
 
 class QuotaError(RefusedError):
-    """A limit of the account: try another region, tell a person."""
+    """A limit of the account: try another region, alert a person."""
 
 
 class ThrottledError(RefusedError):
     """Too many requests: slow down, the same one is fine."""
 
     retry_after_s: float | None = None
-    """How long the cloud asks to wait, where it says."""
+    """How long to wait, where the answer names it."""
 
 
 class DeniedError(RefusedError):
-    """Not allowed: stop using the provider, tell a person."""
+    """Not allowed: stop using the provider, alert a person."""
 
 
 class InvalidError(RefusedError):
-    """The request makes no sense to the cloud: our bug, or wrong settings."""
+    """The cloud rejects the request itself: our bug, or wrong settings."""
 
 
 class UnreachableError(ProviderError):
-    """Uncertain: it may have happened; only a later look can tell."""
+    """Uncertain: it may have happened; only a later read can show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +85,14 @@ class Row:
 
     kind: type[ProviderError]
     source: str
-    """Where the cloud says what the code means."""
+    """Where the cloud documents the code."""
     scope: Scope = Scope.OFFER
     """Of a shortage."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a cloud said of a call that failed."""
+class Failure:
+    """A cloud's answer to a call that failed."""
 
     provider: str
     operation: str
@@ -96,19 +102,19 @@ class Said:
     available_in: tuple[str, ...] = ()
 
 
-def by_table(said: Said, table: Mapping[str, Row]) -> ProviderError:
+def classified(failure: Failure, table: Mapping[str, Row]) -> ProviderError:
     """Return the error for a code; one that the table lacks is uncertain."""
-    row = table.get(said.code)
-    error = (row.kind if row else UnreachableError)(said.provider, said.operation, said.code, said.detail)
+    row = table.get(failure.code)
+    error = (row.kind if row else UnreachableError)(failure.provider, failure.operation, failure.code, failure.detail)
     if isinstance(error, ShortageError) and row is not None:
-        error.scope, error.available_in = row.scope, said.available_in
+        error.scope, error.available_in = row.scope, failure.available_in
     if isinstance(error, ThrottledError):
-        error.retry_after_s = said.retry_after_s
+        error.retry_after_s = failure.retry_after_s
     return error
 
 
 def seconds_of(header: str | None) -> float | None:
-    """Return what a Retry-After header asks for; None for none, and for dates, which nobody sends here."""
+    """Return the seconds of a Retry-After header; None without one, and for dates, which these clouds do not send."""
     try:
         return None if header is None else max(0.0, float(header))
     except ValueError:

@@ -1,4 +1,4 @@
-"""One look at every region of a cloud, in parallel; one that fails is blind, and hides nothing else."""
+"""One read in every region of a cloud, in parallel; one that fails leaves only its own region unreachable."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,25 +22,25 @@ def without_repeats(seen: Iterable[CloudInstance]) -> list[CloudInstance]:
 
 def query_all_regions(
     regions: tuple[RegionId, ...],
-    look: Callable[[RegionId], list[Item]],
+    read: Callable[[RegionId], list[Item]],
     limiter: RateLimiter,
     failures: tuple[type[Exception], ...],
     translate: Callable[[Exception], ProviderError],
 ) -> Observation[Item]:
-    """Return what *look* sees in all regions.
+    """Return the items of all regions.
 
     Args:
-        regions: Where to look.
-        look: Sees one region whole.
-        limiter: Sets the pace, and tries again.
-        failures: The exceptions by which the cloud's SDK says that it could not.
-        translate: Returns ours for one of them.
+        regions: The regions to read.
+        read: Returns all items of one region.
+        limiter: Sets the pace, and retries.
+        failures: The exceptions of the cloud's SDK.
+        translate: Returns our error for one of them.
     """
     items: list[Item] = []
     unreachable: dict[RegionId, str] = {}
     with ThreadPoolExecutor(min(len(regions), PARALLEL_REGIONS)) as pool:
-        asked = [(r, pool.submit(limiter.look, r, lambda r=r: look(r), failures, translate)) for r in regions]
-        for region, future in asked:
+        pending = [(r, pool.submit(limiter.read, r, lambda r=r: read(r), failures, translate)) for r in regions]
+        for region, future in pending:
             try:
                 items += future.result()
             except ProviderError as error:

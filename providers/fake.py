@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from providers.base import LaunchOrder, Observation
+from providers.base import MARKET_NEEDS, LaunchOrder, Observation
 from providers.errors import (
     DeniedError,
     InvalidError,
@@ -19,17 +19,18 @@ from providers.errors import (
 from providers.everywhere import without_repeats
 from providers.faults import DONE_FIRST, Fault, FaultBoard, FaultKind
 from state.clock import Clock
-from state.model.catalog import Market, Offer, OfferKey, Quota
+from state.model.boot import BootProfile
+from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, CloudState, Notice, NoticeKind, Role
 
-SAID: Final[dict[FaultKind, type[ProviderError]]] = {
+ERRORS: Final[dict[FaultKind, type[ProviderError]]] = {
     FaultKind.THROTTLE: ThrottledError,
     FaultKind.DENIED: DeniedError,
     FaultKind.SHORTAGE: ShortageError,
     FaultKind.QUOTA: QuotaError,
 }
-"""What a fault is to the caller; all others are uncertain."""
+"""The error that a fault raises; all others are uncertain."""
 
 Item = TypeVar("Item")
 
@@ -48,6 +49,8 @@ class FakeCloud:
     def __init__(self, name: str, offers: Iterable[Offer], clock: Clock, boot: timedelta = timedelta()) -> None:
         """Sell *offers*, with the stock that each states (none stated: plenty)."""
         self.name = ProviderName(name)
+        self.capabilities = frozenset(Capability) - {Capability.DRY_RUN}
+        self.boot_profile = BootProfile()
         self.boot = boot
         self.catalogue = tuple(offers)
         self.stock: dict[OfferKey, int] = {o.key: o.stock for o in self.catalogue if o.stock is not None}
@@ -57,12 +60,12 @@ class FakeCloud:
         self.fail_next: list[ProviderError] = []
         """Raised by the next launches, which then do not happen."""
         self.lose_answers = 0
-        """So many of the next launches happen, but their answers are lost."""
+        """How many of the next launches happen while their answers are lost."""
         self.launched: list[InstanceId] = []
         """Every machine that was really started, in order."""
         self.announced: list[Notice] = []
-        self.troubled: dict[InstanceId, tuple[str, datetime]] = {}
-        """What is wrong with machines, and since when."""
+        self.impaired: dict[InstanceId, tuple[str, datetime]] = {}
+        """Impairments of machines, and since when."""
         self.faults = FaultBoard()
         self.lag = timedelta()
         """How long after its start a machine is not listed."""
@@ -79,8 +82,15 @@ class FakeCloud:
         return tuple(sorted({offer.key.region for offer in self.catalogue}))
 
     def offers(self) -> Observation[Offer]:
-        """Return the catalogue, without saying what is left, as real clouds do not."""
-        return self._look_at("offers", lambda: [self._offered(o) for o in self.catalogue], lambda o: o.key.region)
+        """Return the catalogue without its stock, which real clouds do not report either."""
+        return self._read(
+            "offers",
+            lambda: [self._offered(o) for o in self.catalogue if self._sells(o.key.market)],
+            lambda o: o.key.region,
+        )
+
+    def _sells(self, market: Market) -> bool:
+        return MARKET_NEEDS.get(market) in {None, *self.capabilities}
 
     def _offered(self, offer: Offer) -> Offer:
         is_reserved = offer.key.market is Market.RESERVED
@@ -88,29 +98,30 @@ class FakeCloud:
 
     def quotas(self) -> Observation[Quota]:
         """Return the limits with their use."""
-        return self._look_at(
-            "quotas", lambda: [replace(q, used=self._used(q)) for q in self.limits], lambda q: q.region
-        )
+        return self._read("quotas", lambda: [replace(q, used=self._used(q)) for q in self.limits], lambda q: q.region)
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return the machines of *owner*."""
 
         def listed() -> list[CloudInstance]:
             until = self._clock.now() - self.lag
-            found = [self._look(m) for m in self._machines.values() if m.owner == owner and m.started_at <= until]
+            has_tags = Capability.TAGS in self.capabilities
+            ours = (m for m in self._machines.values() if m.owner == owner or not has_tags)
+            found = [self._current(m) for m in ours if m.started_at <= until]
+            found = found if has_tags else [replace(seen, instance_id=InstanceId(seen.cloud_id)) for seen in found]
             return without_repeats([*found, *found] if self.duplicates else found)
 
-        return self._look_at("instances", listed, lambda machine: machine.key.region)
+        return self._read("instances", listed, lambda machine: machine.key.region)
 
     def notices(self, owner: str) -> Observation[Notice]:
         """Return what is announced for the machines of *owner*."""
 
-        def told() -> list[Notice]:
+        def announced() -> list[Notice]:
             living = (m.seen for m in self._machines.values() if m.owner == owner)
             ids = {seen.instance_id for seen in living if seen.state is not CloudState.TERMINATED}
             return [notice for notice in self.announced if notice.instance_id in ids]
 
-        return self._look_at("notices", told, lambda notice: notice.region)
+        return self._read("notices", announced, lambda notice: notice.region)
 
     def reclaim(self, instance_id: InstanceId, notice: timedelta) -> None:
         """Announce that a machine is taken back, and take it back when the notice is over."""
@@ -125,48 +136,52 @@ class FakeCloud:
             if notice.kind is NoticeKind.INTERRUPTION and notice.at is not None and notice.at <= now:
                 self.end(notice.instance_id, "taken back")
 
-    def _look_at(
-        self, operation: str, look: Callable[[], list[Item]], region_of: Callable[[Item], RegionId]
+    def _read(
+        self, operation: str, read: Callable[[], list[Item]], region_of: Callable[[Item], RegionId]
     ) -> Observation[Item]:
         with self._lock:
             self._take_back()
             unreachable = {region: "no answer" for region in self.regions if region in self.silent}
-            items = look()
+            items = read()
             for region in self.regions:
                 count = sum(region_of(item) == region for item in items)
                 for _ in range(max(1, -(-count // (self.page or max(count, 1))))):
                     fault = self.faults.strike(self.name, operation, region)
                     if fault is not None and fault.kind is not FaultKind.DELAY:
-                        unreachable[region] = str(self._said(fault, operation))
+                        unreachable[region] = str(self._error_of(fault, operation))
             return Observation(tuple(item for item in items if region_of(item) not in unreachable), unreachable)
 
-    def _said(self, fault: Fault, operation: str) -> ProviderError:
-        return SAID.get(fault.kind, UnreachableError)(self.name, operation, fault.code or str(fault.kind))
+    def _error_of(self, fault: Fault, operation: str) -> ProviderError:
+        return ERRORS.get(fault.kind, UnreachableError)(self.name, operation, fault.code or str(fault.kind))
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start a machine, or say why not."""
+        """Start a machine, or raise what the rules in force name."""
         with self._lock:
             fault = self.faults.strike(self.name, "launch", order.key.region)
             if fault is not None and fault.kind is not FaultKind.DELAY:
                 if fault.kind in DONE_FIRST:
                     self._launch(order)
-                raise self._said(fault, "launch")
+                raise self._error_of(fault, "launch")
             return self._launch(order)
 
     def _launch(self, order: LaunchOrder) -> CloudInstance:
         with self._lock:
             if order.key.region in self.silent:
                 raise UnreachableError(self.name, "launch", "timeout")
-            if order.instance_id in self._machines:
+            if order.private_address is not None and Capability.FIXED_ADDRESS not in self.capabilities:
+                raise InvalidError(self.name, "launch", "Unsupported", "addresses cannot be chosen")
+            if order.instance_id in self._machines and Capability.IDEMPOTENT_LAUNCH in self.capabilities:
                 if self._machines[order.instance_id].owner != order.owner:
-                    raise InvalidError(self.name, "launch", "Exists", "it belongs to somebody else")
-                return self._look(self._machines[order.instance_id])
+                    raise InvalidError(self.name, "launch", "Exists", "it belongs to another owner")
+                return self._current(self._machines[order.instance_id])
             if self.fail_next:
                 raise self.fail_next.pop(0)
             self._take(order)
+            repeats = self.launched.count(order.instance_id)
+            name = InstanceId(f"{order.instance_id}-{repeats}") if repeats else order.instance_id
             machine = _Machine(
                 CloudInstance(
-                    cloud_id=f"c-{order.instance_id}",
+                    cloud_id=f"c-{name}",
                     instance_id=order.instance_id,
                     key=order.key,
                     state=CloudState.PENDING,
@@ -177,15 +192,15 @@ class FakeCloud:
                 order.owner,
                 self._clock.now(),
             )
-            self._machines[order.instance_id] = machine
+            self._machines[name] = machine
             self.launched.append(order.instance_id)
             if self.lose_answers:
                 self.lose_answers -= 1
                 raise UnreachableError(self.name, "launch", "timeout")
-            return self._look(machine)
+            return self._current(machine)
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
-        """End a machine; an unknown one is gone already."""
+        """End a machine; an unknown one counts as ended."""
         del cloud_id
         with self._lock:
             if key.region in self.silent:
@@ -194,11 +209,11 @@ class FakeCloud:
             if fault is not None and fault.kind is not FaultKind.DELAY:
                 if fault.kind in DONE_FIRST:
                     self.end(instance_id, "user")
-                raise self._said(fault, "terminate")
+                raise self._error_of(fault, "terminate")
             self.end(instance_id, "user")
 
     def end(self, instance_id: InstanceId, reason: str) -> None:
-        """Let a machine end, as a reclaim does."""
+        """End a machine, as a reclaim does."""
         with self._lock:
             machine = self._machines.get(instance_id)
             if machine is None or machine.seen.state is CloudState.TERMINATED:
@@ -208,7 +223,7 @@ class FakeCloud:
                 self.stock[machine.seen.key] += 1
 
     def lose_region(self, region: RegionId) -> None:
-        """Let every machine of a region die and its API fall silent, for good."""
+        """End every machine of a region, and let its API answer no more."""
         with self._lock:
             for machine in list(self._machines.values()):
                 if machine.seen.key.region == region:
@@ -216,17 +231,17 @@ class FakeCloud:
             self.silent.add(region)
 
     def alive(self) -> tuple[tuple[CloudInstance, Role], ...]:
-        """Return the machines that exist now, whoever can see them."""
+        """Return the machines that exist now, listed or not."""
         with self._lock:
             self._take_back()
-            looks = ((self._look(m), m.role) for m in self._machines.values())
-            return tuple((seen, role) for seen, role in looks if seen.state is not CloudState.TERMINATED)
+            machines = ((self._current(m), m.role) for m in self._machines.values())
+            return tuple((seen, role) for seen, role in machines if seen.state is not CloudState.TERMINATED)
 
-    def _look(self, machine: _Machine) -> CloudInstance:
+    def _current(self, machine: _Machine) -> CloudInstance:
         booted = self._clock.now() >= machine.started_at + self.boot
         if machine.seen.state is CloudState.PENDING and booted:
             machine.seen = replace(machine.seen, state=CloudState.RUNNING)
-        impairment, since = self.troubled.get(machine.seen.instance_id, ("", None))
+        impairment, since = self.impaired.get(machine.seen.instance_id, ("", None))
         price = next((o.price.per_hour for o in self.catalogue if o.key == machine.seen.key), None)
         return replace(machine.seen, price_per_hour=price, impairment=impairment, impairment_since=since)
 

@@ -1,10 +1,11 @@
-"""Faults on demand: what a cloud may do to a caller, by cloud, operation and region.
+"""Faults on demand, by cloud, operation and region.
 
-Codes and statuses are those that the cloud itself would send. Source: the tables of errors beside each adapter. Chances
-are drawn from a seed, so that equal runs go equally wrong.
+Codes and statuses are the cloud's own, from its profile. Chances are drawn from a seed, so that equal runs have equal
+faults.
 """
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -16,12 +17,12 @@ ANY: Final = "*"
 
 
 class FaultKind(StrEnum):
-    """What goes wrong."""
+    """How a call fails."""
 
     ERROR = "error"
-    """The cloud says that something inside it broke; nothing was done."""
+    """The cloud answers with an internal error; nothing was done."""
     ERROR_AFTER = "error_after"
-    """It says so, though it was done."""
+    """It answers with an internal error; it was done."""
     THROTTLE = "throttle"
     DENIED = "denied"
     SHORTAGE = "shortage"
@@ -37,46 +38,18 @@ class FaultKind(StrEnum):
     DELAY = "delay"
     """The answer comes late."""
     GARBAGE = "garbage"
-    """A page of HTML, as a proxy in between would send."""
+    """A page of HTML, as from a proxy."""
 
 
 DONE_FIRST: Final = frozenset({FaultKind.ERROR_AFTER, FaultKind.LOST, FaultKind.DROP_AFTER})
 
-CODES: Final[dict[str, dict[FaultKind, tuple[int, str]]]] = {
-    "aws": {
-        FaultKind.ERROR: (500, "InternalError"),
-        FaultKind.THROTTLE: (503, "RequestLimitExceeded"),
-        FaultKind.DENIED: (403, "UnauthorizedOperation"),
-        FaultKind.SHORTAGE: (500, "InsufficientInstanceCapacity"),
-        FaultKind.QUOTA: (400, "VcpuLimitExceeded"),
-    },
-    "gcp": {
-        FaultKind.ERROR: (503, "backendError"),
-        FaultKind.THROTTLE: (403, "rateLimitExceeded"),
-        FaultKind.DENIED: (403, "forbidden"),
-        FaultKind.SHORTAGE: (503, "ZONE_RESOURCE_POOL_EXHAUSTED"),
-        FaultKind.QUOTA: (403, "quotaExceeded"),
-    },
-    "azure": {
-        FaultKind.ERROR: (500, "InternalServerError"),
-        FaultKind.THROTTLE: (429, "TooManyRequests"),
-        FaultKind.DENIED: (403, "AuthorizationFailed"),
-        FaultKind.SHORTAGE: (409, "SkuNotAvailable"),
-        FaultKind.QUOTA: (409, "OperationNotAllowed"),
-    },
-    "static": {
-        FaultKind.ERROR: (500, "InternalServerError"),
-        FaultKind.THROTTLE: (429, "TooManyRequests"),
-        FaultKind.DENIED: (401, "Unauthorized"),
-        FaultKind.SHORTAGE: (409, "NoFreeMachine"),
-    },
-}
-"""HTTP status and code."""
+FaultAnswers = Mapping[FaultKind, tuple[int, str]]
+"""HTTP status and code that a cloud sends for a fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A rule: which calls go wrong, and how."""
+    """A rule: which calls fail, and how."""
 
     kind: FaultKind
     cloud: str = ANY
@@ -84,9 +57,9 @@ class Fault:
     region: RegionId | None = None
     """None: any."""
     times: int | None = None
-    """So many calls; None: until it is cleared."""
+    """How many calls fail; None: all until it is cleared."""
     skip: int = 0
-    """So many calls go well first."""
+    """How many calls succeed first."""
     chance: float = 1.0
     seconds: float = 0.0
     """How late an answer comes, or after how long a connection without one is cut; 0: a minute."""
@@ -95,13 +68,13 @@ class Fault:
     status: int = 0
 
     def concerns(self, cloud: str, operation: str, region: RegionId | None) -> bool:
-        """Return whether a call is among those meant."""
+        """Return whether the rule applies to a call."""
         return self.cloud in {ANY, cloud} and self.operation in {ANY, operation} and self.region in {None, region}
 
-    def answer(self, cloud: str) -> tuple[int, str]:
-        """Return the status and code that the cloud says it with."""
+    def answer(self, answers: FaultAnswers) -> tuple[int, str]:
+        """Return the HTTP status and code of the answer: the rule's own, or else those of the cloud's *answers*."""
         kind = FaultKind.ERROR if self.kind is FaultKind.ERROR_AFTER else self.kind
-        status, code = CODES[cloud].get(kind, (500, "InternalError"))
+        status, code = answers.get(kind, (500, "InternalError"))
         return self.status or status, self.code or code
 
 
@@ -120,7 +93,7 @@ class FaultBoard:
             self._rules.append(fault)
 
     def clear(self) -> int:
-        """Let all go well again; return how many rules ended."""
+        """End all rules, and return how many there were."""
         with self._lock:
             count = len(self._rules)
             self._rules.clear()
@@ -137,7 +110,7 @@ class FaultBoard:
             self._seed, self._drawn = seed, 0
 
     def strike(self, cloud: str, operation: str, region: RegionId | None) -> Fault | None:
-        """Return what befalls a call, and count it; None where all goes well."""
+        """Return the fault of a call, and count it; None for no fault."""
         with self._lock:
             for number, rule in enumerate(self._rules):
                 if not rule.concerns(cloud, operation, region):

@@ -1,26 +1,23 @@
-"""List prices through gpuhunt, each with its source and age, believed only within sanity bands.
+"""Prices, each with its source and age: lists, agreed ones, live ones, and the bands of plausible ones. Pure."""
 
-In production gpuhunt loads its published catalogue; elsewhere it reads a directory in the same format.
-"""
-
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
-from providers.gpus import ATTACHABLE, with_attached
 from state.model.catalog import Market, Offer, OfferKey, Price
 from state.model.ids import region_name
 from state.model.inventory import CloudInstance
 from state.model.units import Usd
 
 GPU_HOUR_USD: Final = (0.02, 60.0)
-"""A price per GPU and hour outside this is not believed: the cheapest and dearest list prices, with a margin."""
+"""The plausible price per GPU and hour: the cheapest and dearest list prices, with a margin."""
 CPU_HOUR_USD: Final = (0.001, 30.0)
+
+
+LIST_PRICES: Final = "list prices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +25,13 @@ class PriceList:
     """Prices by provider, location, instance type and market."""
 
     prices: dict[tuple[str, str, str, Market], Price]
+    problem: str = ""
+    """Why prices are missing or older than they should be; empty where all is well."""
+
+    @property
+    def degraded(self) -> dict[str, str]:
+        """What offers lack without list prices, to the reason."""
+        return {LIST_PRICES: self.problem} if self.problem else {}
 
     def price(self, provider: str, locations: tuple[str, ...], instance_type: str, market: Market) -> Price | None:
         """Return the price at the first of *locations* that has one, or None.
@@ -46,7 +50,7 @@ class PriceList:
         return found
 
     def paid(self, seen: Iterable[CloudInstance]) -> list[CloudInstance]:
-        """Return machines with what each costs by this list; reserved ones cost nothing more."""
+        """Return machines with their prices by this list; reserved ones cost nothing more."""
         return [replace(one, price_per_hour=self._paid(one.key)) for one in seen]
 
     def _paid(self, key: OfferKey) -> Usd | None:
@@ -58,7 +62,7 @@ class PriceList:
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    """A price that was agreed upon, for whatever its patterns match; the first one that matches counts."""
+    """An agreed price, for what its patterns match; the first that matches applies."""
 
     provider: str
     region: str
@@ -77,14 +81,14 @@ class Negotiated:
         return Price(Usd.of(round(usd, 6)), f"{self.source}, on {listed.source}", listed.as_of)
 
     def matches(self, provider: str, location: str, instance_type: str, market: Market) -> bool:
-        """Return whether a price is among those meant; a zone counts as in its region."""
+        """Return whether it applies to a price; a zone counts as in its region."""
         is_there = fnmatchcase(location, self.region) or fnmatchcase(location.rpartition("-")[0], self.region)
         is_meant = fnmatchcase(instance_type, self.instance_type) and market is self.market
         return provider == self.provider and is_there and is_meant
 
 
 def with_negotiated(prices: PriceList, agreed: tuple[Negotiated, ...]) -> PriceList:
-    """Return a price list in which agreed prices stand for those that they match."""
+    """Return a price list in which agreed prices replace those that they match."""
 
     def paid(key: tuple[str, str, str, Market], listed: Price) -> Price:
         found = next((one for one in agreed if one.matches(*key)), None)
@@ -100,14 +104,12 @@ PEERS_SHARE: Final = 0.4
 Key = tuple[str, str, str, Market]
 
 
-def beside_peers(prices: PriceList, suspected: Mapping[Key, Usd]) -> tuple[PriceList, dict[Key, Usd]]:
-    """Return a price list in which prices far below their peers are doubted, and those prices.
-
-    A price that is seen twice is not doubted any more.
+def doubt_outliers(prices: PriceList, suspected: Mapping[Key, Usd]) -> tuple[PriceList, dict[Key, Usd]]:
+    """Return a price list in which outliers are doubted, and the outliers; one that is seen twice is not doubted.
 
     Args:
         prices: As they were loaded.
-        suspected: What was doubted the last time.
+        suspected: The outliers of the last load.
     """
     peers: dict[tuple[str, str], list[int]] = {}
     for (provider, _, name, market), price in prices.prices.items():
@@ -125,12 +127,12 @@ def beside_peers(prices: PriceList, suspected: Mapping[Key, Usd]) -> tuple[Price
 
 
 LIVE_BAND: Final = (0.2, 5.0)
-"""A live spot price outside this multiple of the catalogue's is not believed: a wrong unit, or a gap."""
+"""The plausible multiples of the catalogue's price for a live spot price; others are a wrong unit, or a gap."""
 
 
 def live_spot(offer: Offer, usd: float | None, source: str, now: datetime) -> Offer:
-    """Return a spot offer at its live price, if that is believable; else at the catalogue's."""
-    if usd is None or offer.key.market is not Market.SPOT or not is_believable(usd, offer.machine.gpus):
+    """Return a spot offer at its live price, if that is plausible; else at the catalogue's."""
+    if usd is None or offer.key.market is not Market.SPOT or not is_plausible(usd, offer.machine.gpus):
         return offer
     low, high = LIVE_BAND
     if not low * offer.price.per_hour.dollars <= usd <= high * offer.price.per_hour.dollars:
@@ -138,44 +140,7 @@ def live_spot(offer: Offer, usd: float | None, source: str, now: datetime) -> Of
     return replace(offer, price=Price(Usd.of(usd), source, now))
 
 
-def is_believable(usd_per_hour: float, gpus: int) -> bool:
+def is_plausible(usd_per_hour: float, gpus: int) -> bool:
     """Return whether a price lies within the bands."""
     low, high = GPU_HOUR_USD if gpus else CPU_HOUR_USD
     return low <= usd_per_hour / max(gpus, 1) <= high
-
-
-def load_prices(providers: tuple[str, ...], catalog_dir: Path | None, now: datetime) -> PriceList:
-    """Return all prices of *providers*.
-
-    Args:
-        providers: Names as gpuhunt has them.
-        catalog_dir: A folder of `PROVIDER.csv` files; None: gpuhunt's published catalogue, downloaded.
-        now: The age of prices of the published catalogue, which states none.
-    """
-    import gpuhunt  # noqa: PLC0415  slow to import, and only commands that need prices pay for it
-
-    catalog = gpuhunt.Catalog(auto_reload=catalog_dir is None)
-    if catalog_dir is not None:
-        # The one way gpuhunt has of naming a folder; it reads it at each query.
-        os.environ["GPUHUNT_CATALOG_DIR"] = str(catalog_dir)
-    prices: dict[tuple[str, str, str, Market], Price] = {}
-    for item in catalog.query(provider=list(providers)):
-        if not is_believable(item.price, item.gpu_count):
-            continue
-        market = Market.SPOT if item.spot else Market.ON_DEMAND
-        as_of = item.provider_data.get("as_of")
-        price = Price(
-            per_hour=Usd.of(item.price),
-            source=str(item.provider_data.get("source", "gpuhunt catalogue")),
-            as_of=datetime.fromisoformat(str(as_of)).replace(tzinfo=UTC) if as_of else now,
-        )
-        prices[item.provider, item.location, name_of(item), market] = price
-    return PriceList(prices)
-
-
-def name_of(item: Any) -> str:  # noqa: ANN401  gpuhunt's own
-    """Return an item's instance type; gpuhunt has N1 with GPUs attached under the plain machine type's name."""
-    name = str(item.instance_name)
-    if item.provider == "gcp" and name.startswith("n1-") and item.gpu_name in ATTACHABLE:
-        return with_attached(name, ATTACHABLE[item.gpu_name], item.gpu_count)
-    return name

@@ -1,7 +1,7 @@
-"""Process sessions that we started: recorded, ended, and found again after a crash. Linux.
+"""Process sessions of this program: started, recorded on disk, and ended, even after a crash. Linux.
 
-Ray's processes rewrite their names and environments, so they are known by the id of the session that each
-instance is started in. A session id is not given to another process while any member lives.
+Ray's processes rewrite their names and environments, so they are identified by the id of the session that each
+instance is started in. The kernel does not reuse a session id while any member lives.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ POLL: Final = timedelta(milliseconds=100)
 
 
 class SessionLog:
-    """A file of sessions started, so that a later run can end what a crash left."""
+    """A file of started sessions, so that a later run can end those that a crash left."""
 
     def __init__(self, path: Path) -> None:
-        """Keep the log at *path*."""
+        """Use the file at *path*; it is created with the first session."""
         self._path = path
 
     def add(self, sid: int) -> None:
-        """Record a session whose leader runs now."""
+        """Record a session whose leader is running."""
         created = psutil.Process(sid).create_time()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as log:
@@ -40,24 +40,24 @@ class SessionLog:
             os.fsync(log.fileno())
 
     def sessions(self) -> tuple[int, ...]:
-        """Return the recorded sessions that still have members and are still ours."""
+        """Return the ids of recorded sessions that have living members."""
         if not self._path.exists():
             return ()
         found = []
         for line in self._path.read_text().splitlines():
             with contextlib.suppress(ValueError, KeyError):
                 record = json.loads(line)
-                if _is_ours(record["sid"], record["created"]) and members(record["sid"]):
+                if _is_recorded_session(record["sid"], record["created"]) and members(record["sid"]):
                     found.append(int(record["sid"]))
         return tuple(dict.fromkeys(found))
 
-    def forget(self) -> None:
-        """Start over."""
+    def clear(self) -> None:
+        """Delete the file."""
         self._path.unlink(missing_ok=True)
 
 
-def _is_ours(sid: int, created: float) -> bool:
-    """Return whether a session is the recorded one: its leader is gone, or was created then."""
+def _is_recorded_session(sid: int, created: float) -> bool:
+    """Return whether *sid* is still the recorded session: its leader is gone, or has that creation time."""
     try:
         return abs(psutil.Process(sid).create_time() - created) < 1.0
     except psutil.NoSuchProcess:
@@ -65,7 +65,7 @@ def _is_ours(sid: int, created: float) -> bool:
 
 
 def members(sid: int) -> tuple[int, ...]:
-    """Return the ids of the living processes of a session."""
+    """Return the ids of a session's living processes, zombies excluded."""
     found = []
     for pid in psutil.pids():
         with contextlib.suppress(OSError, psutil.Error):
@@ -76,38 +76,54 @@ def members(sid: int) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C and SIGTERM until the block is done, so that what it starts is always on record.
+    """Defer SIGINT and SIGTERM until the block ends, so that every process it starts is recorded.
 
-    Only the main thread gets signals; elsewhere there is nothing to put off.
+    Only the main thread receives signals; elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    blocked: list[tuple[int, FrameType | None]] = []
+    deferred: list[tuple[int, FrameType | None]] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
-    kept = {number: signal.signal(number, lambda n, frame: blocked.append((n, frame))) for number in numbers}
+    previous = {number: signal.signal(number, lambda n, frame: deferred.append((n, frame))) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in kept.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
-        for got, frame in blocked:
-            then = kept[signal.Signals(got)]
-            if callable(then):
-                then(got, frame)
+        for received, frame in deferred:
+            handler = previous[signal.Signals(received)]
+            if callable(handler):
+                handler(received, frame)
 
 
-def start_recorded(command: list[str], environment: Mapping[str, str], log: Path, sessions: "SessionLog") -> int:
-    """Start *command* in a session of its own, on record, and return its id; it leaves no zombie."""
+def start_recorded(
+    command: list[str],
+    environment: Mapping[str, str],
+    log: Path,
+    sessions: "SessionLog",
+    keep_open: tuple[int, ...] = (),
+) -> int:
+    """Start *command* in a new session, record it, and return its id; a thread reaps the leader when it exits.
+
+    Args:
+        command: The command line.
+        environment: Its environment.
+        log: The file that its output is appended to.
+        sessions: The record.
+        keep_open: File descriptors that it inherits.
+    """
     with uninterrupted():
-        process = start_session(command, environment, log)
+        process = start_session(command, environment, log, keep_open)
         sessions.add(process.pid)
     threading.Thread(target=process.wait, daemon=True).start()
     return process.pid
 
 
-def start_session(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start *command* as the leader of a session of its own, its output in *log*."""
+def start_session(
+    command: list[str], environment: Mapping[str, str], log: Path, keep_open: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start *command* as the leader of a new session, with its output appended to *log*, inheriting *keep_open*."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -117,11 +133,16 @@ def start_session(command: list[str], environment: Mapping[str, str], log: Path)
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=keep_open,
         )
 
 
 def end_session(sid: int, grace: timedelta, clock: Clock) -> bool:
-    """End a session: politely first, by force after *grace*. Return whether nothing of it is left."""
+    """Send SIGTERM to a session's leader, and SIGKILL to all members after *grace*.
+
+    Returns:
+        Whether no member is left.
+    """
     with contextlib.suppress(OSError):
         os.kill(sid, signal.SIGTERM)
     deadline = clock.now() + grace
@@ -130,9 +151,13 @@ def end_session(sid: int, grace: timedelta, clock: Clock) -> bool:
     return kill_session(sid, clock)
 
 
-def kill_session(sid: int, clock: Clock, patience: timedelta = timedelta(seconds=5)) -> bool:
-    """End a session by force, at once. Return whether nothing of it is left."""
-    deadline = clock.now() + patience
+def kill_session(sid: int, clock: Clock, timeout: timedelta = timedelta(seconds=5)) -> bool:
+    """Send SIGKILL to a session's members until none is left or *timeout* has passed.
+
+    Returns:
+        Whether no member is left.
+    """
+    deadline = clock.now() + timeout
     while pids := members(sid):
         for pid in pids:
             with contextlib.suppress(OSError):

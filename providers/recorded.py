@@ -1,19 +1,20 @@
-"""A wrapper that writes one log line for each call that changes something, or that was not answered whole."""
+"""A wrapper that logs each launch, each end, and each read that some region did not answer."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 import structlog
 
-from providers.base import LaunchOrder, Observation, Provider
-from providers.errors import ProviderError
+from providers.base import LaunchOrder, Observation, Provider, supports_dry_run
+from providers.errors import InvalidError, ProviderError
 from state.clock import Clock
-from state.model.catalog import Offer, OfferKey, Quota
+from state.model.boot import BootProfile
+from state.model.catalog import Capability, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Notice
 
 PROVIDER_CALL: Final = "provider_call"
-PROVIDER_BLIND: Final = "provider_blind"
+PROVIDER_UNREACHABLE: Final = "provider_unreachable"
 PROVIDER_DEGRADED: Final = "provider_degraded"
 
 Result = TypeVar("Result")
@@ -35,41 +36,51 @@ class RecordedProvider:
         """Return the regions of the settings."""
         return self.inner.regions
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return the capabilities of the provider inside."""
+        return self.inner.capabilities
+
+    @property
+    def boot_profile(self) -> BootProfile:
+        """Return the boot profile of the provider inside."""
+        return self.inner.boot_profile
+
     def offers(self) -> Observation[Offer]:
         """Return the offers."""
-        return self._look("offers", self.inner.offers)
+        return self._read("offers", self.inner.offers)
 
     def quotas(self) -> Observation[Quota]:
         """Return the quotas."""
-        return self._look("quotas", self.inner.quotas)
+        return self._read("quotas", self.inner.quotas)
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return the machines of *owner*."""
-        return self._look("instances", lambda: self.inner.instances(owner))
+        return self._read("instances", lambda: self.inner.instances(owner))
 
     def notices(self, owner: str) -> Observation[Notice]:
         """Return what is announced for machines of *owner*."""
-        return self._look("notices", lambda: self.inner.notices(owner))
+        return self._read("notices", lambda: self.inner.notices(owner))
 
-    def _look(self, operation: str, call: Callable[[], Observation[Item]]) -> Observation[Item]:
+    def _read(self, operation: str, call: Callable[[], Observation[Item]]) -> Observation[Item]:
         start = self._clock.elapsed()
         observation = call()
         for region, reason in sorted(observation.unreachable.items()):
             seconds = round(self._clock.elapsed() - start, 3)
-            self._log.warning(PROVIDER_BLIND, operation=operation, region=region, reason=reason, seconds=seconds)
+            self._log.warning(PROVIDER_UNREACHABLE, operation=operation, region=region, reason=reason, seconds=seconds)
         for what, reason in sorted(observation.degraded.items()):
             self._log.warning(PROVIDER_DEGRADED, operation=operation, what=what, reason=reason)
         return observation
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine."""
-        return self._act("launch", order.key, order.instance_id, lambda: self.inner.launch(order))
+        return self._write("launch", order.key, order.instance_id, lambda: self.inner.launch(order))
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
         """End one machine."""
-        self._act("terminate", key, instance_id, lambda: self.inner.terminate(key, instance_id, cloud_id))
+        self._write("terminate", key, instance_id, lambda: self.inner.terminate(key, instance_id, cloud_id))
 
-    def _act(self, operation: str, key: OfferKey, instance_id: InstanceId, call: Callable[[], Result]) -> Result:
+    def _write(self, operation: str, key: OfferKey, instance_id: InstanceId, call: Callable[[], Result]) -> Result:
         log = self._log.bind(operation=operation, offer=str(key), instance=instance_id)
         start = self._clock.elapsed()
         try:
@@ -80,3 +91,13 @@ class RecordedProvider:
             raise
         log.info(PROVIDER_CALL, outcome="ok", seconds=round(self._clock.elapsed() - start, 3))
         return result
+
+    def dry_run(self, region: RegionId) -> None:
+        """Return if a launch would be allowed.
+
+        Raises:
+            ProviderError: It would be refused, or cannot be checked.
+        """
+        if not supports_dry_run(self.inner):
+            raise InvalidError(self.name, "dry_run", "NotSupported", "the provider cannot check a launch")
+        self.inner.dry_run(region)

@@ -1,4 +1,4 @@
-"""Capacity that is paid for already: reservations to offers, and which of them a machine is taken from. Pure."""
+"""Reservations to offers, and the choice of the reservation for the next machine. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,39 +29,41 @@ class Reservation:
         return has_begun and (self.valid_until is None or now < self.valid_until)
 
 
-def _soonest_end(held: Reservation) -> tuple[bool, str, str]:
-    return (held.valid_until is None, str(held.valid_until), held.id)
+def _by_end(reservation: Reservation) -> tuple[bool, str, str]:
+    return (reservation.valid_until is None, str(reservation.valid_until), reservation.id)
 
 
-def chosen(holdings: Iterable[Reservation], zone: str, instance_type: str, now: datetime) -> Reservation | None:
-    """Return the reservation that the next machine is taken from: the one that ends first; None where none is free."""
-    fit = (h for h in holdings if (h.zone, h.instance_type) == (zone, instance_type))
-    return min((h for h in fit if h.free > 0 and h.is_in_force(now)), key=_soonest_end, default=None)
+def find_reservation(
+    reservations: Iterable[Reservation], zone: str, instance_type: str, now: datetime
+) -> Reservation | None:
+    """Return the reservation to take the next machine from: the free one that ends first; None if there is none."""
+    fit = (h for h in reservations if (h.zone, h.instance_type) == (zone, instance_type))
+    return min((h for h in fit if h.free > 0 and h.is_in_force(now)), key=_by_end, default=None)
 
 
-def taken(holdings: Iterable[Reservation], key: OfferKey, now: datetime) -> Reservation:
-    """Return the reservation that the next machine of an offer is taken from.
+def select_reservation(reservations: Iterable[Reservation], key: OfferKey, now: datetime) -> Reservation:
+    """Return the reservation to take the next machine of an offer from.
 
     Raises:
-        ShortageError: None is free.
+        ShortageError: No reservation is free.
     """
-    held = chosen(holdings, key.zone, key.instance_type, now)
-    if held is None:
+    reservation = find_reservation(reservations, key.zone, key.instance_type, now)
+    if reservation is None:
         raise ShortageError(key.provider, "launch", "ReservationUsedUp", f"no machine of {key} is left")
-    return held
+    return reservation
 
 
 def reserved_offers(
-    region: RegionId, machines: Mapping[str, Machine], holdings: Iterable[Reservation], now: datetime
+    region: RegionId, machines: Mapping[str, Machine], reservations: Iterable[Reservation], now: datetime
 ) -> list[Offer]:
     """Return the offers of a region's reservations, at no price: one per zone and type.
 
-    Those in force count together, until the first of them ends; where none is, the next one stands for its time.
+    Those in force count together, until the first of them ends; if none is, the next one is offered with its window.
     """
     by_kind: dict[tuple[str, str], list[Reservation]] = {}
-    for held in holdings:
-        if held.instance_type in machines and (held.valid_until is None or held.valid_until > now):
-            by_kind.setdefault((held.zone, held.instance_type), []).append(held)
+    for reservation in reservations:
+        if reservation.instance_type in machines and (reservation.valid_until is None or reservation.valid_until > now):
+            by_kind.setdefault((reservation.zone, reservation.instance_type), []).append(reservation)
     offers = []
     for (zone, instance_type), several in sorted(by_kind.items()):
         current = [h for h in several if h.is_in_force(now)]

@@ -114,7 +114,7 @@ class _Executor:
             key=launch.key,
             role=launch.role,
             owner=self.owner,
-            startup_script=startup_script(launch),
+            startup_script=startup_script(launch, self.ports.providers[launch.key.provider].boot_profile),
             private_address=launch.cell.head_address if launch.role is Role.HEAD else None,
         )
 

@@ -1,4 +1,4 @@
-"""The only module that asks the time or draws a number nobody can derive."""
+"""The only module that reads the time or draws a random number."""
 
 import secrets
 import time
@@ -36,7 +36,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves only when told to: for simulation and tests."""
+    """A clock that moves only when it is moved: for simulation and tests."""
 
     def __init__(self, start: datetime) -> None:
         """Start at *start*."""
@@ -57,7 +57,7 @@ class ManualClock:
 
 
 def draw_secret() -> str:
-    """Return 64 hexadecimal digits nobody can guess."""
+    """Return 64 hexadecimal digits that cannot be guessed."""
     return secrets.token_hex(32)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from scheduler.documents.spec_file import load_wanted
-from scheduler.embedded.local import Pace, provider_settings
+from scheduler.embedded.local import ReactionTimes, provider_settings
 from scheduler.simulation.world import World
 from state.store.sql import SqlStore
 from tests.builders import an_offer
@@ -88,9 +88,9 @@ def at_a_terminal(home: Path, answers: dict[str, str], *arguments: str) -> Ran:
 def embedded_home(folder: Path) -> Iterator[Clouds]:
     """Prepare a home whose clouds answer, and whose machines only pretend to run."""
     with embedded_clouds(folder / "clouds", "sk-any") as clouds:
-        scene = tuple(clouds.embedded.world.scene.values())
+        scene = tuple(clouds.embedded.backend.regions.values())
         settings = {
-            "providers": provider_settings(clouds.addresses, scene, Pace().cloud_timeout),
+            "providers": provider_settings(clouds.addresses, scene, ReactionTimes().cloud_timeout),
             "cells": {region.id: {"head_address": region.head_address} for region in scene},
             "price_catalog": str(ROOT / "providers" / "emulator" / "catalog"),
             "embedded": {

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from providers.emulator.clouds import EmbeddedClouds
-from providers.emulator.scene import SceneRegion, load_scene
+from providers.emulator.regions import EmulatedRegion, load_regions
 from state.model.ids import region_id
 
 PLENTY = 1_000_000
@@ -31,17 +31,17 @@ def names(provider: str, count: int) -> tuple[str, ...]:
     return tuple(f"sim-region{n}" if provider == "gcp" else f"simregion{n}" for n in range(count))
 
 
-def templates() -> dict[str, SceneRegion]:
+def templates() -> dict[str, EmulatedRegion]:
     """Return the region of the usual scene that each provider's are copies of."""
-    found: dict[str, SceneRegion] = {}
-    for region in load_scene():
+    found: dict[str, EmulatedRegion] = {}
+    for region in load_regions():
         found.setdefault(region.provider, region)
     return found
 
 
-def many_regions(count: int) -> tuple[SceneRegion, ...]:
+def many_regions(count: int) -> tuple[EmulatedRegion, ...]:
     """Return *count* regions of each provider, with stock and quotas that never end."""
-    scene: list[SceneRegion] = []
+    scene: list[EmulatedRegion] = []
     for provider, template in sorted(templates().items()):
         for name in names(provider, count):
             zones = tuple(zone.replace(template.name, name) for zone in template.zones)
@@ -68,7 +68,7 @@ def main() -> None:
             host_folder=place / "h",
             ray_token_file=place / "token",
             dry=True,
-            scene=many_regions(int(sys.argv[1])),
+            regions=many_regions(int(sys.argv[1])),
         )
         print(json.dumps(asdict(clouds.start())), flush=True)
         sys.stdin.read()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scheduler.solve.assemble import ApplicationRequirements, Bounds, Need, PruningLimits, Table
+from scheduler.solve.assemble import ApplicationRequirements, Bounds, PruningLimits, ShapeRequirements, Table
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION
 
 SPEED = {
@@ -77,9 +77,9 @@ class Instance:
 
     size: Size
     table: Table
-    asks: tuple[ApplicationRequirements, ...]
+    applications: tuple[ApplicationRequirements, ...]
     bounds: Bounds
-    keep: PruningLimits
+    limits: PruningLimits
     source: str
 
 
@@ -135,16 +135,16 @@ def make(size: Size, prices: Path) -> Instance:
     source = f"list prices of {prices.name}" if rows else "synthetic prices"
     rows = _chosen(rows or synthetic_rows(7), size, draw)
     regions = sorted({row.region for row in rows})
-    asks = _asks(size, rows, regions, draw)
-    table, quotas = _table(rows, regions, asks, draw)
-    asks = tuple(_eased(ask, table) for ask, _ in asks)
+    applications = _asks(size, rows, regions, draw)
+    table, quotas = _table(rows, regions, applications, draw)
+    applications = tuple(_eased(requirements, table) for requirements, _ in applications)
     places = np.zeros((0, len(regions)), np.bool_)
     bounds = Bounds(np.zeros(len(regions), np.int64), places, 1 << 60, quotas)
-    return Instance(size, table, asks, bounds, SMALL_KEEP if size.name == "S" else LARGE_KEEP, source)
+    return Instance(size, table, applications, bounds, SMALL_KEEP if size.name == "S" else LARGE_KEEP, source)
 
 
 def _chosen(rows: list[Row], size: Size, draw: np.random.Generator) -> list[Row]:
-    """Return offers of the busiest regions, of several clouds, until there are as many zones as asked for."""
+    """Return offers of the busiest regions, of several clouds, until there are as many zones as requested."""
     by_region: dict[str, list[Row]] = {}
     for row in rows:
         by_region.setdefault(row.region, []).append(row)
@@ -163,7 +163,7 @@ def _chosen(rows: list[Row], size: Size, draw: np.random.Generator) -> list[Row]
 def _asks(
     size: Size, rows: list[Row], regions: list[str], draw: np.random.Generator
 ) -> list[tuple[ApplicationRequirements, tuple[str, float]]]:
-    """Return what the applications ask for, each with the GPU that suits it best and how many it takes."""
+    """Return application requirements, each with the GPU that suits it best and how many it takes."""
     sold = {row.gpu for row in rows}
     cheapest = {
         gpu: min(row.price / row.gpus for row in rows if (row.gpu == gpu and row.gpus >= 1) or row.gpu == gpu)
@@ -184,8 +184,8 @@ def _asks(
         shapes = sorted(shapes[: int(draw.integers(3, 8))])
         if not shapes:
             continue
-        gpu, count, each = min(shapes, key=lambda s: cheapest[s[0]] * s[1] / s[2])
-        made.append(_ask(size, shapes, regions, (gpu, count, each, cheapest[gpu]), draw))
+        gpu, count, capacity_per_replica = min(shapes, key=lambda s: cheapest[s[0]] * s[1] / s[2])
+        made.append(_ask(size, shapes, regions, (gpu, count, capacity_per_replica, cheapest[gpu]), draw))
     return made
 
 
@@ -196,14 +196,14 @@ def _ask(
     natural: tuple[str, float, int, float],
     draw: np.random.Generator,
 ) -> tuple[ApplicationRequirements, tuple[str, float]]:
-    gpu, count, each, price = natural
+    gpu, count, capacity_per_replica, price = natural
     replicas = max(1.0, size.replicas * math.exp(draw.normal(-0.32, 0.8)))
-    demand = round(replicas * each)
+    demand = round(replicas * capacity_per_replica)
     kind, share = _survival(draw)
-    needs = tuple(Need(frozenset({NAMES.index(g)}), round(c * 1000), e) for g, c, e in shapes)
-    unit = price * count / each * 1e6
-    ask = ApplicationRequirements(
-        needs=needs,
+    shapes = tuple(ShapeRequirements(frozenset({NAMES.index(g)}), round(c * 1000), e) for g, c, e in shapes)
+    unit = price * count / capacity_per_replica * 1e6
+    requirements = ApplicationRequirements(
+        shapes=shapes,
         demand=demand,
         weight=200 * unit,
         regions=_residency(regions, draw),
@@ -215,7 +215,7 @@ def _ask(
         one_shape=False,
         start_replica=int(draw.choice((250_000, 1_000_000, 4_000_000)) if count >= 1 else 250_000),
     )
-    return ask, (gpu, demand / each * count)
+    return requirements, (gpu, demand / capacity_per_replica * count)
 
 
 def _survival(draw: np.random.Generator) -> tuple[int, float]:
@@ -242,41 +242,55 @@ def _residency(regions: list[str], draw: np.random.Generator) -> np.ndarray:
     return mask
 
 
-def _eased(ask: ApplicationRequirements, table: Table) -> ApplicationRequirements:
-    """Return what is asked for without the rules that even a third of all stock could not keep."""
-    for eased in (ask, replace(ask, on_demand=0, spot=True), replace(ask, kind=NO_DOMAIN, required=0, on_demand=0)):
+def _eased(requirements: ApplicationRequirements, table: Table) -> ApplicationRequirements:
+    """Return the requirements without the rules that even a third of all stock could not keep."""
+    for eased in (
+        requirements,
+        replace(requirements, on_demand=0, spot=True),
+        replace(requirements, kind=NO_DOMAIN, required=0, on_demand=0),
+    ):
         if _is_easy(eased, table):
             return eased
     return replace(
-        ask, kind=NO_DOMAIN, required=0, on_demand=0, share_ppm=PPM, regions=np.ones_like(ask.regions), spot=True
+        requirements,
+        kind=NO_DOMAIN,
+        required=0,
+        on_demand=0,
+        share_ppm=PPM,
+        regions=np.ones_like(requirements.regions),
+        spot=True,
     )
 
 
-def _is_easy(ask: ApplicationRequirements, table: Table) -> bool:
+def _is_easy(requirements: ApplicationRequirements, table: Table) -> bool:
     capacity = np.zeros(len(table.price))
-    for need in ask.needs:
-        fits = np.isin(table.gpu, list(need.gpus)) & ask.regions[table.region] & (ask.spot | ~table.is_spot)
-        capacity += fits * (table.gpus // need.gpu_milli) * need.each * table.high / 3
-    domain = table.provider if ask.kind == PROVIDER else table.region
+    for need in requirements.shapes:
+        fits = (
+            np.isin(table.gpu, list(need.gpus))
+            & requirements.regions[table.region]
+            & (requirements.spot | ~table.is_spot)
+        )
+        capacity += fits * (table.gpus // need.gpu_milli) * need.capacity_per_replica * table.high / 3
+    domain = table.provider if requirements.kind == PROVIDER else table.region
     by_domain = np.bincount(domain, capacity)
     by_region = np.bincount(table.region, capacity)
     total = by_domain.sum()
-    spare = max(ask.demand, ask.required) * 1.2
+    spare = max(requirements.demand, requirements.required) * 1.2
     return bool(
-        np.minimum(by_region, ask.share_ppm / PPM * ask.demand).sum() >= spare
-        and capacity[~table.is_spot].sum() >= ask.on_demand * 1.2
-        and (ask.kind == NO_DOMAIN or total - by_domain.max() >= spare)
+        np.minimum(by_region, requirements.share_ppm / PPM * requirements.demand).sum() >= spare
+        and capacity[~table.is_spot].sum() >= requirements.on_demand * 1.2
+        and (requirements.kind == NO_DOMAIN or total - by_domain.max() >= spare)
     )
 
 
 def _table(
     rows: list[Row],
     regions: list[str],
-    asks: list[tuple[ApplicationRequirements, tuple[str, float]]],
+    applications: list[tuple[ApplicationRequirements, tuple[str, float]]],
     draw: np.random.Generator,
 ) -> tuple[Table, tuple[tuple[int, tuple[tuple[int, int], ...]], ...]]:
     wanted: dict[str, float] = {}
-    for _, (gpu, gpus) in asks:
+    for _, (gpu, gpus) in applications:
         wanted[gpu] = wanted.get(gpu, 0.0) + gpus
     everyone = sum(wanted.values()) / len(wanted)
     raw = np.array([math.exp(draw.normal(0, 1.0)) for _ in rows])
@@ -309,8 +323,8 @@ def _table(
         start=zeros,
         low=zeros,
         high=stock,
-        standing=zeros,
-        least=zeros + 1,
+        existing=zeros,
+        min_batch=zeros + 1,
         zone=np.arange(len(rows)),
         region=whole(regions.index(row.region) for row in rows),
         provider=whole(clouds.index(row.provider) for row in rows),

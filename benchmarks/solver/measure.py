@@ -11,16 +11,17 @@ import numpy as np
 
 from benchmarks.solver.instances import SIZES, Instance, make
 from benchmarks.solver.peers import all_peers
-from scheduler.solve.answer import Answer, broken
 from scheduler.solve.assemble import assemble
 from scheduler.solve.bound import lagrangean_bound, paid_back
-from scheduler.solve.highs import Work, minimise, relaxed
+from scheduler.solve.highs import Unsolved, minimise, relaxed
 from scheduler.solve.problem import NO_DOMAIN, Problem
 from scheduler.solve.program import build
 from scheduler.solve.search import engine
 from scheduler.solve.search.insert import SearchState
 from scheduler.solve.search.merge import MERGED_APPLICATIONS, merged
 from scheduler.solve.search.prices import Prices, new_prices
+from scheduler.solve.solution import Solution, broken_rules
+from state.model.settings import PROOF
 
 RESOLVE_ROUNDS = {"S": 60, "M": 60, "L": 100, "XL": 200}
 CURVE = {"S": (0.1, 0.3, 1, 3), "M": (0.1, 0.3, 1, 3), "L": (0.1, 0.5, 1, 4), "XL": (0.1, 1, 3)}
@@ -34,16 +35,16 @@ def main() -> None:
     """Measure the size that the command line names."""
     name, prices, quick = sys.argv[1], Path(sys.argv[2]), sys.argv[3] == "1"
     small = make(SIZES["S"], prices)
-    for warmed in (_posed(small),):  # load the compiled code
-        bench = _solved(warmed, 0.01)
-        _death(warmed, bench, 5)
+    for warmed in (_formulated(small),):  # load the compiled code
+        search = _searched(warmed, 0.01)
+        _death(warmed, search, 5)
     instance = make(SIZES[name], prices)
     started = time.process_time()
-    p = _posed(instance)
-    bench = _solved(p, 1)
+    p = _formulated(instance)
+    search = _searched(p, 1)
     seconds = time.process_time() - started
-    cost, short = _cost(bench), int((bench.books.short > 0).sum())
-    found = broken(p, Answer(bench.books.placed, bench.books.machines, None))
+    cost, short = _cost(search), int((search.solution.short > 0).sum())
+    found = broken_rules(p, Solution(search.solution.placed, search.solution.machines, None))
     if found:
         sys.exit(f"a rule is broken: {found}")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -52,19 +53,19 @@ def main() -> None:
         "applications": p.applications,
         "groups": p.groups,
         "pairs": p.pairs,
-        "replicas": int(bench.books.placed.sum()),
+        "replicas": int(search.solution.placed.sum()),
         "source": instance.source,
         "seed": instance.size.seed,
         "seconds": seconds,
         "cost": cost,
         "shortages": short,
         "peak_memory_mib": memory,
-        **_death(_posed(instance, moving=True), bench, RESOLVE_ROUNDS[name]),
+        **_death(_formulated(instance, moving=True), search, RESOLVE_ROUNDS[name]),
     }
     facts |= {"best_known": cost, "bound": None, "bound_kind": "best_known", "exact": None, "curve": []}
     if not quick:
         _against_more_time(p, name, facts)
-        _against_a_bound(p, name, bench, facts)
+        _against_a_bound(p, name, search, facts)
         facts["other_seeds"] = _other_seeds(name, prices)
     facts["gap"] = cost / (facts["bound"] or facts["best_known"]) - 1
     facts["peers"] = [vars(peer) for peer in all_peers(p)]
@@ -75,54 +76,54 @@ def _other_seeds(name: str, prices: Path) -> list[dict[str, float]]:
     """Return how far other instances of a small size end from what ten times the work finds: one alone is luck."""
     found = []
     for seed in range(1, 1 + OTHER_SEEDS.get(name, 0)):
-        p = _posed(make(replace(SIZES[name], seed=seed), prices))
+        p = _formulated(make(replace(SIZES[name], seed=seed), prices))
         started = time.process_time()
-        cost = _cost(_solved(p, 1))
+        cost = _cost(_searched(p, 1))
         seconds = time.process_time() - started
-        best = min(cost, _cost(_solved(p, MORE[name])))
+        best = min(cost, _cost(_searched(p, MORE[name])))
         found.append({"seed": seed, "seconds": seconds, "cost": cost, "best_known": best, "gap": cost / best - 1})
     return found
 
 
-def _posed(instance: Instance, *, moving: bool = False) -> Problem:
-    """Return the problem; moves cost nothing where nothing stands."""
-    p = assemble(instance.table, instance.asks, instance.bounds, instance.keep)
+def _formulated(instance: Instance, *, moving: bool = False) -> Problem:
+    """Return the problem; moves cost nothing where nothing exists."""
+    p = assemble(instance.table, instance.applications, instance.bounds, instance.limits)
     return p if moving else p._replace(start_replica=np.zeros_like(p.start_replica))
 
 
-def _solved(p: Problem, scale: float) -> SearchState:
-    """Return a placement found as the solver would find it with nothing standing."""
+def _searched(p: Problem, scale: float) -> SearchState:
+    """Return a placement found as the solver would find it with nothing existing."""
     if p.applications <= MERGED_APPLICATIONS:
         return merged(p, np.zeros(len(p.head), np.int64), scale)
-    return engine.cold(p, engine.usual_work(p, scale))
+    return engine.cold(p, engine.schedule_for(p, scale))
 
 
-def _cost(bench: SearchState) -> float:
+def _cost(search: SearchState) -> float:
     """Return dollars per hour: machines and expected interruptions."""
-    return float(bench.books.cost.sum()) / 1e6
+    return float(search.solution.cost.sum()) / 1e6
 
 
-def _death(p: Problem, bench: SearchState, rounds: int) -> dict[str, object]:
+def _death(p: Problem, search: SearchState, rounds: int) -> dict[str, object]:
     """Let the region that carries most spend die, check what the others carry, and place again what it carried."""
-    placed, machines = bench.books.placed, bench.books.machines
+    placed, machines = search.solution.placed, search.solution.machines
     spend = np.bincount(p.region, p.price * machines, minlength=len(p.head))
     dead = int(np.argmax(spend))
     gone = p.region == dead
     lost = placed * gone[p.group]
     left = placed - lost
-    hit = np.unique(bench.owner[lost > 0])
-    after = p._replace(current=left, high=np.where(gone, 0, p.high), standing=np.where(gone, 0, machines))
-    carried = np.bincount(bench.owner, left * p.each, minlength=p.applications)
-    whole = bench.books.short[hit] == 0
+    hit = np.unique(search.owner[lost > 0])
+    after = p._replace(current=left, high=np.where(gone, 0, p.high), existing=np.where(gone, 0, machines))
+    carried = np.bincount(search.owner, left * p.capacity_per_replica, minlength=p.applications)
+    whole = search.solution.short[hit] == 0
     promised = np.where(p.kind[hit] == NO_DOMAIN, 0, p.required[hit])
     started = time.process_time()
-    again = engine.keep_standing_and_repair(after, rounds)
+    again = engine.keep_existing_and_repair(after, rounds)
     seconds = time.process_time() - started
     return {
         "resolve_seconds": seconds,
         "lost": int(lost.sum()),
-        "started": int(np.maximum(again.books.placed - left, 0).sum()),
-        "resolve_shortages": int((again.books.short > 0).sum()),
+        "started": int(np.maximum(again.solution.placed - left, 0).sum()),
+        "resolve_shortages": int((again.solution.short > 0).sum()),
         "survivors_carry": bool((carried[hit] >= promised)[whole].all()),
         "share_of_spend": float(spend[dead] / spend.sum()),
     }
@@ -132,16 +133,16 @@ def _against_more_time(p: Problem, name: str, facts: dict) -> None:
     """Run the search with other amounts of work, and for ten times as long: what that finds is the best known."""
     for scale in (*CURVE[name], MORE[name]):
         started = time.process_time()
-        bench = _solved(p, scale)
-        point = {"seconds": time.process_time() - started, "cost": _cost(bench), "scale": scale}
-        point["shortages"] = int((bench.books.short > 0).sum())
+        search = _searched(p, scale)
+        point = {"seconds": time.process_time() - started, "cost": _cost(search), "scale": scale}
+        point["shortages"] = int((search.solution.short > 0).sum())
         facts["curve"].append(point)
     facts["best_known"] = min([facts["cost"], *(point["cost"] for point in facts["curve"])])
 
 
-def _against_a_bound(p: Problem, name: str, bench: SearchState, facts: dict) -> None:
+def _against_a_bound(p: Problem, name: str, search: SearchState, facts: dict) -> None:
     if name == "S":
-        _exact(p, bench, facts)
+        _exact(p, search, facts)
     elif name == "L":
         prices = _dual_prices(p)
         bound, _ = lagrangean_bound(p, prices, range(p.applications))
@@ -163,16 +164,16 @@ def _dual_prices(p: Problem) -> Prices:
     return prices
 
 
-def _exact(p: Problem, bench: SearchState, facts: dict) -> None:
+def _exact(p: Problem, search: SearchState, facts: dict) -> None:
     """HiGHS on the whole, started from the search's answer; what it proves is the bound."""
     program, columns = build(p, np.zeros(len(p.head), np.int64))
-    hint = columns.at(bench.books.placed, bench.books.machines)
+    hint = columns.at(search.solution.placed, search.solution.machines)
     started = time.process_time()
-    point = minimise(program, work=Work(0.01, 60.0), start=hint)
+    point = minimise(program, PROOF, start=hint)
     seconds = time.process_time() - started
-    if point is None:
+    if isinstance(point, Unsolved):
         return
-    facts["exact"] = {"seconds": seconds, "cost": point.objective, "gap": point.gap}
+    facts["exact"] = {"seconds": seconds, "cost": point.objective, "gap": point.gap, "nodes": point.nodes}
     facts["best_known"] = min(facts["best_known"], point.objective)
     facts["bound"] = point.objective * (1 - point.gap)
     facts["bound_kind"] = "mip"

@@ -1,4 +1,4 @@
-"""The same instances by the methods of others, told the same rules: how they choose is theirs, the books are ours.
+"""The same instances by the methods of others, with the same rules: how they choose is theirs, the accounting is ours.
 
 *Greedy with failover* (SkyPilot, SkyServe): each application takes the cheapest offer per unit of capacity that has
 stock, then the next. *First-fit decreasing* (Karpenter): the largest replicas first, into room that is paid for before
@@ -16,7 +16,7 @@ import pulp
 
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, Problem
 from scheduler.solve.search.engine import shortages
-from scheduler.solve.search.ledger import MACHINES, SolutionState, new_books, put, room
+from scheduler.solve.search.solution_state import MACHINES, SolutionState, apply_delta, headroom, new_solution
 
 CBC_SECONDS = 60
 CBC_BINARIES = 60_000
@@ -44,10 +44,10 @@ def all_peers(p: Problem) -> list[Peer]:
 
 def _timed(name: str, p: Problem, method: Callable[[Problem, SolutionState], None]) -> Peer:
     started = time.process_time()
-    books = new_books(p)
-    method(p, books)
+    solution = new_solution(p)
+    method(p, solution)
     seconds = time.process_time() - started
-    return Peer(name, seconds, float(books.cost[MACHINES]) / 1e6, int((shortages(p, books.placed) > 0).sum()))
+    return Peer(name, seconds, float(solution.cost[MACHINES]) / 1e6, int((shortages(p, solution.placed) > 0).sum()))
 
 
 def _greedy(p: Problem, b: SolutionState) -> None:
@@ -71,13 +71,13 @@ def _first_fit(p: Problem, b: SolutionState) -> None:
         had = {int(j): int(b.placed[j]) for j in pairs[b.placed[pairs] > 0]}
         before, missed = int(b.cost[MACHINES]), int(shortages_of(p, b, int(a)))
         for j, count in had.items():
-            put(p, b, int(a), j, -count)
+            apply_delta(p, b, int(a), j, -count)
         _fill(p, b, int(a), marginal)
         if b.cost[MACHINES] > before or shortages_of(p, b, int(a)) > missed:
             for j in pairs[b.placed[pairs] > 0]:
-                put(p, b, int(a), int(j), -int(b.placed[j]))
+                apply_delta(p, b, int(a), int(j), -int(b.placed[j]))
             for j, count in had.items():
-                put(p, b, int(a), j, count)
+                apply_delta(p, b, int(a), j, count)
 
 
 def shortages_of(p: Problem, b: SolutionState, a: int) -> int:
@@ -119,10 +119,10 @@ def _fill(p: Problem, b: SolutionState, a: int, cost: Callable[[int], float]) ->
                 here = min(here, level - inside.get(domain, 0) + each - 1)
             if p.is_spot[p.group[j]]:
                 here = min(here, spot_left)
-            count = min(int(room(p, b, j)), -(-here // each))
+            count = min(int(headroom(p, b, j)), -(-here // each))
             if count <= 0:
                 continue
-            put(p, b, a, j, count)
+            apply_delta(p, b, a, j, count)
             total += count * each
             inside[domain] = inside.get(domain, 0) + count * each
             regions[region] = regions.get(region, 0) + count * each

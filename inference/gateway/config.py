@@ -36,7 +36,7 @@ defaults
     timeout queue 30s
     timeout check 2s
     timeout http-keep-alive 30s
-    # A replaced process answers once more on an idle connection, and then says that it closes.
+    # A replaced process answers once more on an idle connection, and then closes it.
     option idle-close-on-response
     option redispatch 1
     retries 3

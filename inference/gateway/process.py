@@ -56,7 +56,7 @@ class HaproxyGateway:
         Args:
             folder: For its configuration, table and sockets; if its path is too long for a socket, these lie
                 in the system's temporary folder.
-            listen: `address:port` of the one address that requests are sent to.
+            listen: `address:port` that requests are sent to.
             clock: The time.
         """
         self._folder = folder.absolute()
@@ -101,7 +101,7 @@ class HaproxyGateway:
                 self._start()
 
     def is_running(self) -> bool:
-        """Return whether HAProxy runs and takes commands."""
+        """Return whether HAProxy runs and accepts commands."""
         try:
             return bool(self._ask(self._master, "show proc"))
         except OSError:
@@ -207,7 +207,7 @@ class HaproxyGateway:
 
 
 def _short(folder: Path) -> Path:
-    """Return a folder for sockets: this one, or where its path is too long another that is derived from it."""
+    """Return a folder for sockets: *folder*, or one derived from it where its path is too long."""
     if len(str(folder)) <= SOCKET_FOLDER_MAX:
         return folder
     return Path(tempfile.gettempdir()) / derive_id("sk-gw", str(folder))[:14]

@@ -1,9 +1,9 @@
 """The start-up script of a cell's head and of its workers. Pure.
 
-It is the same on a real machine and in the embedded clouds. What differs stands in the environment: the
-image (or the host) provides `ray`, and may set any of the names below. No secret stands in the script: the
-token comes from the file named by RAY_AUTH_TOKEN_PATH, fetched from the cloud's own secret store with the
-machine's identity where it is not there yet.
+It is the same on a real machine and in the embedded clouds. The cloud's own fragments come as a value, the
+`BootProfile`. The image (or the host) provides `ray`, and may set any of the variables below. The script holds no
+secret: it reads the token from the file named by RAY_AUTH_TOKEN_PATH, and fetches it from the cloud's secret store with
+the machine's identity where the file is empty.
 
     SKERRY_RAY            the `ray` command; `ray`
     SKERRY_NODE_ADDRESS   address of this machine; its first private one
@@ -11,63 +11,35 @@ machine's identity where it is not there yet.
     SKERRY_SECRET         name of the token in the secret store; `skerry-ray-token`
     SKERRY_METADATA       address of the machine's metadata service; its cloud's own
 
-A worker also listens to its metadata service. Told there that it is taken away, it drains its own Ray node at once,
-which needs nobody else: the replicas move, and whoever looks at the cell sees that the machine is leaving.
+A worker also polls its metadata service, every five seconds. Once that announces that the machine is taken back, the
+machine drains its own Ray node without help: its replicas move, and the cell's status shows the node as leaving.
 """
 
 import shlex
 from typing import Final
 
 from inference.ray.config import gpu_resource
+from state.model.boot import BootProfile, ReclaimWatch
 from state.model.catalog import Machine
 from state.model.inventory import Role
 from state.model.plan import Launch
 
-FETCH: Final[dict[str, str]] = {
-    "aws": 'aws secretsmanager get-secret-value --secret-id "$SKERRY_SECRET" --query SecretString --output text',
-    "gcp": 'gcloud secrets versions access latest --secret "$SKERRY_SECRET"',
-    "azure": 'az login --identity >/dev/null && az keyvault secret show --vault-name "$SKERRY_VAULT" '
-    '--name "$SKERRY_SECRET" --query value --output tsv',
-}
-"""How a machine reads the token with its own identity. Source: the clouds' command-line references."""
-
-METADATA: Final[dict[str, str]] = {
-    "aws": "http://169.254.169.254",
-    "gcp": "http://metadata.google.internal",
-    "azure": "http://169.254.169.254",
-}
-ANNOUNCED: Final[dict[str, str]] = {
-    "aws": """token=$(curl -sf -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \\
-    "$SKERRY_METADATA/latest/api/token") && curl -sf -m 2 -o /dev/null \\
-    -H "X-aws-ec2-metadata-token: $token" "$SKERRY_METADATA/latest/meta-data/spot/instance-action\"""",
-    "gcp": """curl -sf -m 2 -H 'Metadata-Flavor: Google' \\
-    "$SKERRY_METADATA/computeMetadata/v1/instance/preempted" | grep -q TRUE""",
-    "azure": """curl -sf -m 2 -H 'Metadata: true' "$SKERRY_METADATA/metadata/scheduledevents?api-version=2020-07-01" \\
-    | grep -Eq '"EventType": *"(Preempt|Terminate)"'""",
-}
-"""How a machine asks whether it is taken away; success means that it is.
-
-Source: EC2 User Guide, "Spot Instance interruption notices"; Compute Engine documentation, "Preemption process"; Azure
-documentation, "Scheduled Events for Linux VMs".
-"""
-NOTICE_S: Final[dict[str, int]] = {"aws": 110, "gcp": 25, "azure": 25}
-"""How long replicas have to move: the clouds' notices, less what passes before one is read."""
 FIND_NODE: Final = """\
 import json, os, sys, urllib.request
-ask = urllib.request.Request(sys.argv[1] + "/api/v0/nodes?limit=10000")
-ask.add_header("Authorization", "Bearer " + open(os.environ["RAY_AUTH_TOKEN_PATH"]).read().strip())
-directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-nodes = json.load(directly.open(ask, timeout=5))["data"]["result"]["result"]
-mine = [n for n in nodes if n["labels"].get("instance") == os.environ["SKERRY_INSTANCE"] and n["state"] == "ALIVE"]
-print(mine[0]["node_id"])
+request = urllib.request.Request(sys.argv[1] + "/api/v0/nodes?limit=10000")
+request.add_header("Authorization", "Bearer " + open(os.environ["RAY_AUTH_TOKEN_PATH"]).read().strip())
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+nodes = json.load(direct.open(request, timeout=5))["data"]["result"]["result"]
+own = [n for n in nodes if n["labels"].get("instance") == os.environ["SKERRY_INSTANCE"] and n["state"] == "ALIVE"]
+print(own[0]["node_id"])
 """
-WATCH: Final = """announced() {{ {announced}; }}
+WATCH: Final = """reclaimed() {{ {check}; }}
 leave() {{
   node=$(python3 -c {find} {dashboard}) && "$SKERRY_RAY" drain-node --address {gcs} --node-id "$node" \\
-    --reason DRAIN_NODE_REASON_PREEMPTION --reason-message 'its metadata service says that it is taken away' \\
+    --reason DRAIN_NODE_REASON_PREEMPTION --reason-message 'its metadata service announces a reclaim' \\
     --deadline-remaining-seconds {seconds}
 }}
-watch() {{ until announced; do sleep 5; done; until leave; do sleep 2; done; }}
+watch() {{ until reclaimed; do sleep 5; done; until leave; do sleep 2; done; }}
 : "${{SKERRY_METADATA:={metadata}}}"
 watch &
 watcher=$!
@@ -106,8 +78,13 @@ done
 """
 
 
-def startup_script(launch: Launch) -> str:
-    """Return the script that makes a machine the head or a worker of its cell."""
+def startup_script(launch: Launch, boot: BootProfile) -> str:
+    """Return the script that makes a machine the head or a worker of its cell.
+
+    Args:
+        launch: The machine, its role and its cell.
+        boot: The fragments of its cloud.
+    """
     cell = launch.cell
     if launch.role is Role.HEAD:
         role = (
@@ -127,26 +104,26 @@ def startup_script(launch: Launch) -> str:
     return SCRIPT.format(
         region=shlex.quote(launch.key.region),
         instance=shlex.quote(launch.instance_id),
-        fetch=FETCH.get(launch.key.provider, "false"),
+        fetch=boot.fetch,
         role=role,
         resources=shlex.quote(_resources(launch.machine)),
         labels=shlex.quote(labels),
-        watch=_watch(launch),
+        watch=_watch(launch, boot.reclaim),
     )
 
 
-def _watch(launch: Launch) -> str:
-    """Return the part that listens to the metadata service; nothing for heads, and where there is no such service."""
-    provider, cell = launch.key.provider, launch.cell
-    if launch.role is Role.HEAD or provider not in ANNOUNCED:
+def _watch(launch: Launch, reclaim: ReclaimWatch | None) -> str:
+    """Return the part that polls the metadata service; nothing for heads, and for clouds without such a service."""
+    if launch.role is Role.HEAD or reclaim is None:
         return ""
+    cell = launch.cell
     return WATCH.format(
-        announced=ANNOUNCED[provider],
+        check=reclaim.check,
         find=shlex.quote(FIND_NODE),
         dashboard=shlex.quote(f"http://{cell.head_address}:{cell.dashboard_port}"),
         gcs=shlex.quote(f"{cell.head_address}:{cell.gcs_port}"),
-        seconds=NOTICE_S[provider],
-        metadata=METADATA[provider],
+        seconds=reclaim.notice_seconds,
+        metadata=reclaim.metadata_url,
     )
 
 

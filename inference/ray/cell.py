@@ -70,7 +70,7 @@ class RayCell:
         return replace(status, proxies=self._answering(status.proxies), nodes=self._marked(status.nodes))
 
     def _marked(self, nodes: tuple[NodeStatus, ...]) -> tuple[NodeStatus, ...]:
-        """Return nodes marked as leaving or not; where Ray does not answer, none is."""
+        """Return nodes marked as leaving; where Ray does not answer, none is."""
         try:
             leaving = set(self.leaving())
         except CellSilentError:
@@ -121,7 +121,7 @@ class RayCell:
 
 
 class RayCells:
-    """Gives cells, one object per region, so that connections are kept."""
+    """Makes cells, one object per region, so that connections are kept."""
 
     def __init__(self, token_file: Path, clock: Clock) -> None:
         """Read the token from *token_file* at each call, so that it may be renewed."""

@@ -1,4 +1,4 @@
-"""Ray's autoscaler service: draining a node, and asking which are being drained, without importing Ray.
+"""Ray's autoscaler service: drain a node, and read which nodes are being drained, without importing Ray.
 
 Source: ray/protobuf/autoscaler.proto of Ray 2.60, of which the messages here are a part.
 """
@@ -14,7 +14,7 @@ from state.model.ids import InstanceId
 
 SERVICE: Final = "/ray.rpc.autoscaler.AutoscalerStateService"
 PREEMPTION: Final = 2
-"""DRAIN_NODE_REASON_PREEMPTION: the node goes whatever runs on it, so it cannot be refused."""
+"""DRAIN_NODE_REASON_PREEMPTION: the node ends whatever runs on it, so Ray cannot refuse."""
 DRAINING: Final = 4
 TIMEOUT_S: Final = 10.0
 DRAIN_FOR: Final = timedelta(minutes=2)
@@ -70,7 +70,7 @@ def drain_node(address: str, token: str, node_id: str, reason: str, deadline: da
     """Ask the cluster at *address* to move everything off a node by *deadline*.
 
     Raises:
-        CellRefusedError: Ray will not.
+        CellRefusedError: Ray refuses.
         CellSilentError: No answer.
     """
     request = _CLASS["DrainNodeRequest"](
@@ -86,7 +86,7 @@ def drain_node(address: str, token: str, node_id: str, reason: str, deadline: da
 
 
 def draining(address: str, token: str) -> tuple[InstanceId, ...]:
-    """Return the machines whose nodes are being drained, whoever asked for it.
+    """Return the machines whose nodes are being drained, by us or by the machine itself.
 
     Raises:
         CellSilentError: No answer.

@@ -1,7 +1,7 @@
 """The few calls of AWS that we use, typed, per region.
 
-SDK retries are off: EC2 says "out of stock" with HTTP 500, which boto3 would ask again five times. The governor
-sets the pace of every call, pages included.
+SDK retries are off: EC2 answers a stock-out with HTTP 500, which boto3 would repeat five times. The rate limiter
+admits every call, pages included.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from providers.settings import AwsSettings
+from providers.aws.settings import AwsSettings
 from providers.throttle import RateLimiter
 
 POOL: Final = 32
@@ -64,7 +64,7 @@ class AwsApi:
         return self._instances(f"tag:{tag}", [value])
 
     def running(self) -> Iterator[dict[str, Any]]:
-        """Yield what counts against the account's quotas, whoever started it."""
+        """Yield what counts against the account's quotas, under any owner."""
         return self._instances("instance-state-name", ["pending", "running"])
 
     def _instances(self, name: str, values: list[str]) -> Iterator[dict[str, Any]]:
@@ -100,13 +100,13 @@ class AwsApi:
             yield from page["InstanceStatuses"]
 
     def messages(self, queue_url: str) -> Iterator[str]:
-        """Yield the messages of a queue, and leave them there: others read it too, and its retention empties it.
+        """Yield the messages of a queue, and leave them there: it has other readers, and its retention empties it.
 
         A message that was read is hidden for a moment, so that the next call gets others.
         """
-        asked = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": HIDDEN_S}
+        request = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": HIDDEN_S}
         for _ in range(MESSAGE_PAGES_MAX):
-            page = self._sqs.receive_message(**asked).get("Messages", [])
+            page = self._sqs.receive_message(**request).get("Messages", [])
             if not page:
                 return
             yield from (message["Body"] for message in page)
@@ -120,7 +120,7 @@ class AwsApi:
             yield from page["SpotPriceHistory"]
 
     def reservations(self) -> Iterator[dict[str, Any]]:
-        """Yield the capacity reservations and Capacity Blocks that are, or will be, in force."""
+        """Yield the capacity reservations and Capacity Blocks that are or will be in force."""
         pages = self._ec2.get_paginator("describe_capacity_reservations").paginate(
             Filters=[{"Name": "state", "Values": ["active", "scheduled"]}]
         )
@@ -139,7 +139,7 @@ class AwsApi:
         return instance
 
     def dry_run(self, request: dict[str, Any]) -> None:
-        """Ask whether a start would be allowed; returns if it would."""
+        """Return if a start would be allowed; start nothing."""
         try:
             self._ec2.run_instances(**request, MinCount=1, MaxCount=1, DryRun=True)
         except ClientError as error:
@@ -147,5 +147,5 @@ class AwsApi:
                 raise
 
     def terminate(self, cloud_id: str) -> None:
-        """Ask for the end of an instance."""
+        """Request the end of an instance."""
         self._ec2.terminate_instances(InstanceIds=[cloud_id])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from providers.gpus import aws_gpu
+from providers.aws.gpus import aws_gpu
 from providers.prices import PriceList
 from providers.reservations import Reservation
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
@@ -28,7 +28,7 @@ def family_of(instance_type: str) -> str:
 
 
 def machine_of(described: dict[str, Any]) -> Machine | None:
-    """Return what an instance type consists of; None for fractions of a GPU, which no shape can ask for."""
+    """Return what an instance type consists of; None for fractions of a GPU, which no shape can use."""
     name = described["InstanceType"]
     gpus = described.get("GpuInfo", {}).get("Gpus", [])
     count = sum(gpu.get("Count", 0) for gpu in gpus)
@@ -61,7 +61,7 @@ def offers_of(
     return offers
 
 
-def held_of(reservation: dict[str, Any]) -> Reservation:
+def reservation_of(reservation: dict[str, Any]) -> Reservation:
     """Return a capacity reservation or Capacity Block."""
     return Reservation(
         id=reservation["CapacityReservationId"],
@@ -85,9 +85,9 @@ def quotas_of(
     """Return the vCPU quotas of a region.
 
     Args:
-        region: Which.
-        limits: Names and limits from Service Quotas, which does not say what is used.
-        running: Instance type, market and vCPUs of every machine of the account, whoever started it.
+        region: The region.
+        limits: Names and limits from Service Quotas, which does not report use.
+        running: Instance type, market and vCPUs of every machine of the account, under any owner.
     """
     used: dict[tuple[str, Market], int] = {}
     for instance_type, market, vcpus in running:

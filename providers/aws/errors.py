@@ -10,15 +10,15 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from providers.errors import (
     DeniedError,
+    Failure,
     InvalidError,
     ProviderError,
     QuotaError,
     Row,
-    Said,
     Scope,
     ShortageError,
     ThrottledError,
-    by_table,
+    classified,
     seconds_of,
 )
 
@@ -98,7 +98,7 @@ FAMILIES: Final = (ClientError, BotoCoreError)
 GONE: Final = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
 """Ending what is not there is success."""
 CHOOSING: Final = re.compile(r"\bchoosing ((?:[a-z]{2}(?:-[a-z]+)+-\d[a-z](?:, )?)+)")
-"""How EC2 says where there is some: "… or choosing us-east-1b, us-east-1c."."""
+"""How EC2 names zones with stock: "… or choosing us-east-1b, us-east-1c."."""
 
 
 def code_of(error: Exception) -> str:
@@ -114,10 +114,10 @@ def translated(error: Exception, operation: str) -> ProviderError:
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return DeniedError("aws", operation, code, "the SDK's chain finds no credentials")
     if not isinstance(error, ClientError):
-        return by_table(Said("aws", operation, code), TABLE)
+        return classified(Failure("aws", operation, code), TABLE)
     detail = str(error.response.get("Error", {}).get("Message", ""))
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     found = CHOOSING.search(detail)
     zones = tuple(found.group(1).split(", ")) if found else ()
     wait = seconds_of(headers.get("retry-after"))
-    return by_table(Said("aws", operation, code, detail, wait, zones), TABLE)
+    return classified(Failure("aws", operation, code, detail, wait, zones), TABLE)

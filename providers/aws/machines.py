@@ -8,29 +8,31 @@ from typing import Any, Final, TypeVar
 import boto3
 
 from providers.aws.api import AwsApi
-from providers.aws.catalog import held_of, machine_of, newest_spot_prices, offers_of, quotas_of
+from providers.aws.catalog import machine_of, newest_spot_prices, offers_of, quotas_of, reservation_of
 from providers.aws.errors import FAMILIES, GONE, code_of, translated
 from providers.aws.notices import (
-    ADVICE_MAX_AGE,
     EVENTS,
     INTERRUPTIONS,
-    advice_of,
+    RECOMMENDATION_MAX_AGE,
     impairment_of,
     interruption_of,
     is_over,
     maintenance_of,
+    read_recommendation,
     recommendation_of,
 )
+from providers.aws.profile import PROFILE
+from providers.aws.settings import AwsSettings
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
+from providers.context import Context
 from providers.errors import ProviderError
 from providers.everywhere import query_all_regions, without_repeats
 from providers.prices import PriceList, live_spot
-from providers.reservations import reserved_offers, taken
-from providers.settings import AwsSettings
+from providers.reservations import reserved_offers, select_reservation
 from providers.throttle import RateLimiter
 from state.clock import Clock
-from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
 STATES: Final = {
@@ -41,17 +43,24 @@ STATES: Final = {
     "stopped": CloudState.STOPPING,
     "terminated": CloudState.TERMINATED,
 }
-"""A stopped machine still costs its disk, so it counts as one to be ended."""
+"""A stopped machine still costs its disk, so it counts as stopping and is ended."""
 
 BLOCK: Final = "capacity-block"
 
 Item = TypeVar("Item")
 
 
+def build(settings: AwsSettings, context: Context) -> "Aws":
+    """Return the provider; nothing is called yet."""
+    return Aws(settings, context.prices, context.owner, context.clock)
+
+
 class Aws:
     """EC2 in the regions of the settings."""
 
-    name = ProviderName("aws")
+    name = PROFILE.name
+    boot_profile = PROFILE.boot
+    capabilities = frozenset(Capability)
 
     def __init__(
         self, settings: AwsSettings, prices: Callable[[], PriceList], owner: Callable[[], str], clock: Clock
@@ -67,8 +76,8 @@ class Aws:
             region_id("aws", name): AwsApi(session, settings, name, self._limiter) for name in settings.regions
         }
         self._machines: dict[RegionId, dict[str, Machine]] = {}
-        self._advised: dict[RegionId, dict[str, datetime]] = {}
-        """Recommendations that were read, by EC2's id, and when they were told."""
+        self._recommended: dict[RegionId, dict[str, datetime]] = {}
+        """Recommendations that were read, by EC2's id, and when each was made."""
 
     @property
     def regions(self) -> tuple[RegionId, ...]:
@@ -77,46 +86,49 @@ class Aws:
 
     def offers(self) -> Observation[Offer]:
         """Return the GPU types, and those for heads, of every region."""
-        return self._everywhere(self._offers_in)
+        seen = self._query_regions(self._offers_in)
+        return replace(seen, degraded=self._prices().degraded)
 
     def quotas(self) -> Observation[Quota]:
         """Return the vCPU quotas of every region."""
-        return self._everywhere(self._quotas_in)
+        return self._query_regions(self._quotas_in)
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Return the machines of *owner* in every region, with what they cost and what EC2 finds wrong with them."""
+        """Return the machines of *owner* in every region, with their prices and impairments."""
 
-        def look(region: RegionId) -> list[CloudInstance]:
+        def read(region: RegionId) -> list[CloudInstance]:
             found = self._instances_in(region, owner)
             impairments = {cloud_id: impairment_of(s) for cloud_id, s in self._apis[region].impaired()} if found else {}
             found = [replace(m, **impairments[m.cloud_id]) if m.cloud_id in impairments else m for m in found]
             return self._prices().paid(found)
 
-        return self._everywhere(look)
+        return self._query_regions(read)
 
     def notices(self, owner: str) -> Observation[Notice]:
-        """Return interruptions of spot machines, scheduled events and recommendations to leave, of every region.
+        """Return interruptions of spot machines, scheduled events and rebalance recommendations, of every region.
 
-        A queue that cannot be read leaves its region blind; what else was heard of that region stands.
+        A queue that cannot be read makes its region unreachable; the region's other notices are kept.
         """
-        heard = self._everywhere(lambda region: self._notices_in(region, owner))
+        observed = self._query_regions(lambda region: self._notices_in(region, owner))
         queues = {region_id("aws", name): url for name, url in self._settings.rebalance_queues.items()}
-        readable = tuple(region for region in self.regions if region in queues and region not in heard.unreachable)
+        readable = tuple(region for region in self.regions if region in queues and region not in observed.unreachable)
         if not readable:
-            return heard
-        read = self._everywhere(lambda region: self._advised_in(region, queues[region], owner), readable)
-        return Observation(heard.items + read.items, heard.unreachable | read.unreachable)
+            return observed
+        read = self._query_regions(lambda region: self._recommended_in(region, queues[region], owner), readable)
+        return Observation(observed.items + read.items, observed.unreachable | read.unreachable)
 
-    def _advised_in(self, region: RegionId, queue: str, owner: str) -> list[Notice]:
+    def _recommended_in(self, region: RegionId, queue: str, owner: str) -> list[Notice]:
         api, now = self._apis[region], self._clock.now()
-        read = dict(found for message in api.messages(queue) if (found := advice_of(message, now)) is not None)
-        # What another reader has just read is hidden from us for a moment; what we know is known as long as it counts.
-        kept = {name: at for name, at in self._advised.get(region, {}).items() if now - at < ADVICE_MAX_AGE}
-        told = self._advised[region] = kept | read
-        if not told:
+        read = dict(
+            found for message in api.messages(queue) if (found := read_recommendation(message, now)) is not None
+        )
+        # Messages that another reader has just received are hidden for a moment, so what was read before is kept.
+        kept = {name: at for name, at in self._recommended.get(region, {}).items() if now - at < RECOMMENDATION_MAX_AGE}
+        made_at = self._recommended[region] = kept | read
+        if not made_at:
             return []
         ours = [seen for seen in self._instances_in(region, owner) if seen.state is not CloudState.TERMINATED]
-        return [recommendation_of(region, s.instance_id, told[s.cloud_id]) for s in ours if s.cloud_id in told]
+        return [recommendation_of(region, s.instance_id, made_at[s.cloud_id]) for s in ours if s.cloud_id in made_at]
 
     def _notices_in(self, region: RegionId, owner: str) -> list[Notice]:
         api = self._apis[region]
@@ -129,18 +141,18 @@ class Aws:
             found += [maintenance_of(region, ours[c], event) for c, event in events if c in ours]
         return found
 
-    def _everywhere(
-        self, look: Callable[[RegionId], list[Item]], regions: tuple[RegionId, ...] | None = None
+    def _query_regions(
+        self, read: Callable[[RegionId], list[Item]], regions: tuple[RegionId, ...] | None = None
     ) -> Observation[Item]:
         return query_all_regions(
-            regions or self.regions, look, self._limiter, FAMILIES, lambda error: translated(error, "look")
+            regions or self.regions, read, self._limiter, FAMILIES, lambda error: translated(error, "read")
         )
 
     def _offers_in(self, region: RegionId) -> list[Offer]:
         api, prices, now = self._apis[region], self._prices(), self._clock.now()
-        offerings, holdings = list(api.offerings()), [held_of(found) for found in api.reservations()]
+        offerings, reservations = list(api.offerings()), [reservation_of(found) for found in api.reservations()]
         priced = {t for t, _ in offerings if self._is_of_use(t) and self._has_price(prices, region, t)}
-        described = api.instance_types(sorted(priced | {held.instance_type for held in holdings}))
+        described = api.instance_types(sorted(priced | {reservation.instance_type for reservation in reservations}))
         machines = {d["InstanceType"]: machine for d in described if (machine := machine_of(d)) is not None}
         fit = {t: m for t, m in machines.items() if m.gpus or t in self._settings.head_types}
         self._machines[region] = fit
@@ -149,7 +161,7 @@ class Aws:
         live = newest_spot_prices(api.spot_prices(spot, now)) if spot else {}
         source = "AWS DescribeSpotPriceHistory"
         offers = [live_spot(o, live.get((o.key.zone, o.key.instance_type)), source, now) for o in offers]
-        return offers + reserved_offers(region, fit, holdings, now)
+        return offers + reserved_offers(region, fit, reservations, now)
 
     def _is_of_use(self, instance_type: str) -> bool:
         return instance_type[0] in "gp" or instance_type in self._settings.head_types
@@ -163,41 +175,43 @@ class Aws:
         return quotas_of(region, limits, [_load_of(found, sizes) for found in self._apis[region].running()])
 
     def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
-        return without_repeats(_seen(region, found) for found in self._apis[region].instances(OWNER_TAG, owner))
+        return without_repeats(_instance_of(region, found) for found in self._apis[region].instances(OWNER_TAG, owner))
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start one machine, under its id as client token."""
+        """Start one machine, with its id as client token."""
         region = order.key.region
 
-        api, act, name = self._apis[region], self._limiter.act, region_name(region)
+        api, write, name = self._apis[region], self._limiter.write, region_name(region)
 
         def run() -> dict[str, Any]:
             if order.key.market is not Market.RESERVED:
                 return api.run(self._request(order))
-            # One that runs already may have used the reservation up: it must not be told as a shortage.
+            # A machine that runs already may hold the last of the reservation, which is no shortage.
             there = (one for one in api.instances(INSTANCE_TAG, order.instance_id) if _is_owned_by(one, order.owner))
             return next(there, None) or api.run(self._request(order) | self._reservation(order.key))
 
-        return _seen(region, act(name, run, FAMILIES, lambda error: translated(error, "launch")))
+        return _instance_of(region, write(name, run, FAMILIES, lambda error: translated(error, "launch")))
 
     def _reservation(self, key: OfferKey) -> dict[str, Any]:
-        """Return what a request says to be taken from a reservation."""
+        """Return the part of a request that takes the machine from a reservation."""
         api, now = self._apis[key.region], self._clock.now()
         found = list(api.reservations())
-        held = taken((held_of(one) for one in found), key, now)
-        block = any(one["CapacityReservationId"] == held.id and one.get("ReservationType") == BLOCK for one in found)
-        target = {"CapacityReservationTarget": {"CapacityReservationId": held.id}}
+        reservation = select_reservation((reservation_of(one) for one in found), key, now)
+        block = any(
+            one["CapacityReservationId"] == reservation.id and one.get("ReservationType") == BLOCK for one in found
+        )
+        target = {"CapacityReservationTarget": {"CapacityReservationId": reservation.id}}
         options = {"InstanceMarketOptions": {"MarketType": BLOCK}} if block else {}
         return {"CapacityReservationSpecification": target, **options}
 
     def dry_run(self, region: RegionId) -> None:
-        """Ask EC2 whether a launch would be allowed: DryRun checks permissions and settings, and starts nothing."""
+        """Return if EC2 would allow a launch: DryRun checks permissions and settings, and starts nothing."""
         api, name = self._apis[region], region_name(region)
-        translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "rehearse")  # noqa: E731
-        zones = self._limiter.look(name, lambda: sorted({z for _, z in api.offerings()}), FAMILIES, translate)
+        translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "dry_run")  # noqa: E731
+        zones = self._limiter.read(name, lambda: sorted({z for _, z in api.offerings()}), FAMILIES, translate)
         key = OfferKey(region, zones[0] if zones else "", self._settings.head_types[0], Market.ON_DEMAND)
-        order = LaunchOrder(InstanceId("sk-rehearsal"), key, Role.WORKER, self._owner(), "true", None)
-        self._limiter.act(name, lambda: api.dry_run(self._request(order)), FAMILIES, translate)
+        order = LaunchOrder(InstanceId("sk-dry-run"), key, Role.WORKER, self._owner(), "true", None)
+        self._limiter.write(name, lambda: api.dry_run(self._request(order)), FAMILIES, translate)
 
     def _request(self, order: LaunchOrder) -> dict[str, Any]:
         settings, key = self._settings, order.key
@@ -237,14 +251,14 @@ class Aws:
         if settings.instance_profile is not None:
             request["IamInstanceProfile"] = {"Name": settings.instance_profile}
         if key.market is Market.SPOT:
-            # One-time, ended when interrupted: a stopped machine would come back unasked.
+            # One-time, ended when interrupted: a stopped machine would start again by itself.
             spot = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
             request["TagSpecifications"].append({"ResourceType": "spot-instances-request", "Tags": tag_list})
             request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": spot}
         return request
 
     def _network(self, order: LaunchOrder) -> dict[str, Any]:
-        """Return where a machine stands; a subnet may give public addresses unasked, so it is told not to."""
+        """Return the network part of a request, public addresses included: a subnet may assign them by default."""
         settings, zone = self._settings, order.key.zone
         address = {} if order.private_address is None else {"PrivateIpAddress": order.private_address}
         groups = list(settings.security_groups.get(region_name(order.key.region), ()))
@@ -259,7 +273,7 @@ class Aws:
         return {"NetworkInterfaces": [interface | address | ({"Groups": groups} if groups else {})]}
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
-        """Ask for the end of one machine, found by its tag where its launch never told its id."""
+        """Request the end of one machine, found by its tag where its launch reported no id."""
         api = self._apis[key.region]
 
         def end() -> None:
@@ -271,22 +285,22 @@ class Aws:
                 if code_of(error) not in GONE:
                     raise
 
-        self._limiter.act(region_name(key.region), end, FAMILIES, lambda error: translated(error, "terminate"))
+        self._limiter.write(region_name(key.region), end, FAMILIES, lambda error: translated(error, "terminate"))
 
 
 def _load_of(described: dict[str, Any], sizes: Mapping[str, Machine]) -> tuple[str, Market, int]:
     """Return (instance type, market, vCPUs) of a machine that counts against the account's quotas."""
     market = Market.SPOT if described.get("InstanceLifecycle") == "spot" else Market.ON_DEMAND
     options, known = described.get("CpuOptions", {}), sizes.get(described["InstanceType"])
-    told = int(options.get("CoreCount", 0)) * int(options.get("ThreadsPerCore", 0))
-    return described["InstanceType"], market, known.vcpus if known is not None else told
+    reported = int(options.get("CoreCount", 0)) * int(options.get("ThreadsPerCore", 0))
+    return described["InstanceType"], market, known.vcpus if known is not None else reported
 
 
 def _is_owned_by(described: dict[str, Any], owner: str) -> bool:
     return any((tag["Key"], tag["Value"]) == (OWNER_TAG, owner) for tag in described.get("Tags", []))
 
 
-def _seen(region: RegionId, described: dict[str, Any]) -> CloudInstance:
+def _instance_of(region: RegionId, described: dict[str, Any]) -> CloudInstance:
     tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
     market = Market.SPOT if described.get("InstanceLifecycle") == "spot" else Market.ON_DEMAND
     if described.get("CapacityReservationId"):

@@ -1,7 +1,7 @@
 """EC2's announcements to notices. Pure.
 
 Source: EC2 User Guide, "Spot Instance request status", "Scheduled events for your instances" and "EC2 instance
-rebalance recommendations"; the last are told to EventBridge, which can put them into a queue.
+rebalance recommendations"; the last go to EventBridge, which can put them into a queue.
 """
 
 import json
@@ -19,8 +19,8 @@ EVENTS: Final = frozenset(
 WARNING: Final = timedelta(minutes=2)
 """Between the mark and the end."""
 RECOMMENDATION: Final = "EC2 Instance Rebalance Recommendation"
-ADVICE_MAX_AGE: Final = timedelta(hours=1)
-"""How long a recommendation counts: nobody takes one back."""
+RECOMMENDATION_MAX_AGE: Final = timedelta(hours=1)
+"""How long a recommendation counts: EC2 does not withdraw one."""
 
 
 def interruption_of(region: RegionId, request: dict[str, Any]) -> Notice:
@@ -33,7 +33,7 @@ def interruption_of(region: RegionId, request: dict[str, Any]) -> Notice:
 
 
 def is_over(event: dict[str, Any]) -> bool:
-    """Return whether an event was: EC2 lists it for a week more, marked in its description."""
+    """Return whether an event has ended: EC2 lists it for another week, marked in its description."""
     return str(event.get("Description", "")).startswith(("[Completed]", "[Canceled]"))
 
 
@@ -42,25 +42,25 @@ def maintenance_of(region: RegionId, instance_id: InstanceId, event: dict[str, A
     return Notice(instance_id, region, NoticeKind.MAINTENANCE, event.get("NotBefore"), str(event["Code"]))
 
 
-def advice_of(message: str, now: datetime) -> tuple[str, datetime] | None:
-    """Return (instance id, when it was told) of a recommendation to leave a machine; None for anything else."""
+def read_recommendation(message: str, now: datetime) -> tuple[str, datetime] | None:
+    """Return (instance id, when it was made) of a rebalance recommendation; None for any other message."""
     try:
         event = json.loads(message)
         kind, cloud_id = event["detail-type"], str(event["detail"]["instance-id"])
-        told = datetime.fromisoformat(event["time"])
-        counts = kind == RECOMMENDATION and now - told < ADVICE_MAX_AGE
+        made = datetime.fromisoformat(event["time"])
+        counts = kind == RECOMMENDATION and now - made < RECOMMENDATION_MAX_AGE
     except (ValueError, KeyError, TypeError):
-        return None  # whatever else somebody put into the queue
-    return (cloud_id, told) if counts else None
+        return None  # the queue may hold other messages
+    return (cloud_id, made) if counts else None
 
 
-def recommendation_of(region: RegionId, instance_id: InstanceId, told: datetime) -> Notice:
-    """Return the notice of a recommendation to leave a machine."""
-    return Notice(instance_id, region, NoticeKind.REBALANCE, None, f"by EC2, since {told:%H:%M:%S} UTC")
+def recommendation_of(region: RegionId, instance_id: InstanceId, made: datetime) -> Notice:
+    """Return the notice of a rebalance recommendation."""
+    return Notice(instance_id, region, NoticeKind.REBALANCE, None, f"by EC2, since {made:%H:%M:%S} UTC")
 
 
 def impairment_of(status: dict[str, Any]) -> dict[str, Any]:
-    """Return what EC2's own checks find wrong with a machine, and since when, as fields of it.
+    """Return the impairment that EC2's status checks report, and since when, as fields of the machine.
 
     Source: EC2 User Guide, "Status checks for your instances".
     """
@@ -69,4 +69,4 @@ def impairment_of(status: dict[str, Any]) -> dict[str, Any]:
     details = (detail for name in failing for detail in checks[name].get("Details", []))
     since = [detail["ImpairedSince"] for detail in details if "ImpairedSince" in detail]
     what = f"EC2's {' and '.join(failing)} status check fails"
-    return {"impairment": what if failing else "", "trouble_since": min(since, default=None)}
+    return {"impairment": what if failing else "", "impairment_since": min(since, default=None)}

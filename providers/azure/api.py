@@ -20,7 +20,7 @@ from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.core.exceptions import ARMErrorFormat
 from azure.mgmt.resourcehealth import ResourceHealthMgmtClient
 
-from providers.settings import AzureSettings
+from providers.azure.settings import AzureSettings
 from providers.throttle import RateLimiter
 
 EVERYWHERE: Final = "azure"
@@ -32,7 +32,7 @@ LOCATION: Final = re.compile(r"/locations/([a-z0-9]+)|location%20eq%20'([a-z0-9]
 
 
 class _Paced(SansIOHTTPPolicy[Any, Any]):
-    """Lets every request of the client go at the governor's pace."""
+    """Admits every request of the client through the rate limiter."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
@@ -52,7 +52,7 @@ class _NothingRegistered(SansIOHTTPPolicy[Any, Any]):
     """
 
     def on_response(self, request: Any, response: Any) -> None:  # noqa: ANN401  the SDK's own
-        """Look at an answer before that policy does."""
+        """Check a response before that policy does."""
         del request
         if response.http_response.status_code == HTTPStatus.CONFLICT:
             error = HttpResponseError(response=response.http_response, error_format=ARMErrorFormat)
@@ -89,16 +89,16 @@ class AzureApi:
         self._patience = settings.timeout_seconds
 
     def permissions(self) -> Iterator[tuple[list[str], list[str]]]:
-        """Yield (actions, all but these) that the credentials may do in the resource group; each may have wildcards."""
+        """Yield (actions, not actions) of the credentials' roles in the resource group; each may have wildcards."""
         token = self._credential.get_token(f"{self._endpoint}/.default").token
         group = f"/subscriptions/{self._subscription}/resourceGroups/{self._group}"
         url: str | None = f"{self._endpoint}{group}/providers/Microsoft.Authorization/permissions"
-        headers, asked = {"Authorization": f"Bearer {token}"}, {"api-version": PERMISSIONS_VERSION}
+        headers, query = {"Authorization": f"Bearer {token}"}, {"api-version": PERMISSIONS_VERSION}
         while url is not None:
             self._limiter.admit(EVERYWHERE)
-            answer = self._http.get(url, headers=headers, params=asked).raise_for_status().json()
+            answer = self._http.get(url, headers=headers, params=query).raise_for_status().json()
             yield from ((item["actions"], item.get("notActions", [])) for item in answer["value"])
-            url, asked = answer.get("nextLink"), {}
+            url, query = answer.get("nextLink"), {}
 
     def skus(self, location: str) -> Iterator[Any]:
         """Yield the VM sizes of a location."""
@@ -121,8 +121,10 @@ class AzureApi:
 
     def spot_prices(self, location: str) -> Iterator[tuple[str, float]]:
         """Yield (size, US dollars per hour) of spot machines with Linux, from the public retail price API."""
-        wanted = f"serviceName eq 'Virtual Machines' and armRegionName eq '{location}' and priceType eq 'Consumption'"
-        url: str | None = f"{self._prices_url}?{urlencode({'api-version': RETAIL_VERSION, '$filter': wanted})}"
+        condition = (
+            f"serviceName eq 'Virtual Machines' and armRegionName eq '{location}' and priceType eq 'Consumption'"
+        )
+        url: str | None = f"{self._prices_url}?{urlencode({'api-version': RETAIL_VERSION, '$filter': condition})}"
         while url is not None:
             self._limiter.admit(location)
             answer = self._http.get(url).raise_for_status().json()
@@ -140,14 +142,14 @@ class AzureApi:
         yield from self._client.virtual_machines.list_all(status_only="true")
 
     def conditions(self) -> Iterator[tuple[str, Any]]:
-        """Yield (name, what Resource Health says) of the VMs of the resource group."""
+        """Yield (name, Resource Health status) of the VMs of the resource group."""
         for status in self._health.availability_statuses.list_by_resource_group(self._group):
             found = MACHINE.search(status.id or "")
             if found is not None and status.properties is not None:
                 yield found.group(1).lower(), status.properties
 
     def create(self, name: str, body: dict[str, Any]) -> Any:  # noqa: ANN401  the SDK's model
-        """Create a VM that must not exist yet; wait for the outcome as long as a call may take.
+        """Create a VM that must not exist yet; wait for the outcome no longer than the call timeout.
 
         Returns:
             The VM, or None where its creation still runs.
@@ -163,5 +165,5 @@ class AzureApi:
         return self._client.virtual_machines.get(self._group, name)
 
     def delete(self, name: str) -> None:
-        """Ask for the end of a VM, and of the disk and network interface that were made with it."""
+        """Request the end of a VM, and of the disk and network interface that were made with it."""
         self._client.virtual_machines.begin_delete(self._group, name, polling=False)

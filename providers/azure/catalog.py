@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from providers.gpus import MEMORY_GIB, azure_gpu
+from providers.azure.gpus import azure_gpu
+from providers.gpus import MEMORY_GIB
 from providers.prices import PriceList
 from providers.reservations import Reservation
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
@@ -13,7 +14,7 @@ SPOT_QUOTA = "lowPriorityCores"
 
 
 def machine_of(sku: Any) -> Machine | None:  # noqa: ANN401  the SDK's model
-    """Return what a VM size consists of; None for GPUs that we do not know, and fractions of them."""
+    """Return what a VM size consists of; None for unknown GPUs, and for fractions of one."""
     facts = {c.name: c.value for c in sku.capabilities or []}
     gpus = int(float(facts.get("GPUs", "0")))
     gpu = azure_gpu(sku.name) if gpus else None
@@ -48,7 +49,7 @@ def offers_of(region: RegionId, sku: Any, machine: Machine, prices: PriceList) -
     return found
 
 
-def held_of(group: str, reservation: Any) -> Reservation:  # noqa: ANN401  the SDK's model
+def reservation_of(group: str, reservation: Any) -> Reservation:  # noqa: ANN401  the SDK's model
     """Return a capacity reservation; a launch names its group."""
     used = len(reservation.virtual_machines_associated or [])
     zone = (reservation.zones or [""])[0]
@@ -57,10 +58,11 @@ def held_of(group: str, reservation: Any) -> Reservation:  # noqa: ANN401  the S
 
 def quotas_of(region: RegionId, usages: list[tuple[str, int, int]], families: set[str]) -> list[Quota]:
     """Return the vCPU quotas of the families that are offered; spot has one for all, stated for each."""
-    told = {name: (limit, used) for name, limit, used in usages}
+    reported = {name: (limit, used) for name, limit, used in usages}
     quotas = [
-        Quota(region, family, Market.ON_DEMAND, *told[family], "vcpus") for family in sorted(families & set(told))
+        Quota(region, family, Market.ON_DEMAND, *reported[family], "vcpus")
+        for family in sorted(families & set(reported))
     ]
-    if SPOT_QUOTA in told:
-        quotas += [Quota(region, family, Market.SPOT, *told[SPOT_QUOTA], "vcpus") for family in sorted(families)]
+    if SPOT_QUOTA in reported:
+        quotas += [Quota(region, family, Market.SPOT, *reported[SPOT_QUOTA], "vcpus") for family in sorted(families)]
     return quotas

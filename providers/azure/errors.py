@@ -7,18 +7,19 @@ import re
 from typing import Final
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.identity import CredentialUnavailableError
 
 from providers.errors import (
     DeniedError,
+    Failure,
     InvalidError,
     ProviderError,
     QuotaError,
     Row,
-    Said,
     Scope,
     ShortageError,
     ThrottledError,
-    by_table,
+    classified,
     seconds_of,
 )
 
@@ -69,6 +70,8 @@ TABLE: Final[dict[str, Row]] = {
 ALREADY_EXISTS: Final = frozenset({"PreconditionFailed", "PropertyChangeNotAllowed"})
 FAMILIES: Final = (AzureError,)
 """Every family of exceptions that the SDK lets through."""
+NO_CREDENTIALS: Final = "DefaultAzureCredential failed to retrieve a token"
+"""How azure-identity begins the page in which each part of its chain gives its reason."""
 NOT_FOUND: Final = frozenset({"ResourceNotFound", "NotFound"})
 LEFT_BEHIND: Final = (ShortageError, QuotaError, InvalidError)
 """After these, a creation that was accepted first has left a VM resource behind."""
@@ -79,7 +82,7 @@ BY_WORDS: Final = (
     ("InvalidParameter", re.compile(r"VM size .* is not available"), "not offered"),
     ("BadRequest", re.compile(r"VM size .* is not supported"), "not offered"),
 )
-"""Codes that mean several things: (code, words, the row that they mean)."""
+"""Codes with several meanings: (code, pattern of the message, row)."""
 
 
 def code_of(error: Exception) -> str:
@@ -92,11 +95,13 @@ def code_of(error: Exception) -> str:
 def translated(error: Exception, operation: str) -> ProviderError:
     """Return our error for one of the SDK's."""
     code, words = code_of(error), str(error)
+    if isinstance(error, CredentialUnavailableError) or words.startswith(NO_CREDENTIALS):
+        return DeniedError("azure", operation, code, "azure-identity's default chain finds no credentials")
     if isinstance(error, ClientAuthenticationError):
         return DeniedError("azure", operation, code, words)
     response = getattr(error, "response", None)
     wait = seconds_of(response.headers.get("Retry-After")) if response is not None else None
-    row = next((row for told, pattern, row in BY_WORDS if told == code and pattern.search(words)), code)
-    ours = by_table(Said("azure", operation, row, words, wait), TABLE)
+    row = next((row for known, pattern, row in BY_WORDS if known == code and pattern.search(words)), code)
+    ours = classified(Failure("azure", operation, row, words, wait), TABLE)
     ours.code = code
     return ours

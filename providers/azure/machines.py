@@ -8,20 +8,22 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from providers.azure.api import EVERYWHERE, AzureApi
-from providers.azure.catalog import held_of, machine_of, offers_of, quotas_of
+from providers.azure.catalog import machine_of, offers_of, quotas_of, reservation_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
 from providers.azure.notices import impairment_of, notice_of
 from providers.azure.permissions import NEEDED, is_granted
+from providers.azure.profile import PROFILE
+from providers.azure.settings import AzureSettings
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
+from providers.context import Context
 from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import query_all_regions, without_repeats
 from providers.prices import LIVE_PRICES, PriceList, live_spot
-from providers.reservations import Reservation, reserved_offers, taken
-from providers.settings import AzureSettings
+from providers.reservations import Reservation, reserved_offers, select_reservation
 from providers.throttle import RateLimiter
 from state.clock import Clock
-from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
 STATES: Final = {
@@ -31,20 +33,26 @@ STATES: Final = {
     "Deleting": CloudState.STOPPING,
     "Failed": CloudState.STOPPING,
 }
-"""A VM whose creation failed is still a resource, so it counts as one to be ended."""
+"""A VM whose creation failed is still a resource, so it counts as stopping and is ended."""
 NETWORK_API: Final = "2022-11-01"
 """The only version but one that an inline network interface may name."""
 ADMIN: Final = "skerry"
-CONDITIONS: Final = "what is wrong with machines"
+CONDITIONS: Final = "impairments of machines"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def build(settings: AzureSettings, context: Context) -> "Azure":
+    """Return the provider; nothing is called yet."""
+    return Azure(settings, context.prices, context.clock)
+
+
 class Azure:
     """Virtual machines in the regions of the settings."""
 
-    name = ProviderName("azure")
+    name = PROFILE.name
+    boot_profile = PROFILE.boot
 
     def __init__(self, settings: AzureSettings, prices: Callable[[], PriceList], clock: Clock) -> None:
         """Make the client; nothing is called yet."""
@@ -61,48 +69,54 @@ class Azure:
         """Return the regions of the settings."""
         return self._regions
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return everything, but fixed addresses only where each region has a network interface for its head."""
+        has_interfaces = set(self._settings.regions) <= set(self._settings.head_interfaces)
+        return frozenset(Capability) - (frozenset() if has_interfaces else {Capability.FIXED_ADDRESS})
+
     def offers(self) -> Observation[Offer]:
         """Return the GPU sizes, and those for heads, of every region."""
-        degraded: dict[str, str] = {}
-        return replace(self._everywhere(lambda region: self._offers_in(region, degraded)), degraded=degraded)
+        degraded = self._prices().degraded
+        return replace(self._query_regions(lambda region: self._offers_in(region, degraded)), degraded=degraded)
 
     def quotas(self) -> Observation[Quota]:
         """Return the quotas of the families that are offered."""
-        return self._everywhere(self._quotas_in)
+        return self._query_regions(self._quotas_in)
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Return the machines of *owner* in every region, with what they cost and what Azure finds wrong with them."""
-        seen = self._everywhere(lambda region: self._instances_in(region, owner))
+        """Return the machines of *owner* in every region, with their prices and impairments."""
+        seen = self._query_regions(lambda region: self._instances_in(region, owner))
         if not seen.items:
             return seen
         try:
-            # Asked once for all; where it is silent, machines are seen without it.
-            told = self._look(lambda: list(self._api.conditions()))
+            # One call for all machines; without an answer, they are listed without impairments.
+            reported = self._read(lambda: list(self._api.conditions()))
         except ProviderError as error:
             return replace(seen, degraded={CONDITIONS: str(error)})
-        impairments = {name: impairment_of(condition) for name, condition in told}
+        impairments = {name: impairment_of(condition) for name, condition in reported}
         return replace(seen, items=tuple(replace(m, **impairments.get(m.cloud_id.lower(), {})) for m in seen.items))
 
-    def _look(self, look: Callable[[], list[Item]]) -> list[Item]:
-        """Return what is seen of all regions at once."""
-        return self._limiter.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "look"))
+    def _read(self, read: Callable[[], list[Item]]) -> list[Item]:
+        """Return what one call for all regions lists."""
+        return self._limiter.read(EVERYWHERE, read, FAMILIES, lambda error: translated(error, "read"))
 
     def notices(self, owner: str) -> Observation[Notice]:
-        """Return the announced maintenance of every region, in one list; an eviction is told to the machine alone."""
+        """Return the announced maintenance of every region; only the machine itself is notified of an eviction."""
 
-        def look() -> list[Notice]:
+        def read() -> list[Notice]:
             found = (vm for vm in self._api.statuses() if (vm.tags or {}).get(OWNER_TAG, owner) == owner)
-            told = (notice_of(region_id("azure", vm.location), vm) for vm in found)
-            return [notice for notice in told if notice is not None and notice.region in self._regions]
+            reported = (notice_of(region_id("azure", vm.location), vm) for vm in found)
+            return [notice for notice in reported if notice is not None and notice.region in self._regions]
 
         try:
-            seen = self._look(look)
+            seen = self._read(read)
         except ProviderError as error:
             return Observation((), dict.fromkeys(self._regions, str(error)))
         return Observation(tuple(seen))
 
-    def _everywhere(self, look: Callable[[RegionId], list[Item]]) -> Observation[Item]:
-        return query_all_regions(self._regions, look, self._limiter, FAMILIES, lambda error: translated(error, "look"))
+    def _query_regions(self, read: Callable[[RegionId], list[Item]]) -> Observation[Item]:
+        return query_all_regions(self._regions, read, self._limiter, FAMILIES, lambda error: translated(error, "read"))
 
     def _offers_in(self, region: RegionId, degraded: dict[str, str]) -> list[Offer]:
         prices, now, location = self._prices(), self._clock.now(), region_name(region)
@@ -116,11 +130,11 @@ class Azure:
         self._families[region] = {offer.machine.family for offer in offers}
         live = self._spot_prices(location, degraded) if any(o.key.market is Market.SPOT for o in offers) else {}
         offers = [live_spot(o, live.get(o.key.instance_type), "Azure retail prices", now) for o in offers]
-        holdings = [held_of(group, found) for group, found in self._api.reservations(location)]
-        return offers + reserved_offers(region, fit, holdings, now)
+        reservations = [reservation_of(group, found) for group, found in self._api.reservations(location)]
+        return offers + reserved_offers(region, fit, reservations, now)
 
     def _spot_prices(self, location: str, degraded: dict[str, str]) -> dict[str, float]:
-        """Return live spot prices; where the price API does not answer, none, and note why: the catalogue's stand."""
+        """Return live spot prices; where the price API does not answer, none, and note why."""
         try:
             return dict(self._api.spot_prices(location))
         except (httpx.HTTPError, KeyError, ValueError) as error:
@@ -132,33 +146,33 @@ class Azure:
 
     def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
         found = self._api.machines(region_name(region))
-        ours = (_seen(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner)
+        ours = (_instance_of(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner)
         return self._prices().paid(without_repeats(ours))
 
     def dry_run(self, region: RegionId) -> None:
-        """Ask Azure what the credentials may do in the resource group, and miss nothing that a launch needs."""
+        """Return if the credentials may do in the resource group all that a launch needs."""
         failures = (*FAMILIES, httpx.HTTPError, KeyError)
-        granted = self._limiter.look(
+        granted = self._limiter.read(
             region_name(region),
             lambda: list(self._api.permissions()),
             failures,
-            lambda error: translated(error, "rehearse"),
+            lambda error: translated(error, "dry_run"),
         )
         missing = [action for action in NEEDED if not any(is_granted(action, *grant) for grant in granted)]
         if missing:
-            raise DeniedError(self.name, "rehearse", "AuthorizationFailed", f"missing {', '.join(missing)}")
+            raise DeniedError(self.name, "dry_run", "AuthorizationFailed", f"missing {', '.join(missing)}")
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start one machine, under its id as name; a name that exists is adopted if it is ours."""
+        """Start one machine, with its id as name; a machine of that name is adopted if it is ours."""
         try:
             body = self._body(order)
             if order.key.market is Market.RESERVED:
-                # One that runs already may have used the reservation up: it must not be told as a shortage.
+                # A machine that runs already may hold the last of the reservation, which is no shortage.
                 if (there := self._existing(order)) is not None:
                     return there
                 group = {"capacityReservationGroup": {"id": self._reservation(order.key)}}
                 body["properties"]["capacityReservation"] = group
-            vm = self._act(order.key, lambda: self._api.create(order.instance_id, body), "launch")
+            vm = self._write(order.key, lambda: self._api.create(order.instance_id, body), "launch")
         except ProviderError as error:
             if error.code in ALREADY_EXISTS:
                 return self._adopted(order)
@@ -166,7 +180,7 @@ class Azure:
                 self._clean_up(order.instance_id)
             raise
         if vm is not None:
-            return _seen(order.key.region, vm)
+            return _instance_of(order.key.region, vm)
         state = CloudState.PENDING
         return CloudInstance(order.instance_id, order.instance_id, order.key, state, order.private_address, None)
 
@@ -174,14 +188,14 @@ class Azure:
         """Return the id of the reservation group that a machine is taken from."""
         location = region_name(key.region)
 
-        def look() -> list[Reservation]:
-            return [held_of(group, found) for group, found in self._api.reservations(location)]
+        def read() -> list[Reservation]:
+            return [reservation_of(group, found) for group, found in self._api.reservations(location)]
 
-        found = self._limiter.look(location, look, FAMILIES, lambda error: translated(error, "launch"))
-        return taken(found, key, self._clock.now()).id
+        found = self._limiter.read(location, read, FAMILIES, lambda error: translated(error, "launch"))
+        return select_reservation(found, key, self._clock.now()).id
 
-    def _act(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
-        return self._limiter.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
+    def _write(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
+        return self._limiter.write(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
 
     def _existing(self, order: LaunchOrder) -> CloudInstance | None:
         try:
@@ -197,12 +211,12 @@ class Azure:
         except FAMILIES as error:
             raise translated(error, "launch") from error
         if (vm.tags or {}).get(OWNER_TAG) != order.owner:
-            detail = f"{order.instance_id} belongs to somebody else"
+            detail = f"{order.instance_id} belongs to another owner"
             raise InvalidError(self.name, "launch", "Exists", detail)
-        return _seen(order.key.region, vm)
+        return _instance_of(order.key.region, vm)
 
     def _clean_up(self, name: str) -> None:
-        """Delete what a failed creation left; where that fails too, it is seen as a orphan and ended later."""
+        """Delete what a failed creation left; where that fails too, it is listed as an orphan and ended later."""
         try:
             self._api.delete(name)
         except FAMILIES as error:
@@ -255,16 +269,16 @@ class Azure:
         }
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
-        """Ask for the end of one machine; its name is its id."""
+        """Request the end of one machine; its name is its id."""
         del cloud_id
         try:
-            self._act(key, lambda: self._api.delete(instance_id), "terminate")
+            self._write(key, lambda: self._api.delete(instance_id), "terminate")
         except ProviderError as error:
             if error.code not in NOT_FOUND:
                 raise
 
 
-def _seen(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  the SDK's model
+def _instance_of(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  the SDK's model
     market = Market.SPOT if vm.priority == "Spot" else Market.ON_DEMAND
     if vm.capacity_reservation is not None:
         market = Market.RESERVED

@@ -1,4 +1,4 @@
-"""What Azure announces for machines, and what it finds wrong with them. Pure.
+"""Azure's maintenance and health reports to notices and impairments. Pure.
 
 Source: azure-mgmt-compute's model MaintenanceRedeployStatus, and Azure documentation, "Maintenance for virtual
 machines". Evictions of spot machines reach the machine's own Scheduled Events only.
@@ -24,13 +24,13 @@ def notice_of(region: RegionId, vm: Any) -> Notice | None:  # noqa: ANN401  the 
 
 
 def impairment_of(condition: Any) -> dict[str, Any]:  # noqa: ANN401  the SDK's model
-    """Return what Resource Health finds wrong with a VM, and since when, as fields of it; none where it is well.
+    """Return the impairment that Resource Health reports for a VM, and since when, as fields of it; none if healthy.
 
-    A host that is about to fail is said to be degraded. Source: Azure documentation, "Azure Resource Health overview",
+    A host that is about to fail counts as degraded. Source: Azure documentation, "Azure Resource Health overview",
     "Resource Health virtual machine Health Annotations".
     """
     state = str(getattr(condition.availability_state, "value", condition.availability_state))
     if state not in UNWELL:
         return {}
-    found = f"Azure finds it {state.lower()}: {condition.summary or condition.title or 'no reason is told'}"
-    return {"impairment": found, "trouble_since": condition.occured_time}
+    found = f"Resource Health reports {state.lower()}: {condition.summary or condition.title or 'no reason given'}"
+    return {"impairment": found, "impairment_since": condition.occured_time}

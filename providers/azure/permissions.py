@@ -1,4 +1,4 @@
-"""What the adapter must be allowed to do on Azure. Pure.
+"""The permissions that the adapter needs on Azure. Pure.
 
 Source: Azure documentation, "Azure permissions for Compute" and "Understand Azure role definitions".
 """

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from providers.gpus import MEMORY_GIB
-from providers.prices import PriceList, beside_peers, is_believable
+from providers.prices import PriceList, doubt_outliers, is_plausible
 from state.model.catalog import Machine, Market, Offer, OfferKey, Price, Region
 from state.model.ids import RegionId, region_id
 from state.model.units import Usd
@@ -57,7 +57,7 @@ def catalogue_offers(
     """
     offers: dict[OfferKey, Offer] = {}
     for line in listed:
-        if is_believable(line.usd_per_hour, line.gpus) and not line.is_arm:
+        if is_plausible(line.usd_per_hour, line.gpus) and not line.is_arm:
             offer = _offer(line, regions)
             is_head = (line.provider, line.name) in head_types
             if offer is not None and (line.gpus or (is_head and not line.is_spot)):
@@ -73,7 +73,7 @@ def catalogue_offers(
 def _beside_peers(offers: list[Offer]) -> tuple[Offer, ...]:
     """Return offers whose prices are doubted where they lie far below what the same type costs elsewhere."""
     keys = [(o.key.provider, f"{o.key.region}/{o.key.zone}", o.key.instance_type, o.key.market) for o in offers]
-    listed, _ = beside_peers(PriceList({key: o.price for key, o in zip(keys, offers, strict=True)}), {})
+    listed, _ = doubt_outliers(PriceList({key: o.price for key, o in zip(keys, offers, strict=True)}), {})
     return tuple(replace(offer, price=listed.prices[key]) for key, offer in zip(keys, offers, strict=True))
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from providers.catalogue import ListedMachine
-from providers.prices import name_of
+from providers.registry import CLOUDS
+from state.model.ids import ProviderName
 
 PACKAGED: Final = Path(__file__).parent
 """`PROVIDER.csv` files in gpuhunt's format; docs/providers.md names their sources."""
@@ -94,7 +95,7 @@ def read_catalogue(folder: Path, now: datetime) -> Iterator[ListedMachine]:
         yield ListedMachine(
             provider=item.provider,
             location=item.location,
-            name=name_of(item),
+            name=_name_of(item),
             gpu=item.gpu_name,
             gpus=item.gpu_count,
             gpu_memory_gib=item.gpu_memory or 0.0,
@@ -120,3 +121,9 @@ def _items(folder: Path) -> list[Any]:
     finally:
         os.environ.pop(CATALOG_DIR)
         os.environ |= {} if before is None else {CATALOG_DIR: before}
+
+
+def _name_of(item: Any) -> str:  # noqa: ANN401  gpuhunt's own
+    """Return an item's instance type by our name."""
+    listed_type = CLOUDS[ProviderName(item.provider)].profile.listed_type
+    return listed_type(str(item.instance_name), item.gpu_name or "", item.gpu_count)

@@ -1,9 +1,9 @@
-"""What Azure tells of its catalogue: sizes, usages, reservations and retail prices, as its API spells them."""
+"""Bodies of the embedded Azure's catalogue: sizes, usages, capacity reservations and retail prices."""
 
 from typing import Any, Final
 
-from providers.emulator.scene import SceneRegion, Size
-from providers.emulator.world import CloudWorld, Reservation
+from providers.emulator.backend import Backend, Reservation
+from providers.emulator.regions import EmulatedRegion, Size
 
 FAMILIES: Final = {
     "Standard_D2s_v5": "standardDSv5Family",
@@ -12,17 +12,17 @@ FAMILIES: Final = {
     "Standard_NC4as_T4_v3": "standardNCASv3_T4Family",
     "Standard_NV36ads_A10_v5": "StandardNVADSA10v5Family",
 }
-GROUP_OF: Final = "skerry"
-"""The resource group that reservations stand in."""
+RESERVATIONS_RESOURCE_GROUP: Final = "skerry"
+"""The resource group of every capacity reservation group."""
 
 
-def azure_regions(world: CloudWorld) -> list[SceneRegion]:
-    """Return the regions of the scene that are Azure's."""
-    return [region for region in world.scene.values() if region.provider == "azure"]
+def azure_regions(backend: Backend) -> list[EmulatedRegion]:
+    """Return Azure's regions."""
+    return [region for region in backend.regions.values() if region.provider == "azure"]
 
 
-def sku_body(size: Size, region: SceneRegion) -> dict[str, Any]:
-    """Return a size in a region."""
+def sku_body(size: Size, region: EmulatedRegion) -> dict[str, Any]:
+    """Return the body of a SKU in a region."""
     capabilities = {
         "vCPUs": size.vcpus,
         "MemoryGB": f"{size.memory_gib:g}",
@@ -43,17 +43,17 @@ def sku_body(size: Size, region: SceneRegion) -> dict[str, Any]:
 
 
 def size_body(size: Size) -> dict[str, Any]:
-    """Return a size as the older list has it, which says nothing of GPUs."""
+    """Return the body of a size in the older `vmSizes` list, which has no GPUs."""
     disk = {"osDiskSizeInMB": 1_047_552, "resourceDiskSizeInMB": 0, "maxDataDiskCount": 8}
     return disk | {"name": size.name, "numberOfCores": size.vcpus, "memoryInMB": int(size.memory_gib * 1024)}
 
 
-def usage_bodies(world: CloudWorld, region: SceneRegion) -> list[dict[str, Any]]:
-    """Return the quotas of a region, and what is used of them."""
+def usage_bodies(backend: Backend, region: EmulatedRegion) -> list[dict[str, Any]]:
+    """Return the bodies of a region's quotas with their use."""
     return [
         {
             "unit": "Count",
-            "currentValue": used_vcpus(world, region, family),
+            "currentValue": used_vcpus(backend, region, family),
             "limit": limit,
             "name": {"value": family, "localizedValue": family},
         }
@@ -61,41 +61,41 @@ def usage_bodies(world: CloudWorld, region: SceneRegion) -> list[dict[str, Any]]
     ]
 
 
-def used_vcpus(world: CloudWorld, region: SceneRegion, family: str) -> int:
-    """Return how many cores of a family run in a region."""
+def used_vcpus(backend: Backend, region: EmulatedRegion, family: str) -> int:
+    """Return the number of on-demand vCPUs of a family in use in a region."""
     sizes = {name for name, known in FAMILIES.items() if known == family}
-    return sum(s.vcpus for s in world.used(region.id, sizes, is_spot=False))
+    return sum(s.vcpus for s in backend.sizes_in_use(region.id, sizes, is_spot=False))
 
 
-def azure_reservations(world: CloudWorld) -> list[Reservation]:
+def azure_reservations(backend: Backend) -> list[Reservation]:
     """Return Azure's reservations."""
-    return [held for held in world.reservations.values() if held.region.startswith("azure/")]
+    return [reservation for reservation in backend.reservations.values() if reservation.region.startswith("azure/")]
 
 
-def group_body(world: CloudWorld, subscription: str, held: Reservation) -> dict[str, Any]:
-    """Return the group that a reservation stands in."""
-    path = f"/subscriptions/{subscription}/resourceGroups/{GROUP_OF}/providers/Microsoft.Compute"
+def group_body(backend: Backend, subscription: str, reservation: Reservation) -> dict[str, Any]:
+    """Return the body of a reservation's capacity reservation group."""
+    path = f"/subscriptions/{subscription}/resourceGroups/{RESERVATIONS_RESOURCE_GROUP}/providers/Microsoft.Compute"
     return {
-        "id": f"{path}/capacityReservationGroups/{held.id}",
-        "name": held.id,
+        "id": f"{path}/capacityReservationGroups/{reservation.id}",
+        "name": reservation.id,
         "type": "Microsoft.Compute/capacityReservationGroups",
-        "location": world.scene[held.region].name,
-        "zones": [held.zone],
+        "location": backend.regions[reservation.region].name,
+        "zones": [reservation.zone],
         "properties": {},
     }
 
 
-def reservation_body(world: CloudWorld, subscription: str, held: Reservation) -> dict[str, Any]:
-    """Return a reservation."""
-    group = group_body(world, subscription, held)
-    used = [name for name, m in world.rented.items() if m.reservation == held.id and not m.has_ended]
+def reservation_body(backend: Backend, subscription: str, reservation: Reservation) -> dict[str, Any]:
+    """Return the body of a capacity reservation with the machines that use it."""
+    group = group_body(backend, subscription, reservation)
+    used = [name for name, m in backend.machines.items() if m.reservation == reservation.id and not m.has_ended]
     return {
-        "id": f"{group['id']}/capacityReservations/{held.size}",
-        "name": held.size,
+        "id": f"{group['id']}/capacityReservations/{reservation.size}",
+        "name": reservation.size,
         "type": "Microsoft.Compute/capacityReservationGroups/capacityReservations",
         "location": group["location"],
-        "zones": [held.zone],
-        "sku": {"name": held.size, "capacity": held.count},
+        "zones": [reservation.zone],
+        "sku": {"name": reservation.size, "capacity": reservation.count},
         "properties": {
             "provisioningState": "Succeeded",
             "virtualMachinesAssociated": [{"id": name} for name in used],
@@ -103,12 +103,12 @@ def reservation_body(world: CloudWorld, subscription: str, held: Reservation) ->
     }
 
 
-def retail_body(world: CloudWorld, location: str | None) -> dict[str, Any]:
-    """Return spot prices as the retail price API does."""
+def retail_body(backend: Backend, location: str | None) -> dict[str, Any]:
+    """Return the retail price API's response with the spot prices of a location, or of all."""
     items = []
-    for region in azure_regions(world):
+    for region in azure_regions(backend):
         for size, is_spot in region.stock if location in {None, region.name} else ():
-            usd = world.spot_price(region.id, size)
+            usd = backend.spot_price(region.id, size)
             if not is_spot or usd is None:
                 continue
             items.append(
@@ -116,7 +116,7 @@ def retail_body(world: CloudWorld, location: str | None) -> dict[str, Any]:
                     "armRegionName": region.name,
                     "armSkuName": size,
                     "currencyCode": "USD",
-                    "effectiveStartDate": world.clock.now().isoformat(),
+                    "effectiveStartDate": backend.clock.now().isoformat(),
                     "productName": f"Virtual Machines {size} Series",
                     "retailPrice": usd,
                     "serviceName": "Virtual Machines",

@@ -1,4 +1,4 @@
-"""All three embedded clouds on loopback, with one control API; in this process, or as one of its own."""
+"""The three embedded clouds on loopback, with one control API; in this process, or in one of their own."""
 
 import argparse
 import datetime as dt
@@ -19,24 +19,24 @@ from cryptography.x509.oid import NameOID
 from flask import Flask
 
 from providers.emulator.arm import Arm
+from providers.emulator.backend import Backend
 from providers.emulator.control import create_control
 from providers.emulator.ec2 import Ec2
-from providers.emulator.ec2_dialect import Ec2Dialect
+from providers.emulator.ec2_wire import Ec2WireFormat
 from providers.emulator.gce import create_gce
-from providers.emulator.gce_dialect import GceDialect
+from providers.emulator.gce_wire import GceWireFormat
 from providers.emulator.host import Host
 from providers.emulator.listener import LOOPBACK, Listener
 from providers.emulator.metadata import create_metadata
 from providers.emulator.middleware import Application, Middleware
-from providers.emulator.scene import SceneRegion, load_scene
-from providers.emulator.world import CloudWorld
+from providers.emulator.regions import EmulatedRegion, load_regions
 from state.clock import Clock, SystemClock, draw_secret
 from state.model.ids import RegionId
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the clouds listen."""
+    """The URLs of the clouds, and the files that clients need."""
 
     aws: str
     gcp: str
@@ -47,9 +47,9 @@ class Addresses:
 
 
 class EmbeddedClouds:
-    """AWS, GCP and Azure over HTTP, on one world."""
+    """AWS, GCP and Azure over HTTP, on one backend."""
 
-    def __init__(  # noqa: PLR0913  what the embedded clouds are made of
+    def __init__(  # noqa: PLR0913  the parts of the embedded clouds
         self,
         folder: Path,
         *,
@@ -59,33 +59,33 @@ class EmbeddedClouds:
         clock: Clock | None = None,
         first_network: int = 10,
         dry: bool = False,
-        scene: tuple[SceneRegion, ...] | None = None,
+        regions: tuple[EmulatedRegion, ...] | None = None,
     ) -> None:
-        """Prepare; nothing listens yet.
+        """Create the clouds; nothing listens yet.
 
         Args:
-            folder: For the certificate and the control token.
-            host_folder: For the machines' files; its path must be short, since Ray puts sockets there.
-            apps: Folders that the machines' Python finds Serve applications in.
-            ray_token_file: The token that the machines' Ray uses.
-            clock: The time.
-            first_network: The first region's machines have addresses 127.N.0.x, the next N+1, and so on.
-            dry: Machines only pretend to run.
-            scene: The regions; None: the usual ones.
+            folder: Folder of the certificate and the control token.
+            host_folder: Folder of the machines' files; its path must be short, since Ray creates sockets below it.
+            apps: Folders of Serve applications, on the machines' PYTHONPATH.
+            ray_token_file: The file of the Ray token.
+            clock: The clock; None: the system's.
+            first_network: N of the first region's addresses 127.N.0.x; the next region has N+1, and so on.
+            dry: Whether machines start no processes.
+            regions: The regions; None: those of `regions.json`.
         """
         clock = clock or SystemClock()
         self._folder = folder
         self.host = Host(host_folder, apps, ray_token_file, clock, dry=dry)
-        self.world = CloudWorld(scene or load_scene(first_network), self.host, clock)
-        self._ec2 = Ec2(self.world)
-        arm = Arm(self.world)
-        self.aws = Middleware(self._ec2, self.world, Ec2Dialect())
-        self.gcp = Middleware(create_gce(self.world), self.world, GceDialect())
-        self.azure = Middleware(arm.app, self.world, arm)
+        self.backend = Backend(regions or load_regions(first_network), self.host, clock)
+        self._ec2 = Ec2(self.backend)
+        arm = Arm(self.backend)
+        self.aws = Middleware(self._ec2, self.backend, Ec2WireFormat())
+        self.gcp = Middleware(create_gce(self.backend), self.backend, GceWireFormat())
+        self.azure = Middleware(arm.app, self.backend, arm)
         self._listeners: list[Listener] = []
 
     def start(self) -> Addresses:
-        """Listen, on ports that the system chooses, and return where."""
+        """Listen on free ports, and return the addresses."""
         self._folder.mkdir(parents=True, exist_ok=True)
         ca_file, token_file = self._folder / "azure.pem", self._folder / "control-token"
         secret = draw_secret()
@@ -93,12 +93,12 @@ class EmbeddedClouds:
         token_file.write_text(secret)
         context = certificate(ca_file)
         self._ec2.warm_up()
-        self.host.metadata_url = self._serve(create_metadata(self.world))
+        self.host.metadata_url = self._serve(create_metadata(self.backend))
         return Addresses(
             aws=self._serve(self.aws),
             gcp=self._serve(self.gcp),
             azure=self._serve(self.azure, context),
-            control=self._serve(create_control(secret, self.world, self.lose_region, self.counted)),
+            control=self._serve(create_control(secret, self.backend, self.lose_region, self.pop_call_counts)),
             ca_file=str(ca_file),
             control_token_file=str(token_file),
         )
@@ -109,30 +109,34 @@ class EmbeddedClouds:
         return listener.url
 
     def stop(self) -> None:
-        """Stop listening, and kill whatever machine still runs."""
-        self.world.closed.set()
+        """Stop listening, and kill every machine that still runs."""
+        self.backend.closed.set()
         for listener in self._listeners:
             listener.stop()
         self._ec2.close()
         self.host.close()
 
-    def counted(self) -> dict[str, int]:
-        """Return how many calls each cloud got since this was last asked, by `cloud operation`."""
+    def pop_call_counts(self) -> dict[str, int]:
+        """Return the number of calls since the last time, by `cloud operation`."""
         counts: Counter[str] = Counter()
         for name, cloud in (("aws", self.aws), ("gcp", self.gcp), ("azure", self.azure)):
-            counts.update(f"{name} {call.operation or 'other'}" for call in cloud.taken())
+            counts.update(f"{name} {call.operation or 'other'}" for call in cloud.pop_calls())
         return dict(counts)
 
     def lose_region(self, region: RegionId) -> tuple[str, ...]:
-        """Let a region die, and return the machines lost with it."""
-        lost = self.world.lose(region)
+        """Take a region down, and return the names of the machines lost."""
+        lost = self.backend.lose(region)
         if region.startswith("aws/"):
             self._ec2.show_ended(region)
         return lost
 
 
 def certificate(ca_file: Path) -> ssl.SSLContext:
-    """Make a certificate for loopback, valid for two days, and write its public part to *ca_file*."""
+    """Return a TLS context with a new certificate for loopback, valid for two days.
+
+    Args:
+        ca_file: Receives the certificate; its key goes to the same path with suffix `.key`.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "skerry embedded clouds")])
     now = SystemClock().now()
@@ -162,23 +166,23 @@ def certificate(ca_file: Path) -> ssl.SSLContext:
 
 
 def main() -> None:
-    """Run the clouds until SIGTERM or SIGINT; write where they listen to `clouds.json`."""
+    """Run the clouds until SIGTERM or SIGINT; write their addresses to `clouds.json`."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--host-folder", type=Path, required=True)
     parser.add_argument("--apps", type=Path, action="append", default=[])
     parser.add_argument("--ray-token-file", type=Path, required=True)
     parser.add_argument("--first-network", type=int, default=10)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     clouds = EmbeddedClouds(
-        asked.folder,
-        host_folder=asked.host_folder,
-        apps=tuple(asked.apps),
-        ray_token_file=asked.ray_token_file,
-        first_network=asked.first_network,
+        arguments.folder,
+        host_folder=arguments.host_folder,
+        apps=tuple(arguments.apps),
+        ray_token_file=arguments.ray_token_file,
+        first_network=arguments.first_network,
     )
     addresses = clouds.start()
-    ready = asked.folder / "clouds.json"
+    ready = arguments.folder / "clouds.json"
     part = ready.with_suffix(".part")
     part.write_text(json.dumps(asdict(addresses)))
     part.rename(ready)

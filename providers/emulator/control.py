@@ -1,30 +1,31 @@
-"""The control API of the embedded clouds: what a test or a person may do behind the clouds' backs.
+"""The control API of the embedded clouds, through which tests and operators inject faults.
 
-Loopback only, with a token. Every answer is JSON; what makes no sense is refused with 400 and says why.
+It listens on loopback and needs a token. Every response is JSON; an invalid request gets status 400 and the reason.
 """
 
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from flask import Flask, Response, jsonify, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from providers.emulator.world import CloudWorld, Reservation
+from providers.emulator.backend import Backend, Reservation
 from providers.faults import ANY, OPERATIONS, Fault, FaultKind
 from state.model.ids import RegionId
 
 PREFIX: Final = "/_skerry"
+Result = TypeVar("Result")
 
 
 class BadRequestError(Exception):
-    """What was asked makes no sense; the message says why."""
+    """The request is invalid; the message gives the reason."""
 
 
 class FaultRequest(BaseModel):
-    """A rule to put in force."""
+    """A fault rule to add."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,25 +43,25 @@ class FaultRequest(BaseModel):
 
 def create_control(
     secret: str,
-    world: CloudWorld,
+    backend: Backend,
     lose_region: Callable[[RegionId], tuple[str, ...]],
-    counted: Callable[[], dict[str, int]],
+    pop_call_counts: Callable[[], dict[str, int]],
 ) -> Flask:
-    """Return the application.
+    """Return the control API's HTTP application.
 
     Args:
-        secret: The token that it asks for.
-        world: What it acts on.
-        lose_region: Lets a region die in every cloud's books.
-        counted: Returns how many calls came since it was last asked.
+        secret: The bearer token.
+        backend: The backend to control.
+        lose_region: Takes a region down, and returns the names of the machines lost.
+        pop_call_counts: Returns the number of calls since the last time, by cloud and operation.
     """
     app = Flask("control")
 
     @app.before_request
     def authorised() -> Any:
-        told = request.headers.get("Authorization", "")
-        if not secrets.compare_digest(told.encode(), f"Bearer {secret}".encode()):
-            return jsonify(error="the control API asks for its token"), 401
+        header = request.headers.get("Authorization", "")
+        if not secrets.compare_digest(header.encode(), f"Bearer {secret}".encode()):
+            return jsonify(error="the Authorization header lacks the control API's token"), 401
         return None
 
     @app.errorhandler(BadRequestError)
@@ -73,35 +74,35 @@ def create_control(
 
     @app.post(f"{PREFIX}/calls")
     def calls() -> Response:
-        return jsonify(counted())
+        return jsonify(pop_call_counts())
 
-    _add_status(app, world)
-    _add_faults(app, world)
-    _add_places(app, world, lose_region)
-    _add_supply(app, world)
-    _add_machines(app, world)
+    _add_status(app, backend)
+    _add_faults(app, backend)
+    _add_places(app, backend, lose_region)
+    _add_supply(app, backend)
+    _add_machines(app, backend)
     return app
 
 
-def _region(world: CloudWorld, name: str) -> RegionId:
-    if RegionId(name) not in world.scene:
-        msg = f"there is no region {name}; there are {', '.join(sorted(world.scene))}"
+def _region(backend: Backend, name: str) -> RegionId:
+    if RegionId(name) not in backend.regions:
+        msg = f"unknown region {name}; known are {', '.join(sorted(backend.regions))}"
         raise BadRequestError(msg)
     return RegionId(name)
 
 
-def _zone(world: CloudWorld, name: str) -> str:
-    zones = sorted(zone for region in world.scene.values() for zone in region.zones)
+def _zone(backend: Backend, name: str) -> str:
+    zones = sorted({zone for region in backend.regions.values() for zone in region.zones})
     if name not in zones:
-        msg = f"there is no zone {name}; there are {', '.join(zones)}"
+        msg = f"unknown zone {name}; known are {', '.join(zones)}"
         raise BadRequestError(msg)
     return name
 
 
-def _add_status(app: Flask, world: CloudWorld) -> None:
+def _add_status(app: Flask, backend: Backend) -> None:
     @app.get(f"{PREFIX}/status")
     def status() -> Response:
-        world.advance()
+        backend.advance()
         machines = [
             {
                 "name": m.name,
@@ -111,115 +112,119 @@ def _add_status(app: Flask, world: CloudWorld) -> None:
                 "address": m.address,
                 "spot": m.is_spot,
             }
-            for m in world.alive()
+            for m in backend.active_machines()
         ]
-        return jsonify(silent=sorted(world.silent), dark_zones=sorted(world.dark_zones), machines=machines)
+        return jsonify(
+            unreachable=sorted(backend.unreachable), failed_zones=sorted(backend.failed_zones), machines=machines
+        )
 
 
-def _add_faults(app: Flask, world: CloudWorld) -> None:
+def _add_faults(app: Flask, backend: Backend) -> None:
     @app.get(f"{PREFIX}/faults")
     def listed() -> Response:
-        facts = {"lag_seconds": world.lag.total_seconds(), "page": world.page, "duplicates": world.duplicates}
-        return jsonify(faults=[asdict(rule) for rule in world.faults.rules()], boots=asdict(world.boots), **facts)
+        facts = {"lag_seconds": backend.lag.total_seconds(), "page": backend.page, "duplicates": backend.duplicates}
+        return jsonify(
+            faults=[asdict(rule) for rule in backend.faults.rules()], boots=asdict(backend.boot_faults), **facts
+        )
 
     @app.post(f"{PREFIX}/faults")
     def add() -> Response:
-        asked = FaultRequest.model_validate(request.get_json())
-        if asked.operation not in {ANY, *OPERATIONS}:
-            msg = f"there is no operation {asked.operation}; there are {', '.join(OPERATIONS)}"
+        rule = FaultRequest.model_validate(request.get_json())
+        if rule.operation not in {ANY, *OPERATIONS}:
+            msg = f"unknown operation {rule.operation}; known are {', '.join(OPERATIONS)}"
             raise BadRequestError(msg)
-        region = None if asked.region is None else _region(world, asked.region)
-        cloud = asked.cloud if region is None else region.partition("/")[0]
-        world.faults.add(Fault(**{**asked.model_dump(), "region": region, "cloud": cloud}))
+        region = None if rule.region is None else _region(backend, rule.region)
+        cloud = rule.cloud if region is None else region.partition("/")[0]
+        backend.faults.add(Fault(**{**rule.model_dump(), "region": region, "cloud": cloud}))
         return jsonify(added=True)
 
     @app.delete(f"{PREFIX}/faults")
     def clear() -> Response:
-        count = world.faults.clear()
-        world.lag, world.page, world.duplicates = timedelta(), None, False
-        world.boots.fail = world.boots.dead_gpus = 0
-        world.spot_factor.clear()
+        count = backend.faults.clear()
+        backend.lag, backend.page, backend.duplicates = timedelta(), None, False
+        backend.boot_faults.fail = backend.boot_faults.dead_gpus = 0
+        backend.spot_price_factor.clear()
         return jsonify(cleared=count)
 
     @app.post(f"{PREFIX}/seed")
     def seed() -> Response:
-        world.faults.seed(int(request.get_json()["seed"]))
+        backend.faults.seed(int(request.get_json()["seed"]))
         return jsonify(seeded=True)
 
-    _add_manners(app, world)
+    _add_list_and_boot_faults(app, backend)
 
 
-def _add_manners(app: Flask, world: CloudWorld) -> None:
+def _add_list_and_boot_faults(app: Flask, backend: Backend) -> None:
     @app.post(f"{PREFIX}/lists")
     def lists() -> Response:
-        asked = request.get_json()
-        if "lag_seconds" in asked:
-            world.lag = timedelta(seconds=float(asked["lag_seconds"]))
-        if "page" in asked:
-            world.page = None if asked["page"] is None else max(1, int(asked["page"]))
-        if "duplicates" in asked:
-            world.duplicates = bool(asked["duplicates"])
+        body = request.get_json()
+        if "lag_seconds" in body:
+            backend.lag = timedelta(seconds=float(body["lag_seconds"]))
+        if "page" in body:
+            backend.page = None if body["page"] is None else max(1, int(body["page"]))
+        if "duplicates" in body:
+            backend.duplicates = bool(body["duplicates"])
         return jsonify(set=True)
 
     @app.post(f"{PREFIX}/boots")
     def boots() -> Response:
-        asked = request.get_json()
-        world.boots.fail = int(asked.get("fail", world.boots.fail))
-        world.boots.dead_gpus = int(asked.get("dead_gpus", world.boots.dead_gpus))
+        body = request.get_json()
+        backend.boot_faults.fail = int(body.get("fail", backend.boot_faults.fail))
+        backend.boot_faults.dead_gpus = int(body.get("dead_gpus", backend.boot_faults.dead_gpus))
         return jsonify(set=True)
 
 
-def _add_places(app: Flask, world: CloudWorld, lose_region: Callable[[RegionId], tuple[str, ...]]) -> None:
+def _add_places(app: Flask, backend: Backend, lose_region: Callable[[RegionId], tuple[str, ...]]) -> None:
     @app.post(f"{PREFIX}/lose")
     def lose() -> Response:
-        asked = request.get_json()
-        if "zone" in asked:
-            return jsonify(lost=world.lose_zone(_zone(world, asked["zone"])))
-        return jsonify(lost=lose_region(_region(world, asked["region"])))
+        body = request.get_json()
+        if "zone" in body:
+            return jsonify(lost=backend.lose_zone(_zone(backend, body["zone"])))
+        return jsonify(lost=lose_region(_region(backend, body["region"])))
 
     @app.post(f"{PREFIX}/restore")
     def restore() -> Response:
-        asked = request.get_json()
-        if "zone" in asked:
-            world.dark_zones.discard(_zone(world, asked["zone"]))
+        body = request.get_json()
+        if "zone" in body:
+            backend.failed_zones.discard(_zone(backend, body["zone"]))
         else:
-            world.restore(_region(world, asked["region"]))
+            backend.restore(_region(backend, body["region"]))
         return jsonify(restored=True)
 
 
-def _add_supply(app: Flask, world: CloudWorld) -> None:
+def _add_supply(app: Flask, backend: Backend) -> None:
     @app.post(f"{PREFIX}/stock")
     def stock() -> Response:
-        asked = request.get_json()
-        where = (_region(world, asked["region"]), _zone(world, asked["zone"]), asked["type"], int(asked["count"]))
-        world.set_stock(*where, is_spot=bool(asked.get("spot")))
+        body = request.get_json()
+        where = (_region(backend, body["region"]), _zone(backend, body["zone"]), body["type"], int(body["count"]))
+        backend.set_stock(*where, is_spot=bool(body.get("spot")))
         return jsonify(set=True)
 
     @app.post(f"{PREFIX}/quota")
     def quota() -> Response:
-        asked = request.get_json()
-        world.scene[_region(world, asked["region"])].quotas[asked["name"]] = int(asked["limit"])
+        body = request.get_json()
+        backend.regions[_region(backend, body["region"])].quotas[body["name"]] = int(body["limit"])
         return jsonify(set=True)
 
     @app.post(f"{PREFIX}/price")
     def price() -> Response:
-        asked = request.get_json()
-        world.spot_factor[_region(world, asked["region"]), asked["type"]] = float(asked["factor"])
+        body = request.get_json()
+        backend.spot_price_factor[_region(backend, body["region"]), body["type"]] = float(body["factor"])
         return jsonify(set=True)
 
     @app.post(f"{PREFIX}/reservation")
     def reservation() -> Response:
-        asked = request.get_json()
-        held = Reservation(
-            id=asked["id"],
-            region=_region(world, asked["region"]),
-            zone=_zone(world, asked["zone"]),
-            size=asked["type"],
-            count=int(asked["count"]),
-            begins=_time(asked.get("begins")),
-            ends=_time(asked.get("ends")),
+        body = request.get_json()
+        added = Reservation(
+            id=body["id"],
+            region=_region(backend, body["region"]),
+            zone=_zone(backend, body["zone"]),
+            size=body["type"],
+            count=int(body["count"]),
+            begins=_time(body.get("begins")),
+            ends=_time(body.get("ends")),
         )
-        world.reservations[held.id] = held
+        backend.reservations[added.id] = added
         return jsonify(set=True)
 
 
@@ -227,38 +232,33 @@ def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def _add_machines(app: Flask, world: CloudWorld) -> None:
+def _add_machines(app: Flask, backend: Backend) -> None:
     @app.post(f"{PREFIX}/reclaim")
     def reclaim() -> Response:
         name = request.get_json()["machine"]
-        when = world.reclaim(name)
-        if when is None:
-            msg = f"there is no spot machine {name}"
-            raise BadRequestError(msg)
-        return jsonify(taken_back_at=when.isoformat())
+        return jsonify(reclaimed_at=_required(backend.reclaim(name), f"no active spot machine {name}").isoformat())
 
     @app.post(f"{PREFIX}/rebalance")
     def rebalance() -> Response:
         name = request.get_json()["machine"]
-        if not world.recommend(name):
-            msg = f"there is no spot machine {name} of AWS, which alone recommends"
-            raise BadRequestError(msg)
+        _required(backend.recommend_rebalance(name) or None, f"no active AWS spot machine {name}")
         return jsonify(set=True)
 
     @app.post(f"{PREFIX}/impair")
     def impair() -> Response:
         name = request.get_json()["machine"]
-        since = world.impair(name)
-        if since is None:
-            msg = f"there is no machine {name}"
-            raise BadRequestError(msg)
-        return jsonify(impaired_since=since.isoformat())
+        return jsonify(impaired_since=_required(backend.impair(name), f"no active machine {name}").isoformat())
 
     @app.post(f"{PREFIX}/maintenance")
     def maintenance() -> Response:
-        asked = request.get_json()
-        when = world.announce_maintenance(asked["machine"], timedelta(minutes=float(asked.get("minutes", 60))))
-        if when is None:
-            msg = f"there is no machine {asked['machine']}"
-            raise BadRequestError(msg)
-        return jsonify(begins_at=when.isoformat())
+        body = request.get_json()
+        name, delay = body["machine"], timedelta(minutes=float(body.get("minutes", 60)))
+        at = _required(backend.announce_maintenance(name, delay), f"no active machine {name}")
+        return jsonify(begins_at=at.isoformat())
+
+
+def _required(result: Result | None, problem: str) -> Result:
+    if result is None:
+        msg = f"{problem}; `skerry local status` lists the machines"
+        raise BadRequestError(msg)
+    return result

@@ -1,7 +1,7 @@
-"""EventBridge and SQS of the embedded AWS, which are moto's, with what Terraform makes there.
+"""Moto's EventBridge and SQS with the rule and queue per region that Terraform creates in a real account.
 
-A rule per region sends EC2's recommendations to rebalance to a queue. Source of the event: EC2 User Guide, "EC2
-instance rebalance recommendations".
+The rule sends EC2's rebalance recommendations to the queue. Source of the event: EC2 User Guide, "EC2 instance
+rebalance recommendations".
 """
 
 import json
@@ -12,33 +12,33 @@ from typing import Any, Final
 from moto.events.models import events_backends
 from moto.sqs.models import sqs_backends
 
-from providers.emulator.scene import AWS_ACCOUNT, REBALANCE_QUEUE
+from providers.emulator.regions import AWS_ACCOUNT, REBALANCE_QUEUE
 
 RECOMMENDATION: Final = "EC2 Instance Rebalance Recommendation"
 PATTERN: Final = {"source": ["aws.ec2"], "detail-type": [RECOMMENDATION]}
 
 
 class SpotEvents:
-    """What EC2 tells of spot machines through EventBridge."""
+    """The EventBridge events of EC2 spot machines."""
 
     def __init__(self, regions: Iterable[str]) -> None:
-        """Forget what an earlier world told in this process, and make a rule and a queue in each region."""
+        """Reset moto's state of an earlier instance in this process, and create a rule and a queue per region."""
         self._regions = tuple(regions)
-        self.forget()
+        self.reset()
         for region in self._regions:
             queue = sqs_backends[AWS_ACCOUNT][region].create_queue(REBALANCE_QUEUE)
             bridge: Any = events_backends[AWS_ACCOUNT][region]
             bridge.put_rule(REBALANCE_QUEUE, event_pattern=json.dumps(PATTERN))
             bridge.put_targets(REBALANCE_QUEUE, None, [{"Id": REBALANCE_QUEUE, "Arn": queue.queue_arn}])
 
-    def forget(self) -> None:
-        """Take rules, queues and messages away."""
+    def reset(self) -> None:
+        """Delete rules, queues and messages."""
         for region in self._regions:
             for backends in (sqs_backends, events_backends):
                 backends[AWS_ACCOUNT][region].reset()
 
-    def recommend(self, region: str, zone: str, cloud_id: str, now: datetime) -> None:
-        """Tell that a spot machine is likelier than usual to be taken back."""
+    def put_rebalance_recommendation(self, region: str, zone: str, cloud_id: str, now: datetime) -> None:
+        """Send the event that a spot machine has an elevated risk of interruption."""
         event = {
             "Source": "aws.ec2",
             "DetailType": RECOMMENDATION,

@@ -1,4 +1,4 @@
-"""GCE's REST API, as far as Skerry and common clients use it: machine types, instances, operations, regions.
+"""The part of GCE's REST API that Skerry and common clients use: machine types, instances, operations, regions.
 
 Source of URLs and shapes: the Compute Engine v1 discovery document.
 """
@@ -10,21 +10,21 @@ from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
+from providers.emulator.backend import Backend, EmulatedMachine, OutOfStockError
 from providers.emulator.gce_billing import add_billing
 from providers.emulator.gce_catalog import (
     METRICS,
     ROOT,
     accelerator_bodies,
     future_reservation_body,
-    held_in,
     machine_type_body,
     region_body,
     reservation_body,
+    reservations_in,
     zone_body,
 )
-from providers.emulator.scene import SceneRegion, Size
-from providers.emulator.world import CloudWorld, OutOfStockError, Rented
-from providers.gpus import split_attached, with_attached
+from providers.emulator.regions import EmulatedRegion, Size
+from providers.gcp.gpus import split_attached, with_attached
 from state.model.ids import derive_id
 
 BASE: Final = "/compute/v1/projects/<project>"
@@ -34,53 +34,53 @@ MAINTENANCE: Final = timedelta(hours=1)
 
 @dataclass(slots=True)
 class _State:
-    world: CloudWorld
+    backend: Backend
     bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What was sent to create each machine."""
+    """Request bodies of `instances.insert`, by machine name."""
     operations: dict[str, dict[str, Any]] = field(default_factory=dict)
     by_request: dict[str, str] = field(default_factory=dict)
-    """Operation by requestId: the same request is done once."""
+    """Operation names by requestId, which makes requests idempotent."""
 
 
-def create_gce(world: CloudWorld) -> Flask:
-    """Return the application."""
-    app, state = Flask("gce"), _State(world)
+def create_gce(backend: Backend) -> Flask:
+    """Return the HTTP application of GCE and its billing catalogue."""
+    app, state = Flask("gce"), _State(backend)
 
     @app.get(f"{BASE}/regions")
     def regions(project: str) -> Response:
-        items = [region_body(world, project, r) for r in _scene(world) if r.id not in world.silent]
+        items = [region_body(backend, project, r) for r in _regions(backend) if r.id not in backend.unreachable]
         return jsonify(kind="compute#regionList", id="regions", items=items)
 
     @app.get(f"{BASE}/aggregated/machineTypes")
     def machine_types(project: str) -> Response:
-        def sold(region: SceneRegion, zone: str) -> list[dict[str, Any]]:
-            return [machine_type_body(project, zone, size) for size in _sizes(world, region)]
+        def bodies(region: EmulatedRegion, zone: str) -> list[dict[str, Any]]:
+            return [machine_type_body(project, zone, size) for size in _sizes(backend, region)]
 
-        return _aggregated(world, "machineTypes", sold)
+        return _aggregated(backend, "machineTypes", bodies)
 
     @app.get(f"{BASE}/zones/<zone>/machineTypes")
     def machine_types_of(project: str, zone: str) -> Response:
-        found = [s for r in _scene(world) if zone in r.zones for s in _sizes(world, r)]
+        found = [s for r in _regions(backend) if zone in r.zones for s in _sizes(backend, r)]
         items = [machine_type_body(project, zone, size) for size in found]
         return jsonify(kind="compute#machineTypeList", id="machineTypes", items=items)
 
     @app.get(f"{BASE}/aggregated/acceleratorTypes")
     def accelerator_types(project: str) -> Response:
-        return _aggregated(world, "acceleratorTypes", lambda r, z: accelerator_bodies(project, z, _sizes(world, r)))
+        return _aggregated(backend, "acceleratorTypes", lambda r, z: accelerator_bodies(project, z, _sizes(backend, r)))
 
     @app.get(f"{BASE}/aggregated/instances")
     def instances(project: str) -> Response:
         wanted = dict(re.findall(r'labels\.([\w-]+)\s*=\s*"?([\w.-]+)"?', request.args.get("filter", "")))
-        everything = [m for m in world.listed("gcp") if m.name in state.bodies and not _is_deleted(state, m)]
+        listed = [m for m in backend.listed("gcp") if m.name in state.bodies and not _is_deleted(state, m)]
         start, size = int(request.args.get("pageToken") or 0), int(request.args.get("maxResults") or PAGE)
-        size = min(size, world.page or size)
+        size = min(size, backend.page or size)
         found = [
-            m for m in everything if all(state.bodies[m.name].get("labels", {}).get(k) == v for k, v in wanted.items())
+            m for m in listed if all(state.bodies[m.name].get("labels", {}).get(k) == v for k, v in wanted.items())
         ]
         page = found[start : start + size]
         more = {"nextPageToken": str(start + size)} if start + size < len(found) else {}
         return _aggregated(
-            world, "instances", lambda _, z: [_instance(state, project, m) for m in page if m.zone == z], more
+            backend, "instances", lambda _, z: [_instance(state, project, m) for m in page if m.zone == z], more
         )
 
     @app.errorhandler(404)
@@ -89,52 +89,52 @@ def create_gce(world: CloudWorld) -> Flask:
 
     @app.after_request
     def tagged(response: Response) -> Response:
-        # Whoever shows the tag of what it has already is told that nothing changed.
+        # GCE sends ETags, and 304 for a matching If-None-Match.
         if request.method == "GET" and response.status_code == 200:  # noqa: PLR2004  the HTTP status
             response.add_etag()
             response.make_conditional(request)
         return response
 
-    _add_holdings(app, state)
+    _add_reads(app, state)
     _add_machines(app, state)
-    add_billing(app, world)
+    add_billing(app, backend)
     return app
 
 
-def _add_holdings(app: Flask, state: _State) -> None:
-    world = state.world
+def _add_reads(app: Flask, state: _State) -> None:
+    backend = state.backend
 
     @app.get(f"{BASE}/aggregated/reservations")
     def reservations(project: str) -> Response:
-        def held(_: SceneRegion, zone: str) -> list[dict[str, Any]]:
-            return [reservation_body(world, project, one) for one in held_in(world, zone, has_begun=True)]
+        def bodies(_: EmulatedRegion, zone: str) -> list[dict[str, Any]]:
+            return [reservation_body(backend, project, r) for r in reservations_in(backend, zone, has_begun=True)]
 
-        return _aggregated(world, "reservations", held)
+        return _aggregated(backend, "reservations", bodies)
 
     @app.get(f"{BASE}/aggregated/disks")
     def disks(project: str) -> Response:
-        return _aggregated(world, "disks", lambda _, zone: _disks(state, project, zone))
+        return _aggregated(backend, "disks", lambda _, zone: _disks(state, project, zone))
 
     @app.post("/v1/projects/<project>:testIamPermissions")
     def permissions(project: str) -> Response:  # noqa: ARG001  the resource manager's
-        asked = request.get_json()["permissions"]
-        return jsonify(permissions=[one for one in asked if one not in world.not_granted])
+        requested = request.get_json()["permissions"]
+        return jsonify(permissions=[name for name in requested if name not in backend.missing_permissions])
 
     @app.get(f"{BASE}/zones")
     def zones(project: str) -> Response:
-        items = [zone_body(project, region, zone) for region in _scene(world) for zone in region.zones]
+        items = [zone_body(project, region, zone) for region in _regions(backend) for zone in region.zones]
         return jsonify(kind="compute#zoneList", id="zones", items=items)
 
     @app.get(f"{BASE}/aggregated/futureReservations")
     def future_reservations(project: str) -> Response:
-        def coming(_: SceneRegion, zone: str) -> list[dict[str, Any]]:
-            return [future_reservation_body(project, one) for one in held_in(world, zone, has_begun=False)]
+        def bodies(_: EmulatedRegion, zone: str) -> list[dict[str, Any]]:
+            return [future_reservation_body(project, r) for r in reservations_in(backend, zone, has_begun=False)]
 
-        return _aggregated(world, "futureReservations", coming)
+        return _aggregated(backend, "futureReservations", bodies)
 
 
 def _add_machines(app: Flask, state: _State) -> None:
-    world = state.world
+    backend = state.backend
 
     @app.post(f"{BASE}/zones/<zone>/instances")
     def insert(project: str, zone: str) -> Any:
@@ -142,71 +142,71 @@ def _add_machines(app: Flask, state: _State) -> None:
 
     @app.get(f"{BASE}/zones/<zone>/instances/<name>")
     def get(project: str, zone: str, name: str) -> Any:
-        machine = world.rented.get(name)
+        machine = backend.machines.get(name)
         if machine is None or machine.zone != zone or _is_deleted(state, machine):
             return _error(404, "notFound", f"The resource '{name}' was not found")
         return jsonify(_instance(state, project, machine))
 
     @app.delete(f"{BASE}/zones/<zone>/instances/<name>")
     def delete(project: str, zone: str, name: str) -> Any:
-        machine = world.rented.get(name)
+        machine = backend.machines.get(name)
         if machine is None or machine.zone != zone or _is_deleted(state, machine):
             return _error(404, "notFound", f"The resource '{name}' was not found")
-        world.end(name)
+        backend.end(name)
         state.bodies[name]["deleted"] = True
-        return jsonify(_begun(_operation(state, project, zone, "delete", name, None)))
+        return jsonify(_as_running(_operation(state, project, zone, "delete", name, None)))
 
     @app.get(f"{BASE}/zones/<zone>/operations/<name>")
     @app.post(f"{BASE}/zones/<zone>/operations/<name>/wait")
     def operation(project: str, zone: str, name: str) -> Any:  # noqa: ARG001  the route's names
         if name not in state.operations:
             return _error(404, "notFound", f"The resource '{name}' was not found")
-        if world.unfinished_polls > 0:
-            world.unfinished_polls -= 1
-            return jsonify(_begun(state.operations[name]))
+        if backend.unfinished_polls > 0:
+            backend.unfinished_polls -= 1
+            return jsonify(_as_running(state.operations[name]))
         return jsonify(state.operations[name])
 
 
-def _scene(world: CloudWorld) -> list[SceneRegion]:
-    return [region for region in world.scene.values() if region.provider == "gcp"]
+def _regions(backend: Backend) -> list[EmulatedRegion]:
+    return [region for region in backend.regions.values() if region.provider == "gcp"]
 
 
-def _sizes(world: CloudWorld, region: SceneRegion) -> list[Size]:
-    return [world.sizes["gcp"][name] for name, is_spot in region.stock if not is_spot]
+def _sizes(backend: Backend, region: EmulatedRegion) -> list[Size]:
+    return [backend.sizes["gcp"][name] for name, is_spot in region.stock if not is_spot]
 
 
-def _is_deleted(state: _State, machine: Rented) -> bool:
-    """Return whether a machine is listed no more: it was deleted, and nothing of it runs."""
+def _is_deleted(state: _State, machine: EmulatedMachine) -> bool:
+    """Return whether a machine has left the lists: it was deleted, and none of its processes runs."""
     is_deleted = bool(state.bodies[machine.name].get("deleted"))
-    return is_deleted and state.world.host.has_ended(machine.name) and state.world.seems_ended(machine)
+    return is_deleted and state.backend.host.has_ended(machine.name) and state.backend.is_listed_as_ended(machine)
 
 
-def _aggregated(world: CloudWorld, kind: str, items: Any, more: dict[str, str] | None = None) -> Response:
-    """Return a list by zone; zones of silent regions are named as unreachable, as GCE does."""
+def _aggregated(backend: Backend, kind: str, items: Any, more: dict[str, str] | None = None) -> Response:
+    """Return an aggregated list; zones of unreachable regions are in `unreachables`, as GCE does."""
     scopes: dict[str, Any] = {}
-    silent: list[str] = []
-    for region in _scene(world):
+    unreachables: list[str] = []
+    for region in _regions(backend):
         for zone in region.zones:
-            found = [] if region.id in world.silent else items(region, zone)
-            if region.id in world.silent:
-                silent.append(f"zones/{zone}")
+            found = [] if region.id in backend.unreachable else items(region, zone)
+            if region.id in backend.unreachable:
+                unreachables.append(f"zones/{zone}")
                 scopes[f"zones/{zone}"] = {"warning": {"code": "UNREACHABLE", "message": "did not answer"}}
             elif found:
                 scopes[f"zones/{zone}"] = {kind: found}
             else:
                 scopes[f"zones/{zone}"] = {"warning": {"code": "NO_RESULTS_ON_PAGE", "message": "no results"}}
     body = {"kind": f"compute#{kind}AggregatedList", "id": kind, "items": scopes, **(more or {})}
-    if silent:
-        body["unreachables"] = silent
+    if unreachables:
+        body["unreachables"] = unreachables
     return jsonify(body)
 
 
 def _disks(state: _State, project: str, zone: str) -> list[dict[str, Any]]:
-    """Return the boot disks in a zone; one that is not to end with its machine outlives it, and costs."""
+    """Return the boot disks in a zone; one without `autoDelete` remains after its machine."""
     url = f"{ROOT}/projects/{project}/zones/{zone}"
     found = []
     for name, body in sorted(state.bodies.items()):
-        machine = state.world.rented[name]
+        machine = state.backend.machines[name]
         disk = body.get("disks", [{}])[0]
         if machine.zone == zone and not (machine.has_ended and disk.get("autoDelete")):
             users = [] if machine.has_ended else [f"{url}/instances/{name}"]
@@ -217,12 +217,12 @@ def _disks(state: _State, project: str, zone: str) -> list[dict[str, Any]]:
     return found
 
 
-def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
+def _instance(state: _State, project: str, machine: EmulatedMachine) -> dict[str, Any]:
     sent = state.bodies[machine.name]
     url = f"{ROOT}/projects/{project}/zones/{machine.zone}"
     status = "RUNNING"
-    if state.world.seems_ended(machine):
-        status = "TERMINATED" if state.world.host.has_ended(machine.name) else "STOPPING"
+    if state.backend.is_listed_as_ended(machine):
+        status = "TERMINATED" if state.backend.host.has_ended(machine.name) else "STOPPING"
     body: dict[str, Any] = {
         "kind": "compute#instance",
         "id": str(int(derive_id("n", machine.name)[2:14], 16)),
@@ -242,7 +242,7 @@ def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
     }
     body |= {field: sent[field] for field in ("guestAccelerators", "reservationAffinity") if field in sent}
     if status == "RUNNING" and machine.reclaim_at is not None:
-        # A preemption shows as the machine stopping: half a minute is all the notice there is.
+        # GCE's API shows a preemption as a stop, half a minute before the end.
         body["status"] = "STOPPING"
         body["statusMessage"] = "Instance was preempted."
     if status == "RUNNING" and machine.impaired_at is not None:
@@ -262,40 +262,40 @@ def _instance(state: _State, project: str, machine: Rented) -> dict[str, Any]:
 
 
 def _insert(state: _State, project: str, zone: str) -> Any:
-    body, world = request.get_json(), state.world
-    name, asked = body["name"], request.args.get("requestId")
-    region = next((r for r in _scene(world) if zone in r.zones), None)
+    body, backend = request.get_json(), state.backend
+    name, request_id = body["name"], request.args.get("requestId")
+    region = next((r for r in _regions(backend) if zone in r.zones), None)
     if region is None:
         return _error(404, "notFound", f"The resource '{zone}' was not found")
-    with world.lock:
-        if asked and asked in state.by_request:
-            return jsonify(state.operations[state.by_request[asked]])
-        if name in world.rented:
+    with backend.lock:
+        if request_id and request_id in state.by_request:
+            return jsonify(state.operations[state.by_request[request_id]])
+        if name in backend.machines:
             return _error(409, "alreadyExists", f"The resource '{name}' already exists")
         is_spot = body.get("scheduling", {}).get("provisioningModel") == "SPOT"
-        size = _size_asked(body)
+        size = _requested_size(body)
         address = body["networkInterfaces"][0].get("networkIP")
         fault = _over_quota(state, region, size, is_spot=is_spot)
         if fault is None:
             try:
-                held = _reservation_asked(body)
-                world.rent(name, region.id, zone, size, is_spot=is_spot, address=address, reservation=held)
+                reservation = _requested_reservation(body)
+                backend.allocate(name, region.id, zone, size, is_spot=is_spot, address=address, reservation=reservation)
             except OutOfStockError:
                 message = f"The zone '{zone}' does not have enough resources available to fulfill the request."
                 fault = ("ZONE_RESOURCE_POOL_EXHAUSTED", message, 503)
         operation = _operation(state, project, zone, "insert", name, fault)
-        if asked:
-            state.by_request[asked] = operation["name"]
+        if request_id:
+            state.by_request[request_id] = operation["name"]
         if fault is not None:
-            return jsonify(_begun(operation))
+            return jsonify(_as_running(operation))
         state.bodies[name] = body
     metadata = {item["key"]: item["value"] for item in body.get("metadata", {}).get("items", [])}
-    world.boot(name, metadata.get("startup-script", ""))
-    return jsonify(_begun(operation))
+    backend.boot(name, metadata.get("startup-script", ""))
+    return jsonify(_as_running(operation))
 
 
-def _size_asked(body: dict[str, Any]) -> str:
-    """Return the world's name of what is asked for: N1 machine types may have GPUs attached."""
+def _requested_size(body: dict[str, Any]) -> str:
+    """Return the backend's name of the requested machine type and its attached GPUs, as N1 types have."""
     plain = str(body["machineType"]).rpartition("/")[2]
     attached = body.get("guestAccelerators", [])
     if not attached:
@@ -304,22 +304,22 @@ def _size_asked(body: dict[str, Any]) -> str:
     return with_attached(plain, accelerator, attached[0]["acceleratorCount"])
 
 
-def _reservation_asked(body: dict[str, Any]) -> str | None:
-    """Return the name of the reservation that a machine is to be taken from."""
+def _requested_reservation(body: dict[str, Any]) -> str | None:
+    """Return the name of the specific reservation that a request targets; None if it targets none."""
     affinity = body.get("reservationAffinity", {})
     if affinity.get("consumeReservationType") != "SPECIFIC_RESERVATION":
         return None
     return str(affinity["values"][0]).rpartition("/")[2]
 
 
-def _over_quota(state: _State, region: SceneRegion, size: str, *, is_spot: bool) -> tuple[str, str, int] | None:
-    sizes = state.world.sizes["gcp"]
+def _over_quota(state: _State, region: EmulatedRegion, size: str, *, is_spot: bool) -> tuple[str, str, int] | None:
+    sizes = state.backend.sizes["gcp"]
     for metric, limit in region.quotas.items():
         gpu, for_spot = METRICS[metric]
         if size not in sizes or sizes[size].gpu != gpu or for_spot != is_spot:
             continue
         counted = {s.name for s in sizes.values() if s.gpu == gpu}
-        used = sum(s.gpus for s in state.world.used(region.id, counted, is_spot=is_spot))
+        used = sum(s.gpus for s in state.backend.sizes_in_use(region.id, counted, is_spot=is_spot))
         if used + sizes[size].gpus > limit:
             return ("QUOTA_EXCEEDED", f"Quota '{metric}' exceeded.  Limit: {limit}.0 in region {region.name}.", 403)
     return None
@@ -349,8 +349,8 @@ def _operation(
     return operation
 
 
-def _begun(operation: dict[str, Any]) -> dict[str, Any]:
-    """Return an operation as it is told first: whether it goes well shows once it is done."""
+def _as_running(operation: dict[str, Any]) -> dict[str, Any]:
+    """Return an operation as GCE shows it before it is done, without its outcome."""
     known = {field: value for field, value in operation.items() if field not in {"error", "httpErrorStatusCode"}}
     return known | {"status": "RUNNING", "progress": 0}
 

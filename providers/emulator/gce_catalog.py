@@ -1,14 +1,14 @@
-"""What the embedded GCE sells and reserves, in its own words. Shapes: the Compute Engine v1 discovery document."""
+"""Bodies of the embedded GCE's catalogue and reservations. Shapes: the Compute Engine v1 discovery document."""
 
 from typing import Any, Final
 
-from providers.emulator.scene import SceneRegion, Size, gcp_accelerator
-from providers.emulator.world import CloudWorld, Reservation
-from providers.gpus import split_attached
+from providers.emulator.backend import Backend, Reservation
+from providers.emulator.regions import EmulatedRegion, Size, gcp_accelerator
+from providers.gcp.gpus import split_attached
 from state.model.ids import derive_id
 
 ROOT: Final = "https://www.googleapis.com/compute/v1"
-"""What every link begins with, wherever Compute Engine is asked."""
+"""The base of every link, whatever the endpoint of the request."""
 METRICS: Final = {
     "NVIDIA_L4_GPUS": ("L4", False),
     "NVIDIA_A100_80GB_GPUS": ("A100", False),
@@ -16,8 +16,8 @@ METRICS: Final = {
 }
 
 
-def zone_body(project: str, region: SceneRegion, zone: str) -> dict[str, Any]:
-    """Return a zone."""
+def zone_body(project: str, region: EmulatedRegion, zone: str) -> dict[str, Any]:
+    """Return the body of a zone."""
     url = f"{ROOT}/projects/{project}"
     return {
         "kind": "compute#zone",
@@ -29,20 +29,20 @@ def zone_body(project: str, region: SceneRegion, zone: str) -> dict[str, Any]:
     }
 
 
-def region_body(world: CloudWorld, project: str, region: SceneRegion) -> dict[str, Any]:
-    """Return a region with its GPU quotas."""
+def region_body(backend: Backend, project: str, region: EmulatedRegion) -> dict[str, Any]:
+    """Return the body of a region with its GPU quotas."""
     quotas = []
     for metric, limit in region.quotas.items():
         gpu, is_spot = METRICS[metric]
-        sizes = {s.name for s in world.sizes["gcp"].values() if s.gpu == gpu}
-        used = sum(s.gpus for s in world.used(region.id, sizes, is_spot=is_spot))
+        sizes = {s.name for s in backend.sizes["gcp"].values() if s.gpu == gpu}
+        used = sum(s.gpus for s in backend.sizes_in_use(region.id, sizes, is_spot=is_spot))
         quotas.append({"metric": metric, "limit": float(limit), "usage": float(used)})
     link = f"{ROOT}/projects/{project}/regions/{region.name}"
     return {"kind": "compute#region", "name": region.name, "selfLink": link, "status": "UP", "quotas": quotas}
 
 
 def machine_type_body(project: str, zone: str, size: Size) -> dict[str, Any]:
-    """Return a machine type in a zone; attached GPUs are no part of it."""
+    """Return the body of a machine type in a zone, without attached GPUs."""
     name = split_attached(size.name)[0]
     body: dict[str, Any] = {
         "kind": "compute#machineType",
@@ -67,7 +67,7 @@ def local_disks(size: Size) -> int:
 
 
 def accelerator_bodies(project: str, zone: str, sizes: list[Size]) -> list[dict[str, Any]]:
-    """Return the GPUs that a zone sells."""
+    """Return the bodies of the accelerator types in a zone."""
     kinds = sorted({gcp_accelerator(size.gpu, size.gpu_memory_gib) for size in sizes if size.gpus})
     url = f"{ROOT}/projects/{project}/zones/{zone}"
     return [
@@ -82,52 +82,52 @@ def accelerator_bodies(project: str, zone: str, sizes: list[Size]) -> list[dict[
     ]
 
 
-def held_in(world: CloudWorld, zone: str, *, has_begun: bool) -> list[Reservation]:
-    """Return the reservations in a zone that have begun, or that have not."""
-    now = world.clock.now()
-    here = (held for held in world.reservations.values() if held.zone == zone)
-    return [held for held in here if (held.begins is None or held.begins <= now) is has_begun]
+def reservations_in(backend: Backend, zone: str, *, has_begun: bool) -> list[Reservation]:
+    """Return the reservations in a zone that have begun, or those that have not."""
+    now = backend.clock.now()
+    here = (r for r in backend.reservations.values() if r.zone == zone)
+    return [r for r in here if (r.begins is None or r.begins <= now) is has_begun]
 
 
-def reservation_body(world: CloudWorld, project: str, held: Reservation) -> dict[str, Any]:
-    """Return a reservation, with what of it is in use."""
-    url = f"{ROOT}/projects/{project}/zones/{held.zone}"
+def reservation_body(backend: Backend, project: str, reservation: Reservation) -> dict[str, Any]:
+    """Return the body of a reservation with its use."""
+    url = f"{ROOT}/projects/{project}/zones/{reservation.zone}"
     body: dict[str, Any] = {
         "kind": "compute#reservation",
-        "id": str(int(derive_id("n", held.id)[2:14], 16)),
-        "name": held.id,
+        "id": str(int(derive_id("n", reservation.id)[2:14], 16)),
+        "name": reservation.id,
         "zone": url,
-        "selfLink": f"{url}/reservations/{held.id}",
-        "creationTimestamp": (held.begins or world.clock.now()).isoformat(timespec="milliseconds"),
+        "selfLink": f"{url}/reservations/{reservation.id}",
+        "creationTimestamp": (reservation.begins or backend.clock.now()).isoformat(timespec="milliseconds"),
         "specificReservationRequired": True,
         "status": "READY",
         "specificReservation": {
-            "count": str(held.count),
-            "assuredCount": str(held.count),
-            "inUseCount": str(world.used_of(held.id)),
-            "instanceProperties": {"machineType": held.size},
+            "count": str(reservation.count),
+            "assuredCount": str(reservation.count),
+            "inUseCount": str(backend.count_in_use(reservation.id)),
+            "instanceProperties": {"machineType": reservation.size},
         },
     }
-    if held.ends is not None:
-        body["deleteAtTime"] = held.ends.isoformat()
+    if reservation.ends is not None:
+        body["deleteAtTime"] = reservation.ends.isoformat()
     return body
 
 
-def future_reservation_body(project: str, held: Reservation) -> dict[str, Any]:
-    """Return a future reservation."""
-    url = f"{ROOT}/projects/{project}/zones/{held.zone}"
-    window = {"startTime": held.begins.isoformat() if held.begins else ""}
-    if held.ends is not None:
-        window["endTime"] = held.ends.isoformat()
+def future_reservation_body(project: str, reservation: Reservation) -> dict[str, Any]:
+    """Return the body of a future reservation."""
+    url = f"{ROOT}/projects/{project}/zones/{reservation.zone}"
+    window = {"startTime": reservation.begins.isoformat() if reservation.begins else ""}
+    if reservation.ends is not None:
+        window["endTime"] = reservation.ends.isoformat()
     return {
         "kind": "compute#futureReservation",
-        "id": str(int(derive_id("n", held.id)[2:14], 16)),
-        "name": held.id,
+        "id": str(int(derive_id("n", reservation.id)[2:14], 16)),
+        "name": reservation.id,
         "zone": url,
-        "selfLink": f"{url}/futureReservations/{held.id}",
+        "selfLink": f"{url}/futureReservations/{reservation.id}",
         "specificSkuProperties": {
-            "instanceProperties": {"machineType": held.size},
-            "totalCount": str(held.count),
+            "instanceProperties": {"machineType": reservation.size},
+            "totalCount": str(reservation.count),
         },
         "timeWindow": window,
         "status": {"procurementStatus": "APPROVED"},

@@ -1,11 +1,10 @@
-"""The host of the embedded clouds: boots an instance by running its start-up script as local processes.
+"""The host of the embedded clouds: boots a machine by running its start-up script as local processes.
 
-What a real machine takes from its image, its metadata service and its secret store (the `ray` command, the
-address, the GPUs, the token's file), the host gives in the environment; the script is the same.
+Environment variables stand in for a real machine's image, metadata service and secret store: the `ray` command, the
+address, the GPUs, the token's file. The script is the same.
 """
 
 import os
-import subprocess
 import sys
 import threading
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from providers.processes import SessionLog, end_session, kill_session, start_session
+from providers.processes import SessionLog, end_session, kill_session, start_recorded
 from state.clock import Clock
 from state.model.ids import RegionId
 
 GRACE: Final = timedelta(seconds=6)
-"""How long a machine that is ended has to move its replicas; real clouds give more."""
-LEAN: Final = {
+"""Time between SIGTERM and SIGKILL of an ended machine; real clouds give more."""
+RAY_ENVIRONMENT: Final = {
     "RAY_enable_worker_prestart": "0",
     "RAY_event_stats": "0",
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "3",
@@ -32,16 +31,16 @@ LEAN: Final = {
     "RAY_prestart_worker_first_driver": "0",
     "RAY_raylet_report_resources_period_milliseconds": "500",
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
-    "RAY_START_HOOK": "providers.emulator.rayhook.without_client_server",
+    "RAY_START_HOOK": "providers.emulator.ray_start_hook.without_client_server",
     "RAY_task_events_report_interval_ms": "0",
 }
-"""Many Ray nodes share two cores here; each setting spares some work. Defaults elsewhere."""
+"""Settings that reduce Ray's load, since many nodes share one computer; real clouds use the defaults."""
 OBJECT_STORE_BYTES: Final = 80_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """A machine to boot."""
+    """The parameters of a machine's boot."""
 
     name: str
     region: RegionId
@@ -55,18 +54,27 @@ class Boot:
 @dataclass(slots=True)
 class _Running:
     boot: Boot
-    process: subprocess.Popen[bytes] | None
+    sid: int | None
+    """Its process session; None on a dry host."""
     is_ending: bool = False
     has_ended: bool = False
 
 
 class Host:
-    """Runs machines as process sessions; `dry` ones only pretend, for tests without Ray."""
+    """Runs machines as process sessions; a dry host records boots and starts nothing, for tests without Ray."""
 
     def __init__(
         self, folder: Path, apps: tuple[Path, ...], token_file: Path, clock: Clock, *, dry: bool = False
     ) -> None:
-        """Keep logs and Ray's files under *folder*, which must have a short path."""
+        """Use *folder* for logs and Ray's files; its path must be short, since Ray creates sockets below it.
+
+        Args:
+            folder: The folder of all machines.
+            apps: Folders on the machines' PYTHONPATH.
+            token_file: The file of the Ray token.
+            clock: The clock for grace periods.
+            dry: Whether machines start no processes.
+        """
         self._folder = folder
         self._apps = apps
         self._token_file = token_file
@@ -74,24 +82,23 @@ class Host:
         self._dry = dry
         self._log = SessionLog(folder / "sessions.jsonl")
         self.metadata_url: str | None = None
-        """Where the machines' metadata services listen; None: nowhere."""
+        """URL of the metadata services; None: machines have none."""
         self._machines: dict[str, _Running] = {}
         self._lock = threading.RLock()
 
     def booted(self) -> tuple[Boot, ...]:
-        """Return what was booted, in order."""
+        """Return the boots so far, in order."""
         with self._lock:
             return tuple(running.boot for running in self._machines.values())
 
     def boot(self, boot: Boot) -> None:
-        """Run a machine's start-up script; a name that ran before is not run again."""
+        """Run a machine's start-up script; a repeated name does nothing."""
         with self._lock:
             if boot.name in self._machines:
                 return
-            process = None if self._dry else self._start(boot)
-            self._machines[boot.name] = _Running(boot, process)
+            self._machines[boot.name] = _Running(boot, None if self._dry else self._start(boot))
 
-    def _start(self, boot: Boot) -> subprocess.Popen[bytes]:
+    def _start(self, boot: Boot) -> int:
         folder = self._folder / boot.name[-8:]
         folder.mkdir(parents=True, exist_ok=True)
         script = folder / "start.sh"
@@ -99,36 +106,33 @@ class Host:
         environment = machine_environment(boot, folder, self._apps, self._token_file)
         if self.metadata_url is not None:
             environment["SKERRY_METADATA"] = f"{self.metadata_url}/machine/{boot.name}"
-        process = start_session(["/bin/bash", str(script)], environment, folder / "log")
-        self._log.add(process.pid)
-        threading.Thread(target=process.wait, daemon=True).start()  # no zombies
-        return process
+        return start_recorded(["/bin/bash", str(script)], environment, folder / "log", self._log)
 
     def end(self, name: str) -> None:
-        """End a machine as its cloud would: politely, then by force, without waiting for it."""
+        """Begin to end a machine as a cloud does: SIGTERM, then SIGKILL after a grace period. Returns at once."""
         with self._lock:
             machine = self._machines.get(name)
             if machine is None or machine.is_ending:
                 return
             machine.is_ending = True
-            if machine.process is None:
+            if machine.sid is None:
                 machine.has_ended = True
                 return
-        threading.Thread(target=self._end, args=(machine, machine.process.pid), daemon=True).start()
+        threading.Thread(target=self._end, args=(machine, machine.sid), daemon=True).start()
 
     def _end(self, machine: _Running, sid: int) -> None:
         while not end_session(sid, GRACE, self._clock):
-            """Ask again: a machine that is ended ends."""
+            """Repeat until every process has ended."""
         machine.has_ended = True
 
     def has_ended(self, name: str) -> bool:
-        """Return whether nothing runs of a machine; one never booted has ended."""
+        """Return whether no process of a machine runs; one that never booted counts as ended."""
         with self._lock:
             machine = self._machines.get(name)
             return machine is None or machine.has_ended
 
     def kill_region(self, region: RegionId) -> tuple[str, ...]:
-        """Kill every machine of a region at once, and return their names."""
+        """Kill every machine of a region in parallel, and return their names."""
         with self._lock:
             lost = [m for m in self._machines.values() if m.boot.region == region and not m.has_ended]
             for machine in lost:
@@ -141,12 +145,12 @@ class Host:
         return tuple(machine.boot.name for machine in lost)
 
     def _kill(self, machine: _Running) -> None:
-        if machine.process is not None:
-            kill_session(machine.process.pid, self._clock)
+        if machine.sid is not None:
+            kill_session(machine.sid, self._clock)
         machine.has_ended = True
 
     def close(self) -> None:
-        """Kill whatever still runs."""
+        """Kill every machine that still runs."""
         with self._lock:
             machines = [m for m in self._machines.values() if not m.has_ended]
         for machine in machines:
@@ -154,7 +158,14 @@ class Host:
 
 
 def machine_environment(boot: Boot, folder: Path, apps: tuple[Path, ...], token_file: Path) -> dict[str, str]:
-    """Return what a machine's start-up script finds: a part of this computer that looks like a machine of its own."""
+    """Return the environment of a machine's start-up script, which gives it a share of this computer.
+
+    Args:
+        boot: The machine.
+        folder: Its HOME, TMPDIR and Ray folder.
+        apps: Folders on PYTHONPATH.
+        token_file: The file of the Ray token.
+    """
     ray = Path(sys.executable).parent / "ray"
     arguments = [
         f"--temp-dir={folder}/r",
@@ -171,7 +182,7 @@ def machine_environment(boot: Boot, folder: Path, apps: tuple[Path, ...], token_
     project = Path(__file__).resolve().parents[2]
     network = int(boot.address.split(".")[1])
     return {
-        # Ray's heads each serve their own metrics, on a port of the whole computer.
+        # Each Ray head serves metrics on every address, so each needs ports of its own.
         "AUTOSCALER_METRIC_PORT": str(28_000 + network),
         "DASHBOARD_METRIC_PORT": str(27_000 + network),
         "HOME": str(folder),
@@ -183,5 +194,5 @@ def machine_environment(boot: Boot, folder: Path, apps: tuple[Path, ...], token_
         "SKERRY_RAY": str(ray),
         "SKERRY_RAY_ARGS": " ".join(arguments),
         "TMPDIR": str(folder),
-        **LEAN,
+        **RAY_ENVIRONMENT,
     }

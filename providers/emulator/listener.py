@@ -1,7 +1,7 @@
-"""Werkzeug's server for the embedded clouds: quiet, on loopback, with connections that stay open.
+"""Werkzeug's server for the embedded clouds: on loopback, with keep-alive and without a request log.
 
-Werkzeug ends every connection after one answer, since it cannot tell a request's body from the request that follows.
-Real clouds do not: whoever spoke to them so would pay for a handshake a call.
+Werkzeug closes every connection after one response, since it does not delimit a request's body from the next request.
+Real clouds keep connections open, which saves clients a handshake per call.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 
 class _Body(io.RawIOBase):
-    """The body of one request, which ends where its length says, though the connection goes on."""
+    """The body of one request: ends after its Content-Length, although the connection continues."""
 
     def __init__(self, stream: io.BufferedIOBase, length: int) -> None:
         self._stream, self._left = stream, length
@@ -39,17 +39,17 @@ class _Handler(WSGIRequestHandler):
     disable_nagle_algorithm = True  # headers and body are written apart, and must not wait for each other
 
     def setup(self) -> None:
-        """Let the listener know the connection."""
+        """Register the connection with the listener."""
         super().setup()
         self.server.connections.add(self.connection)  # type: ignore[attr-defined]
 
     def finish(self) -> None:
-        """Forget the connection."""
+        """Remove the connection from the listener."""
         self.server.connections.discard(self.connection)  # type: ignore[attr-defined]
         super().finish()
 
     def run_wsgi(self) -> None:
-        """Answer one request, and read what is left of its body, so that the next one begins where it should."""
+        """Respond to one request, and read the rest of its body, so that the next request is parsed correctly."""
         if "Transfer-Encoding" in self.headers:
             super().run_wsgi()
             self.close_connection = True
@@ -64,22 +64,22 @@ class _Handler(WSGIRequestHandler):
             self.rfile = connection
 
     def send_header(self, keyword: str, value: str) -> None:
-        """Send a header, but for the one by which Werkzeug ends the connection."""
+        """Send a header, except Werkzeug's `Connection: close`."""
         if (keyword, value) != ("Connection", "close"):
             super().send_header(keyword, value)
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  werkzeug's own name
-        """Drop the line: the middleware records what matters."""
+        """Drop the line: the middleware records calls."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Drop the line."""
 
 
 class Listener:
-    """Serves an application, on a port that the system chooses."""
+    """A running server of a WSGI application on a free port; `url` is its address."""
 
     def __init__(self, application: Application | Flask, context: ssl.SSLContext | None = None) -> None:
-        """Listen; over TLS where there is a *context*."""
+        """Start to listen, with TLS if there is a *context*."""
         options = {"threaded": True, "request_handler": _Handler, "ssl_context": context}
         self._server = make_server(LOOPBACK, 0, application, **options)  # type: ignore[arg-type]
         self._server.daemon_threads = True  # type: ignore[attr-defined]
@@ -89,7 +89,7 @@ class Listener:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening, and end the connections that are open."""
+        """Stop listening, and close the open connections."""
         self._server.shutdown()
         self._server.server_close()
         for connection in tuple(self._connections):

@@ -1,6 +1,6 @@
-"""The metadata services of the embedded clouds: what a machine is told of itself, and nobody else is.
+"""The instance metadata services of the embedded clouds, as far as they announce reclaims.
 
-One machine's service listens under `/machine/NAME`, each cloud's in its own words. Source: EC2 User Guide, "Spot
+A machine's service has the path `/machine/NAME`, and below it each cloud's own paths. Source: EC2 User Guide, "Spot
 Instance interruption notices"; Compute Engine documentation, "Preemption process"; Azure documentation, "Scheduled
 Events for Linux VMs".
 """
@@ -10,68 +10,68 @@ from typing import Any
 from flask import Flask, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from providers.emulator.world import CloudWorld, Rented
+from providers.emulator.backend import Backend, EmulatedMachine
 
-EC2_TOKEN = "embedded"  # noqa: S105  nobody's secret: it shows only that a session was begun
+EC2_TOKEN = "embedded"  # noqa: S105  no secret: it marks a session with IMDSv2
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 
 
 class _Refused(HTTPException):
-    """What a service answers to whoever does not ask as it wants to be asked."""
+    """The service refuses a request; `code` is the HTTP status."""
 
     def __init__(self, code: int, description: str) -> None:
         super().__init__(description)
         self.code = code
 
 
-def create_metadata(world: CloudWorld) -> Flask:
-    """Return the application."""
+def create_metadata(backend: Backend) -> Flask:
+    """Return the HTTP application of all machines' metadata services."""
     app = Flask("metadata")
-    _add_ec2(app, world)
-    _add_gce(app, world)
-    _add_azure(app, world)
+    _add_ec2(app, backend)
+    _add_gce(app, backend)
+    _add_azure(app, backend)
     return app
 
 
-def _machine(world: CloudWorld, name: str) -> Rented:
-    found = world.rented.get(name)
+def _machine(backend: Backend, name: str) -> EmulatedMachine:
+    found = backend.machines.get(name)
     if found is None or found.has_ended:
-        raise _Refused(404, f"there is no machine {name}")
+        raise _Refused(404, f"no active machine {name}")
     return found
 
 
-def _add_ec2(app: Flask, world: CloudWorld) -> None:
+def _add_ec2(app: Flask, backend: Backend) -> None:
     @app.put("/machine/<name>/latest/api/token")
     def token(name: str) -> Any:
-        _machine(world, name)
+        _machine(backend, name)
         if TTL not in request.headers:
-            raise _Refused(400, f"{TTL} is missing")
+            raise _Refused(400, f"missing header {TTL}")
         return EC2_TOKEN
 
     @app.get("/machine/<name>/latest/meta-data/spot/instance-action")
     def instance_action(name: str) -> Any:
         if request.headers.get("X-aws-ec2-metadata-token") != EC2_TOKEN:
-            raise _Refused(401, "IMDSv2 wants a token")
-        at = _machine(world, name).reclaim_at
+            raise _Refused(401, "missing header X-aws-ec2-metadata-token")
+        at = _machine(backend, name).reclaim_at
         if at is None:
-            raise _Refused(404, "nothing is announced")
+            raise _Refused(404, "no interruption is scheduled")
         return jsonify(action="terminate", time=f"{at:%Y-%m-%dT%H:%M:%SZ}")
 
 
-def _add_gce(app: Flask, world: CloudWorld) -> None:
+def _add_gce(app: Flask, backend: Backend) -> None:
     @app.get("/machine/<name>/computeMetadata/v1/instance/preempted")
     def preempted(name: str) -> Any:
         if request.headers.get("Metadata-Flavor") != "Google":
-            raise _Refused(403, "Metadata-Flavor: Google is missing")
-        return "FALSE" if _machine(world, name).reclaim_at is None else "TRUE"
+            raise _Refused(403, "missing header Metadata-Flavor: Google")
+        return "FALSE" if _machine(backend, name).reclaim_at is None else "TRUE"
 
 
-def _add_azure(app: Flask, world: CloudWorld) -> None:
+def _add_azure(app: Flask, backend: Backend) -> None:
     @app.get("/machine/<name>/metadata/scheduledevents")
     def scheduled_events(name: str) -> Any:
         if request.headers.get("Metadata") != "true" or "api-version" not in request.args:
-            raise _Refused(400, "Metadata: true, or the version, is missing")
-        found = _machine(world, name)
+            raise _Refused(400, "missing header Metadata: true, or parameter api-version")
+        found = _machine(backend, name)
         events = []
         if found.reclaim_at is not None:
             event = {"EventType": "Preempt", "ResourceType": "VirtualMachine", "Resources": [name]}

@@ -1,4 +1,4 @@
-"""Moto over WSGI, with two things mended: how long it looks for a service, and how it spells EC2's answers."""
+"""Moto over WSGI, with two corrections: cached service lookup, and EC2's own XML namespace."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
@@ -9,33 +9,33 @@ from providers.emulator.middleware import Environ, StartResponse
 
 MOTOS_NAMESPACE: Final = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15"'
 EC2S_NAMESPACE: Final = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"'
-"""As EC2 itself sends it; clients other than boto3 find nothing under the other."""
+"""EC2's own spelling; clients other than boto3 find no elements under moto's."""
 
 
 class _Dispatcher(DomainDispatcherApplication):  # type: ignore[misc]
-    """Moto's, which lists the folder of its own package at every request, while all others wait."""
+    """Moto's dispatcher with a cache: the original lists its package's folder, under a lock, at every request."""
 
-    known: ClassVar[dict[str | None, Any]] = {}
+    services: ClassVar[dict[str | None, Any]] = {}
 
     def get_backend_for_host(self, host: str | None) -> Any:
-        """Return where a host leads, looked up once."""
-        if host not in self.known:
-            self.known[host] = super().get_backend_for_host(host)
-        return self.known[host]
+        """Return the service of a host, looked up once."""
+        if host not in self.services:
+            self.services[host] = super().get_backend_for_host(host)
+        return self.services[host]
 
 
 class MotoApplication:
-    """Every service of moto's, by what a request is signed for."""
+    """A WSGI application of every moto service; the scope of a request's signature selects the service."""
 
     def __init__(self) -> None:
-        """Load no service yet."""
+        """Create the dispatcher; services are loaded at their first request."""
         self._dispatcher = _Dispatcher(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer as moto does."""
-        told: list[Any] = []
-        body = b"".join(self._dispatcher(environ, lambda *answer: told.append(answer)))
-        status, headers = told[-1][:2]
+        """Respond as moto does, with EC2's namespace."""
+        responses: list[Any] = []
+        body = b"".join(self._dispatcher(environ, lambda *response: responses.append(response)))
+        status, headers = responses[-1][:2]
         body = body.replace(MOTOS_NAMESPACE, EC2S_NAMESPACE, 1)
         kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
         start_response(status, [*kept, ("Content-Length", str(len(body)))])

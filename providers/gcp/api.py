@@ -1,9 +1,10 @@
 """The few calls of Compute Engine that we use, typed.
 
-Waiting is done on our own operations client: the one inside `insert()` polls the public endpoint whatever
-the settings say. The default retry of reads is off, since it goes on for ten minutes whatever the timeout.
+Waiting is done on our own operations client: the one inside `insert()` polls the public endpoint, whatever
+endpoint the settings name. The default retry of reads is off, since it goes on for ten minutes whatever the timeout.
 """
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -17,15 +18,15 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
 
 from providers.gcp.billing import COMPUTE, FIELDS
-from providers.settings import GcpSettings
+from providers.gcp.settings import GcpSettings
 from providers.throttle import RateLimiter
 
 PAGE: Final = 500
 DONE: Final = compute_v1.Operation.Status.DONE
 WAITS_MAX: Final = 3
-"""How often an operation is waited for; each time the cloud answers once it is done, or when it has had enough."""
+"""How often an operation is waited for; each call returns once it is done, or after the cloud's own time limit."""
 SKUS_PAGE: Final = 5000
-"""The most that the billing catalogue tells at once."""
+"""Most SKUs in a page of the billing catalogue."""
 UNREACHABLE: Final = "UNREACHABLE"
 RESOURCES: Final = "https://cloudresourcemanager.googleapis.com"
 BILLING: Final = "https://cloudbilling.googleapis.com"
@@ -38,32 +39,39 @@ class GcpApi:
     """One project's Compute Engine."""
 
     def __init__(self, settings: GcpSettings, limiter: RateLimiter) -> None:
-        """Make clients; nothing is called yet."""
-        options: dict[str, Any] = {}
-        if settings.endpoint is not None:
-            anonymous: Any = AnonymousCredentials()
-            options = {"client_options": ClientOptions(api_endpoint=settings.endpoint), "credentials": anonymous}
+        """Keep the settings; clients are made at their first use, since each looks for credentials at once."""
         self._project, self._limiter = settings.project, limiter
         self._call: dict[str, Any] = {"retry": None, "timeout": settings.timeout_seconds}
-        self._instances = compute_v1.InstancesClient(**options)
-        self._operations = compute_v1.ZoneOperationsClient(**options)
-        self._accelerators = compute_v1.AcceleratorTypesClient(**options)
-        self._types = compute_v1.MachineTypesClient(**options)
-        self._future = compute_v1.FutureReservationsClient(**options)
-        self._reservations = compute_v1.ReservationsClient(**options)
-        self._regions = compute_v1.RegionsClient(**options)
+        self._endpoint = settings.endpoint
+        self._lock, self._clients = threading.Lock(), dict[type, Any]()
         self._resources = settings.endpoint or RESOURCES
         self._billing = settings.endpoint or BILLING
-        self._is_open = settings.endpoint is not None
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401  the SDK's
         """Return a session with the application default credentials; made when it is first needed."""
-        credentials: Any = AnonymousCredentials() if self._is_open else google.auth.default(scopes=[SCOPE])[0]
+        credentials: Any = (
+            AnonymousCredentials() if self._endpoint is not None else google.auth.default(scopes=[SCOPE])[0]
+        )
         return AuthorizedSession(credentials)
 
+    def _client(self, kind: type) -> Any:  # noqa: ANN401  the SDK's
+        """Return the client of a kind.
+
+        Raises:
+            google.auth.exceptions.GoogleAuthError: There are no credentials.
+        """
+        with self._lock:
+            if kind not in self._clients:
+                options: dict[str, Any] = {}
+                if self._endpoint is not None:
+                    anonymous: Any = AnonymousCredentials()
+                    options = {"client_options": ClientOptions(api_endpoint=self._endpoint), "credentials": anonymous}
+                self._clients[kind] = kind(**options)
+            return self._clients[kind]
+
     def _pages(self, listing: Callable[..., Any], request: Any) -> Iterator[Any]:  # noqa: ANN401  the SDK's
-        """Yield the pages of a list, each asked for at the governor's pace."""
+        """Yield the pages of a list, each admitted by the rate limiter."""
         self._limiter.admit(EVERYWHERE)
         for page in listing(request=request, **self._call).pages:
             yield page
@@ -79,13 +87,13 @@ class GcpApi:
     def machine_types(self) -> Iterator[tuple[str, Any, bool]]:
         """Yield (zone, its machine types, whether it answered)."""
         request = compute_v1.AggregatedListMachineTypesRequest(project=self._project, max_results=PAGE)
-        for zone, listed in self._zones(self._types.aggregated_list, request):
+        for zone, listed in self._zones(self._client(compute_v1.MachineTypesClient).aggregated_list, request):
             yield zone, listed.machine_types, listed.warning.code != UNREACHABLE
 
     def accelerator_types(self) -> Iterator[tuple[str, str]]:
         """Yield (zone, accelerator type) of everything that the project may attach or get with a machine type."""
         request = compute_v1.AggregatedListAcceleratorTypesRequest(project=self._project, max_results=PAGE)
-        for zone, listed in self._zones(self._accelerators.aggregated_list, request):
+        for zone, listed in self._zones(self._client(compute_v1.AcceleratorTypesClient).aggregated_list, request):
             for accelerator in listed.accelerator_types:
                 yield zone, accelerator.name
 
@@ -94,33 +102,33 @@ class GcpApi:
         request = compute_v1.AggregatedListInstancesRequest(
             project=self._project, filter=f'labels.{label} = "{value}"', max_results=PAGE
         )
-        for zone, listed in self._zones(self._instances.aggregated_list, request):
+        for zone, listed in self._zones(self._client(compute_v1.InstancesClient).aggregated_list, request):
             yield zone, listed.instances, listed.warning.code != UNREACHABLE
 
     def reservations(self) -> Iterator[tuple[str, Any]]:
         """Yield (zone, reservation) of everything that is reserved."""
         request = compute_v1.AggregatedListReservationsRequest(project=self._project, max_results=PAGE)
-        for zone, listed in self._zones(self._reservations.aggregated_list, request):
+        for zone, listed in self._zones(self._client(compute_v1.ReservationsClient).aggregated_list, request):
             for reservation in listed.reservations:
                 yield zone, reservation
 
     def future_reservations(self) -> Iterator[tuple[str, Any]]:
         """Yield (zone, future reservation); once its time has come Compute Engine makes a reservation of it."""
         request = compute_v1.AggregatedListFutureReservationsRequest(project=self._project, max_results=PAGE)
-        for zone, listed in self._zones(self._future.aggregated_list, request):
+        for zone, listed in self._zones(self._client(compute_v1.FutureReservationsClient).aggregated_list, request):
             for reservation in listed.future_reservations:
                 yield zone, reservation
 
     def region_quotas(self) -> Iterator[tuple[str, str, float, float]]:
         """Yield (region, metric, limit, usage)."""
         request = compute_v1.ListRegionsRequest(project=self._project)
-        for page in self._pages(self._regions.list, request):
+        for page in self._pages(self._client(compute_v1.RegionsClient).list, request):
             for region in page.items:
                 for quota in region.quotas:
                     yield region.name, quota.metric, quota.limit, quota.usage
 
     def _json(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401  whatever the API answers
-        """Return what one of Google's other APIs answers."""
+        """Return the answer of one of Google's other APIs."""
         self._limiter.admit(EVERYWHERE)
         answer = self._session.request(method, url, timeout=self._call["timeout"], **options)
         if not answer.ok:
@@ -130,15 +138,15 @@ class GcpApi:
     def skus(self) -> Iterator[dict[str, Any]]:
         """Yield Compute Engine's SKUs in the billing catalogue, as far as prices need them.
 
-        Asked for as JSON: there are some ten thousand, which a mask makes small, and messages would make slow.
+        Read as JSON with a field mask: some ten thousand SKUs as protobuf messages would be slow.
         """
-        url, asked = f"{self._billing}/v1/{COMPUTE}/skus", {"pageSize": str(SKUS_PAGE), "fields": FIELDS}
+        url, query = f"{self._billing}/v1/{COMPUTE}/skus", {"pageSize": str(SKUS_PAGE), "fields": FIELDS}
         while True:
-            page = self._json("GET", url, params=asked)
+            page = self._json("GET", url, params=query)
             yield from page.get("skus", [])
             if not page.get("nextPageToken"):
                 return
-            asked["pageToken"] = page["nextPageToken"]
+            query["pageToken"] = page["nextPageToken"]
 
     def missing(self, permissions: tuple[str, ...]) -> list[str]:
         """Return which of some permissions the credentials do not have on the project."""
@@ -147,10 +155,10 @@ class GcpApi:
         return [permission for permission in permissions if permission not in granted]
 
     def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str] | None:
-        """Start one instance, and return the (code, message) of the operation's error; None: it went well.
+        """Start one instance, and return the (code, message) of the operation's error; None: success.
 
-        The request id is derived from the name and the labels, so that the same request is done once, and another
-        installation's is another.
+        The request id is derived from the name and the labels: the same request runs once, and another installation's
+        differs.
         """
         request = compute_v1.InsertInstanceRequest(
             project=self._project,
@@ -159,13 +167,15 @@ class GcpApi:
             request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join([*sorted(body["labels"].values()), body["name"]]))),
         )
         self._limiter.admit(zone.rpartition("-")[0], is_write=True)
-        operation = self._instances.insert_unary(request=request, **self._call)
+        operation = self._client(compute_v1.InstancesClient).insert_unary(request=request, **self._call)
         for _ in range(WAITS_MAX):
             if operation.status == DONE:
                 break
-            operation = self._operations.wait(project=self._project, zone=zone, operation=operation.name, **self._call)
+            operation = self._client(compute_v1.ZoneOperationsClient).wait(
+                project=self._project, zone=zone, operation=operation.name, **self._call
+            )
         if operation.status != DONE:
-            # A stock-out shows at its end alone: nobody knows yet, and who asks again is told of the same operation.
+            # A stock-out shows only at its end. The same request, sent again, returns the same operation.
             msg = f"{operation.name} still runs"
             raise DeadlineExceeded(msg)
         errors = list(operation.error.errors)
@@ -173,9 +183,13 @@ class GcpApi:
 
     def get(self, zone: str, name: str) -> Any:  # noqa: ANN401  the SDK's message
         """Return one instance."""
-        return self._instances.get(project=self._project, zone=zone, instance=name, **self._call)
+        return self._client(compute_v1.InstancesClient).get(
+            project=self._project, zone=zone, instance=name, **self._call
+        )
 
     def delete(self, zone: str, name: str) -> None:
-        """Ask for the end of an instance."""
+        """Request the end of an instance."""
         self._limiter.admit(zone.rpartition("-")[0], is_write=True)
-        self._instances.delete_unary(project=self._project, zone=zone, instance=name, **self._call)
+        self._client(compute_v1.InstancesClient).delete_unary(
+            project=self._project, zone=zone, instance=name, **self._call
+        )

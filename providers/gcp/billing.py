@@ -1,7 +1,7 @@
 """GCP's billing catalogue to spot prices. Pure.
 
 A machine's price is the sum of its parts': cores, memory, GPUs and the disks that come with it, each a SKU per region.
-What a SKU is for stands in its description alone, and that it is for spot too: the usage type of some says otherwise.
+Only its description states what a SKU is for, spot included: the usage type of some differs.
 
 Source: Cloud Billing API reference, `services.skus`; Google's pages of SKUs by group; gpuhunt's reading of the same.
 """
@@ -102,7 +102,7 @@ class SpotRates:
 
 
 def spot_rates(skus: Iterable[dict[str, Any]], as_of: datetime) -> SpotRates:
-    """Return the rates of spot machines with GPUs in the billing catalogue; other SKUs are passed over."""
+    """Return the rates of spot machines with GPUs in the billing catalogue; other SKUs are skipped."""
     rates = SpotRates(as_of)
     for sku in skus:
         description, usd = sku["description"], _usd_per_hour(sku)
@@ -133,8 +133,8 @@ def _usd_per_hour(sku: dict[str, Any]) -> float | None:
     """Return a SKU's price; None where it has none, or one in another unit or money."""
     if not sku.get("pricingInfo"):
         return None
-    told = sku["pricingInfo"][-1]["pricingExpression"]
-    hours, rates = HOURS.get(told.get("usageUnit", "")), told.get("tieredRates")
+    pricing = sku["pricingInfo"][-1]["pricingExpression"]
+    hours, rates = HOURS.get(pricing.get("usageUnit", "")), pricing.get("tieredRates")
     if hours is None or not rates:
         return None
     price = rates[-1]["unitPrice"]

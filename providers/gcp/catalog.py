@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from providers.gcp.billing import Parts
-from providers.gpus import GCP_ACCELERATORS, MEMORY_GIB, split_attached, with_attached
+from providers.gcp.gpus import ACCELERATORS, split_attached, with_attached
+from providers.gpus import MEMORY_GIB
 from providers.prices import PriceList
 from providers.reservations import Reservation
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
@@ -30,11 +31,11 @@ def region_of_zone(zone: str) -> RegionId:
 
 
 def machine_of(described: Any) -> Machine | None:  # noqa: ANN401  the SDK's message
-    """Return what a machine type consists of; None for GPUs that we do not know."""
+    """Return what a machine type consists of; None for unknown GPUs."""
     accelerators = list(described.accelerators)
     gpu, count = None, 0
     if accelerators:
-        gpu = GCP_ACCELERATORS.get(accelerators[0].guest_accelerator_type)
+        gpu = ACCELERATORS.get(accelerators[0].guest_accelerator_type)
         count = accelerators[0].guest_accelerator_count
         if gpu is None or count == 0:
             return None
@@ -49,9 +50,9 @@ def machine_of(described: Any) -> Machine | None:  # noqa: ANN401  the SDK's mes
 
 
 def attached_of(described: Any, name: str) -> Machine | None:  # noqa: ANN401  the SDK's message
-    """Return what an N1 machine type consists of with the GPUs of *name* attached; None for GPUs we do not know."""
+    """Return what an N1 machine type consists of with the GPUs of *name* attached; None for unknown GPUs."""
     _, accelerator, count = split_attached(name)
-    plain, gpu = machine_of(described), GCP_ACCELERATORS.get(accelerator)
+    plain, gpu = machine_of(described), ACCELERATORS.get(accelerator)
     if plain is None or gpu is None:
         return None
     return replace(plain, gpu=gpu, gpus=count, gpu_memory_gib=MEMORY_GIB[gpu], family=gpu)
@@ -62,7 +63,7 @@ LOCAL_DISK_GIB: Final = 375
 
 
 def parts_of(described: Any, name: str, machine: Machine) -> Parts:  # noqa: ANN401  the SDK's message
-    """Return what a machine type is made of, as it is billed; *name* tells the GPUs attached to an N1."""
+    """Return what a machine type is made of, as it is billed; *name* names the GPUs attached to an N1."""
     plain, attached, _ = split_attached(name)
     built_in = next((one.guest_accelerator_type for one in described.accelerators), "")
     disk_gib = described.bundled_local_ssds.partition_count * LOCAL_DISK_GIB
@@ -88,7 +89,7 @@ def offers_of(zone: str, instance_type: str, machine: Machine, prices: PriceList
     return found
 
 
-def held_of(zone: str, reservation: Any) -> Reservation:  # noqa: ANN401  the SDK's message
+def reservation_of(zone: str, reservation: Any) -> Reservation:  # noqa: ANN401  the SDK's message
     """Return a reservation of machines of one type."""
     specific = reservation.specific_reservation
     return Reservation(
@@ -106,16 +107,16 @@ GRANTED: Final = frozenset({"APPROVED", "COMMITTED", "PROVISIONING"})
 """Statuses of a future reservation that will come true. Source: the SDK's FutureReservationStatus."""
 
 
-def future_held_of(zone: str, reservation: Any) -> Reservation | None:  # noqa: ANN401  the SDK's message
+def future_reservation_of(zone: str, reservation: Any) -> Reservation | None:  # noqa: ANN401  the SDK's message
     """Return a future reservation; None where it is not granted, or has become a reservation."""
     if reservation.status.procurement_status not in GRANTED:
         return None
-    wanted = reservation.specific_sku_properties
+    properties = reservation.specific_sku_properties
     return Reservation(
         id=reservation.name,
         zone=zone,
-        instance_type=wanted.instance_properties.machine_type,
-        free=wanted.total_count,
+        instance_type=properties.instance_properties.machine_type,
+        free=properties.total_count,
         valid_from=_time(reservation.time_window.start_time),
         valid_until=_time(reservation.time_window.end_time),
     )

@@ -13,15 +13,15 @@ from google.protobuf.json_format import ParseError
 
 from providers.errors import (
     DeniedError,
+    Failure,
     InvalidError,
     ProviderError,
     QuotaError,
     Row,
-    Said,
     Scope,
     ShortageError,
     ThrottledError,
-    by_table,
+    classified,
     seconds_of,
 )
 
@@ -69,7 +69,7 @@ FAMILIES: Final = (GoogleAPICallError, RetryError, GoogleAuthError, requests.exc
 ALREADY_EXISTS: Final = "alreadyExists"
 NOT_FOUND: Final = "notFound"
 NOT_OFFERED: Final = re.compile(r"cannot be used by .* machine type|machine type .* is not available in zone")
-"""Of this machine type alone, though the code says that the request is wrong."""
+"""Messages about this machine type alone, under codes of invalid requests."""
 
 
 def code_of(error: Exception) -> str:
@@ -93,5 +93,5 @@ def translated(error: Exception, operation: str) -> ProviderError:
 def refusal(code: str, message: str, operation: str, retry_after_s: float | None = None) -> ProviderError:
     """Return our error for a code, of a call or of an operation."""
     if TABLE.get(code, Row(ShortageError, "")).kind is InvalidError and NOT_OFFERED.search(message):
-        return by_table(Said("gcp", operation, "not offered", f"{code}: {message}"), TABLE)
-    return by_table(Said("gcp", operation, code, message, retry_after_s), TABLE)
+        return classified(Failure("gcp", operation, "not offered", f"{code}: {message}"), TABLE)
+    return classified(Failure("gcp", operation, code, message, retry_after_s), TABLE)

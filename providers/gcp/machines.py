@@ -5,31 +5,33 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
+from providers.context import Context
 from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import without_repeats
 from providers.gcp.api import EVERYWHERE, GcpApi
 from providers.gcp.catalog import (
     attached_of,
-    future_held_of,
-    held_of,
+    future_reservation_of,
     machine_of,
     offers_of,
     parts_of,
     quota_of,
     region_of_zone,
+    reservation_of,
     type_of,
 )
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
+from providers.gcp.gpus import split_attached
 from providers.gcp.notices import notice_of
-from providers.gcp.spot import KeptRates
-from providers.gpus import split_attached
+from providers.gcp.profile import PROFILE
+from providers.gcp.settings import GcpSettings
+from providers.gcp.spot import CachedRates
 from providers.prices import LIVE_PRICES, PriceList, live_spot
-from providers.reservations import Reservation, reserved_offers, taken
-from providers.settings import GcpSettings
+from providers.reservations import Reservation, reserved_offers, select_reservation
 from providers.throttle import RateLimiter
 from state.clock import Clock
-from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
 STATES: Final = {
@@ -46,7 +48,7 @@ STATES: Final = {
     "TERMINATED": CloudState.STOPPING,
     "DEPROVISIONING": CloudState.STOPPING,
 }
-"""GCE's TERMINATED means stopped: the machine is still there and its disk costs, so it counts as one to be ended."""
+"""GCE's TERMINATED means stopped: the machine exists and its disk costs, so it counts as stopping and is ended."""
 NEEDED: Final = (
     "compute.instances.create",
     "compute.instances.delete",
@@ -66,10 +68,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def build(settings: GcpSettings, context: Context) -> "Gcp":
+    """Return the provider; nothing is called yet."""
+    return Gcp(settings, context.prices, context.clock)
+
+
 class Gcp:
     """Compute Engine in the regions of the settings."""
 
-    name = ProviderName("gcp")
+    name = PROFILE.name
+    boot_profile = PROFILE.boot
+    capabilities = frozenset(Capability)
 
     def __init__(self, settings: GcpSettings, prices: Callable[[], PriceList], clock: Clock) -> None:
         """Make clients; nothing is called yet."""
@@ -78,7 +87,7 @@ class Gcp:
         self._clock = clock
         self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
         self._api = GcpApi(settings, self._limiter)
-        self._rates = KeptRates(self._api, clock)
+        self._rates = CachedRates(self._api, clock)
         self._regions = tuple(region_id("gcp", name) for name in settings.regions)
 
     @property
@@ -88,7 +97,7 @@ class Gcp:
 
     def offers(self) -> Observation[Offer]:
         """Return the GPU types, and those for heads, of every zone."""
-        return self._look(self._offers)
+        return self._read(self._offers)
 
     def _offers(self) -> Observation[Offer]:
         offers: list[Offer] = []
@@ -96,11 +105,11 @@ class Gcp:
         prices, sold = self._prices(), set(self._api.accelerator_types())
         rates, why_none = self._rates()
         priced = prices.names(self.name)
-        holdings = [held_of(zone, reservation) for zone, reservation in self._api.reservations()]
-        coming = (future_held_of(zone, reservation) for zone, reservation in self._api.future_reservations())
-        holdings += [held for held in coming if held is not None]
+        reservations = [reservation_of(zone, reservation) for zone, reservation in self._api.reservations()]
+        coming = (future_reservation_of(zone, reservation) for zone, reservation in self._api.future_reservations())
+        reservations += [reservation for reservation in coming if reservation is not None]
         for zone, types, answered in self._api.machine_types():
-            if self._note_silence(zone, answered, unreachable):
+            if self._is_skipped(zone, answered, unreachable):
                 continue
             by_name = {described.name: described for described in types}
             fit = {
@@ -114,10 +123,10 @@ class Gcp:
                 parts = parts_of(by_name[split_attached(name)[0]], name, machine)
                 usd = rates.price(region_name(region_of_zone(zone)), parts) if machine.gpus else None
                 offers += [live_spot(offer, usd, "GCP billing catalogue", rates.as_of) for offer in found]
-            here = [held for held in holdings if held.zone == zone]
+            here = [reservation for reservation in reservations if reservation.zone == zone]
             offers += reserved_offers(region_of_zone(zone), fit, here, self._clock.now())
         known = tuple(offer for offer in offers if offer.key.region not in unreachable)
-        return Observation(known, unreachable, {LIVE_PRICES: why_none} if why_none else {})
+        return Observation(known, unreachable, prices.degraded | ({LIVE_PRICES: why_none} if why_none else {}))
 
     def _attached(
         self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], priced: set[str]
@@ -131,15 +140,15 @@ class Gcp:
                 fit |= {} if machine is None else {name: machine}
         return fit
 
-    def _look(self, look: Callable[[], Observation[Item]]) -> Observation[Item]:
-        """Return what a look at every zone sees; one that fails is blind everywhere."""
+    def _read(self, read: Callable[[], Observation[Item]]) -> Observation[Item]:
+        """Return what one call for every zone lists; if it fails, every region is unreachable."""
         try:
-            return self._limiter.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "look"))
+            return self._limiter.read(EVERYWHERE, read, FAMILIES, lambda error: translated(error, "read"))
         except ProviderError as error:
             return Observation((), dict.fromkeys(self._regions, str(error)))
 
     def _is_of_use(self, described: Any, zone: str, sold: set[tuple[str, str]]) -> bool:  # noqa: ANN401
-        """Return whether a machine type serves a cell: its GPUs are sold in the zone, or it is fit for a head."""
+        """Return whether a machine type is of use: its GPUs are sold in the zone, or it is fit for a head."""
         accelerators = [a.guest_accelerator_type for a in described.accelerators]
         if accelerators:
             return all((zone, kind) in sold for kind in accelerators)
@@ -147,43 +156,43 @@ class Gcp:
 
     def quotas(self) -> Observation[Quota]:
         """Return the GPU quotas of every region."""
-        return self._look(self._quotas)
+        return self._read(self._quotas)
 
     def _quotas(self) -> Observation[Quota]:
-        told = [quota_of(*quota) for quota in self._api.region_quotas()]
-        return Observation(tuple(quota for quota in told if quota is not None and quota.region in self._regions))
+        reported = [quota_of(*quota) for quota in self._api.region_quotas()]
+        return Observation(tuple(quota for quota in reported if quota is not None and quota.region in self._regions))
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return the machines of *owner* in every zone."""
-        return self._look(lambda: self._machines(owner))
+        return self._read(lambda: self._machines(owner))
 
     def _machines(self, owner: str) -> Observation[CloudInstance]:
         seen: list[CloudInstance] = []
         unreachable: dict[RegionId, str] = {}
         for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
-            if not self._note_silence(zone, answered, unreachable):
-                seen += [_seen(zone, described) for described in instances]
+            if not self._is_skipped(zone, answered, unreachable):
+                seen += [_instance_of(zone, described) for described in instances]
         known = [s for s in without_repeats(seen) if s.key.region not in unreachable]
         return Observation(tuple(self._prices().paid(known)), unreachable)
 
     def notices(self, owner: str) -> Observation[Notice]:
         """Return the preemptions and maintenance of every zone.
 
-        Compute Engine tells a preemption ahead to the machine alone; here it shows as the machine stopping.
+        Only the machine itself is notified of a preemption ahead of time; here it shows as the machine stopping.
         """
 
-        def look() -> Observation[Notice]:
+        def read() -> Observation[Notice]:
             found: list[Notice] = []
             unreachable: dict[RegionId, str] = {}
             for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
-                if not self._note_silence(zone, answered, unreachable):
+                if not self._is_skipped(zone, answered, unreachable):
                     found += [n for described in instances if (n := notice_of(zone, described)) is not None]
             return Observation(tuple(n for n in found if n.region not in unreachable), unreachable)
 
-        return self._look(look)
+        return self._read(read)
 
-    def _note_silence(self, zone: str, answered: bool, unreachable: dict[RegionId, str]) -> bool:  # noqa: FBT001
-        """Return whether to pass over a zone: it is not ours to use, or its region did not answer whole."""
+    def _is_skipped(self, zone: str, answered: bool, unreachable: dict[RegionId, str]) -> bool:  # noqa: FBT001
+        """Return whether to skip a zone: its region is not used, or did not answer whole, which is noted."""
         region = region_of_zone(zone)
         if region not in self._regions:
             return True
@@ -192,24 +201,24 @@ class Gcp:
         return not answered
 
     def dry_run(self, region: RegionId) -> None:
-        """Ask GCP what the credentials may do in the project, and miss nothing that a launch needs."""
+        """Return if the credentials may do in the project all that a launch needs."""
         del region  # permissions are the project's
-        failures, translate = FAMILIES, lambda error: translated(error, "rehearse")
-        missing = self._limiter.look(EVERYWHERE, lambda: self._api.missing(NEEDED), failures, translate)
+        failures, translate = FAMILIES, lambda error: translated(error, "dry_run")
+        missing = self._limiter.read(EVERYWHERE, lambda: self._api.missing(NEEDED), failures, translate)
         if missing:
-            raise DeniedError(self.name, "rehearse", "IAM_PERMISSION_DENIED", f"missing {', '.join(missing)}")
+            raise DeniedError(self.name, "dry_run", "IAM_PERMISSION_DENIED", f"missing {', '.join(missing)}")
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start one machine, under its id as name and request id."""
+        """Start one machine, with its id as name and in its request id."""
         key = order.key
         try:
             body = self._body(order)
             if key.market is Market.RESERVED:
-                # One that runs already may have used the reservation up: it must not be told as a shortage.
+                # A machine that runs already may hold the last of the reservation, which is no shortage.
                 if (there := self._existing(order)) is not None:
                     return there
                 body["reservation_affinity"] = self._reservation(key)
-            fault = self._act(key, lambda: self._api.insert(key.zone, body), "launch")
+            fault = self._write(key, lambda: self._api.insert(key.zone, body), "launch")
         except ProviderError as error:
             if error.code == ALREADY_EXISTS:
                 return self._adopted(order)
@@ -219,18 +228,18 @@ class Gcp:
         return CloudInstance(order.instance_id, order.instance_id, key, CloudState.PENDING, order.private_address, None)
 
     def _reservation(self, key: OfferKey) -> dict[str, Any]:
-        """Return what a request says to be taken from a reservation."""
+        """Return the part of a request that takes the machine from a reservation."""
 
-        def look() -> list[Reservation]:
-            return [held_of(zone, found) for zone, found in self._api.reservations()]
+        def read() -> list[Reservation]:
+            return [reservation_of(zone, found) for zone, found in self._api.reservations()]
 
-        found = self._limiter.look(EVERYWHERE, look, FAMILIES, lambda error: translated(error, "launch"))
-        held = taken(found, key, self._clock.now())
+        found = self._limiter.read(EVERYWHERE, read, FAMILIES, lambda error: translated(error, "launch"))
+        reservation = select_reservation(found, key, self._clock.now())
         name = "compute.googleapis.com/reservation-name"
-        return {"consume_reservation_type": SPECIFIC, "key": name, "values": [held.id]}
+        return {"consume_reservation_type": SPECIFIC, "key": name, "values": [reservation.id]}
 
-    def _act(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
-        return self._limiter.act(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
+    def _write(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
+        return self._limiter.write(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
 
     def _existing(self, order: LaunchOrder) -> CloudInstance | None:
         try:
@@ -247,9 +256,9 @@ class Gcp:
         except FAMILIES as error:
             raise translated(error, "launch") from error
         if dict(found.labels).get(OWNER_TAG) != order.owner:
-            detail = f"{order.instance_id} belongs to somebody else"
+            detail = f"{order.instance_id} belongs to another owner"
             raise InvalidError(self.name, "launch", ALREADY_EXISTS, detail)
-        return _seen(order.key.zone, found)
+        return _instance_of(order.key.zone, found)
 
     def _body(self, order: LaunchOrder) -> dict[str, Any]:
         settings, key = self._settings, order.key
@@ -292,16 +301,16 @@ class Gcp:
         return body
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
-        """Ask for the end of one machine; its name is its id."""
+        """Request the end of one machine; its name is its id."""
         del cloud_id
         try:
-            self._act(key, lambda: self._api.delete(key.zone, instance_id), "terminate")
+            self._write(key, lambda: self._api.delete(key.zone, instance_id), "terminate")
         except ProviderError as error:
             if error.code != NOT_FOUND:
                 raise
 
 
-def _seen(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  the SDK's message
+def _instance_of(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  the SDK's message
     labels = dict(described.labels)
     is_spot = described.scheduling.provisioning_model == "SPOT"
     market = Market.SPOT if is_spot else Market.ON_DEMAND

@@ -1,4 +1,4 @@
-"""GCE's announcements to notices. Pure.
+"""GCE's instance descriptions to notices. Pure.
 
 Source: Compute Engine documentation, "Preemption process" and "Monitor and plan for a host maintenance event".
 """

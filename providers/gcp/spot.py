@@ -1,4 +1,4 @@
-"""The rates of spot machines, read from the billing catalogue once in a while."""
+"""The rates of spot machines, read from the billing catalogue once an hour."""
 
 import threading
 from datetime import timedelta
@@ -13,8 +13,8 @@ MAX_AGE: Final = timedelta(hours=1)
 """Google changes them once a day at most. Source: Compute Engine documentation, "Spot VMs", pricing."""
 
 
-class KeptRates:
-    """The rates as they were read last."""
+class CachedRates:
+    """The last rates that were read."""
 
     def __init__(self, api: GcpApi, clock: Clock) -> None:
         """Read nothing yet."""
@@ -23,7 +23,7 @@ class KeptRates:
         self._rates: SpotRates | None = None
 
     def __call__(self) -> tuple[SpotRates, str]:
-        """Return (rates at most an hour old, why there are none); what cannot be read is tried again next time."""
+        """Return (rates at most an hour old, why there are none); a failed read is repeated by the next call."""
         with self._lock:
             now = self._clock.now()
             if self._rates is not None and now - self._rates.as_of < MAX_AGE:

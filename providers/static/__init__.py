@@ -1,1 +1,1 @@
-"""Machines of one's own: a register of them per site, an agent on each, and the register as a provider."""
+"""Own machines: a register per site, an agent on each machine, and the register as a provider."""

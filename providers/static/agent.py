@@ -1,11 +1,10 @@
-"""The agent on a machine of one's own: it joins a register, and runs what it is told, and nothing else.
+"""The agent on an own machine: it joins a register and runs the one task that the register assigns.
 
-It asks; nobody needs a way in. While the register is silent, what runs runs on. Should the agent be killed, what it
-started runs on as well, and the next agent of the folder takes it over; told to stop, it ends what it started.
+The agent polls; the machine needs no open port. A task keeps running while the register is unreachable, and after the
+agent is killed; the next agent of the same folder takes it over. SIGTERM to the agent ends the task.
 """
 
 import os
-import ssl
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,22 +16,23 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 
 from providers.processes import SessionLog, end_session, members, start_recorded
-from providers.static import facts as own
-from providers.static.errors import Answered
-from providers.static.files import write_whole
-from providers.static.wire import Facts, Instruction, Join, Joined, Report, Task
+from providers.static.api import http_client
+from providers.static.errors import RegisterResponseError
+from providers.static.files import write_atomic
+from providers.static.hardware import detect_gpus
+from providers.static.wire import Hardware, JoinRequest, JoinResponse, Report, ReportResponse, Task
 from state.clock import Clock, draw_secret
 
 GRACE: Final = timedelta(seconds=30)
-GPUS_EVERY: Final = timedelta(seconds=30)
-FIRST_POLL: Final = 3.0
-LONGEST_PAUSE: Final = 30.0
-TIMEOUT_S: Final = 10.0
+GPU_CHECK_INTERVAL: Final = timedelta(seconds=30)
+FIRST_POLL_SECONDS: Final = 3.0
+PAUSE_SECONDS_MAX: Final = 30.0
+TIMEOUT_SECONDS: Final = 10.0
 
 AGENT_JOINED: Final = "agent_joined"
-AGENT_STARTED_WORK: Final = "agent_started_work"
-AGENT_ENDED_WORK: Final = "agent_ended_work"
-AGENT_UNHEARD: Final = "agent_unheard"
+AGENT_STARTED_TASK: Final = "agent_started_task"
+AGENT_ENDED_TASK: Final = "agent_ended_task"
+AGENT_REPORT_FAILED: Final = "agent_report_failed"
 
 
 class JoinError(Exception):
@@ -41,34 +41,34 @@ class JoinError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """Where a machine belongs, and what it is."""
+    """An agent's register, folder, and description of its machine."""
 
     url: str
-    """The register's."""
+    """The register's URL."""
     folder: Path
-    """Keeps the key, what runs, and its log; its path should be short, since Ray puts sockets there."""
+    """Holds the key, the task and its log. Ray creates sockets below it, so the path must be short."""
     name: str
     address: str
-    facts: Facts
+    hardware: Hardware
     is_head: bool = False
     counts_gpus: bool = True
-    """Whether the driver is asked how many GPUs answer; not where they were stated by hand."""
+    """Whether reports carry the driver's number of GPUs; false where `--gpus` states it."""
     ca_file: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
-    """For start-up scripts, on top of our own environment."""
+    """Variables for start-up scripts, beside the agent's own environment."""
 
 
-class _Kept(BaseModel):
-    """What an agent keeps on disk."""
+class _Identity(BaseModel):
+    """The content of `agent.json`."""
 
     model_config = ConfigDict(frozen=True)
     url: str
     key: str
-    joined: Joined | None = None
+    joined: JoinResponse | None = None
 
 
-class _Work(BaseModel):
-    """What runs."""
+class _RunningTask(BaseModel):
+    """The content of `task.json`."""
 
     model_config = ConfigDict(frozen=True)
     instance_id: str
@@ -76,115 +76,115 @@ class _Work(BaseModel):
 
 
 class Agent:
-    """One machine's agent."""
+    """The agent of one machine."""
 
     def __init__(self, settings: AgentSettings, clock: Clock) -> None:
-        """Prepare; nothing is called or started yet."""
+        """Name the agent's files; nothing is called or started yet."""
         self._settings, self._clock = settings, clock
         self._identity_file = settings.folder / "agent.json"
-        self._work_file = settings.folder / "work.json"
+        self._task_file = settings.folder / "task.json"
         self._sessions = SessionLog(settings.folder / "sessions.jsonl")
         self._log = structlog.get_logger().bind(machine=settings.name)
-        verify = ssl.create_default_context(cafile=settings.ca_file) if settings.url.startswith("https:") else True
-        self._http = httpx.Client(base_url=settings.url, timeout=TIMEOUT_S, verify=verify, trust_env=False)
-        self._gpus: tuple[float, int | None] | None = None
+        self._http = http_client(settings.url, settings.ca_file, TIMEOUT_SECONDS)
+        self._gpu_check: tuple[float, int | None] | None = None
+        """(elapsed seconds, GPUs) of the last check."""
 
     @property
     def has_joined(self) -> bool:
-        """Whether the folder has a place in this register already."""
-        kept = self._identity()
-        return kept is not None and kept.url == self._settings.url and kept.joined is not None
+        """Whether this folder has joined the register of the settings."""
+        identity = self._identity()
+        return identity is not None and identity.url == self._settings.url and identity.joined is not None
 
-    def join(self, token: str) -> Joined:
-        """Take a place in the register; again with the same token, should the answer have been lost.
+    def join(self, token: str) -> JoinResponse:
+        """Join the register; a repeated call with the same token succeeds, in case the response was lost.
 
         Raises:
-            JoinError: The register refused, or did not answer.
+            JoinError: The register refused, or did not respond.
         """
-        settings, kept = self._settings, self._identity()
-        if kept is None or kept.url != settings.url:
-            kept = _Kept(url=settings.url, key=draw_secret())
-            write_whole(self._identity_file, kept.model_dump_json())
+        settings, identity = self._settings, self._identity()
+        if identity is None or identity.url != settings.url:
+            identity = _Identity(url=settings.url, key=draw_secret())
+            write_atomic(self._identity_file, identity.model_dump_json())
         try:
-            asked = Join(
+            request = JoinRequest(
                 token=token,
-                key=kept.key,
+                key=identity.key,
                 name=settings.name,
                 address=settings.address,
-                facts=settings.facts,
+                hardware=settings.hardware,
                 is_head=settings.is_head,
             )
-            joined = Joined.model_validate_json(self._post("/v1/join", asked).content)
+            joined = JoinResponse.model_validate_json(self._post("/v1/join", request).content)
         except (httpx.HTTPError, ValueError) as error:
-            msg = f"{settings.url} did not let this machine in: {error}"
+            msg = f"cannot join the register {settings.url}: {error}"
             raise JoinError(msg) from error
-        write_whole(self._identity_file, kept.model_copy(update={"joined": joined}).model_dump_json())
+        write_atomic(self._identity_file, identity.model_copy(update={"joined": joined}).model_dump_json())
         self._log.info(AGENT_JOINED, name=joined.name, region=joined.region, zone=joined.zone)
         return joined
 
     def run(self, ended: threading.Event) -> None:
-        """Do as the register says until *ended*, then end what runs.
+        """Poll the register and run its task until *ended* is set, then end the task.
 
         Raises:
-            JoinError: This folder has no place in the register.
+            JoinError: This folder has not joined a register.
         """
-        kept = self._identity()
-        if kept is None or kept.joined is None:
-            msg = "this machine has not joined; show a token once"
+        identity = self._identity()
+        if identity is None or identity.joined is None:
+            msg = "this machine has not joined a register; run `skerry join` with a token once"
             raise JoinError(msg)
-        self._forget_strangers()
-        pause, fails = FIRST_POLL, 0
+        self._end_unrecorded()
+        pause, failures = FIRST_POLL_SECONDS, 0
         while not ended.is_set():
             try:
-                headers = {"Authorization": f"Bearer {kept.key}"}
-                answer = self._post("/v1/report", self._report(), headers)
-                told = Instruction.model_validate_json(answer.content)
+                headers = {"Authorization": f"Bearer {identity.key}"}
+                response = self._post("/v1/report", self._report(), headers)
+                wanted = ReportResponse.model_validate_json(response.content)
             except (httpx.HTTPError, ValueError) as error:
-                fails += 1
-                self._log.warning(AGENT_UNHEARD, reason=f"{type(error).__name__}: {error}", times=fails)
-                ended.wait(min(pause * fails, LONGEST_PAUSE))
+                failures += 1
+                self._log.warning(AGENT_REPORT_FAILED, reason=f"{type(error).__name__}: {error}", times=failures)
+                ended.wait(min(pause * failures, PAUSE_SECONDS_MAX))
                 continue
-            fails, pause = 0, told.poll_seconds
-            if not self._follow(told.task):
+            failures, pause = 0, wanted.poll_seconds
+            if not self._reconcile(wanted.task):
                 ended.wait(pause)
-        self._end_work("the agent was told to stop")
+        self._end_task("the agent stops")
 
-    def _post(self, path: str, said: BaseModel, headers: dict[str, str] | None = None) -> httpx.Response:
-        response = self._http.post(path, content=said.model_dump_json(), headers=headers)
+    def _post(self, path: str, body: BaseModel, headers: dict[str, str] | None = None) -> httpx.Response:
+        response = self._http.post(path, content=body.model_dump_json(), headers=headers)
         if not response.is_success:
-            raise Answered(response)
+            raise RegisterResponseError(response)
         return response
 
     def _report(self) -> Report:
-        work = self._running()
-        return Report(running=None if work is None else work.instance_id, gpus_seen=self._count_gpus())
+        running = self._running()
+        return Report(running=None if running is None else running.instance_id, gpus_detected=self._count_gpus())
 
     def _count_gpus(self) -> int | None:
-        if not self._settings.counts_gpus or self._settings.facts.gpus == 0:
+        if not self._settings.counts_gpus or self._settings.hardware.gpus == 0:
             return None
         now = self._clock.elapsed()
-        if self._gpus is None or now - self._gpus[0] > GPUS_EVERY.total_seconds():
-            found = own.gpus()
-            self._gpus = (now, None if found is None else found.count)
-        return self._gpus[1]
+        if self._gpu_check is None or now - self._gpu_check[0] > GPU_CHECK_INTERVAL.total_seconds():
+            found = detect_gpus()
+            self._gpu_check = (now, None if found is None else found.count)
+        return self._gpu_check[1]
 
-    def _follow(self, task: Task | None) -> bool:
-        """Run *task* and nothing else; return whether anything changed, which is then to be reported at once."""
-        work = self._running()
-        if work is not None and (task is None or task.instance_id != work.instance_id):
-            self._end_work("the register said so")
+    def _reconcile(self, task: Task | None) -> bool:
+        """Start *task* or end what it replaces, one step a call; return whether anything changed."""
+        running = self._running()
+        if running is not None and (task is None or task.instance_id != running.instance_id):
+            self._end_task("no longer assigned")
             return True
-        if task is not None and work is None:
+        if task is not None and running is None:
             self._start(task)
             return True
         return False
 
-    def _running(self) -> _Work | None:
-        """Return what runs, as far as anything of it is alive."""
-        if not self._work_file.exists():
+    def _running(self) -> _RunningTask | None:
+        """Return the recorded task while any of its processes lives."""
+        if not self._task_file.exists():
             return None
-        work = _Work.model_validate_json(self._work_file.read_bytes())
-        return work if work.sid in self._sessions.sessions() and members(work.sid) else None
+        task = _RunningTask.model_validate_json(self._task_file.read_bytes())
+        return task if task.sid in self._sessions.sessions() and members(task.sid) else None
 
     def _start(self, task: Task) -> None:
         settings = self._settings
@@ -194,32 +194,32 @@ class Agent:
         script.write_text(task.script)
         environment = os.environ | {"SKERRY_NODE_ADDRESS": settings.address} | dict(settings.environment)
         sid = start_recorded(["/bin/bash", str(script)], environment, folder / "log", self._sessions)
-        write_whole(self._work_file, _Work(instance_id=task.instance_id, sid=sid).model_dump_json())
-        self._log.info(AGENT_STARTED_WORK, instance=task.instance_id, role=task.role, log=str(folder / "log"))
+        write_atomic(self._task_file, _RunningTask(instance_id=task.instance_id, sid=sid).model_dump_json())
+        self._log.info(AGENT_STARTED_TASK, instance=task.instance_id, role=task.role, log=str(folder / "log"))
 
-    def _end_work(self, reason: str) -> None:
-        work = self._running()
-        if work is None:
+    def _end_task(self, reason: str) -> None:
+        running = self._running()
+        if running is None:
             return
-        while not end_session(work.sid, GRACE, self._clock):
-            """Ask again: what is to end ends."""
-        self._work_file.unlink(missing_ok=True)
-        self._log.info(AGENT_ENDED_WORK, instance=work.instance_id, reason=reason)
+        while not end_session(running.sid, GRACE, self._clock):
+            """Repeat until every process has ended."""
+        self._task_file.unlink(missing_ok=True)
+        self._log.info(AGENT_ENDED_TASK, instance=running.instance_id, reason=reason)
 
-    def _forget_strangers(self) -> None:
-        """End what an agent that was killed had started, and had no time to note."""
-        work = self._running()
+    def _end_unrecorded(self) -> None:
+        """End sessions that an earlier agent started, but was killed before it wrote `task.json`."""
+        running = self._running()
         for sid in self._sessions.sessions():
-            if work is None or sid != work.sid:
+            if running is None or sid != running.sid:
                 end_session(sid, GRACE, self._clock)
-        if work is None:
-            self._sessions.forget()
+        if running is None:
+            self._sessions.clear()
 
-    def _identity(self) -> _Kept | None:
+    def _identity(self) -> _Identity | None:
         if not self._identity_file.exists():
             return None
         try:
-            return _Kept.model_validate_json(self._identity_file.read_bytes())
+            return _Identity.model_validate_json(self._identity_file.read_bytes())
         except ValueError as error:
-            msg = f"{self._identity_file} cannot be read ({error}); remove it and join anew"
+            msg = f"{self._identity_file} cannot be read ({error}); delete it and join again with a new token"
             raise JoinError(msg) from error

@@ -1,4 +1,4 @@
-"""The few calls to a register, typed: the provider's and the operators'."""
+"""A typed client of a register's HTTP API, for the provider and for operators."""
 
 import ssl
 from collections.abc import Iterator
@@ -6,40 +6,46 @@ from pathlib import Path
 
 import httpx
 
-from providers.static.errors import Answered
-from providers.static.wire import Assignment, Listing, Machine, Marks, NewJoinToken, NewMachine, NewOrder, Page
+from providers.static.errors import RegisterResponseError
+from providers.static.wire import (
+    Assignment,
+    Machine,
+    MachineUpdate,
+    NewAssignment,
+    NewJoinToken,
+    NewMachine,
+    NewMachines,
+    Page,
+)
 from providers.throttle import RateLimiter
 
 
 class RegisterApi:
-    """One register."""
+    """A client of one register.
+
+    Every method raises `RegisterResponseError` for a response other than success, and `httpx.HTTPError` or `OSError`
+    without a response or a readable token file.
+    """
 
     def __init__(self, url: str, token_file: Path, ca_file: str | None, timeout_seconds: float) -> None:
-        """Prepare; nothing is called yet. The token is read at each call, so that it may be renewed."""
+        """Configure the client; nothing is called yet. Each call reads the token again, so that it can be rotated."""
         self._token_file = token_file
-        verify = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else True
-        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, verify=verify, trust_env=False)
+        self._http = http_client(url, ca_file, timeout_seconds)
 
-    def _call(self, method: str, path: str, **said: object) -> httpx.Response:
-        """Call, and return what is answered.
-
-        Raises:
-            Answered: It was no success.
-            httpx.HTTPError, OSError: There was no answer, or no token to show.
-        """
+    def _call(self, method: str, path: str, **options: object) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
-        response = self._http.request(method, path, headers=headers, **said)  # type: ignore[arg-type]
+        response = self._http.request(method, path, headers=headers, **options)  # type: ignore[arg-type]
         if not response.is_success:
-            raise Answered(response)
+            raise RegisterResponseError(response)
         return response
 
-    def _pages(self, path: str, asked: dict[str, str], limiter: RateLimiter | None) -> Iterator[Page]:
+    def _pages(self, path: str, query: dict[str, str], limiter: RateLimiter | None) -> Iterator[Page]:
         after: str | None = None
         while True:
             if limiter is not None:
-                limiter.admit(asked.get("region", ""))
+                limiter.admit(query.get("region", ""))
             page = Page.model_validate_json(
-                self._call("GET", path, params=asked | ({"after": after} if after else {})).content
+                self._call("GET", path, params=query | ({"after": after} if after else {})).content
             )
             yield page
             if page.next is None:
@@ -52,35 +58,39 @@ class RegisterApi:
         return [machine for page in pages for machine in page.machines]
 
     def assignments(self, region: str, owner: str, limiter: RateLimiter) -> list[Assignment]:
-        """Return an owner's orders in a region."""
-        pages = self._pages("/v1/orders", {"region": region, "owner": owner}, limiter)
+        """Return an owner's assignments in a region."""
+        pages = self._pages("/v1/assignments", {"region": region, "owner": owner}, limiter)
         return [assignment for page in pages for assignment in page.assignments]
 
-    def assignment(self, assignment: NewOrder) -> Assignment:
-        """Give something to a machine that is free."""
-        answer = self._call("PUT", f"/v1/orders/{assignment.instance_id}", json=assignment.model_dump(mode="json"))
-        return Assignment.model_validate_json(answer.content)
+    def assign(self, request: NewAssignment) -> Assignment:
+        """Assign a script to a free machine; a repeated instance id returns the first assignment."""
+        response = self._call("PUT", f"/v1/assignments/{request.instance_id}", json=request.model_dump(mode="json"))
+        return Assignment.model_validate_json(response.content)
 
     def stop(self, region: str, instance_id: str) -> None:
-        """Let an order end."""
-        self._call("DELETE", f"/v1/orders/{instance_id}", params={"region": region})
+        """Stop an assignment."""
+        self._call("DELETE", f"/v1/assignments/{instance_id}", params={"region": region})
 
-    def list_machines(self, machines: list[NewMachine]) -> tuple[Machine, ...]:
-        """Take machines into the register."""
-        listing = Listing(machines=tuple(machines))
-        return Page.model_validate_json(
-            self._call("POST", "/v1/machines", json=listing.model_dump(mode="json")).content
-        ).machines
+    def add_machines(self, machines: list[NewMachine]) -> tuple[Machine, ...]:
+        """Add or update machines, all or none."""
+        body = NewMachines(machines=tuple(machines)).model_dump(mode="json")
+        return Page.model_validate_json(self._call("POST", "/v1/machines", json=body).content).machines
 
-    def draw_join_token(self, wish: NewJoinToken) -> str:
-        """Return a token to join with, once."""
-        return str(self._call("POST", "/v1/tickets", json=wish.model_dump(mode="json")).json()["token"])
+    def issue_join_token(self, request: NewJoinToken) -> str:
+        """Return a token with which one machine can join once."""
+        return str(self._call("POST", "/v1/join-tokens", json=request.model_dump(mode="json")).json()["token"])
 
-    def mark(self, name: str, marks: Marks) -> Machine:
+    def update_machine(self, name: str, update: MachineUpdate) -> Machine:
         """Cordon, uncordon or drain a machine."""
-        answer = self._call("PATCH", f"/v1/machines/{name}", json=marks.model_dump(mode="json", exclude_none=True))
-        return Machine.model_validate_json(answer.content)
+        body = update.model_dump(mode="json", exclude_none=True)
+        return Machine.model_validate_json(self._call("PATCH", f"/v1/machines/{name}", json=body).content)
 
-    def remove(self, name: str, *, is_gone: bool) -> None:
-        """Forget a machine."""
+    def remove_machine(self, name: str, *, is_gone: bool) -> None:
+        """Remove a machine; with *is_gone* its assignment counts as ended."""
         self._call("DELETE", f"/v1/machines/{name}", params={"gone": "yes"} if is_gone else {})
+
+
+def http_client(url: str, ca_file: str | None, timeout_seconds: float) -> httpx.Client:
+    """Return a client that trusts *ca_file* alone, or the system's certificate authorities if it is None."""
+    verify = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else True
+    return httpx.Client(base_url=url, timeout=timeout_seconds, verify=verify, trust_env=False)

@@ -1,7 +1,6 @@
-"""A register's codes to what to do next. An unknown code counts as uncertain.
+"""Translation of a register's error codes to provider errors. An unknown code counts as uncertain.
 
-Source of every row: `STATUSES` of providers/static/server.py, which answers with these codes, and Werkzeug's names
-of HTTP errors.
+Source of every row: `STATUSES` of providers/static/server.py, and Werkzeug's names of HTTP errors.
 """
 
 from typing import Final
@@ -11,49 +10,51 @@ from pydantic import ValidationError
 
 from providers.errors import (
     DeniedError,
+    Failure,
     InvalidError,
     ProviderError,
     Row,
-    Said,
     ShortageError,
     ThrottledError,
-    by_table,
+    classified,
     seconds_of,
 )
 
-OURS: Final = "providers/static/server.py, STATUSES"
-HTTP: Final = "RFC 9110, section 15, as Werkzeug names its errors"
+REGISTER: Final = "providers/static/server.py, STATUSES"
+HTTP_NAMES: Final = "RFC 9110, section 15, as Werkzeug names its errors"
 
 TABLE: Final[dict[str, Row]] = {
-    "NoFreeMachine": Row(ShortageError, OURS),
-    "Unauthorized": Row(DeniedError, OURS),
-    "Forbidden": Row(DeniedError, HTTP),
-    "TooManyRequests": Row(ThrottledError, HTTP),
-    "BadRequest": Row(InvalidError, OURS),
-    "MethodNotAllowed": Row(InvalidError, HTTP),
-    "NotFound": Row(InvalidError, HTTP),
-    "AssignmentOfAnother": Row(InvalidError, OURS),
-    "RequestEntityTooLarge": Row(InvalidError, HTTP),
+    "NoFreeMachine": Row(ShortageError, REGISTER),
+    "Unauthorized": Row(DeniedError, REGISTER),
+    "Forbidden": Row(DeniedError, HTTP_NAMES),
+    "TooManyRequests": Row(ThrottledError, HTTP_NAMES),
+    "BadRequest": Row(InvalidError, REGISTER),
+    "MethodNotAllowed": Row(InvalidError, HTTP_NAMES),
+    "NotFound": Row(InvalidError, HTTP_NAMES),
+    "OwnerMismatch": Row(InvalidError, REGISTER),
+    "RequestEntityTooLarge": Row(InvalidError, HTTP_NAMES),
 }
 
 FAMILIES: Final = (httpx.HTTPError, ValidationError, ValueError, OSError)
-"""Every family of exceptions that a call lets through; a page of HTML from something in between is a ValueError."""
+"""Base classes of every exception of a call; an HTML page from a proxy is a ValueError."""
 
 
-class Answered(httpx.HTTPError):
-    """The register answered, and not with success."""
+class RegisterResponseError(httpx.HTTPError):
+    """The register responded with an error; `code` is its code, `retry_after` the header of that name."""
 
     def __init__(self, response: httpx.Response) -> None:
-        """Read what it said."""
-        said = response.json().get("error", {}) if "json" in response.headers.get("Content-Type", "") else {}
-        self.code, self.wait_s = str(said.get("code", response.status_code)), response.headers.get("Retry-After")
-        super().__init__(str(said.get("message", response.reason_phrase)))
+        """Parse the error of a response; the HTTP status stands in for a missing code."""
+        error = response.json().get("error", {}) if "json" in response.headers.get("Content-Type", "") else {}
+        self.code = str(error.get("code", response.status_code))
+        self.retry_after: str | None = response.headers.get("Retry-After")
+        super().__init__(str(error.get("message", response.reason_phrase)))
 
 
 def translated(error: Exception, operation: str) -> ProviderError:
-    """Return our error for one of a call's."""
-    if isinstance(error, Answered):
-        return by_table(Said("static", operation, error.code, str(error), seconds_of(error.wait_s)), TABLE)
+    """Return the provider error for an exception of a call."""
+    if isinstance(error, RegisterResponseError):
+        retry_after = seconds_of(error.retry_after)
+        return classified(Failure("static", operation, error.code, str(error), retry_after), TABLE)
     if isinstance(error, FileNotFoundError | PermissionError):
-        return DeniedError("static", operation, type(error).__name__, f"the register's token: {error}")
-    return by_table(Said("static", operation, type(error).__name__, str(error)), TABLE)
+        return DeniedError("static", operation, type(error).__name__, f"cannot read the register's token: {error}")
+    return classified(Failure("static", operation, type(error).__name__, str(error)), TABLE)

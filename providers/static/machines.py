@@ -1,20 +1,22 @@
-"""Machines of one's own as a provider: what registers keep and agents hold ready."""
+"""Own machines as a provider, through the registers of their sites."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
 from providers.base import LaunchOrder, Observation
+from providers.context import Context
 from providers.everywhere import query_all_regions
-from providers.settings import StaticSettings
 from providers.static.api import RegisterApi
 from providers.static.catalog import notices_of, offers_of
 from providers.static.errors import FAMILIES, translated
-from providers.static.wire import Assignment, AssignmentState, NewOrder
+from providers.static.profile import PROFILE
+from providers.static.settings import StaticSettings
+from providers.static.wire import Assignment, AssignmentState, NewAssignment
 from providers.throttle import RateLimiter
 from state.clock import Clock
-from state.model.catalog import Market, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId, region_id, region_name
+from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
+from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice
 from state.model.units import Usd
 
@@ -29,13 +31,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Static:
-    """The sites of the settings."""
+def build(settings: StaticSettings, context: Context) -> "Static":
+    """Return the provider; nothing is called yet."""
+    return Static(settings, context.clock)
 
-    name = ProviderName("static")
+
+class Static:
+    """The provider of the sites in the settings; each site is a region."""
+
+    name = PROFILE.name
+    boot_profile = PROFILE.boot
+    capabilities = frozenset(Capability) - {Capability.SPOT, Capability.DRY_RUN}
 
     def __init__(self, settings: StaticSettings, clock: Clock) -> None:
-        """Prepare; nothing is called yet."""
+        """Create a client per site; nothing is called yet."""
         self._clock = clock
         self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
         self._registers = {
@@ -51,8 +60,8 @@ class Static:
         return tuple(self._registers)
 
     def offers(self) -> Observation[Offer]:
-        """Return the machines that are free, by type, and those kept for heads."""
-        return self._look(
+        """Return one offer per zone and machine type; its stock is the number of free machines."""
+        return self._read(
             lambda region: offers_of(
                 region, self._registers[region].machines(region_name(region), self._limiter), self._clock.now()
             ),
@@ -60,70 +69,72 @@ class Static:
         )
 
     def quotas(self) -> Observation[Quota]:
-        """Return none: nobody limits the use of one's own machines."""
+        """Return no quotas: own machines have none."""
         return Observation()
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Return what runs on the sites' machines for *owner*."""
-        return self._look(
-            lambda region: [_seen(region, assignment) for assignment in self._orders(region, owner)], "instances"
+        """Return the assignments of *owner* as instances."""
+        return self._read(
+            lambda region: [_instance(region, assignment) for assignment in self._assignments(region, owner)],
+            "instances",
         )
 
     def notices(self, owner: str) -> Observation[Notice]:
-        """Return which machines are to be drained."""
+        """Return a drain notice per instance of *owner* on a draining machine."""
 
-        def look(region: RegionId) -> list[Notice]:
-            assignments = {
-                o.instance_id: o.machine for o in self._orders(region, owner) if o.state is not AssignmentState.ENDED
-            }
-            if not assignments:
+        def read(region: RegionId) -> list[Notice]:
+            assignments = self._assignments(region, owner)
+            hosts = {a.instance_id: a.machine for a in assignments if a.state is not AssignmentState.ENDED}
+            if not hosts:
                 return []
-            return notices_of(region, self._registers[region].machines(region_name(region), self._limiter), assignments)
+            return notices_of(region, self._registers[region].machines(region_name(region), self._limiter), hosts)
 
-        return self._look(look, "notices")
+        return self._read(read, "notices")
 
-    def _orders(self, region: RegionId, owner: str) -> list[Assignment]:
+    def _assignments(self, region: RegionId, owner: str) -> list[Assignment]:
         return self._registers[region].assignments(region_name(region), owner, self._limiter)
 
-    def _look(self, look: Callable[[RegionId], list[Item]], operation: str) -> Observation[Item]:
+    def _read(self, read: Callable[[RegionId], list[Item]], operation: str) -> Observation[Item]:
         return query_all_regions(
-            self.regions, look, self._limiter, FAMILIES, lambda error: translated(error, operation)
+            self.regions, read, self._limiter, FAMILIES, lambda error: translated(error, operation)
         )
 
-    def launch(self, assignment: LaunchOrder) -> CloudInstance:
-        """Give a machine something to run, under an id that does it once."""
-        key = assignment.key
-        asked = NewOrder(
-            instance_id=assignment.instance_id,
+    def launch(self, order: LaunchOrder) -> CloudInstance:
+        """Assign the start-up script to a free machine; a repeated instance id returns the first assignment."""
+        key = order.key
+        request = NewAssignment(
+            instance_id=order.instance_id,
             region=region_name(key.region),
             zone=key.zone,
             type=key.instance_type,
-            role=assignment.role,
-            owner=assignment.owner,
-            address=assignment.private_address,
-            script=assignment.startup_script,
+            role=order.role,
+            owner=order.owner,
+            address=order.private_address,
+            script=order.startup_script,
         )
-        return _seen(key.region, self._act(key.region, lambda register: register.assignment(asked), "launch"))
+        return _instance(key.region, self._write(key.region, lambda register: register.assign(request), "launch"))
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
-        """Let a machine end what it runs; the machine itself stays."""
+        """Stop an instance's assignment; the machine stays in the register."""
         del cloud_id
-        self._act(key.region, lambda register: register.stop(region_name(key.region), instance_id), "terminate")
+        self._write(key.region, lambda register: register.stop(region_name(key.region), instance_id), "terminate")
 
-    def _act(self, region: RegionId, act: Callable[[RegisterApi], Result], operation: str) -> Result:
+    def _write(self, region: RegionId, write: Callable[[RegisterApi], Result], operation: str) -> Result:
         register = self._registers[region]
         self._limiter.admit(region, is_write=True)
-        return self._limiter.act(region, lambda: act(register), FAMILIES, lambda error: translated(error, operation))
+        return self._limiter.write(
+            region, lambda: write(register), FAMILIES, lambda error: translated(error, operation)
+        )
 
 
-def _seen(region: RegionId, assignment: Assignment) -> CloudInstance:
+def _instance(region: RegionId, assignment: Assignment) -> CloudInstance:
     return CloudInstance(
         cloud_id=f"{assignment.machine}/{assignment.instance_id}",
         instance_id=InstanceId(assignment.instance_id),
         key=OfferKey(region, assignment.zone, assignment.type, Market.RESERVED),
         state=STATES[assignment.state],
         address=assignment.machine_address,
-        launched_at=assignment.ordered_at,
+        launched_at=assignment.assigned_at,
         reason=assignment.reason,
         price_per_hour=Usd(0),
         impairment=assignment.impairment,

@@ -1,4 +1,4 @@
-"""The register over HTTP: for the provider and operators with its token, for each agent with a key of its own."""
+"""The register over HTTP: the provider and operators authenticate with its token, each agent with its own key."""
 
 import hmac
 import ssl
@@ -13,36 +13,38 @@ from flask import Flask, Request, Response, jsonify, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
-from providers.static.files import write_whole
-from providers.static.register import Refusal, Register, RegisterError
-from providers.static.wire import Join, Listing, Marks, NewJoinToken, NewOrder, Page, Report
+from providers.static.files import write_atomic
+from providers.static.register import ErrorCode, Register, RegisterError
+from providers.static.wire import JoinRequest, MachineUpdate, NewAssignment, NewJoinToken, NewMachines, Page, Report
 from state.clock import draw_secret
 
-PAGE: Final = 500
+PAGE_SIZE: Final = 500
 BODY_MAX: Final = 1024 * 1024
 THREADS: Final = 32
 STATUSES: Final = {
-    Refusal.BAD_REQUEST: 400,
-    Refusal.BAD_TOKEN: 403,
-    Refusal.BUSY: 503,
-    Refusal.NAME_TAKEN: 409,
-    Refusal.NO_FREE_MACHINE: 409,
-    Refusal.NO_SUCH_MACHINE: 404,
-    Refusal.MACHINE_IN_USE: 409,
-    Refusal.ORDER_OF_ANOTHER: 409,
-    Refusal.UNKNOWN_MACHINE: 401,
+    ErrorCode.BAD_REQUEST: 400,
+    ErrorCode.INVALID_JOIN_TOKEN: 403,
+    ErrorCode.MACHINE_IN_USE: 409,
+    ErrorCode.MACHINE_NOT_FOUND: 404,
+    ErrorCode.NAME_TAKEN: 409,
+    ErrorCode.NO_FREE_MACHINE: 409,
+    ErrorCode.OWNER_MISMATCH: 409,
+    ErrorCode.REGISTER_LOCKED: 503,
+    ErrorCode.UNKNOWN_KEY: 401,
 }
+WITHOUT_TOKEN: Final = frozenset({"/v1/join", "/v1/report", "/v1/health"})
+"""Agents authenticate themselves in these requests; the health check needs no credentials."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def create_app(register: Register, token: str, *, page: Callable[[], int] = lambda: PAGE) -> Flask:
-    """Return the register's application.
+def create_app(register: Register, token: str, *, page_size: Callable[[], int] = lambda: PAGE_SIZE) -> Flask:
+    """Return the register's HTTP application.
 
     Args:
-        register: What it speaks for.
-        token: What the provider and operators show.
-        page: Most items of a page.
+        register: The register to serve.
+        token: The bearer token of the provider and operators.
+        page_size: Returns the number of items per page.
     """
     app = Flask("skerry-register")
     app.config["MAX_CONTENT_LENGTH"] = BODY_MAX
@@ -55,22 +57,21 @@ def create_app(register: Register, token: str, *, page: Callable[[], int] = lamb
     def malformed(error: ValidationError) -> tuple[Response, int]:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        return _error(Refusal.BAD_REQUEST, f"{where or 'body'}: {first['msg']}"), STATUSES[Refusal.BAD_REQUEST]
+        return _error(ErrorCode.BAD_REQUEST, f"{where or 'body'}: {first['msg']}"), STATUSES[ErrorCode.BAD_REQUEST]
 
     @app.errorhandler(HTTPException)
     def other(error: HTTPException) -> tuple[Response, int]:
         return _error(error.name.replace(" ", ""), error.description or ""), error.code or 500
 
     @app.before_request
-    def is_allowed() -> tuple[Response, int] | None:
-        by_themselves = request.path in {"/v1/join", "/v1/report", "/v1/alive"}
-        if by_themselves or hmac.compare_digest(_bearer(request).encode(), token.encode()):
+    def authenticate() -> tuple[Response, int] | None:
+        if request.path in WITHOUT_TOKEN or hmac.compare_digest(_bearer(request).encode(), token.encode()):
             return None
-        return _error("Unauthorized", "show the register's token"), 401
+        return _error("Unauthorized", "the Authorization header lacks the register's token"), 401
 
-    _add_lists(app, register, page)
+    _add_lists(app, register, page_size)
     _add_machines(app, register)
-    _add_orders(app, register)
+    _add_assignments(app, register)
     _add_agents(app, register)
     return app
 
@@ -79,8 +80,8 @@ def _error(code: str, message: str) -> Response:
     return jsonify({"error": {"code": code, "message": message}})
 
 
-def _bearer(asked: Request) -> str:
-    scheme, _, secret = asked.headers.get("Authorization", "").partition(" ")
+def _bearer(received: Request) -> str:
+    scheme, _, secret = received.headers.get("Authorization", "").partition(" ")
     return secret if scheme == "Bearer" else ""
 
 
@@ -88,91 +89,91 @@ def _body(kind: type[Body]) -> Body:
     return kind.model_validate_json(request.get_data())
 
 
-def _answer(value: BaseModel) -> Response:
+def _response(value: BaseModel) -> Response:
     return Response(value.model_dump_json(), mimetype="application/json")
 
 
-def _add_lists(app: Flask, register: Register, page: Callable[[], int]) -> None:
+def _add_lists(app: Flask, register: Register, page_size: Callable[[], int]) -> None:
     @app.get("/v1/machines")
     def machines() -> Response:
         found = [m for m in register.machines(request.args.get("region")) if m.name > request.args.get("after", "")]
-        part = found[: page()]
-        return _answer(Page(machines=tuple(part), next=part[-1].name if len(found) > len(part) else None))
+        part = found[: page_size()]
+        return _response(Page(machines=tuple(part), next=part[-1].name if len(found) > len(part) else None))
 
-    @app.get("/v1/orders")
+    @app.get("/v1/assignments")
     def assignments() -> Response:
-        listed = register.assignments(request.args.get("region", ""), request.args.get("owner", ""))
-        found = [o for o in listed if o.instance_id > request.args.get("after", "")]
-        part = [assignment.model_copy(update={"script": ""}) for assignment in found[: page()]]
-        return _answer(Page(assignments=tuple(part), next=part[-1].instance_id if len(found) > len(part) else None))
+        owned = register.assignments(request.args.get("region", ""), request.args.get("owner", ""))
+        found = [a for a in owned if a.instance_id > request.args.get("after", "")]
+        part = [assignment.model_copy(update={"script": ""}) for assignment in found[: page_size()]]
+        return _response(Page(assignments=tuple(part), next=part[-1].instance_id if len(found) > len(part) else None))
 
 
 def _add_machines(app: Flask, register: Register) -> None:
     @app.post("/v1/machines")
-    def list_machines() -> Response:
-        return _answer(Page(machines=register.list_machines(_body(Listing).machines)))
+    def add_machines() -> Response:
+        return _response(Page(machines=register.add_machines(_body(NewMachines).machines)))
 
-    @app.post("/v1/tickets")
-    def draw() -> Response:
-        return jsonify({"token": register.draw_join_token(_body(NewJoinToken))})
+    @app.post("/v1/join-tokens")
+    def issue_join_token() -> Response:
+        return jsonify({"token": register.issue_join_token(_body(NewJoinToken))})
 
     @app.patch("/v1/machines/<name>")
-    def mark(name: str) -> Response:
-        return _answer(register.mark(name, _body(Marks)))
+    def update_machine(name: str) -> Response:
+        return _response(register.update_machine(name, _body(MachineUpdate)))
 
     @app.delete("/v1/machines/<name>")
-    def remove(name: str) -> Response:
-        register.remove(name, is_gone=request.args.get("gone") == "yes")
+    def remove_machine(name: str) -> Response:
+        register.remove_machine(name, is_gone=request.args.get("gone") == "yes")
         return jsonify({})
 
 
-def _add_orders(app: Flask, register: Register) -> None:
-    @app.put("/v1/orders/<instance_id>")
-    def assignment(instance_id: str) -> Response:
-        asked = _body(NewOrder)
-        if asked.instance_id != instance_id:
-            msg = "the order has another id than its address"
-            raise RegisterError(Refusal.BAD_REQUEST, msg)
-        return _answer(register.assignment(asked).model_copy(update={"script": ""}))
+def _add_assignments(app: Flask, register: Register) -> None:
+    @app.put("/v1/assignments/<instance_id>")
+    def assign(instance_id: str) -> Response:
+        body = _body(NewAssignment)
+        if body.instance_id != instance_id:
+            msg = f"instance_id: {body.instance_id} differs from {instance_id} in the path"
+            raise RegisterError(ErrorCode.BAD_REQUEST, msg)
+        return _response(register.assign(body).model_copy(update={"script": ""}))
 
-    @app.delete("/v1/orders/<instance_id>")
+    @app.delete("/v1/assignments/<instance_id>")
     def stop(instance_id: str) -> Response:
         register.stop(instance_id)
         return jsonify({})
 
 
 def _add_agents(app: Flask, register: Register) -> None:
-    @app.get("/v1/alive")
-    def alive() -> Response:
+    @app.get("/v1/health")
+    def health() -> Response:
         return jsonify({})
 
     @app.post("/v1/join")
     def join() -> Response:
-        return _answer(register.join(_body(Join)))
+        return _response(register.join(_body(JoinRequest)))
 
     @app.post("/v1/report")
     def report() -> Response:
-        return _answer(register.report(_bearer(request), _body(Report)))
+        return _response(register.handle_report(_bearer(request), _body(Report)))
 
 
-def read_or_draw_token(path: Path) -> str:
-    """Return the register's token; the first time it is drawn, for its owner's eyes alone."""
+def load_or_create_token(path: Path) -> str:
+    """Return the register's token; on first use create it, in a file that only its owner can read."""
     if not path.exists():
-        write_whole(path, draw_secret())
+        write_atomic(path, draw_secret())
     return path.read_text().strip()
 
 
 class RegisterServer:
-    """A register that listens."""
+    """An HTTP server for a register."""
 
     def __init__(self, app: Flask, host: str, port: int, tls: tuple[Path, Path] | None = None) -> None:
-        """Prepare.
+        """Configure the server; nothing listens yet.
 
         Args:
-            app: What answers.
-            host: Where to listen.
-            port: 0: any that is free.
-            tls: The files of a certificate and its key; None: without TLS.
+            app: The application to serve.
+            host: The address to listen on.
+            port: The port; 0: any free one.
+            tls: The certificate's file and its key's; None: plain HTTP.
         """
         self._server = Server((host, port), app, numthreads=THREADS, server_name="skerry")
         if tls is not None:
@@ -183,10 +184,10 @@ class RegisterServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> str:
-        """Listen, and return the address.
+        """Listen in a thread of its own, and return the URL.
 
         Raises:
-            OSError: The port is taken, or is not ours to listen on.
+            OSError: The port is in use, or this process may not bind it.
         """
         self._server.prepare()
         host, port = self._server.bind_addr[:2]
@@ -195,7 +196,7 @@ class RegisterServer:
         return f"{self._scheme}://{host}:{port}"
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening, and wait for the thread."""
         self._server.stop()
         if self._thread is not None:
             self._thread.join()

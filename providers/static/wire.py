@@ -1,4 +1,4 @@
-"""What registers, agents and the provider say to one another: JSON over HTTP, checked on both sides."""
+"""The messages between registers, agents and the provider: JSON over HTTP, validated on both sides."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,16 +15,16 @@ Secret = Annotated[str, Field(min_length=SECRET_MIN, max_length=256)]
 
 
 class Message(BaseModel):
-    """Anything that is said; a newer side may say more than an older one knows."""
+    """Any message; unknown fields are ignored, so that a newer sender works with an older receiver."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Facts(Message):
-    """What a machine consists of."""
+class Hardware(Message):
+    """The hardware of a machine."""
 
     gpu: str | None = None
-    """Canonical model, such as `H100`; None: it has no GPUs."""
+    """Canonical model, such as `H100`; None: no GPUs."""
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
     gpu_memory_gib: Annotated[float, Field(ge=0)] = 0
     """Per GPU."""
@@ -33,75 +33,75 @@ class Facts(Message):
 
 
 class NewMachine(Message):
-    """A machine that somebody lists."""
+    """A machine to add to the register."""
 
     name: Name
     region: Name
     zone: Name = "a"
     address: str
-    facts: Facts
+    hardware: Hardware
     is_head: bool = False
-    """Whether it is kept for the cell's head; a machine without GPUs is of no other use."""
+    """Whether it is reserved for the cell's head; the only use of a machine without GPUs."""
     key_sha256: str | None = None
-    """Of the key that its agent shows; None: nobody has joined as this machine yet."""
+    """Hash of the agent's key; None: no agent has joined as this machine."""
 
 
-class Listing(Message):
-    """Machines that somebody lists."""
+class NewMachines(Message):
+    """Machines to add to the register together."""
 
     machines: Annotated[tuple[NewMachine, ...], Field(min_length=1, max_length=1000)]
 
 
 class Machine(NewMachine):
-    """A machine, as its register holds it."""
+    """A machine in the register."""
 
     is_cordoned: bool = False
     drain_at: AwareDatetime | None = None
-    """From when on it is not to be used."""
+    """When its drain begins; None: not draining."""
     assignment_id: str | None = None
-    """What it runs, or has still to end."""
-    silent_since: AwareDatetime | None = None
-    """When it was heard last, if that is too long ago; never, and then since when it is listed."""
-    gpus_seen: int | None = None
-    """GPUs that answer; None: the agent cannot tell."""
+    """The instance that it runs, or still has to end."""
+    unreachable_since: AwareDatetime | None = None
+    """Time of the last report, or of the listing without one, once that is too long ago."""
+    gpus_detected: int | None = None
+    """GPUs that respond; None: the agent does not count them."""
 
     @property
     def type(self) -> str:
-        """The instance type: equal machines have the same."""
-        facts, memory = self.facts, f"{float(f'{self.facts.memory_gib:.2g}'):.0f}g"
-        if self.is_head or facts.gpu is None:
-            return f"{'head' if self.is_head else 'cpu'}-{facts.vcpus}c-{memory}"
-        return f"{facts.gpus}x{facts.gpu.lower()}-{facts.vcpus}c-{memory}"
+        """The instance type; machines with equal hardware share one."""
+        hardware, memory = self.hardware, f"{float(f'{self.hardware.memory_gib:.2g}'):.0f}g"
+        if self.is_head or hardware.gpu is None:
+            return f"{'head' if self.is_head else 'cpu'}-{hardware.vcpus}c-{memory}"
+        return f"{hardware.gpus}x{hardware.gpu.lower()}-{hardware.vcpus}c-{memory}"
 
     @property
     def impairment(self) -> str:
-        """Why it is not to be relied on; empty for nothing."""
+        """The reason why the machine is unreliable; empty for none."""
         if self.key_sha256 is None:
-            return "nobody has joined as this machine yet"
-        if self.silent_since is not None:
-            return f"not heard of since {self.silent_since:%Y-%m-%d %H:%M:%S} UTC"
-        if self.gpus_seen is not None and self.gpus_seen < self.facts.gpus:
-            return f"{self.facts.gpus - self.gpus_seen} of {self.facts.gpus} GPUs do not answer"
+            return "no agent has joined as this machine"
+        if self.unreachable_since is not None:
+            return f"no report since {self.unreachable_since:%Y-%m-%d %H:%M:%S} UTC"
+        if self.gpus_detected is not None and self.gpus_detected < self.hardware.gpus:
+            return f"{self.hardware.gpus - self.gpus_detected} of {self.hardware.gpus} GPUs do not respond"
         return ""
 
     @property
     def is_free(self) -> bool:
-        """Whether it may be given something to run."""
+        """Whether it accepts an assignment."""
         return not (self.assignment_id or self.is_cordoned or self.drain_at or self.impairment)
 
 
 class AssignmentState(StrEnum):
-    """How far an order is."""
+    """The progress of an assignment."""
 
     PENDING = "pending"
-    """Its machine has not taken it up yet."""
+    """The agent has not started it yet."""
     RUNNING = "running"
     STOPPING = "stopping"
     ENDED = "ended"
 
 
-class NewOrder(Message):
-    """Something to run on some machine of a type."""
+class NewAssignment(Message):
+    """A start-up script to run on any free machine of a type."""
 
     instance_id: Annotated[str, Field(min_length=1, max_length=128)]
     region: Name
@@ -114,35 +114,35 @@ class NewOrder(Message):
     script: Annotated[str, Field(max_length=SCRIPT_MAX)]
 
 
-class Assignment(NewOrder):
-    """An order, as its register holds it."""
+class Assignment(NewAssignment):
+    """An assignment in the register."""
 
     machine: str
     machine_address: str
     state: AssignmentState = AssignmentState.PENDING
-    ordered_at: AwareDatetime
+    assigned_at: AwareDatetime
     ended_at: AwareDatetime | None = None
     reason: str = ""
     impairment: str = ""
-    """What is wrong with its machine; empty for nothing. Set where orders are listed."""
+    """The impairment of its machine; empty for none. Set where assignments are listed."""
     impairment_since: AwareDatetime | None = None
 
 
 class JoinToken(Message):
-    """Leave to join once, until a time."""
+    """A token that lets one machine join once, as the register stores it."""
 
     token_sha256: str
     region: Name
     zone: Name = "a"
     name: Name | None = None
-    """The machine that it is for; None: whichever shows it, under a name of its own."""
-    until: AwareDatetime
+    """The machine it is for; None: any machine, under a name of its own."""
+    expires_at: AwareDatetime
     used_by: str | None = None
-    """The hash of the key that it was used with: whoever did not hear the answer may ask again."""
+    """Hash of the key that joined with it; the same key may join again, if the response was lost."""
 
 
 class NewJoinToken(Message):
-    """A wish for a ticket."""
+    """A request for a join token."""
 
     region: Name
     zone: Name = "a"
@@ -150,20 +150,20 @@ class NewJoinToken(Message):
     hours: Annotated[float, Field(gt=0, le=24 * 30)] = 24.0
 
 
-class Join(Message):
-    """An agent's first words."""
+class JoinRequest(Message):
+    """An agent's request to join."""
 
     token: Secret
     key: Secret
-    """Drawn by the agent, and kept by it: by this key it is known from now on."""
+    """Drawn and stored by the agent; authenticates it from now on."""
     name: Name
     address: str
-    facts: Facts
+    hardware: Hardware
     is_head: bool = False
 
 
-class Joined(Message):
-    """The answer to them."""
+class JoinResponse(Message):
+    """The response to a join request."""
 
     name: Name
     region: Name
@@ -171,15 +171,15 @@ class Joined(Message):
 
 
 class Report(Message):
-    """What an agent says every few seconds."""
+    """An agent's periodic report."""
 
     running: str | None
-    """The order whose script runs."""
-    gpus_seen: int | None = None
+    """Instance id of the task that runs."""
+    gpus_detected: int | None = None
 
 
 class Task(Message):
-    """What a machine is to run."""
+    """A start-up script for one machine."""
 
     instance_id: str
     region: str
@@ -187,24 +187,24 @@ class Task(Message):
     script: str
 
 
-class Instruction(Message):
-    """The answer to a report: what is to run from now on, and nothing else."""
+class ReportResponse(Message):
+    """The response to a report: the one task to run from now on; None: end any."""
 
     task: Task | None
     poll_seconds: float
 
 
-class Marks(Message):
-    """What an operator says of a machine; what is left out stays."""
+class MachineUpdate(Message):
+    """An operator's change to a machine; omitted fields stay."""
 
     is_cordoned: bool | None = None
     drain_at: datetime | None = None
 
 
 class Page(Message):
-    """A part of a list."""
+    """One page of a list."""
 
     machines: tuple[Machine, ...] = ()
     assignments: tuple[Assignment, ...] = ()
     next: str | None = None
-    """What to ask for as `after`; None: this was the last."""
+    """The next page's `after` parameter; None: last page."""

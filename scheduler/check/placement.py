@@ -145,13 +145,13 @@ def _round_trip(client: Client, region: RegionId, snapshot: Snapshot, known: Map
 def reported(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Find rules of the spec that are not kept and that the placement does not report, by application and subject."""
     known = known_regions(snapshot.own_regions)
-    told = {(v.application, v.rule, v.subject) for v in plan.placement.violations}
+    listed = {(v.application, v.rule, v.subject) for v in plan.placement.violations}
     unmet = {line.application for line in plan.placement.unmet}
     for carried in _carried(plan, snapshot):
         if carried.total < carried.application.demand.milli and carried.name not in unmet:
             yield Finding(PlanRule.REPORTED_VIOLATION, Severity.ERROR, UNMET, carried.name)
         for rule, subject in (*_spread_faults(carried), *_market_faults(carried), *_place_faults(carried, known)):
-            if (carried.name, rule, subject) not in told:
+            if (carried.name, rule, subject) not in listed:
                 yield Finding(PlanRule.REPORTED_VIOLATION, Severity.ERROR, f"{rule} {subject}".strip(), carried.name)
 
 

@@ -13,7 +13,7 @@ from scheduler.cli.session import console
 from scheduler.daemon.logs import configure_logs
 from scheduler.drills.report import DrillRefusedError
 from scheduler.embedded.demo import EXAMPLE, Demo, DemoFailedError, DemoReport
-from scheduler.embedded.local import Local, LocalError, alone_in
+from scheduler.embedded.local import Local, LocalError, locked_home
 from scheduler.explain.resilience import ResiliencePrice
 from state.model.plan import Plan
 from state.model.snapshot import Snapshot
@@ -32,7 +32,7 @@ def run(spec: Path | None, *, keep: bool, output: Output) -> None:
                 console().print(shown)
 
     try:
-        with alone_in(local.home):
+        with locked_home(local.home):
             report = story.run(show_plan, keep=keep)
     except (LocalError, DemoFailedError, DrillRefusedError) as error:
         if output is Output.JSON:

@@ -18,8 +18,7 @@ def run(output: Output) -> None:
     settings = load_settings()
     ports = open_ports(settings)
     try:
-        providers = {str(name): provider for name, provider in ports.providers.items()}
-        found = diagnose(settings, providers, ports.store.installation(), SystemClock())
+        found = diagnose(settings, ports.providers, ports.store.installation(), SystemClock())
     finally:
         ports.store.close()
     errors = sum(diagnosis.level is DiagnosisLevel.ERROR for diagnosis in found)

@@ -6,20 +6,20 @@ import typer
 
 from scheduler.cli.exits import Output, errors_as_exits
 
-fault = typer.Typer(no_args_is_help=True, help="Let the embedded clouds go wrong on purpose.")
+fault = typer.Typer(no_args_is_help=True, help="Inject faults into the embedded clouds.")
 
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Answer as text or as one JSON document.")]
-Region = Annotated[str, typer.Argument(metavar="REGION", help="As provider/region.")]
-Zone = Annotated[str, typer.Argument(metavar="ZONE", help="In the cloud's own spelling.")]
-InstanceType = Annotated[str, typer.Argument(metavar="TYPE", help="An instance type.")]
-Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Its name; `skerry local status` lists them.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print text or one JSON document.")]
+Region = Annotated[str, typer.Argument(metavar="REGION", help="Region, as provider/region.")]
+Zone = Annotated[str, typer.Argument(metavar="ZONE", help="Zone, in the cloud's own spelling.")]
+InstanceType = Annotated[str, typer.Argument(metavar="TYPE", help="Instance type.")]
+Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Machine name, as `skerry local status` shows it.")]
 
 
-def _tell(action: str, asked: dict[str, Any], output: Output) -> None:
+def _inject(action: str, body: dict[str, Any], output: Output) -> None:
     from scheduler.cli import fault_commands
 
     with errors_as_exits():
-        fault_commands.tell(action, asked, output)
+        fault_commands.inject(action, body, output)
 
 
 @fault.command("call")
@@ -28,38 +28,38 @@ def call(  # noqa: PLR0913, PLR0917  one parameter an option
         str,
         typer.Argument(
             help="error, error_after, throttle, denied, shortage, quota, timeout, lost, drop, drop_after, delay or "
-            "garbage. lost, drop_after and error_after: it is done, but not said."
+            "garbage. With error_after, lost and drop_after the cloud executes the call."
         ),
     ],
-    cloud: Annotated[str, typer.Option(help="aws, gcp or azure; * for any.")] = "*",
+    cloud: Annotated[str, typer.Option(help="Provider name; *: any.")] = "*",
     operation: Annotated[
-        str, typer.Option(help="offers, prices, quotas, instances, launch, terminate, notices, health; * for any.")
+        str, typer.Option(help="offers, prices, quotas, instances, launch, terminate, notices, health; *: any.")
     ] = "*",
-    region: Annotated[str | None, typer.Option(help="Only calls to this region, as provider/region.")] = None,
-    times: Annotated[int | None, typer.Option(min=1, help="So many calls; until it is cleared if not given.")] = None,
-    skip: Annotated[int, typer.Option(min=0, help="So many calls go well first.")] = 0,
-    chance: Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of the calls that it befalls.")] = 1.0,
-    seconds: Annotated[float, typer.Option(min=0.0, help="How late an answer comes, or a connection is cut.")] = 0.0,
-    code: Annotated[str, typer.Option(help="The cloud's error code, instead of the usual one.")] = "",
+    region: Annotated[str | None, typer.Option(help="Region of the calls, as provider/region; default: any.")] = None,
+    times: Annotated[int | None, typer.Option(min=1, help="Number of calls that fail; default: until cleared.")] = None,
+    skip: Annotated[int, typer.Option(min=0, help="Number of calls that succeed first.")] = 0,
+    chance: Annotated[float, typer.Option(min=0.0, max=1.0, help="Probability that a call fails.")] = 1.0,
+    seconds: Annotated[float, typer.Option(min=0.0, help="Delay of the response, or of the connection's end.")] = 0.0,
+    code: Annotated[str, typer.Option(help="Error code; default: the cloud's usual one.")] = "",
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Let calls to the clouds' APIs go wrong."""
-    asked = {"kind": kind, "cloud": cloud, "operation": operation, "region": region, "times": times, "skip": skip}
-    _tell("faults", asked | {"chance": chance, "seconds": seconds, "code": code}, output)
+    """Make calls to the clouds' APIs fail."""
+    rule = {"kind": kind, "cloud": cloud, "operation": operation, "region": region, "times": times, "skip": skip}
+    _inject("faults", rule | {"chance": chance, "seconds": seconds, "code": code}, output)
 
 
 @fault.command("list")
 def list_faults(output: OutputOption = Output.TEXT) -> None:
-    """Show the faults in force."""
+    """List the faults in force."""
     from scheduler.cli import fault_commands
 
     with errors_as_exits():
-        fault_commands.listed(output)
+        fault_commands.list_faults(output)
 
 
 @fault.command("clear")
 def clear(output: OutputOption = Output.TEXT) -> None:
-    """Let all calls, lists, boots and prices be as usual again; lost places stay lost."""
+    """Remove all faults of calls, lists, boots and prices; lost regions and zones stay lost."""
     from scheduler.cli import fault_commands
 
     with errors_as_exits():
@@ -67,49 +67,51 @@ def clear(output: OutputOption = Output.TEXT) -> None:
 
 
 @fault.command("seed")
-def seed(number: Annotated[int, typer.Argument(help="The seed.")], output: OutputOption = Output.TEXT) -> None:
-    """Draw the chances of faults anew, from a seed."""
-    _tell("seed", {"seed": number}, output)
+def seed(
+    number: Annotated[int, typer.Argument(help="Seed of the fault probabilities.")], output: OutputOption = Output.TEXT
+) -> None:
+    """Restart the random sequence of fault probabilities from a seed."""
+    _inject("seed", {"seed": number}, output)
 
 
 @fault.command("lists")
 def lists(
-    lag: Annotated[float | None, typer.Option(min=0.0, help="Seconds by which lists are behind.")] = None,
-    page: Annotated[int | None, typer.Option(min=1, help="Most items of a page.")] = None,
-    duplicates: Annotated[bool | None, typer.Option("--duplicates/--once", help="Name every machine twice.")] = None,
+    lag: Annotated[float | None, typer.Option(min=0.0, help="Seconds until lists show a change.")] = None,
+    page: Annotated[int | None, typer.Option(min=1, help="Maximal number of items per page.")] = None,
+    duplicates: Annotated[bool | None, typer.Option("--duplicates/--once", help="List every machine twice.")] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Let lists of machines be late, on short pages, or name machines twice."""
-    asked = {"lag_seconds": lag, "page": page, "duplicates": duplicates}
-    _tell("lists", {name: value for name, value in asked.items() if value is not None}, output)
+    """Make lists of machines lag, have short pages, or contain duplicates."""
+    changes = {"lag_seconds": lag, "page": page, "duplicates": duplicates}
+    _inject("lists", {name: value for name, value in changes.items() if value is not None}, output)
 
 
 @fault.command("boots")
 def boots(
-    fail: Annotated[int, typer.Option(min=0, help="So many of the next machines never come up.")] = 0,
-    dead_gpus: Annotated[int, typer.Option(min=0, help="So many come up without a GPU that works.")] = 0,
+    fail: Annotated[int, typer.Option(min=0, help="Number of the next machines that never boot.")] = 0,
+    dead_gpus: Annotated[int, typer.Option(min=0, help="Number of machines that boot without working GPUs.")] = 0,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Let the next machines boot badly."""
-    _tell("boots", {"fail": fail, "dead_gpus": dead_gpus}, output)
+    """Make the next machines fail to boot, or boot without GPUs."""
+    _inject("boots", {"fail": fail, "dead_gpus": dead_gpus}, output)
 
 
 @fault.command("lose")
 def lose(
-    place: Annotated[str, typer.Argument(help="A region, as provider/region, or a zone.")],
+    place: Annotated[str, typer.Argument(help="Region, as provider/region, or zone.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Let a region die and fall silent, or a zone go dark."""
-    _tell("lose", _place(place), output)
+    """Take down a region (its machines end, its API hangs) or a zone (its machines end, launches fail)."""
+    _inject("lose", _place(place), output)
 
 
 @fault.command("restore")
 def restore(
-    place: Annotated[str, typer.Argument(help="A region, as provider/region, or a zone.")],
+    place: Annotated[str, typer.Argument(help="Region, as provider/region, or zone.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Let a lost region answer again, or a dark zone start machines again; what died stays dead."""
-    _tell("restore", _place(place), output)
+    """Restore a lost region's API or a failed zone's launches; lost machines stay ended."""
+    _inject("restore", _place(place), output)
 
 
 def _place(name: str) -> dict[str, str]:
@@ -121,34 +123,34 @@ def stock(
     region: Region,
     zone: Zone,
     instance_type: InstanceType,
-    count: Annotated[int, typer.Argument(min=0, help="How many are left.")],
-    spot: Annotated[bool, typer.Option("--spot", help="Of the spot market.")] = False,
+    count: Annotated[int, typer.Argument(min=0, help="Machines left in stock.")],
+    spot: Annotated[bool, typer.Option("--spot", help="Set the stock of the spot market.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Set how many machines of a type a zone has left."""
-    _tell("stock", {"region": region, "zone": zone, "type": instance_type, "count": count, "spot": spot}, output)
+    """Set a zone's stock of an instance type."""
+    _inject("stock", {"region": region, "zone": zone, "type": instance_type, "count": count, "spot": spot}, output)
 
 
 @fault.command("quota")
 def quota(
     region: Region,
-    name: Annotated[str, typer.Argument(help="The quota, in the cloud's own spelling.")],
-    limit: Annotated[int, typer.Argument(min=0, help="The new limit.")],
+    name: Annotated[str, typer.Argument(help="Quota name, in the cloud's own spelling.")],
+    limit: Annotated[int, typer.Argument(min=0, help="New limit.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Set a quota of a region."""
-    _tell("quota", {"region": region, "name": name, "limit": limit}, output)
+    """Set a region's quota."""
+    _inject("quota", {"region": region, "name": name, "limit": limit}, output)
 
 
 @fault.command("price")
 def price(
     region: Region,
     instance_type: InstanceType,
-    factor: Annotated[float, typer.Argument(min=0.0, help="How many times the catalogue's spot price it costs.")],
+    factor: Annotated[float, typer.Argument(min=0.0, help="Factor on the catalogue's spot price.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Change the spot price of a type in a region."""
-    _tell("price", {"region": region, "type": instance_type, "factor": factor}, output)
+    """Set the spot price of an instance type in a region."""
+    _inject("price", {"region": region, "type": instance_type, "factor": factor}, output)
 
 
 @fault.command("reserve")
@@ -156,40 +158,40 @@ def reserve(  # noqa: PLR0913, PLR0917  one parameter an option
     region: Region,
     zone: Zone,
     instance_type: InstanceType,
-    count: Annotated[int, typer.Argument(min=1, help="How many machines.")],
-    name: Annotated[str, typer.Option(help="Its id.")] = "cr-0001",
-    begins: Annotated[str | None, typer.Option(help="When it begins, as ISO 8601 with an offset.")] = None,
-    ends: Annotated[str | None, typer.Option(help="When it ends, as ISO 8601 with an offset.")] = None,
+    count: Annotated[int, typer.Argument(min=1, help="Number of machines.")],
+    name: Annotated[str, typer.Option(help="Reservation id.")] = "cr-0001",
+    begins: Annotated[str | None, typer.Option(help="Begin, as ISO 8601 with an offset; default: now.")] = None,
+    ends: Annotated[str | None, typer.Option(help="End, as ISO 8601 with an offset; default: never.")] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Give the account a capacity reservation."""
-    asked = {"id": name, "region": region, "zone": zone, "type": instance_type, "count": count}
-    _tell("reservation", asked | {"begins": begins, "ends": ends}, output)
+    """Add a capacity reservation to the account."""
+    reservation = {"id": name, "region": region, "zone": zone, "type": instance_type, "count": count}
+    _inject("reservation", reservation | {"begins": begins, "ends": ends}, output)
 
 
 @fault.command("reclaim")
 def reclaim(machine: Machine, output: OutputOption = Output.TEXT) -> None:
-    """Take a spot machine back, with the notice that its cloud gives."""
-    _tell("reclaim", {"machine": machine}, output)
+    """Reclaim a spot machine, with its cloud's usual notice."""
+    _inject("reclaim", {"machine": machine}, output)
 
 
 @fault.command("rebalance")
 def rebalance(machine: Machine, output: OutputOption = Output.TEXT) -> None:
-    """Recommend to leave a spot machine, as EC2 does where it is likelier than usual to be taken back."""
-    _tell("rebalance", {"machine": machine}, output)
+    """Send a rebalance recommendation for a spot machine, as a cloud does at an elevated risk of a reclaim."""
+    _inject("rebalance", {"machine": machine}, output)
 
 
 @fault.command("impair")
 def impair(machine: Machine, output: OutputOption = Output.TEXT) -> None:
-    """Let a machine fail its cloud's own checks."""
-    _tell("impair", {"machine": machine}, output)
+    """Make a machine fail its cloud's status checks."""
+    _inject("impair", {"machine": machine}, output)
 
 
 @fault.command("maintenance")
 def maintenance(
     machine: Machine,
-    minutes: Annotated[float, typer.Option(min=0.0, help="In how many minutes it begins.")] = 60.0,
+    minutes: Annotated[float, typer.Option(min=0.0, help="Minutes until the maintenance begins.")] = 60.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Announce that a machine's host will be worked on."""
-    _tell("maintenance", {"machine": machine, "minutes": minutes}, output)
+    """Announce maintenance of a machine's host."""
+    _inject("maintenance", {"machine": machine, "minutes": minutes}, output)

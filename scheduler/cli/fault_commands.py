@@ -1,7 +1,8 @@
-"""local fault …: let the embedded clouds go wrong on purpose."""
+"""The `local fault` commands: inject faults into the embedded clouds."""
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
@@ -9,45 +10,41 @@ from scheduler.documents.settings_file import load_settings
 from scheduler.embedded.local import Control, LocalError
 
 
-def tell(action: str, asked: dict[str, Any], output: Output) -> None:
-    """Ask the embedded clouds for something, and show what they say."""
-    _show(_call(action, asked), output)
+def inject(action: str, body: dict[str, Any], output: Output) -> None:
+    """Send an action to the control API, and print its response."""
+    _show(_call(lambda control: control.inject(action, body)), output)
 
 
-def listed(output: Output) -> None:
-    """Show the faults in force."""
-    facts = _call("faults", None)
+def list_faults(output: Output) -> None:
+    """Print the faults in force."""
+    response = _call(Control.faults)
     if output is Output.JSON:
-        answer_json(facts)
+        answer_json(response)
         return
-    for rule in facts["faults"]:
-        said = ", ".join(f"{name} {value}" for name, value in rule.items() if value not in {None, "", 0})
-        sys.stdout.write(f"{said}\n")
-    rest = {name: value for name, value in facts.items() if name != "faults" and value}
-    sys.stdout.write(f"{len(facts['faults'])} faults in force; {json.dumps(rest)}\n")
+    for rule in response["faults"]:
+        fields = ", ".join(f"{name} {value}" for name, value in rule.items() if value not in {None, "", 0})
+        sys.stdout.write(f"{fields}\n")
+    rest = {name: value for name, value in response.items() if name != "faults" and value}
+    sys.stdout.write(f"{len(response['faults'])} faults in force; {json.dumps(rest)}\n")
 
 
 def clear(output: Output) -> None:
-    """End all faults."""
-    _show(_control().clear(), output)
+    """Remove all faults, and print their number."""
+    _show(_call(Control.clear_faults), output)
 
 
-def _control() -> Control:
+def _call(request: Callable[[Control], dict[str, Any]]) -> dict[str, Any]:
     settings = load_settings()
     if settings.embedded is None:
-        raise fail(Exit.NOT_NOW, "faults are for the embedded clouds; `skerry local up` starts them")
-    return Control(settings.embedded)
-
-
-def _call(action: str, asked: dict[str, Any] | None) -> dict[str, Any]:
+        raise fail(Exit.NOT_NOW, "faults need the embedded clouds: start them with `skerry local up`")
     try:
-        return _control().ask(action, asked)
+        return request(Control(settings.embedded))
     except LocalError as error:
         raise fail(Exit.BAD_INPUT, str(error)) from error
 
 
-def _show(facts: dict[str, Any], output: Output) -> None:
+def _show(response: dict[str, Any], output: Output) -> None:
     if output is Output.JSON:
-        answer_json(facts)
+        answer_json(response)
         return
-    sys.stdout.write(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()) + "\n")
+    sys.stdout.write(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in response.items()) + "\n")

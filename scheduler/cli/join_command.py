@@ -1,4 +1,4 @@
-"""join: this machine's agent."""
+"""The `join` command: this machine's agent."""
 
 import signal
 import socket
@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from providers.gpus import MEMORY_GIB
 from providers.static.agent import Agent, AgentSettings, JoinError
-from providers.static.facts import address_towards, facts
-from providers.static.wire import Facts
+from providers.static.hardware import detect_hardware, local_address
+from providers.static.wire import Hardware
 from scheduler.cli.exits import Exit, Output, fail
 from scheduler.daemon.logs import configure_logs
 from scheduler.documents.settings_file import home_folder
@@ -20,8 +20,8 @@ from state.clock import SystemClock
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a machine belongs."""
+class JoiningMachine:
+    """The options of `join` that name the register, the machine and its files."""
 
     register: str
     name: str | None
@@ -32,8 +32,8 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
-    """What was said of the machine by hand; None: it finds out."""
+class StatedHardware:
+    """The options of `join` that state the hardware; None: detected."""
 
     gpu: str | None
     gpus: int | None
@@ -43,21 +43,21 @@ class Stated:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """The one-time token, or where it is."""
+class TokenSource:
+    """The join token itself, or the file that holds it."""
 
     text: str | None
     file: Path | None
 
 
-def run(place: Place, stated: Stated, token: Token, output: Output, *, is_head: bool) -> None:
-    """Join, if that is still to be done, and run what the register says until told to stop."""
+def run(machine: JoiningMachine, stated: StatedHardware, token: TokenSource, output: Output, *, is_head: bool) -> None:
+    """Join unless already joined, then run the register's assignments until SIGTERM or SIGINT."""
     configure_logs(as_json=output is Output.JSON)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     try:
-        agent = Agent(_settings(place, stated, is_head=is_head), SystemClock())
+        agent = Agent(_settings(machine, stated, is_head=is_head), SystemClock())
         if not agent.has_joined:
             agent.join(_token(token))
         agent.run(ended)
@@ -65,48 +65,49 @@ def run(place: Place, stated: Stated, token: Token, output: Output, *, is_head: 
         raise fail(Exit.FAILED, str(error)) from error
 
 
-def _token(token: Token) -> str:
+def _token(token: TokenSource) -> str:
     if token.file is not None:
         try:
             return token.file.read_text().strip()
         except OSError as error:
-            raise fail(Exit.BAD_INPUT, f"{token.file} cannot be read: {error}") from error
+            raise fail(Exit.BAD_INPUT, f"--token-file: cannot read {token.file}: {error}") from error
     if token.text is None:
-        raise fail(Exit.BAD_INPUT, "this machine has not joined yet: give --token-file, or SKERRY_JOIN_TOKEN")
+        raise fail(Exit.BAD_INPUT, "this machine has not joined: give --token-file or SKERRY_JOIN_TOKEN")
     return token.text
 
 
-def _settings(place: Place, stated: Stated, *, is_head: bool) -> AgentSettings:
-    parts = urlsplit(place.register)
+def _settings(machine: JoiningMachine, stated: StatedHardware, *, is_head: bool) -> AgentSettings:
+    parts = urlsplit(machine.register)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise fail(Exit.BAD_INPUT, f"{place.register} is not an address such as https://10.0.0.5:8790")
+        raise fail(Exit.BAD_INPUT, f"{machine.register} is not a URL such as https://10.0.0.5:8790")
     try:
-        address = place.address or address_towards(place.register)
+        address = machine.address or local_address(machine.register)
     except OSError as error:
-        raise fail(Exit.NOT_NOW, f"{place.register} cannot be reached: {error}") from error
-    environment = {} if place.ray_token_file is None else {"RAY_AUTH_TOKEN_PATH": str(place.ray_token_file.absolute())}
+        raise fail(Exit.NOT_NOW, f"no route to {machine.register}: {error}; give --address") from error
+    ray_token = machine.ray_token_file
+    environment = {} if ray_token is None else {"RAY_AUTH_TOKEN_PATH": str(ray_token.absolute())}
     return AgentSettings(
-        url=place.register.rstrip("/"),
-        folder=(place.folder or home_folder() / "agent").absolute(),
-        name=place.name or socket.gethostname().partition(".")[0].lower(),
+        url=machine.register.rstrip("/"),
+        folder=(machine.folder or home_folder() / "agent").absolute(),
+        name=machine.name or socket.gethostname().partition(".")[0].lower(),
         address=address,
-        facts=_facts(stated),
+        hardware=_hardware(stated),
         is_head=is_head,
         counts_gpus=stated.gpus is None,
-        ca_file=None if place.ca_file is None else str(place.ca_file),
+        ca_file=None if machine.ca_file is None else str(machine.ca_file),
         environment=tuple(environment.items()),
     )
 
 
-def _facts(stated: Stated) -> Facts:
-    found = facts()
+def _hardware(stated: StatedHardware) -> Hardware:
+    found = detect_hardware()
     gpu = found.gpu if stated.gpu is None else stated.gpu
     gpus = found.gpus if stated.gpus is None else stated.gpus
     if gpus and gpu is None:
-        raise fail(Exit.BAD_INPUT, "say which --gpu it has")
+        raise fail(Exit.BAD_INPUT, "--gpus without a GPU model: give --gpu, such as --gpu H100")
     memory = stated.gpu_memory_gib or (MEMORY_GIB.get(gpu or "") if stated.gpu else None) or found.gpu_memory_gib
     try:
-        return Facts(
+        return Hardware(
             gpu=gpu if gpus else None,
             gpus=gpus,
             gpu_memory_gib=memory if gpus else 0,

@@ -1,4 +1,4 @@
-"""local up, down, status."""
+"""The `local` commands: up, down, status."""
 
 import sys
 from pathlib import Path
@@ -18,12 +18,12 @@ def up(apps: tuple[Path, ...], output: Output) -> None:
     except LocalError as error:
         local.down()
         raise fail(Exit.NOT_NOW, str(error)) from error
-    facts = {"settings": str(settings_file()), "gateway": settings.gateway.listen, "regions": sorted(settings.cells)}
+    started = {"settings": str(settings_file()), "gateway": settings.gateway.listen, "regions": sorted(settings.cells)}
     if output is Output.JSON:
-        answer_json(facts)
+        answer_json(started)
     else:
-        sys.stdout.write(f"The embedded clouds run: {', '.join(facts['regions'])}.\n")
-        sys.stdout.write(f"Requests go to http://{settings.gateway.listen}. `skerry local down` ends everything.\n")
+        sys.stdout.write(f"Embedded clouds started: {', '.join(started['regions'])}\n")
+        sys.stdout.write(f"Gateway: http://{settings.gateway.listen}. Stop everything with `skerry local down`.\n")
 
 
 def down(output: Output) -> None:
@@ -32,25 +32,29 @@ def down(output: Output) -> None:
     if output is Output.JSON:
         answer_json({"sessions_left": list(left)})
     if left:
-        raise fail(Exit.FAILED, f"{len(left)} process sessions would not end: {', '.join(map(str, left))}")
+        sessions = ", ".join(map(str, left))
+        raise fail(Exit.FAILED, f"{len(left)} process sessions did not end: {sessions}; run `skerry local down` again")
     if output is Output.TEXT:
-        sys.stdout.write("Nothing is left running.\n")
+        sys.stdout.write("Embedded clouds stopped; no process is left.\n")
 
 
 def status(output: Output) -> None:
-    """Show whether the embedded clouds run."""
+    """Print whether the embedded clouds run, their machines, and their outages."""
     local = Local()
     settings = load_settings()
     running = bool(local.log.sessions()) and settings.embedded is not None
-    facts: dict[str, Any] = {"running": running, "processes": local.processes(), "machines": [], "silent": []}
+    shown: dict[str, Any] = {"running": running, "processes": local.processes(), "machines": []}
+    shown |= {"unreachable": [], "failed_zones": []}
     if running and settings.embedded is not None:
-        facts |= Control(settings.embedded).status()
+        shown |= Control(settings.embedded).status()
     if output is Output.JSON:
-        answer_json(facts)
+        answer_json(shown)
         return
-    sys.stdout.write(f"{'running' if running else 'not running'}, {facts['processes']} processes\n")
-    for machine in facts["machines"]:
+    sys.stdout.write(f"{'running' if running else 'not running'}, {shown['processes']} processes\n")
+    for machine in shown["machines"]:
         where = f"{machine['region']}/{machine['zone']}"
         sys.stdout.write(f"{machine['name']}  {where}  {machine['type']}  {machine['address']}\n")
-    for region in facts["silent"]:
-        sys.stdout.write(f"{region} is lost\n")
+    for region in shown["unreachable"]:
+        sys.stdout.write(f"region {region}: unreachable\n")
+    for zone in shown["failed_zones"]:
+        sys.stdout.write(f"zone {zone}: failed\n")

@@ -7,25 +7,28 @@ import typer
 
 from scheduler.cli.exits import Output, errors_as_exits
 
-machines = typer.Typer(no_args_is_help=True, help="Machines of your own: the register of a site, and what is in it.")
+machines = typer.Typer(
+    no_args_is_help=True,
+    help="Manage your own machines: serve a site's register, and list, add, cordon, drain or remove machines.",
+)
 
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Answer as text or as one JSON document.")]
-Name = Annotated[str, typer.Argument(metavar="MACHINE", help="Its name; `skerry machines list` has them.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print text or one JSON document.")]
+Name = Annotated[str, typer.Argument(metavar="MACHINE", help="Machine name, as `skerry machines list` shows it.")]
 
 
 @machines.command("serve")
 def serve(
-    listen: Annotated[str, typer.Option(help="ADDRESS:PORT; beyond loopback with a certificate only.")] = (
-        "127.0.0.1:8790"
-    ),
-    certificate: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    listen: Annotated[
+        str, typer.Option(help="ADDRESS:PORT; an address other than loopback needs --certificate and --key.")
+    ] = ("127.0.0.1:8790"),
+    certificate: Annotated[Path | None, typer.Option(help="TLS certificate file, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="TLS private key file, PEM.")] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Where the register and its token are kept; SKERRY_HOME/machines.")
+        Path | None, typer.Option(help="Folder of the register and its token; default SKERRY_HOME/machines.")
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Keep a site's register, until told to stop. Agents and the daemon speak to it."""
+    """Serve a site's register to agents and the daemon until SIGTERM or SIGINT."""
     from scheduler.cli import machines_commands
 
     with errors_as_exits():
@@ -34,7 +37,7 @@ def serve(
 
 @machines.command("list")
 def list_machines(output: OutputOption = Output.TEXT) -> None:
-    """Show every site's machines: what each is, what it runs, and what is wrong with it."""
+    """List the machines of every site with their type, state, instance and impairment."""
     from scheduler.cli import machines_commands
 
     with errors_as_exits():
@@ -43,10 +46,10 @@ def list_machines(output: OutputOption = Output.TEXT) -> None:
 
 @machines.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(help="A YAML file of machines; docs/operations.md shows one.")],
+    file: Annotated[Path, typer.Argument(help="YAML file of machines; docs/own-machines.md has an example.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """List machines, and get a token for each that has not joined yet. Again, to describe them anew."""
+    """Add machines to the register or update them; print a join token for each that has not joined."""
     from scheduler.cli import machines_commands
 
     with errors_as_exits():
@@ -55,22 +58,22 @@ def add(
 
 @machines.command("token")
 def token(
-    region: Annotated[str | None, typer.Option(help="For a machine of this site that nobody has listed.")] = None,
-    zone: Annotated[str, typer.Option(help="Its rack or room.")] = "a",
-    machine: Annotated[str | None, typer.Option(help="For this machine, which is listed.")] = None,
-    hours: Annotated[float, typer.Option(min=0.1, max=720, help="How long it may be used.")] = 24.0,
+    region: Annotated[str | None, typer.Option(help="Site of a machine that is not in the register.")] = None,
+    zone: Annotated[str, typer.Option(help="Zone of that machine: its rack or room.")] = "a",
+    machine: Annotated[str | None, typer.Option(help="Name of a machine in the register.")] = None,
+    hours: Annotated[float, typer.Option(min=0.1, max=720, help="Hours until the token expires.")] = 24.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Draw a token with which one machine may join, once."""
+    """Issue a token with which one machine can join once."""
     from scheduler.cli import machines_commands
 
     with errors_as_exits():
-        machines_commands.token(machines_commands.TokenWish(region, zone, machine, hours), output)
+        machines_commands.token(machines_commands.TokenRequest(region, zone, machine, hours), output)
 
 
 @machines.command("cordon")
 def cordon(name: Name, output: OutputOption = Output.TEXT) -> None:
-    """Give a machine nothing new to run; what runs on it runs on."""
+    """Give a machine no new work; what it runs continues."""
     from scheduler.cli import machines_commands
 
     with errors_as_exits():
@@ -79,7 +82,7 @@ def cordon(name: Name, output: OutputOption = Output.TEXT) -> None:
 
 @machines.command("uncordon")
 def uncordon(name: Name, output: OutputOption = Output.TEXT) -> None:
-    """Let a machine be used again; ends a drain too."""
+    """Give a machine new work again; cancels a drain."""
     from scheduler.cli import machines_commands
 
     with errors_as_exits():
@@ -89,10 +92,10 @@ def uncordon(name: Name, output: OutputOption = Output.TEXT) -> None:
 @machines.command("drain")
 def drain(
     name: Name,
-    minutes: Annotated[float, typer.Option("--in", min=0, help="So many minutes from now.")] = 0.0,
+    minutes: Annotated[float, typer.Option("--in", min=0, help="Minutes until the drain begins.")] = 0.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Let a machine be emptied: its replicas move when others carry them, and it gets nothing new."""
+    """Drain a machine: replacements start, its replicas move to them, and it gets no new work."""
     from scheduler.cli import machines_commands
 
     with errors_as_exits():
@@ -102,12 +105,12 @@ def drain(
 @machines.command("remove")
 def remove(
     name: Name,
-    gone: Annotated[bool, typer.Option("--gone", help="It runs nothing any more, though nobody heard it say so.")] = (
-        False
-    ),
+    gone: Annotated[
+        bool, typer.Option("--gone", help="You verified that it runs nothing; its instance counts as ended.")
+    ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Forget a machine; it has to join anew."""
+    """Remove a machine from the register; to return, it must join again."""
     from scheduler.cli import machines_commands
 
     with errors_as_exits():
@@ -115,29 +118,33 @@ def remove(
 
 
 def join(  # noqa: PLR0913, PLR0917  one parameter an option
-    register: Annotated[str, typer.Argument(metavar="URL", help="The register's address.")],
+    register: Annotated[str, typer.Argument(metavar="URL", help="URL of the register.")],
     token: Annotated[
         str | None,
-        typer.Option(envvar="SKERRY_JOIN_TOKEN", help="The one-time token; not needed again once joined."),
+        typer.Option(envvar="SKERRY_JOIN_TOKEN", help="One-time join token; needed only until the machine has joined."),
     ] = None,
-    token_file: Annotated[Path | None, typer.Option(help="A file with it.")] = None,
-    name: Annotated[str | None, typer.Option(help="This machine's name; its host name.")] = None,
-    address: Annotated[str | None, typer.Option(help="Its address in the site's network; found out.")] = None,
-    head: Annotated[bool, typer.Option("--head", help="Keep it for the cell's head.")] = False,
-    gpu: Annotated[str | None, typer.Option(help="GPU model; the driver is asked.")] = None,
-    gpus: Annotated[int | None, typer.Option(min=0, max=64, help="How many; the driver is asked.")] = None,
-    gpu_memory: Annotated[float | None, typer.Option(min=0, help="GiB per GPU; the driver is asked.")] = None,
-    vcpus: Annotated[int | None, typer.Option(min=1, help="Found out.")] = None,
-    memory: Annotated[float | None, typer.Option(min=0.1, help="GiB; found out.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where its key is kept; SKERRY_HOME/agent.")] = None,
-    ca_file: Annotated[Path | None, typer.Option(help="Certificate authority of the register.")] = None,
-    ray_token_file: Annotated[Path | None, typer.Option(help="The cell's Ray token.")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="File that holds the join token.")] = None,
+    name: Annotated[str | None, typer.Option(help="Machine name; default: host name.")] = None,
+    address: Annotated[str | None, typer.Option(help="Address in the site's network; default: detected.")] = None,
+    head: Annotated[bool, typer.Option("--head", help="Reserve it for the cell's head.")] = False,
+    gpu: Annotated[str | None, typer.Option(help="GPU model; default: detected.")] = None,
+    gpus: Annotated[int | None, typer.Option(min=0, max=64, help="Number of GPUs; default: detected.")] = None,
+    gpu_memory: Annotated[float | None, typer.Option(min=0, help="GiB per GPU; default: detected.")] = None,
+    vcpus: Annotated[int | None, typer.Option(min=1, help="Number of vCPUs; default: detected.")] = None,
+    memory: Annotated[float | None, typer.Option(min=0.1, help="Memory in GiB; default: detected.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder of the agent's key and task; default SKERRY_HOME/agent.")
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="Certificate authority of the register's certificate, PEM.")
+    ] = None,
+    ray_token_file: Annotated[Path | None, typer.Option(help="File of the cell's Ray token.")] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Let this machine join a register, and run what it is told to, until told to stop."""
+    """Run this machine's agent: join a register, and run what it assigns until SIGTERM or SIGINT."""
     from scheduler.cli import join_command
 
     with errors_as_exits():
-        stated = join_command.Stated(gpu, gpus, gpu_memory, vcpus, memory)
-        place = join_command.Place(register, name, address, folder, ca_file, ray_token_file)
-        join_command.run(place, stated, join_command.Token(token, token_file), output, is_head=head)
+        stated = join_command.StatedHardware(gpu, gpus, gpu_memory, vcpus, memory)
+        machine = join_command.JoiningMachine(register, name, address, folder, ca_file, ray_token_file)
+        join_command.run(machine, stated, join_command.TokenSource(token, token_file), output, is_head=head)

@@ -1,4 +1,4 @@
-"""machines: serve, list, add, token, cordon, uncordon, drain, remove."""
+"""The `machines` commands: serve, list, add, token, cordon, uncordon, drain, remove."""
 
 import ipaddress
 import signal
@@ -15,10 +15,10 @@ import structlog
 from rich.table import Table
 
 from providers.static.api import RegisterApi
-from providers.static.errors import FAMILIES, Answered
-from providers.static.register import Refusal, Register, RegisterError
-from providers.static.server import RegisterServer, create_app, read_or_draw_token
-from providers.static.wire import Machine, Marks, NewJoinToken
+from providers.static.errors import FAMILIES, RegisterResponseError
+from providers.static.register import ErrorCode, Register, RegisterError
+from providers.static.server import RegisterServer, create_app, load_or_create_token
+from providers.static.wire import Machine, MachineUpdate, NewJoinToken
 from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.session import console
 from scheduler.daemon.logs import configure_logs
@@ -32,7 +32,7 @@ REGISTER_STOPPED: Final = "register_stopped"
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where a register listens, and what it keeps."""
+    """The options of `machines serve`."""
 
     address: str
     certificate: Path | None
@@ -41,8 +41,8 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenWish:
-    """What a token is for."""
+class TokenRequest:
+    """The options of `machines token`."""
 
     region: str | None
     zone: str
@@ -51,18 +51,18 @@ class TokenWish:
 
 
 def serve(listen: Listen, output: Output) -> None:
-    """Keep a register until told to stop."""
+    """Serve a register until SIGTERM or SIGINT."""
     configure_logs(as_json=output is Output.JSON)
-    host, port, tls = _checked(listen)
+    host, port, tls = _listen_options(listen)
     folder = listen.folder or home_folder() / "machines"
     try:
         register = Register(folder / "register.json", SystemClock())
     except RegisterError as error:
         raise fail(Exit.NOT_NOW, str(error)) from error
     except (OSError, ValueError) as error:
-        raise fail(Exit.FAILED, f"{folder / 'register.json'} cannot be read: {error}") from error
+        raise fail(Exit.FAILED, f"cannot read {folder / 'register.json'}: {error}") from error
     try:
-        token = read_or_draw_token(folder / "token")
+        token = load_or_create_token(folder / "token")
         server = RegisterServer(create_app(register, token), host, port, tls)
         url = server.start()
     except OSError as error:
@@ -79,18 +79,18 @@ def serve(listen: Listen, output: Output) -> None:
     log.info(REGISTER_STOPPED, url=url)
 
 
-def _checked(listen: Listen) -> tuple[str, int, tuple[Path, Path] | None]:
+def _listen_options(listen: Listen) -> tuple[str, int, tuple[Path, Path] | None]:
     host, _, port = listen.address.rpartition(":")
     try:
         is_loopback = ipaddress.ip_address(host).is_loopback
         number = int(port)
     except ValueError as error:
-        raise fail(Exit.BAD_INPUT, f"{listen.address} is not ADDRESS:PORT, such as 10.0.0.5:8790") from error
+        raise fail(Exit.BAD_INPUT, f"--listen {listen.address} is not ADDRESS:PORT, such as 10.0.0.5:8790") from error
     if (listen.certificate is None) != (listen.key is None):
         raise fail(Exit.BAD_INPUT, "give both --certificate and --key, or neither")
     if listen.certificate is None or listen.key is None:
         if not is_loopback:
-            raise fail(Exit.BAD_INPUT, f"{host} is not loopback: give --certificate and --key")
+            raise fail(Exit.BAD_INPUT, f"--listen {host} is not loopback: give --certificate and --key")
         return host, number, None
     for file in (listen.certificate, listen.key):
         if not file.is_file():
@@ -99,13 +99,15 @@ def _checked(listen: Listen) -> tuple[str, int, tuple[Path, Path] | None]:
 
 
 class Sites:
-    """The registers of the settings: several sites may share one."""
+    """The registers of the sites in the settings; several sites may share one."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare; nothing is called yet."""
+        """Create a client per register; nothing is called yet."""
         own = settings.providers.static
         if own is None:
-            raise fail(Exit.BAD_INPUT, f"no site is set up under providers.static in {settings_file()}")
+            raise fail(
+                Exit.BAD_INPUT, f"{settings_file()}: providers.static: no site; add one as in docs/own-machines.md"
+            )
         self.urls = {name: place.register_url for name, place in sorted(own.regions.items())}
         self._apis = {
             url: RegisterApi(url, Path(own.token_file), own.ca_file, own.timeout_seconds)
@@ -113,55 +115,53 @@ class Sites:
         }
 
     def of_region(self, region: str) -> RegisterApi:
-        """Return a site's register."""
+        """Return the client of a site's register."""
         name = region.removeprefix("static/")
         if name not in self.urls:
-            raise fail(Exit.BAD_INPUT, f"there is no site {name!r}; there are {', '.join(self.urls)}")
+            raise fail(Exit.BAD_INPUT, f"unknown site {name!r}; the settings have {', '.join(self.urls)}")
         return self._apis[self.urls[name]]
 
     def machines(self) -> list[tuple[RegisterApi, Machine]]:
-        """Return the machines of every site, each with its register."""
+        """Return the machines of every site by site and name, each with its register's client."""
         listed = ((api, machine) for api in self._apis.values() for machine in api.machines())
         return sorted(listed, key=lambda found: (found[1].region, found[1].name))
 
     def find(self, name: str) -> tuple[RegisterApi, Machine]:
-        """Return a machine."""
+        """Return the named machine and its register's client."""
         for api, machine in self.machines():
             if machine.name == name:
                 return api, machine
-        raise fail(Exit.BAD_INPUT, f"there is no machine {name}; `skerry machines list` has them")
+        raise fail(Exit.BAD_INPUT, f"there is no machine {name}; `skerry machines list` shows all")
 
 
 @contextmanager
 def _sites() -> Iterator[Sites]:
-    """Give the registers, and turn what they say into messages and exit codes."""
+    """Yield the registers, and turn their errors into messages and exit codes."""
     try:
         yield Sites(load_settings())
-    except Answered as error:
-        is_ours = error.code in {Refusal.BAD_REQUEST, Refusal.NO_SUCH_MACHINE}
-        raise fail(Exit.BAD_INPUT if is_ours else Exit.FAILED, f"the register refuses: {error}") from error
+    except RegisterResponseError as error:
+        is_bad_input = error.code in {ErrorCode.BAD_REQUEST, ErrorCode.MACHINE_NOT_FOUND}
+        raise fail(Exit.BAD_INPUT if is_bad_input else Exit.FAILED, f"the register refuses: {error}") from error
     except FAMILIES as error:
-        why = f"{error}; does `skerry machines serve` run there, and is its token in token_file?"
-        raise fail(Exit.NOT_NOW, f"a register does not answer: {why}") from error
+        hint = "check that `skerry machines serve` runs there, and that token_file holds its token"
+        raise fail(Exit.NOT_NOW, f"a register does not respond: {error}; {hint}") from error
 
 
 def list_machines(output: Output) -> None:
-    """Show the machines."""
+    """Print the machines of every site."""
     with _sites() as sites:
-        facts = [_facts(machine) for _, machine in sites.machines()]
+        rows = [_row(machine) for _, machine in sites.machines()]
     if output is Output.JSON:
-        answer_json(facts)
+        answer_json(rows)
         return
     table = Table("machine", "site", "zone", "type", "address", "state", "runs", box=None, pad_edge=False)
-    for fact in facts:
-        state = fact["impairment"] or fact["state"]
-        table.add_row(
-            *(str(fact[k] or "") for k in ("machine", "site", "zone", "type", "address")), state, fact["runs"]
-        )
+    for row in rows:
+        state = row["impairment"] or row["state"]
+        table.add_row(*(str(row[k] or "") for k in ("machine", "site", "zone", "type", "address")), state, row["runs"])
     console().print(table)
 
 
-def _facts(machine: Machine) -> dict[str, Any]:
+def _row(machine: Machine) -> dict[str, Any]:
     draining = f"draining from {machine.drain_at:%Y-%m-%d %H:%M} UTC" if machine.drain_at else ""
     return {
         "machine": machine.name,
@@ -169,9 +169,9 @@ def _facts(machine: Machine) -> dict[str, Any]:
         "zone": machine.zone,
         "type": machine.type,
         "address": machine.address,
-        "gpu": machine.facts.gpu,
-        "gpus": machine.facts.gpus,
-        "gpus_seen": machine.gpus_seen,
+        "gpu": machine.hardware.gpu,
+        "gpus": machine.hardware.gpus,
+        "gpus_detected": machine.gpus_detected,
         "head": machine.is_head,
         "state": draining or ("cordoned" if machine.is_cordoned else "in use" if machine.assignment_id else "free"),
         "impairment": machine.impairment,
@@ -180,7 +180,7 @@ def _facts(machine: Machine) -> dict[str, Any]:
 
 
 def add(file: Path, output: Output) -> None:
-    """List the machines of a file."""
+    """Add the machines of a file, and print a join token for each that has not joined."""
     listed = read_machines(file)
     tokens: dict[str, str] = {}
     with _sites() as sites:
@@ -190,9 +190,10 @@ def add(file: Path, output: Output) -> None:
             by_register.setdefault(sites.urls[machine.region], []).append(n)
         for numbers in by_register.values():
             api = sites.of_region(listed[numbers[0]].region)
-            for machine in api.list_machines([listed[n] for n in numbers]):
+            for machine in api.add_machines([listed[n] for n in numbers]):
                 if machine.key_sha256 is None:
-                    tokens[machine.name] = api.draw_join_token(NewJoinToken(region=machine.region, name=machine.name))
+                    request = NewJoinToken(region=machine.region, name=machine.name)
+                    tokens[machine.name] = api.issue_join_token(request)
     if output is Output.JSON:
         answer_json([{"machine": machine.name, "token": tokens.get(machine.name)} for machine in listed])
         return
@@ -200,52 +201,52 @@ def add(file: Path, output: Output) -> None:
         sys.stdout.write(f"{machine.name}  {tokens.get(machine.name, 'has joined')}\n")
 
 
-def token(wish: TokenWish, output: Output) -> None:
-    """Draw a token."""
-    if (wish.region is None) == (wish.machine is None):
+def token(options: TokenRequest, output: Output) -> None:
+    """Issue and print a join token."""
+    if (options.region is None) == (options.machine is None):
         raise fail(Exit.BAD_INPUT, "give exactly one of --region and --machine")
     with _sites() as sites:
-        if wish.machine is not None:
-            api, machine = sites.find(wish.machine)
-            asked = NewJoinToken(region=machine.region, name=machine.name, hours=wish.hours)
+        if options.machine is not None:
+            api, machine = sites.find(options.machine)
+            request = NewJoinToken(region=machine.region, name=machine.name, hours=options.hours)
         else:
-            region = (wish.region or "").removeprefix("static/")
+            region = (options.region or "").removeprefix("static/")
             api = sites.of_region(region)
-            asked = NewJoinToken(region=region, zone=wish.zone, hours=wish.hours)
-        drawn = api.draw_join_token(asked)
+            request = NewJoinToken(region=region, zone=options.zone, hours=options.hours)
+        issued = api.issue_join_token(request)
     if output is Output.JSON:
-        answer_json({"token": drawn, "hours": wish.hours})
+        answer_json({"token": issued, "hours": options.hours})
     else:
-        sys.stdout.write(f"{drawn}\n")
+        sys.stdout.write(f"{issued}\n")
 
 
 def cordon(name: str, output: Output, *, is_cordoned: bool) -> None:
     """Cordon or uncordon a machine."""
-    _mark(name, Marks(is_cordoned=is_cordoned), output)
+    _update(name, MachineUpdate(is_cordoned=is_cordoned), output)
 
 
 def drain(name: str, minutes: float, output: Output) -> None:
-    """Let a machine be emptied."""
-    _mark(name, Marks(drain_at=SystemClock().now() + timedelta(minutes=minutes)), output)
+    """Drain a machine, beginning in *minutes*."""
+    _update(name, MachineUpdate(drain_at=SystemClock().now() + timedelta(minutes=minutes)), output)
 
 
-def _mark(name: str, marks: Marks, output: Output) -> None:
+def _update(name: str, update: MachineUpdate, output: Output) -> None:
     with _sites() as sites:
         api, _ = sites.find(name)
-        facts = _facts(api.mark(name, marks))
+        row = _row(api.update_machine(name, update))
     if output is Output.JSON:
-        answer_json(facts)
+        answer_json(row)
     else:
-        runs = f", still runs {facts['runs']}" if facts["runs"] else ""
-        sys.stdout.write(f"{name}: {facts['state']}{runs}\n")
+        runs = f", still runs {row['runs']}" if row["runs"] else ""
+        sys.stdout.write(f"{name}: {row['state']}{runs}\n")
 
 
 def remove(name: str, output: Output, *, is_gone: bool) -> None:
-    """Forget a machine."""
+    """Remove a machine from its register."""
     with _sites() as sites:
         api, machine = sites.find(name)
-        api.remove(name, is_gone=is_gone)
+        api.remove_machine(name, is_gone=is_gone)
     if output is Output.JSON:
         answer_json({"removed": machine.name})
     else:
-        sys.stdout.write(f"{name}: forgotten\n")
+        sys.stdout.write(f"{name}: removed\n")

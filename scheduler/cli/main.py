@@ -239,7 +239,7 @@ def local_up(
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Start AWS, GCP and Azure on loopback, and a gateway; the other commands then work against them."""
+    """Start the embedded clouds and a gateway on loopback; the other commands then work against them."""
     from scheduler.cli import local_commands
 
     with errors_as_exits():

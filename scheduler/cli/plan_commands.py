@@ -17,7 +17,7 @@ from scheduler.cli.session import (
     console,
     listed_prices,
     opened,
-    saved_snapshot,
+    saved,
     working,
 )
 from scheduler.documents.settings_file import load_settings
@@ -68,7 +68,7 @@ def _report(asked: PlanRequest, wanted: Wanted | None) -> PlanReport:
         raise fail(Exit.BAD_INPUT, "--snapshot and --catalog exclude each other: give one of them")
     budget = PROOF if asked.exact else TICK
     if asked.snapshot is not None:
-        snapshot = replace(saved_snapshot(asked.snapshot), solve_budget=budget)
+        snapshot = replace(saved(asked.snapshot), solve_budget=budget)
         if snapshot.wanted is None and wanted is None:
             raise fail(Exit.BAD_INPUT, f"no spec was in force in {asked.snapshot}: give a capacity spec too")
         with working("solving"):

@@ -13,7 +13,8 @@ from rich.console import Console
 from providers.catalogue.source import Catalogue, load_catalogue
 from scheduler.cli.exits import Exit, fail, say
 from scheduler.daemon.logs import configure_logs
-from scheduler.daemon.wiring import open_ports, silence_solver
+from scheduler.daemon.solver import prepare_solver
+from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import Settings, load_settings, settings_file
 from scheduler.embedded.local import Local
 from scheduler.ports import Ports
@@ -86,20 +87,20 @@ def settings_with_cells() -> Settings:
 def listed_prices(clock: Clock) -> tuple[Catalogue, datetime]:
     """Return the price catalogue and the time, for commands that call no cloud."""
     configure_logs(quiet=True)
-    silence_solver()
+    prepare_solver()
     now = clock.now()
     with working("reading the price catalogue"):
         return load_catalogue(now), now
 
 
-def saved_snapshot(path: Path) -> Snapshot:
-    """Return the snapshot of a file, for commands that call no cloud.
+def saved(path: Path) -> Snapshot:
+    """Return the snapshot of a file, to be decided on in this process.
 
     Raises:
         DocumentError: The file cannot be read, or is no snapshot.
     """
     configure_logs(quiet=True)
-    silence_solver()
+    prepare_solver()
     return read_snapshot(path)
 
 

@@ -13,7 +13,7 @@ from scheduler.cli.session import console, listed_prices, opened, settings_with_
 from scheduler.daemon.wiring import open_store
 from scheduler.documents.settings_file import load_settings
 from scheduler.service.catalogue import offers_listed, price_source
-from scheduler.service.status import StatusReport, list_offers, read_status, refresh_status
+from scheduler.service.status import StatusReport, list_events, list_offers, read_status, refresh_status
 from state.clock import Clock, SystemClock
 from state.model.catalog import Market, Offer
 
@@ -127,9 +127,7 @@ def _print_status(facts: dict[str, Any], *, clear: bool) -> None:
 
 def events(after: int, limit: int, output: Output) -> None:
     """Show the event log."""
-    store = open_store(load_settings())
-    first = max(after, store.last_event_number() - limit)
-    found = store.events(first, limit)
+    found = list_events(open_store(load_settings()), after, limit)
     if output is Output.JSON:
         answer_json([as_json.event_json(event) for event in found])
         return

@@ -1,4 +1,4 @@
-"""Logs: one line a tick, one a call that changes something; JSON unless a person reads along. No secrets."""
+"""Logs: one line a tick, one a call that changes something; JSON unless standard error is a terminal. No secrets."""
 
 import logging
 import sys
@@ -33,8 +33,8 @@ def configure_logs(*, quiet: bool = False, as_json: bool = False) -> None:
     """Send logs to standard error.
 
     Args:
-        quiet: Only errors: for commands that show people what they do themselves.
-        as_json: Also where a person reads along.
+        quiet: Only errors: for commands that show their own progress.
+        as_json: Also on a terminal.
     """
     _silence_libraries()
     level = logging.ERROR if quiet else logging.INFO

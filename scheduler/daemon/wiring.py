@@ -1,15 +1,12 @@
 """Settings to the dependencies of a tick: the one place that knows the concrete adapters."""
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from inference.gateway.process import HaproxyGateway
 from inference.ray.cell import RayCells
 from providers.build import build_providers
+from scheduler.daemon.solver import prepare_solver
 from scheduler.documents.latency_file import read_latencies
 from scheduler.documents.price_file import read_negotiated
 from scheduler.documents.settings_file import Settings
@@ -18,16 +15,6 @@ from state.clock import Clock, SystemClock
 from state.model.settings import Thresholds
 from state.store import Store
 from state.store.sql import SqlStore
-
-EMBEDDED_CREDENTIALS: Final = {
-    "AWS_ACCESS_KEY_ID": "embedded",
-    "AWS_SECRET_ACCESS_KEY": "embedded",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AZURE_TENANT_ID": "00000000-0000-0000-0000-000000000001",
-    "AZURE_CLIENT_ID": "00000000-0000-0000-0000-000000000002",
-    "AZURE_CLIENT_SECRET": "embedded",
-}
-"""What the SDKs' own credential chains find for the embedded clouds, which accept any credentials."""
 
 
 def open_store(settings: Settings) -> Store:
@@ -46,8 +33,8 @@ def open_ports(settings: Settings, store: Store | None = None, clock: Clock | No
     clock = clock or SystemClock()
     store = store or open_store(settings)
     if settings.embedded is not None:
-        os.environ |= EMBEDDED_CREDENTIALS
-    silence_solver()
+        os.environ |= settings.embedded.environment
+    prepare_solver()
     catalog = None if settings.price_catalog is None else Path(settings.price_catalog)
     agreed = () if settings.negotiated_prices is None else read_negotiated(Path(settings.negotiated_prices))
     token_file = Path(settings.ray_token_file or settings.home / "ray-token")
@@ -63,25 +50,3 @@ def open_ports(settings: Settings, store: Store | None = None, clock: Clock | No
         own_regions=settings.own_regions,
         latencies=() if settings.latency_table is None else read_latencies(Path(settings.latency_table)),
     )
-
-
-@contextmanager
-def _standard_output_closed() -> Iterator[None]:
-    """Let nothing that is written below Python reach standard output."""
-    sys.stdout.flush()
-    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nothing)
-
-
-def silence_solver() -> None:
-    """Let HiGHS print its banner, which it does once per process, where it is not seen."""
-    import highspy  # noqa: PLC0415  slow, and only commands that solve pay for it
-
-    with _standard_output_closed():
-        highspy.Highs()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The file that lists one's own machines: YAML, checked, to what a register takes."""
+"""The YAML file of own machines, validated and converted to a register's messages."""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from providers.gpus import MEMORY_GIB
 from providers.settings import NAME
-from providers.static.wire import Facts, NewMachine
+from providers.static.wire import Hardware, NewMachine
 from scheduler.documents.validation import validated
 from scheduler.documents.yaml_document import read_document
 
@@ -19,20 +19,20 @@ class _Model(BaseModel):
 
 
 class MachineModel(_Model):
-    """One machine."""
+    """One machine in the file."""
 
     name: Name
-    region: Name = Field(description="The site, as the settings name it.")
-    zone: Name = Field(default="a", description="What fails together within a site: a rack, a room.")
-    address: str = Field(description="Its address inside the site's network; a head's is the cell's head_address.")
-    gpu: str | None = Field(default=None, description="Canonical model, such as H100.")
+    region: Name = Field(description="Site, as named in the settings.")
+    zone: Name = Field(default="a", description="Failure domain within the site: a rack or a room.")
+    address: str = Field(description="Address in the site's network; for a head, the cell's head_address.")
+    gpu: str | None = Field(default=None, description="Canonical GPU model, such as H100.")
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
     gpu_memory_gib: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Per GPU; known of the models that clouds sell."
+        default=None, description="GiB per GPU; defaults to the model's memory where that is known."
     )
     vcpus: Annotated[int, Field(ge=1, le=4096)]
     memory_gib: Annotated[float, Field(gt=0)]
-    head: bool = Field(default=False, description="Kept for the cell's head.")
+    head: bool = Field(default=False, description="Reserve it for the cell's head.")
 
     @model_validator(mode="after")
     def _gpus_are_described(self) -> Self:
@@ -40,16 +40,16 @@ class MachineModel(_Model):
             msg = "give both gpu and gpus, or neither"
             raise ValueError(msg)
         if self.gpu is not None and self.gpu_memory_gib is None and self.gpu not in MEMORY_GIB:
-            msg = f"the memory of {self.gpu} is not known: give gpu_memory_gib"
+            msg = f"unknown memory of GPU {self.gpu!r}: give gpu_memory_gib"
             raise ValueError(msg)
         if self.gpu is None and not self.head:
-            msg = "a machine without GPUs is of use as a head alone: say head: true"
+            msg = "a machine without GPUs can only be a head: set head: true, or give gpu and gpus"
             raise ValueError(msg)
         return self
 
 
 class MachinesFile(_Model):
-    """The document."""
+    """The whole file."""
 
     machines: tuple[MachineModel, ...] = Field(min_length=1, max_length=1000)
 
@@ -58,7 +58,7 @@ class MachinesFile(_Model):
         names = [machine.name for machine in self.machines]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            msg = f"{', '.join(twice)} is listed twice"
+            msg = f"duplicate names: {', '.join(twice)}; give each machine a name of its own"
             raise ValueError(msg)
         return self
 
@@ -67,14 +67,20 @@ def read_machines(path: Path) -> tuple[NewMachine, ...]:
     """Return the machines of a file.
 
     Raises:
-        DocumentError: It cannot be read, or says something that makes no sense; with file and line.
+        DocumentError: It cannot be read or is invalid; the problems name file and line.
     """
-    return tuple(_machine(one) for one in validated(read_document(path), MachinesFile).machines)
+    return tuple(_machine(model) for model in validated(read_document(path), MachinesFile).machines)
 
 
-def _machine(one: MachineModel) -> NewMachine:
-    memory = one.gpu_memory_gib if one.gpu_memory_gib is not None else MEMORY_GIB.get(one.gpu or "", 0.0)
-    facts = Facts(gpu=one.gpu, gpus=one.gpus, gpu_memory_gib=memory, vcpus=one.vcpus, memory_gib=one.memory_gib)
+def _machine(model: MachineModel) -> NewMachine:
+    memory = model.gpu_memory_gib if model.gpu_memory_gib is not None else MEMORY_GIB.get(model.gpu or "", 0.0)
     return NewMachine(
-        name=one.name, region=one.region, zone=one.zone, address=one.address, facts=facts, is_head=one.head
+        name=model.name,
+        region=model.region,
+        zone=model.zone,
+        address=model.address,
+        hardware=Hardware(
+            gpu=model.gpu, gpus=model.gpus, gpu_memory_gib=memory, vcpus=model.vcpus, memory_gib=model.memory_gib
+        ),
+        is_head=model.head,
     )

@@ -63,7 +63,9 @@ def unknown_places(source: Source, application: Application, known: KnownPlaces)
             if place not in known:
                 location: Location = ("regions", field, place)
                 message = f"{place!r} is neither a jurisdiction nor a region nor a provider"
-                yield source.problem(location, message, "write EU, aws or aws/eu-central-1, for example")
+                yield source.problem(
+                    location, message, "write a jurisdiction such as EU, a provider, or provider/region"
+                )
     for n, client in enumerate(application.latency.clients if application.latency else ()):
         if client.near is not None and client.near not in known.regions:
             message = f"there is no region {client.near!r}"

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from providers.settings import ProvidersSettings
+from providers.registry import ProvidersSettings
 from scheduler.documents.validation import validated
 from scheduler.documents.yaml_document import DocumentError, Problem, read_document
 from state.model.catalog import Region
@@ -67,6 +67,9 @@ class EmbeddedModel(_Model):
     control: str
     control_token_file: str
     host_folder: str
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="What the SDKs read their credentials from; the embedded clouds accept any."
+    )
 
 
 class Settings(_Model):
@@ -108,8 +111,8 @@ class Settings(_Model):
 
     @property
     def own_regions(self) -> tuple[Region, ...]:
-        """The regions of machines of one's own, which only the settings know."""
-        return () if self.providers.static is None else self.providers.static.places
+        """The regions whose place only the settings know, such as those of machines of one's own."""
+        return tuple(region for cloud in self.providers.used for region in cloud.own_regions)
 
     @property
     def thresholds(self) -> HealthThresholds:

@@ -51,7 +51,9 @@ APPLICATIONS: Final = "Applications by name: lower-case letters, digits and dash
 
 class _FleetFields(_Form):
     budget: Budget
-    providers: Choice = Field(default=Choice(), description="Providers to use: aws, gcp, azure, static.")
+    providers: Choice = Field(
+        default=Choice(), description="Names of the providers to use; without a choice, all in the settings."
+    )
     regions: Choice = Field(default=Choice(), description="Regions to use, as provider/region.")
     defaults: ApplicationFields | None = Field(default=None, description=DEFAULTS)
     applications: dict[str, ApplicationFields] = Field(

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from inference.errors import GatewayError
-from inference.gateway.base import Gateway, GatewayCounters
+from inference.gateway.base import GatewayCounters
 from scheduler.drills.computed import regions_of, simulate
 from scheduler.drills.load import SteadyLoad
 from scheduler.drills.report import DrillRefusedError, DrillReport
@@ -34,7 +34,7 @@ from state.model.plan import ActionKind, Plan
 
 POLL: Final = timedelta(milliseconds=250)
 STEADY_FOR: Final = timedelta(seconds=5)
-"""How long the load goes on after recovery: requests of that time must all be answered."""
+"""How long the load goes on after recovery; every request of that time must be answered."""
 
 Progress = Callable[[str], None]
 
@@ -50,7 +50,7 @@ class FleetNotStableError(DrillRefusedError):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How a region is really lost, and given back."""
+    """How a region is really cut off, and given back."""
 
     lose: Callable[[RegionId], None]
     restore: Callable[[RegionId], None]
@@ -59,12 +59,11 @@ class Cut:
 
 
 class LiveDrill:
-    """Loses a region, and watches the daemon deal with it."""
+    """Cuts off a region, and measures how the daemon deals with it."""
 
-    def __init__(self, ports: Ports, gateway: Gateway, cut: Cut, load: SteadyLoad | None, progress: Progress) -> None:
+    def __init__(self, ports: Ports, cut: Cut, load: SteadyLoad | None, progress: Progress) -> None:
         """Prepare; nothing is done yet."""
         self._ports = ports
-        self._gateway = gateway
         self._cut = cut
         self._load = load
         self._progress = progress
@@ -79,7 +78,7 @@ class LiveDrill:
         Args:
             region: The region to lose.
             timeout: How long to wait for recovery.
-            restore: Give the region back at the end; else it is lost for good.
+            restore: Give the region back at the end; else it stays lost.
 
         Raises:
             DrillRefusedError: It would do harm, or prove nothing.
@@ -180,10 +179,10 @@ class LiveDrill:
         return [i.id for i in live if i.region != region and i.status is InstanceStatus.REQUESTED]
 
     def _is_ready(self) -> bool:
-        """Return whether everything that the newest plan placed is ready and gets its requests."""
+        """Return whether everything that the newest plan placed is ready and gets requests."""
         ports = self._ports
         plan = ports.store.last_plan()
-        table = self._gateway.table()
+        table = self._ports.gateway.table()
         if plan is None or table is None:
             return False
         placed = placed_deployments(ports.store.wanted())
@@ -223,7 +222,7 @@ class LiveDrill:
 
     def _counters(self) -> GatewayCounters:
         try:
-            return self._gateway.observe()
+            return self._ports.gateway.observe()
         except GatewayError:
             return GatewayCounters()
 

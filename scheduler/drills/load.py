@@ -1,4 +1,4 @@
-"""A steady load of requests through the gateway, and what became of each."""
+"""A steady load of requests through the gateway, and the answer to each."""
 
 import threading
 from collections import Counter
@@ -23,12 +23,12 @@ class Answer:
     sent_at: datetime
     seconds: float
     status: int
-    """HTTP status; 0 where there was no answer."""
+    """HTTP status; 0 without an answer."""
     region: str
 
 
 class SteadyLoad:
-    """Sends requests at a fixed rate, whether or not earlier ones were answered, until it is stopped."""
+    """Sends requests at a fixed rate until it is stopped, whether or not earlier ones were answered."""
 
     def __init__(self, url: str, per_second: float, clock: Clock) -> None:
         """Prepare; nothing is sent yet."""
@@ -47,7 +47,7 @@ class SteadyLoad:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, and wait for the answers that are out."""
+        """Stop, and wait for the answers that are pending."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -73,7 +73,7 @@ class SteadyLoad:
             self._answers.append(answer)
 
     def answers(self) -> tuple[Answer, ...]:
-        """Return what was answered so far."""
+        """Return the answers so far."""
         with self._lock:
             return tuple(self._answers)
 

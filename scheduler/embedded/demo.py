@@ -1,4 +1,4 @@
-"""The demo: the whole product on one computer, as a story with figures.
+"""The demo: the whole product on one computer, with figures.
 
 Embedded clouds, a priced plan, real machines' scripts as local processes, real Ray Serve behind a real
 HAProxy, a region lost under load, and everything ended and counted at the end.
@@ -20,7 +20,7 @@ import psutil
 
 from providers.processes import end_session, members, start_recorded, uninterrupted
 from scheduler.daemon.converge import converge
-from scheduler.daemon.wiring import open_gateway, open_ports
+from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
 from scheduler.drills.live import Cut, LiveDrill, count_leaked
@@ -47,11 +47,11 @@ SAMPLE_EVERY_S: Final = 3.0
 SHOWN: Final = frozenset({ActionKind.LAUNCH, ActionKind.SERVE, ActionKind.ROUTE})
 DAEMON_GRACE: Final = timedelta(seconds=30)
 
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 class DemoFailedError(Exception):
-    """The demo did not get where it should; everything was ended all the same."""
+    """The demo did not reach its end; everything was ended all the same."""
 
 
 @dataclass(slots=True)
@@ -118,14 +118,14 @@ def _pss_kib(pid: int) -> int:
 
 
 class Demo:
-    """One run of the story."""
+    """One run of the demo."""
 
-    def __init__(self, spec: Path, local: Local, say: Say) -> None:
+    def __init__(self, spec: Path, local: Local, progress: Progress) -> None:
         """Prepare; nothing is started yet."""
         self._spec = spec
         self._local = local
         self._clock = local.clock
-        self._say = say
+        self._progress = progress
         self.report = DemoReport()
         self._start = self._clock.elapsed()
         self._daemon: int | None = None
@@ -133,7 +133,7 @@ class Demo:
     def run(
         self, show_plan: Callable[[Plan, tuple[ResiliencePrice, ...], Snapshot], None], *, keep: bool
     ) -> DemoReport:
-        """Tell the story, and return its figures; whatever happens, everything is ended, unless it is kept.
+        """Run the demo, and return its figures; everything is ended whatever happens, unless it is kept.
 
         Raises:
             DemoFailedError: A step did not end in time.
@@ -162,7 +162,7 @@ class Demo:
         return self.report
 
     def _step(self, text: str) -> None:
-        self._say(f"[{self._clock.elapsed() - self._start:6.1f} s] {text}")
+        self._progress(f"[{self._clock.elapsed() - self._start:6.1f} s] {text}")
 
     def _begin(self) -> Settings:
         stale = self._local.sessions()
@@ -184,10 +184,10 @@ class Demo:
         plan = decide(snapshot)
         show_plan(plan, price_of_resilience(snapshot), snapshot)
         if plan.placement.unmet:
-            msg = "the embedded clouds have no place for what the spec asks for"
+            msg = "the embedded clouds cannot carry the demand of the spec"
             raise DemoFailedError(msg)
         self._daemon = start_daemon(self._local)
-        self._step("the daemon runs; it buys machines, their start-up scripts start Ray, and Serve is deployed")
+        self._step("the daemon runs: it launches machines, their start-up scripts start Ray, and Serve is deployed")
 
     def _serve(self, ports: Ports, settings: Settings) -> None:
         url = self._url(ports, settings)
@@ -211,7 +211,7 @@ class Demo:
         raise DemoFailedError(msg)
 
     def _is_converged(self, ports: Ports, seen: set[str]) -> bool:
-        """Return whether the newest look of ours finds nothing to do; looked for only once all are routed to."""
+        """Return whether an observation finds nothing to do; made only once every region gets requests."""
         plan, table = ports.store.last_plan(), ports.gateway.table()
         if plan is None or table is None:
             return False
@@ -237,26 +237,26 @@ class Demo:
             self._step(f"a steady load of {REQUESTS_PER_SECOND:g} requests a second through {settings.gateway.listen}")
             self._clock.sleep(WARM_FOR)
             self._step(f"answered so far: {_counts(load.by_region())}")
-            region = self._victim(ports)
+            region = self._busiest_region(ports)
             cut = Cut(lambda r: _discard(control.lose(r)), control.restore, cuts_off=False)
-            drill = LiveDrill(ports, open_gateway(settings), cut, load, self._step)
+            drill = LiveDrill(ports, cut, load, self._step)
             _, report = drill.run(region, RECOVER_MAX, restore=restore)
             self._step(f"answered since: {_counts(load.by_region(last=50))}")
         finally:
             load.stop()
-        self._take(report)
+        self._record(report)
         if restore:
-            self._step(f"{region} answers again, for you to watch how it is taken back")
+            self._step(f"{region} answers again; `skerry status --watch` shows its recovery")
 
-    def _victim(self, ports: Ports) -> RegionId:
-        """Return the region that carries most, the first of them by name."""
+    def _busiest_region(self, ports: Ports) -> RegionId:
+        """Return the region that carries most, the first of equals by name."""
         plan = decide(observe(ports))
         carried: dict[RegionId, int] = {}
         for replicas in plan.placement.replicas:
             carried[replicas.region] = carried.get(replicas.region, 0) + replicas.count * replicas.milli_each
         return min(carried, key=lambda region: (-carried[region], region))
 
-    def _take(self, report: DrillReport) -> None:
+    def _record(self, report: DrillReport) -> None:
         self.report.recovered = report.recovered
         self.report.seconds |= report.seconds
         self.report.requests = report.requests
@@ -271,7 +271,7 @@ class Demo:
             end_session(self._daemon, DAEMON_GRACE, self._clock)
         if ports is not None and settings is not None and settings.embedded is not None:
             control = Control(settings.embedded)
-            for region in control.status()["silent"]:
+            for region in control.status()["unreachable"]:
                 control.restore(RegionId(region))
             left = end_fleet(ports, END_MAX)
             leaked = count_leaked(ports) + len(control.status()["machines"])
@@ -282,7 +282,7 @@ class Demo:
         self._step(f"processes left: {self.report.processes_leaked}")
         if settings is not None:
             taken = self._local.ports_in_use(settings)
-            self._step(f"ports still taken: {', '.join(taken) or 'none'}")
+            self._step(f"ports still in use: {', '.join(taken) or 'none'}")
             self.report.processes_leaked += len(taken)
 
 
@@ -293,10 +293,10 @@ def start_daemon(local: Local) -> int:
     return start_recorded(command, environment, local.home / "daemon.log", local.log)
 
 
-def end_fleet(ports: Ports, most: timedelta) -> int:
+def end_fleet(ports: Ports, timeout: timedelta) -> int:
     """Withdraw what is wanted and tick until nothing of ours is live; return how many machines still are."""
     ports.store.withdraw("destroy", ports.clock.now())
-    converge(ports, most)
+    converge(ports, timeout)
     return len(ports.store.load().instances)
 
 
@@ -312,4 +312,4 @@ def _counts(by_region: dict[str, int]) -> str:
 
 
 def _discard(_lost: list[str]) -> None:
-    """Take the machines lost; the drill counts for itself."""
+    """Drop the machines lost: the drill counts by itself."""

@@ -1,10 +1,9 @@
-"""The embedded clouds of one SKERRY_HOME: start them, stop them, and clean up after a crash."""
+"""The embedded clouds of one SKERRY_HOME: start, stop, clean-up after a crash, and the client of their control API."""
 
 import fcntl
 import json
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ import httpx
 import yaml
 
 from inference.gateway.process import HaproxyGateway
-from providers.emulator.scene import CATALOG, SceneRegion, load_scene, rebalance_queue
+from providers.emulator.regions import CATALOG, EmulatedRegion, load_regions, rebalance_queue
 from providers.processes import (
     SessionLog,
     end_session,
@@ -28,29 +27,42 @@ from providers.processes import (
     uninterrupted,
 )
 from scheduler.documents.settings_file import EmbeddedModel, Settings, home_folder, load_settings, settings_file
+from scheduler.embedded.networks import (
+    DASHBOARD_PORT,
+    GCS_PORT_BASE,
+    SERVE_PORT,
+    NoNetworkError,
+    chosen_port,
+    claimed_network,
+    is_free,
+)
 from state.clock import Clock, SystemClock, draw_secret
 from state.model.ids import RegionId, derive_id
 
 START_MAX: Final = timedelta(seconds=60)
 POLL: Final = timedelta(milliseconds=100)
-NETWORK_SLOTS: Final = 24
-REGIONS_PER_SLOT: Final = 10
-GCS_PORT_BASE: Final = 26_000
-DASHBOARD_PORT: Final = 8265
-SERVE_PORT: Final = 8000
 GATEWAY_PORT: Final = 8080
 GRACE: Final = timedelta(seconds=12)
+CREDENTIALS: Final = {
+    "AWS_ACCESS_KEY_ID": "embedded",
+    "AWS_SECRET_ACCESS_KEY": "embedded",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AZURE_TENANT_ID": "00000000-0000-0000-0000-000000000001",
+    "AZURE_CLIENT_ID": "00000000-0000-0000-0000-000000000002",
+    "AZURE_CLIENT_SECRET": "embedded",
+}
+"""What the SDKs' own credential chains find on the embedded clouds, which accept any."""
 
 Progress = Callable[[str], None]
 
 
 class LocalError(Exception):
-    """The embedded clouds cannot be started or stopped; the message says what to do."""
+    """The embedded clouds cannot do what was requested; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast the embedded installation reacts; slower elsewhere."""
+class ReactionTimes:
+    """Intervals and timeouts of the embedded installation, in seconds; shorter than the defaults."""
 
     tick_seconds: float = 2.0
     suspect_after: float = 4.0
@@ -60,34 +72,46 @@ class Pace:
 
 
 class Local:
-    """The embedded clouds of one home."""
+    """The processes of the embedded clouds of one home."""
 
     def __init__(self, home: Path | None = None, clock: Clock | None = None) -> None:
-        """Name the folders; nothing is started."""
+        """Name the folders; nothing starts yet.
+
+        Args:
+            home: The home; None: SKERRY_HOME.
+            clock: The clock; None: the system's.
+        """
         self.home = home or home_folder()
         self.clock = clock or SystemClock()
         short = derive_id("sk", str(self.home))[:9]
         self.host_folder = Path(tempfile.gettempdir()) / short
-        """Ray puts sockets there, whose paths must be short."""
+        """Folder of the machines' files. Ray creates sockets below it, so the path must be short."""
         self.log = SessionLog(self.home / "sessions.jsonl")
         self._machines = SessionLog(self.host_folder / "sessions.jsonl")
 
     def sessions(self) -> tuple[int, ...]:
-        """Return every process session of this home that still runs."""
+        """Return the ids of this home's process sessions that still run."""
         return self.log.sessions() + self._machines.sessions()
 
-    def up(self, apps: tuple[Path, ...], pace: Pace | None = None, progress: Progress = lambda _: None) -> Settings:
-        """Start the clouds and the gateway, and write the settings for them.
+    def up(
+        self, apps: tuple[Path, ...], times: ReactionTimes | None = None, progress: Progress = lambda _: None
+    ) -> Settings:
+        """Start the clouds and the gateway, and return the settings, which are written to the settings file.
+
+        Args:
+            apps: Folders of Serve applications, on the machines' PYTHONPATH.
+            times: Intervals and timeouts; None: the defaults.
+            progress: Receives a line per step.
 
         Raises:
-            LocalError: They run already, the home is used for real clouds, or they do not start.
+            LocalError: They already run, the settings file is for real clouds, or they fail to start.
         """
         path = settings_file()
         if path.exists() and "embedded:" not in path.read_text():
-            msg = f"{path} is for real clouds; set SKERRY_HOME to another folder"
+            msg = f"{path} is for real clouds: set SKERRY_HOME to another folder"
             raise LocalError(msg)
         if self.sessions():
-            msg = f"the embedded clouds of {self.home} run already; `skerry local down` ends them"
+            msg = f"the embedded clouds of {self.home} already run; stop them with `skerry local down`"
             raise LocalError(msg)
         for stale in ("skerry.db", "skerry.db-wal", "skerry.db-shm", "clouds/clouds.json"):
             (self.home / stale).unlink(missing_ok=True)
@@ -96,55 +120,71 @@ class Local:
         token = self.home / "ray-token"
         token.touch(mode=0o600)
         token.write_text(draw_secret())
-        network = _free_network(derive_id("n", str(self.home)))
         progress("starting the clouds")
-        addresses = self._start_clouds(apps, token, network)
-        settings = self._write_settings(addresses, token, load_scene(network), pace or Pace())
-        progress("starting the gateway")
+        try:
+            with claimed_network(derive_id("n", str(self.home))) as (network, claim):
+                addresses = self._start_clouds(apps, token, network, claim)
+        except NoNetworkError as error:
+            msg = (
+                "no loopback network is free: stop other embedded clouds with `skerry local down` in their SKERRY_HOME"
+            )
+            raise LocalError(msg) from error
+        with chosen_port(GATEWAY_PORT) as port:
+            settings = self._write_settings(addresses, token, load_regions(network), times or ReactionTimes(), port)
+            progress("starting the gateway")
+            self._start_gateway(settings)
+        return settings
+
+    def _start_gateway(self, settings: Settings) -> None:
         gateway = HaproxyGateway(settings.gateway_folder, settings.gateway.listen, self.clock)
         with uninterrupted():
             gateway.ensure_running()
             pid = gateway.master_pid()
             if pid is not None:
                 self.log.add(pid)
-        return settings
 
-    def _start_clouds(self, apps: tuple[Path, ...], token: Path, network: int) -> dict[str, str]:
+    def _start_clouds(self, apps: tuple[Path, ...], token: Path, network: int, claim: int) -> dict[str, str]:
         folder = self.home / "clouds"
         command = [sys.executable, "-m", "providers.emulator.clouds", "--folder", str(folder)]
         command += ["--host-folder", str(self.host_folder), "--ray-token-file", str(token)]
         command += ["--first-network", str(network)]
         for app in apps:
             command += ["--apps", str(app.absolute())]
-        sid = start_recorded(command, os.environ, self.home / "clouds.log", self.log)
+        sid = start_recorded(command, os.environ, self.home / "clouds.log", self.log, keep_open=(claim,))
         ready, deadline = folder / "clouds.json", self.clock.now() + START_MAX
         while not ready.exists():
             if not members(sid) or self.clock.now() > deadline:
                 msg = f"the embedded clouds did not start; see {self.home / 'clouds.log'}"
                 raise LocalError(msg)
             self.clock.sleep(POLL)
-        found: dict[str, str] = json.loads(ready.read_text())
-        return found
+        addresses: dict[str, str] = json.loads(ready.read_text())
+        return addresses
 
     def _write_settings(
-        self, addresses: dict[str, str], token: Path, scene: tuple[SceneRegion, ...], pace: Pace
+        self,
+        addresses: dict[str, str],
+        token: Path,
+        regions: tuple[EmulatedRegion, ...],
+        times: ReactionTimes,
+        port: int,
     ) -> Settings:
         document = {
-            "tick_seconds": pace.tick_seconds,
+            "tick_seconds": times.tick_seconds,
             "health": {
-                "suspect_after": pace.suspect_after,
-                "down_after": pace.down_after,
-                "recover_after": pace.recover_after,
+                "suspect_after": times.suspect_after,
+                "down_after": times.down_after,
+                "recover_after": times.recover_after,
             },
-            "gateway": {"listen": f"127.0.0.1:{_free_port(GATEWAY_PORT)}"},
+            "gateway": {"listen": f"127.0.0.1:{port}"},
             "ray_token_file": str(token),
             "price_catalog": str(CATALOG),
-            "providers": provider_settings(addresses, scene, pace.cloud_timeout),
-            "cells": {region.id: _cell(region) for region in scene},
+            "providers": provider_settings(addresses, regions, times.cloud_timeout),
+            "cells": {region.id: _cell(region) for region in regions},
             "embedded": {
                 "control": addresses["control"],
                 "control_token_file": addresses["control_token_file"],
                 "host_folder": str(self.host_folder),
+                "environment": CREDENTIALS,
             },
         }
         path = settings_file()
@@ -153,7 +193,7 @@ class Local:
         return load_settings()
 
     def down(self, progress: Progress = lambda _: None) -> tuple[int, ...]:
-        """End every process of this home, and return the sessions that would not end: none, if all is well."""
+        """End every process of this home, and return the ids of sessions that did not end."""
         left: list[int] = []
         for sid in reversed(self.log.sessions()):
             progress(f"ending process session {sid}")
@@ -164,87 +204,90 @@ class Local:
             if not kill_session(sid, self.clock):
                 left.append(sid)
         if not left:
-            self.log.forget()
-            self._machines.forget()
+            self.log.clear()
+            self._machines.clear()
             shutil.rmtree(self.host_folder, ignore_errors=True)
         return tuple(left)
 
     def ports_in_use(self, settings: Settings) -> tuple[str, ...]:
-        """Return which addresses of this home are still in use: none once everything is down."""
+        """Return this home's HOST:PORT addresses that are in use; none after a complete `down`."""
         used = [("127.0.0.1", int(settings.gateway.listen.rpartition(":")[2]))]
         for cell in settings.cells.values():
             used += [(cell.head_address, cell.dashboard_port), (cell.head_address, cell.serve_port)]
             used.append(("0.0.0.0", cell.gcs_port))  # noqa: S104  where Ray binds it
-        return tuple(f"{host}:{port}" for host, port in used if not _is_free(host, port))
+        return tuple(f"{host}:{port}" for host, port in used if not is_free(host, port))
 
     def processes(self) -> int:
-        """Return how many processes of this home run."""
+        """Return the number of this home's processes that run."""
         return sum(len(members(sid)) for sid in self.sessions())
 
 
 @contextmanager
-def alone_in(home: Path) -> Iterator[None]:
-    """Hold a home against a second demo, which would take the first one's processes for stale ones.
+def locked_home(home: Path) -> Iterator[None]:
+    """Lock a home while the block runs: a second demo would end the first one's processes as stale.
 
     Raises:
-        LocalError: Another process holds it.
+        LocalError: Another process has locked it.
     """
     home.mkdir(parents=True, exist_ok=True)
     with (home / "demo.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            msg = f"another demo runs in {home}; let it end, or set SKERRY_HOME to another folder"
+            msg = f"another demo runs in {home}: wait until it ends, or set SKERRY_HOME to another folder"
             raise LocalError(msg) from error
         yield
 
 
 class Control:
-    """The embedded clouds' control API."""
+    """A client of the embedded clouds' control API.
+
+    Every method raises `LocalError` with the reason if the clouds refuse, and `httpx.HTTPError` if they do not respond.
+    """
 
     def __init__(self, embedded: EmbeddedModel) -> None:
-        """Prepare; nothing is called yet."""
+        """Read the token; nothing is called yet."""
         token = Path(embedded.control_token_file).read_text()
         self._http = httpx.Client(
             base_url=embedded.control, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
         )
 
-    def ask(self, action: str, asked: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return what the clouds answer; without *asked* it is a look.
+    def inject(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the response to an action of the control API, such as `faults` or `reclaim`."""
+        return self._call("POST", action, body)
 
-        Raises:
-            LocalError: They refuse it, and say why.
-        """
-        path = f"/_skerry/{action}"
-        answer = self._http.get(path) if asked is None else self._http.post(path, json=asked)
-        facts: dict[str, Any] = answer.json()
-        if answer.is_error:
-            raise LocalError(facts.get("error", f"the embedded clouds answer {answer.status_code}"))
-        return facts
+    def faults(self) -> dict[str, Any]:
+        """Return the faults in force."""
+        return self._call("GET", "faults")
 
-    def clear(self) -> dict[str, Any]:
-        """End all faults, and return how many there were."""
-        facts: dict[str, Any] = self._http.delete("/_skerry/faults").raise_for_status().json()
-        return facts
+    def clear_faults(self) -> dict[str, Any]:
+        """Remove all faults, and return their number as `cleared`."""
+        return self._call("DELETE", "faults")
 
     def status(self) -> dict[str, Any]:
-        """Return the machines that exist and the regions that are silent."""
-        found: dict[str, Any] = self._http.get("/_skerry/status").raise_for_status().json()
-        return found
+        """Return the active machines, the unreachable regions and the failed zones."""
+        return self._call("GET", "status")
 
     def lose(self, region: RegionId) -> list[str]:
-        """Let a region die, and return the machines lost with it."""
-        lost: list[str] = self._http.post("/_skerry/lose", json={"region": region}).raise_for_status().json()["lost"]
+        """Take a region down, and return the names of the machines lost."""
+        lost: list[str] = self.inject("lose", {"region": region})["lost"]
         return lost
 
     def restore(self, region: RegionId) -> None:
-        """Let a region's API answer again."""
-        self._http.post("/_skerry/restore", json={"region": region}).raise_for_status()
+        """Make a region's API respond again."""
+        self.inject("restore", {"region": region})
+
+    def _call(self, method: str, action: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        response = self._http.request(method, f"/_skerry/{action}", json=body)
+        content: dict[str, Any] = response.json()
+        if response.is_error:
+            raise LocalError(content.get("error", f"the embedded clouds respond with status {response.status_code}"))
+        return content
 
 
-def provider_settings(addresses: dict[str, str], scene: tuple[SceneRegion, ...], timeout: float) -> dict[str, Any]:
-    """Return the providers' part of the settings for embedded clouds that listen at *addresses*."""
-    names = {p: [r.name for r in scene if r.provider == p] for p in ("aws", "gcp", "azure")}
+def provider_settings(addresses: dict[str, str], regions: tuple[EmulatedRegion, ...], timeout: float) -> dict[str, Any]:
+    """Return the `providers` section of the settings for embedded clouds that listen at *addresses*."""
+    names = {p: [r.name for r in regions if r.provider == p] for p in ("aws", "gcp", "azure")}
     return {
         "aws": {
             "regions": names["aws"],
@@ -276,45 +319,13 @@ def provider_settings(addresses: dict[str, str], scene: tuple[SceneRegion, ...],
     }
 
 
-def _cell(region: SceneRegion) -> dict[str, Any]:
+def _cell(region: EmulatedRegion) -> dict[str, Any]:
     return {
         "head_address": region.head_address,
         "gcs_port": GCS_PORT_BASE + region.network,
         "dashboard_port": DASHBOARD_PORT,
         "serve_port": SERVE_PORT,
         "serve_host": region.head_address,
-        # Serve's proxies all bind one host, so on one computer only the head's has an address of its own.
+        # All Serve proxies bind the same host setting, so on one computer only the head's has its own address.
         "proxy_location": "HeadOnly",
     }
-
-
-def _free_network(seed: str) -> int:
-    """Return the first of a run of loopback networks that nobody uses, starting at one derived from *seed*."""
-    start = int(seed[2:8], 16) % NETWORK_SLOTS
-    for slot in [(start + n) % NETWORK_SLOTS for n in range(NETWORK_SLOTS)]:
-        network = 10 + slot * REGIONS_PER_SLOT
-        addresses = [(f"127.{network + n}.0.1", port) for n in range(6) for port in (DASHBOARD_PORT, SERVE_PORT)]
-        addresses += [("0.0.0.0", GCS_PORT_BASE + network + n) for n in range(6)]  # noqa: S104  where Ray binds it
-        if all(_is_free(*address) for address in addresses):
-            return network
-    msg = "no loopback network is free; end other embedded clouds first"
-    raise LocalError(msg)
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port(wanted: int) -> int:
-    """Return *wanted* if it is free, else a port that is."""
-    if _is_free("127.0.0.1", wanted):
-        return wanted
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

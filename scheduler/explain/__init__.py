@@ -1,5 +1,5 @@
-"""explain: why a placement is what it is, in figures. Pure: it asks the solver what would be otherwise.
+"""explain: why a placement is what it is, in figures. Pure: it solves again with something changed.
 
-A rule's price is a difference of two optima, both bought afresh, so that it says what the rule costs and not what
-happens to stand already.
+A rule's price is a difference of two optima, both bought from scratch, so that it is what the rule costs, whatever
+exists already.
 """

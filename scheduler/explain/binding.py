@@ -1,32 +1,45 @@
-"""What binds, and what a little more of it would save: shadow prices, as differences of whole optima."""
+"""What requirements cost, and what a little more of what is used up would save: differences of whole optima. Pure."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from scheduler.explain.counterfactual import from_scratch
-from scheduler.explain.rules import Rule, rules_of
-from scheduler.solve.formulate import quota_room, quota_size
-from state.model.catalog import Offer, Quota
+from scheduler.explain.rules import Requirement, requirements, without
+from scheduler.solve.formulate import quota_headroom, quota_size
+from state.model.catalog import Offer, OfferKey, Quota
 from state.model.inventory import Role
 from state.model.placement import Placement
 from state.model.snapshot import Snapshot
 from state.model.units import Usd
 
 QUESTIONS_MAX = 12
-"""Each question is a solve; those about what is dearest are asked first."""
+"""Each question is a solve; those about the dearest come first."""
+
+
+class LimitKind(StrEnum):
+    """What limits the fleet."""
+
+    QUOTA = "quota"
+    STOCK = "stock"
 
 
 @dataclass(frozen=True, slots=True)
-class Binding:
-    """A limit that holds the fleet back, and what it is worth."""
+class Limit:
+    """A quota or a stock that is used up, and what one machine more would save per hour."""
 
-    words: str
-    more: str
-    """What one more would be."""
+    kind: LimitKind
+    offer: OfferKey
+    """The offer whose stock it is, or the cheapest that the quota is for."""
+    gpu: str
+    """The GPU model of that offer."""
+    limit: int
+    """In the quota's unit, or machines in stock."""
     saves: Usd
+    quota: Quota | None = None
 
 
-def rule_prices(snapshot: Snapshot, application: str) -> tuple[tuple[Rule, Usd], ...]:
+def rule_prices(snapshot: Snapshot, application: str) -> tuple[tuple[Requirement, Usd], ...]:
     """Return what each requirement of an application costs per hour, dearest first; only those that do."""
     if snapshot.wanted is None:
         return ()
@@ -35,41 +48,40 @@ def rule_prices(snapshot: Snapshot, application: str) -> tuple[tuple[Rule, Usd],
     if whole is None:
         return ()
     found = []
-    for rule in rules_of(spec):
+    for rule in requirements(spec):
         if rule.application != application:
             continue
-        without = from_scratch(snapshot, rule.without(spec)).per_hour
-        if without is not None and without < whole:
-            found.append((rule, Usd(whole.micros - without.micros)))
+        cost = from_scratch(snapshot, without(rule, spec)).per_hour
+        if cost is not None and cost < whole:
+            found.append((rule, Usd(whole.micros - cost.micros)))
     return tuple(sorted(found, key=lambda pair: (-pair[1].micros, pair[0].path)))
 
 
-def bindings(snapshot: Snapshot) -> tuple[Binding, ...]:
+def limits(snapshot: Snapshot) -> tuple[Limit, ...]:
     """Return the quotas and stocks that are used up and what one machine more would save, dearest first."""
     base = from_scratch(snapshot)
     whole = base.per_hour
     if whole is None:
         return ()
     found = []
-    for words, more, changed in [*_quotas(snapshot, base.placement), *_stocks(snapshot, base.placement)][
-        :QUESTIONS_MAX
-    ]:
+    questions = [*_quotas(snapshot, base.placement), *_stocks(snapshot, base.placement)]
+    for limit, changed in questions[:QUESTIONS_MAX]:
         cost = from_scratch(changed).per_hour
         if cost is not None and cost < whole:
-            found.append(Binding(words, more, Usd(whole.micros - cost.micros)))
-    return tuple(sorted(found, key=lambda b: (-b.saves.micros, b.words)))
+            found.append(replace(limit, saves=Usd(whole.micros - cost.micros)))
+    return tuple(sorted(found, key=lambda found: (-found.saves.micros, found.kind, found.offer)))
 
 
-def _used(placement: Placement) -> Counter[tuple[Offer, ...] | Offer]:
-    used: Counter[tuple[Offer, ...] | Offer] = Counter()
+def _used(placement: Placement) -> Counter[Offer]:
+    used: Counter[Offer] = Counter()
     for machine in placement.machines:
         if machine.role is Role.WORKER:
             used[machine.offer] += machine.count
     return used
 
 
-def _quotas(snapshot: Snapshot, placement: Placement) -> list[tuple[str, str, Snapshot]]:
-    """Return quotas that have no room for one more machine of those they are for."""
+def _quotas(snapshot: Snapshot, placement: Placement) -> list[tuple[Limit, Snapshot]]:
+    """Return quotas that have no headroom for one more machine of their family."""
     found = []
     for number, quota in enumerate(snapshot.quotas):
         members = [offer for offer in snapshot.offers if offer.machine.gpus and _is_for(quota, offer)]
@@ -80,15 +92,14 @@ def _quotas(snapshot: Snapshot, placement: Placement) -> list[tuple[str, str, Sn
         taken = sum(
             count * quota_size(quota, offer.machine.gpus, offer.machine.vcpus)
             for offer, count in _used(placement).items()
-            if isinstance(offer, Offer) and _is_for(quota, offer)
+            if _is_for(quota, offer)
         )
-        if quota_room(snapshot, quota) - taken >= size:
+        if quota_headroom(snapshot, quota) - taken >= size:
             continue
-        raised = replace(quota, limit=quota.limit + max(size, taken + size - quota_room(snapshot, quota)))
+        raised = replace(quota, limit=quota.limit + max(size, taken + size - quota_headroom(snapshot, quota)))
         quotas = (*snapshot.quotas[:number], raised, *snapshot.quotas[number + 1 :])
-        words = f"quota of {quota.family} ({quota.market}) in {quota.region}: {quota.limit} {quota.unit}"
-        more = f"one more {smallest.machine.gpu} machine of quota in {quota.region}"
-        found.append((words, more, replace(snapshot, quotas=quotas)))
+        limit = Limit(LimitKind.QUOTA, smallest.key, smallest.machine.gpu or "", quota.limit, Usd(), quota)
+        found.append((limit, replace(snapshot, quotas=quotas)))
     return found
 
 
@@ -97,21 +108,15 @@ def _is_for(quota: Quota, offer: Offer) -> bool:
     return (key.region, offer.machine.family, key.market) == (quota.region, quota.family, quota.market)
 
 
-def _stocks(snapshot: Snapshot, placement: Placement) -> list[tuple[str, str, Snapshot]]:
-    """Return offers of which everything that is believed to be there is used."""
+def _stocks(snapshot: Snapshot, placement: Placement) -> list[tuple[Limit, Snapshot]]:
+    """Return offers whose reported stock is used up."""
     found = []
-    for offer, count in sorted(_used(placement).items(), key=lambda pair: -_price(pair[0])):
-        if not isinstance(offer, Offer):
+    for offer, count in sorted(_used(placement).items(), key=lambda pair: -pair[0].price.per_hour.micros):
+        if offer.stock is None or count < offer.stock:
             continue
-        limit = snapshot.limits.machines_per_offer if offer.stock is None else offer.stock
-        if count < limit or offer.stock is None:
-            continue
+        limit = offer.stock
         offers = tuple(replace(o, stock=limit + 1) if o.key == offer.key else o for o in snapshot.offers)
-        words = f"stock of {offer.key}: {limit}"
-        more = f"one more {offer.key.instance_type} in {offer.key.region}"
-        found.append((words, more, replace(snapshot, offers=offers)))
+        found.append(
+            (Limit(LimitKind.STOCK, offer.key, offer.machine.gpu or "", limit, Usd()), replace(snapshot, offers=offers))
+        )
     return found
-
-
-def _price(offer: object) -> int:
-    return offer.price.per_hour.micros if isinstance(offer, Offer) else 0

@@ -1,8 +1,10 @@
-"""Asking the solver: what would the fleet cost, bought afresh, if something were otherwise?"""
+"""What the fleet would cost, bought from scratch, if something were otherwise. Pure."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from scheduler.solve import solve
+from scheduler.solve.formulate import quota_headroom
 from state.model.placement import Placement
 from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec
@@ -27,8 +29,16 @@ class Counterfactual:
 
 
 def from_scratch(snapshot: Snapshot, spec: CapacitySpec | None = None) -> Counterfactual:
-    """Return the optimum for a spec as if nothing stood yet; for the snapshot's own if none is given."""
+    """Return the optimum for a spec as if nothing existed yet; for the snapshot's own if none is given."""
     if snapshot.wanted is None:
         return Counterfactual(Placement())
     wanted = snapshot.wanted if spec is None else replace(snapshot.wanted, spec=spec)
-    return Counterfactual(solve(replace(snapshot, wanted=wanted, instances=(), placed=())))
+    return Counterfactual(solve(replace(_without_machines(snapshot), wanted=wanted)))
+
+
+def _without_machines(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot as if our machines were given back: their stock and quota can be had again."""
+    held = Counter(instance.key for instance in snapshot.instances if instance.is_standing)
+    offers = tuple(o if o.stock is None else replace(o, stock=o.stock + held[o.key]) for o in snapshot.offers)
+    quotas = tuple(replace(q, used=q.limit - quota_headroom(snapshot, q)) for q in snapshot.quotas)
+    return replace(snapshot, offers=offers, quotas=quotas, instances=(), placed=())

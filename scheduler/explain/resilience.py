@@ -1,8 +1,8 @@
 """The price of resilience: what the fleet costs at best for each kind of loss survived. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from scheduler.solve import solve
+from scheduler.explain.counterfactual import from_scratch
 from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec, FailureDomain
 from state.model.units import Usd
@@ -18,15 +18,13 @@ class ResiliencePrice:
 
 
 def price_of_resilience(snapshot: Snapshot) -> tuple[ResiliencePrice, ...]:
-    """Return the optimum for surviving nothing, any region and any provider, bought afresh."""
+    """Return the optimum for surviving nothing, any region and any provider, bought from scratch."""
     if snapshot.wanted is None:
         return ()
     prices = []
     for kind in FailureDomain:
         spec = _surviving(snapshot.wanted.spec, kind)
-        asked = replace(snapshot, wanted=replace(snapshot.wanted, spec=spec), instances=())
-        placement = solve(asked)
-        prices.append(ResiliencePrice(kind, placement.per_hour if placement.is_whole else None))
+        prices.append(ResiliencePrice(kind, from_scratch(snapshot, spec).per_hour))
     return tuple(prices)
 
 

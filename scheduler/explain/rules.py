@@ -1,29 +1,83 @@
-"""The requirements of a spec that could be given up, each with what it says and the spec without it."""
+"""The requirements of a spec that could be given up, and the spec without them. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, Final
 
-from state.model.spec import CapacitySpec, Choice, FailureDomain, Spot
+from state.model.ids import ApplicationName
+from state.model.placement import Unit
+from state.model.spec import Application, CapacitySpec, FailureDomain, MarketRules, Spot
+
+
+class RequirementKind(StrEnum):
+    """What a requirement is about, by its path below the application or the spec."""
+
+    BUDGET = "budget"
+    PROVIDERS = "providers"
+    REGIONS = "regions"
+    DEMAND = "demand"
+    SURVIVE = "survive"
+    JURISDICTIONS = "regions.jurisdictions"
+    LATENCY = "latency"
+    MAX_SHARE = "regions.max_share"
+    REGIONS_MIN = "regions.min"
+    FLOORS = "regions.floors"
+    SHARES = "regions.shares"
+    ON_DEMAND_FLOOR = "market.on_demand_floor"
+    SURVIVE_SPOT_LOSS = "market.survive_spot_loss"
+    SPOT = "market.spot"
+
+
+_K = RequirementKind
+WITHOUT: Final[dict[RequirementKind, tuple[tuple[str, Any], ...]]] = {
+    _K.BUDGET: (("budget.max_usd_per_hour", 1_000_000),),
+    _K.PROVIDERS: (("providers.allow", []), ("providers.deny", [])),
+    _K.REGIONS: (("regions.allow", []), ("regions.deny", [])),
+    _K.SURVIVE: (("survive.any", "none"),),
+    _K.JURISDICTIONS: (("regions.jurisdictions", []),),
+    _K.LATENCY: (("latency", None),),
+    _K.MAX_SHARE: (("regions.max_share", 1.0),),
+    _K.REGIONS_MIN: (("regions.min", 1),),
+    _K.FLOORS: (("regions.floors", {}),),
+    _K.SHARES: (("regions.shares", {}),),
+    _K.ON_DEMAND_FLOOR: (("market.on_demand_floor", 0.0),),
+    _K.SURVIVE_SPOT_LOSS: (("market.survive_spot_loss", 0.0),),
+    _K.SPOT: (("market.spot", "allowed"),),
+}
+"""What to write instead, by path and value. A demand cannot be given up, only lowered."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One requirement."""
+class Requirement:
+    """One requirement of a spec, in figures."""
 
-    path: str
-    """Where it stands in the spec."""
-    words: str
-    application: str | None
-    relaxed: tuple[tuple[str, Any], ...]
-    """What to write instead, by the field's path below the application, or below the spec."""
+    kind: RequirementKind
+    application: ApplicationName | None = None
+    """None: it is the fleet's."""
+    amount: float | None = None
+    """USD per hour, a share from 0 to 1, milliseconds, a number of regions, or a demand in *unit*."""
+    names: tuple[str, ...] = ()
+    """The failure domain, or the jurisdictions, providers, regions or places that it names."""
+    unit: Unit | None = None
+    """Of a demand."""
 
-    def without(self, spec: CapacitySpec) -> CapacitySpec:
-        """Return the spec without this requirement."""
-        for path, value in self.relaxed:
-            full = path if self.application is None else f"applications.{self.application}.{path}"
-            spec = changed(spec, full, value)
-        return spec
+    @property
+    def path(self) -> str:
+        """Where it is in the spec."""
+        return self.kind if self.application is None else f"applications.{self.application}.{self.kind}"
+
+
+def without(requirement: Requirement, spec: CapacitySpec) -> CapacitySpec:
+    """Return *spec* without a requirement.
+
+    Raises:
+        KeyError: It is a demand, which cannot be given up.
+    """
+    for path, value in WITHOUT[requirement.kind]:
+        full = path if requirement.application is None else f"applications.{requirement.application}.{path}"
+        spec = changed(spec, full, value)
+    return spec
 
 
 def changed(spec: CapacitySpec, path: str, value: Any) -> CapacitySpec:  # noqa: ANN401  what a document may hold
@@ -51,50 +105,41 @@ def changed(spec: CapacitySpec, path: str, value: Any) -> CapacitySpec:  # noqa:
     return CapacitySpec.model_validate(content)
 
 
-def rules_of(spec: CapacitySpec) -> tuple[Rule, ...]:
-    """Return every requirement that says more than the defaults do."""
-    return (*_fleet_rules(spec), *(rule for name, _ in spec.named() for rule in _application_rules(spec, name)))
+def requirements(spec: CapacitySpec) -> tuple[Requirement, ...]:
+    """Return every requirement that is stricter than the defaults; demands apart."""
+    return (*_of_fleet(spec), *(found for name, a in spec.named() for found in _of_application(name, a)))
 
 
-def _fleet_rules(spec: CapacitySpec) -> Iterator[Rule]:
-    budget = f"the budget of ${spec.budget.max_usd_per_hour:g}/h"
-    yield Rule("budget", budget, None, (("budget.max_usd_per_hour", 1_000_000),))
-    for name in ("providers", "regions"):
-        choice: Choice = getattr(spec, name)
+def _of_fleet(spec: CapacitySpec) -> Iterator[Requirement]:
+    yield Requirement(_K.BUDGET, amount=spec.budget.max_usd_per_hour)
+    for kind, choice in ((_K.PROVIDERS, spec.providers), (_K.REGIONS, spec.regions)):
         if choice.allow or choice.deny:
-            yield Rule(name, f"only some {name}", None, ((f"{name}.allow", []), (f"{name}.deny", [])))
+            yield Requirement(kind, names=(*choice.allow, *choice.deny))
 
 
-def _application_rules(spec: CapacitySpec, name: str) -> Iterator[Rule]:
-    for is_asked, path, words, relaxed in (*_standing_rules(spec, name), *_market_rules(spec, name)):
-        if is_asked:
-            yield Rule(f"applications.{name}.{path}", f"{name}: {words}", name, relaxed)
+def _of_application(name: ApplicationName, application: Application) -> Iterator[Requirement]:
+    rules, survive = application.regions, application.survive
+    if survive.any is not FailureDomain.NONE:
+        yield Requirement(_K.SURVIVE, name, survive.share, (survive.any,))
+    if rules.jurisdictions:
+        yield Requirement(_K.JURISDICTIONS, name, names=tuple(rules.jurisdictions))
+    if application.latency is not None:
+        yield Requirement(_K.LATENCY, name, application.latency.max_ms)
+    if rules.max_share < 1:
+        yield Requirement(_K.MAX_SHARE, name, rules.max_share)
+    if rules.min > 1:
+        yield Requirement(_K.REGIONS_MIN, name, rules.min)
+    if rules.floors:
+        yield Requirement(_K.FLOORS, name, names=tuple(sorted(rules.floors)))
+    if rules.shares:
+        yield Requirement(_K.SHARES, name, names=tuple(sorted(rules.shares)))
+    yield from _of_market(name, application.market)
 
 
-_Said = tuple[bool, str, str, tuple[tuple[str, Any], ...]]
-"""Whether a requirement is asked for, where it stands, what it says, and what to write instead."""
-
-
-def _standing_rules(spec: CapacitySpec, name: str) -> Iterator[_Said]:
-    a = spec.applications[name]
-    region, survive = a.regions, a.survive
-    words = f"any {survive.any} may be lost and {survive.share:.0%} is still carried"
-    yield survive.any is not FailureDomain.NONE, "survive", words, (("survive.any", "none"),)
-    words = f"only in {', '.join(region.jurisdictions)}"
-    yield bool(region.jurisdictions), "regions.jurisdictions", words, (("regions.jurisdictions", []),)
-    if a.latency is not None:
-        yield True, "latency", f"at most {a.latency.max_ms:g} ms from its clients", (("latency", None),)
-    words = f"at most {region.max_share:.0%} in one region"
-    yield region.max_share < 1, "regions.max_share", words, (("regions.max_share", 1.0),)
-    yield region.min > 1, "regions.min", f"in {region.min} regions at least", (("regions.min", 1),)
-    yield bool(region.floors), "regions.floors", "floors in some places", (("regions.floors", {}),)
-    yield bool(region.shares), "regions.shares", "shares of some places", (("regions.shares", {}),)
-
-
-def _market_rules(spec: CapacitySpec, name: str) -> Iterator[_Said]:
-    market = spec.applications[name].market
-    floor, spot = market.on_demand_floor, market.survive_spot_loss
-    yield floor > 0, "market.on_demand_floor", f"{floor:.0%} not on spot", (("market.on_demand_floor", 0.0),)
-    words = f"{spot:.0%} still carried without a region's spot machines"
-    yield spot > 0, "market.survive_spot_loss", words, (("market.survive_spot_loss", 0.0),)
-    yield market.spot is Spot.NEVER, "market.spot", "never on spot", (("market.spot", "allowed"),)
+def _of_market(name: ApplicationName, market: MarketRules) -> Iterator[Requirement]:
+    if market.on_demand_floor > 0:
+        yield Requirement(_K.ON_DEMAND_FLOOR, name, market.on_demand_floor)
+    if market.survive_spot_loss > 0:
+        yield Requirement(_K.SURVIVE_SPOT_LOSS, name, market.survive_spot_loss)
+    if market.spot is Spot.NEVER:
+        yield Requirement(_K.SPOT, name)

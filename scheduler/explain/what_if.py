@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from enum import StrEnum
 
 import yaml
 from pydantic import ValidationError
@@ -13,13 +14,28 @@ from state.model.snapshot import Snapshot
 from state.model.units import Usd
 
 
+class QuestionFault(StrEnum):
+    """What is wrong with a question."""
+
+    NO_ASSIGNMENT = "no_assignment"
+    """It is not `field=value`, or no spec is in force."""
+    UNKNOWN_FIELD = "unknown_field"
+    BAD_VALUE = "bad_value"
+    NOT_YAML = "not_yaml"
+
+
 class NoSuchFieldError(ValueError):
     """The path names nothing, or the value does not fit: correct the question."""
+
+    def __init__(self, fault: QuestionFault, path: str, value: str, detail: str = "") -> None:
+        """Keep what is wrong; *detail* is the unknown part of the path, or what the field allows."""
+        super().__init__(fault, path, value, detail)
+        self.fault, self.path, self.value, self.detail = fault, path, value, detail
 
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """Before and after, both bought afresh."""
+    """Before and after, both bought from scratch."""
 
     before: Counterfactual
     after: Counterfactual
@@ -42,20 +58,16 @@ def what_if(snapshot: Snapshot, change: str) -> WhatIf:
     """
     path, equals, text = change.partition("=")
     if snapshot.wanted is None or not equals:
-        msg = f"{change}: write a field and a value, such as applications.chat.market.spot=never"
-        raise NoSuchFieldError(msg)
+        raise NoSuchFieldError(QuestionFault.NO_ASSIGNMENT, path, text)
     try:
         spec = changed(snapshot.wanted.spec, path.strip(), yaml.safe_load(text))
     except KeyError as error:
-        msg = f"{path}: there is no {error.args[0]}"
-        raise NoSuchFieldError(msg) from error
+        raise NoSuchFieldError(QuestionFault.UNKNOWN_FIELD, path, text, str(error.args[0])) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        msg = f"{path}={text}: {str(first['msg']).removeprefix('Value error, ')}"
-        raise NoSuchFieldError(msg) from error
+        detail = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise NoSuchFieldError(QuestionFault.BAD_VALUE, path, text, detail) from error
     except yaml.YAMLError as error:
-        msg = f"{text!r} is no value"
-        raise NoSuchFieldError(msg) from error
+        raise NoSuchFieldError(QuestionFault.NOT_YAML, path, text) from error
     before, after = from_scratch(snapshot), from_scratch(snapshot, spec)
     more = _counts(after.placement)
     more.subtract(_counts(before.placement))

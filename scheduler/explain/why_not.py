@@ -1,4 +1,4 @@
-"""Why an application does not stand where somebody names: it may not, or it would cost so much more."""
+"""Why an application is not placed in a region or on an offer: it may not be, or it costs so much more. Pure."""
 
 from dataclasses import dataclass, replace
 
@@ -79,7 +79,7 @@ def _screened(
 
 
 def _forced(snapshot: Snapshot, spec: CapacitySpec, application: str, usable: list[Offer], whole: Usd) -> Usd | None:
-    """Return what it costs more if at least one replica must stand on one of these offers."""
+    """Return what it costs more if at least one replica must run on one of these offers."""
     wanted = spec.applications[application]
     one = min(wanted.replica_milli(shape) for shape in wanted.shapes) / MILLI
     keys = {offer.key for offer in usable}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -11,8 +11,9 @@ from providers.base import Observation, Provider
 from scheduler import shortages
 from scheduler.observe.health import assess
 from scheduler.observe.inventory import Readings, SyncedInventory, sync_inventory
+from scheduler.observe.untagged import own_machines
 from scheduler.ports import Ports
-from state.model.catalog import Offer, Quota, Shortage
+from state.model.catalog import Capability, Offer, Quota, Shortage
 from state.model.health import RegionSignals
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Impairment, Instance, Notice, NoticeKind, Role
@@ -45,7 +46,9 @@ def observe(ports: Ports) -> Snapshot:
         cut_off = {drill.region for drill in known.drills if drill.cuts_off and drill.until > now}
         cell_statuses = tuple(_cut(future.result(), cut_off) for future in cells)
         read = _Read(_joined(machines), _joined(offers), _joined(quotas), _joined(announced))
-    readings = _readings(read, frozenset(cut_off), cell_statuses, known, now)
+    capabilities = tuple((name, ports.providers[name].capabilities) for name in sorted(ports.providers))
+    ours = replace(read, instances=_ours(read.instances, known, capabilities))
+    readings = _readings(ours, frozenset(cut_off), cell_statuses, known, now)
     synced = sync_inventory(known.instances, readings, ports.thresholds)
     early = shortages.from_early_ends(synced.learned, known.health, now)
     new = tuple(shortages.grown(known.shortages, shortage) for shortage in early)
@@ -73,6 +76,7 @@ def observe(ports: Ports) -> Snapshot:
         placed=() if last is None else last.placement.replicas,
         latencies=ports.latencies,
         own_regions=ports.own_regions,
+        capabilities=capabilities,
     )
 
 
@@ -84,6 +88,18 @@ class _Read:
     offers: Observation[Offer]
     quotas: Observation[Quota]
     notices: Observation[Notice]
+
+
+def _ours(
+    listed: Observation[CloudInstance],
+    known: Known,
+    capabilities: tuple[tuple[ProviderName, frozenset[Capability]], ...],
+) -> Observation[CloudInstance]:
+    """Return what was listed without other owners' machines: where a cloud has no tags, our cloud ids tell."""
+    untagged = {name for name, its in capabilities if Capability.TAGS not in its}
+    tagged = (seen for seen in listed.items if seen.key.provider not in untagged)
+    rest = tuple(seen for seen in listed.items if seen.key.provider in untagged)
+    return replace(listed, items=(*tagged, *own_machines(rest, known.instances)))
 
 
 def _readings(

@@ -1,4 +1,4 @@
-"""make_plan(placement, snapshot): the actions from what stands to what is wanted. Pure."""
+"""make_plan(placement, snapshot): the actions from the current state to the placement. Pure."""
 
 from dataclasses import replace
 

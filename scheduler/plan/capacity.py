@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from scheduler.observe.inventory import terminal_notices
 from scheduler.plan.ready import Readiness
 from scheduler.region_policy import is_excluded, may_end_machines, must_be_left_alone
-from state.model.catalog import OfferKey
+from state.model.catalog import Capability, OfferKey
 from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId, derive_id
 from state.model.inventory import CloudInstance, Instance, Notice, NoticeKind, Role, TerminationReason, advanced
 from state.model.lifecycle import InstanceStatus
@@ -137,11 +137,13 @@ def _requested(launch: Launch, snapshot: Snapshot, plan_id: PlanId) -> Instance:
 
 
 def _repeat_unknown(snapshot: Snapshot, placement: Placement, changes: CapacityChanges) -> None:
-    """Repeat, under the same id, launches with an unknown outcome: the cloud starts each machine once."""
+    """Repeat, under the same id, launches with an unknown outcome, in clouds that start each id once."""
     wanted = _targets(placement)
     for instance in snapshot.instances:
         is_unknown = instance.status is _S.REQUESTED and instance.cloud_id is None
-        if not is_unknown or must_be_left_alone(snapshot, instance.region) or is_excluded(snapshot, instance.region):
+        is_once = snapshot.is_capable(instance.key.provider, Capability.IDEMPOTENT_LAUNCH)
+        may_act = not must_be_left_alone(snapshot, instance.region) and not is_excluded(snapshot, instance.region)
+        if not is_unknown or not is_once or not may_act:
             continue
         cell = snapshot.settings_of(instance.region)
         if wanted[instance.key, instance.role] and cell is not None:

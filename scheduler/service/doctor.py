@@ -1,7 +1,7 @@
-"""doctor: reads all that a tick would read, and reports what is wrong and where."""
+"""doctor: reads all that a tick would read, and reports what is wrong, where, and what to do."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -12,22 +12,19 @@ from typing import Final
 
 import httpx
 
-from providers.base import Provider, SupportsDryRun
+from providers.base import Provider, supports_dry_run
 from providers.errors import ProviderError
+from providers.profile import NAME_HEAD_TYPES
+from providers.registry import CLOUDS
+from providers.settings import CloudSettings
 from scheduler.documents.settings_file import Settings
 from state.clock import Clock
-from state.model.catalog import Market, Offer, Quota
-from state.model.ids import ProviderName, RegionId
+from state.model.catalog import Capability, Market, Offer, Quota
+from state.model.ids import ProviderName, RegionId, region_id
 
 SKEW_WARNS: Final = timedelta(seconds=30)
 SKEW_FAILS: Final = timedelta(minutes=2)
 """Signatures of requests are refused when clocks differ by five minutes; leases and notices suffer sooner."""
-ENDPOINTS: Final = {
-    "aws": "https://ec2.amazonaws.com/",
-    "gcp": "https://compute.googleapis.com/",
-    "azure": "https://management.azure.com/",
-}
-"""Any answer carries the time, without credentials."""
 GROUP_AND_OTHERS: Final = 0o077
 
 
@@ -58,9 +55,11 @@ class Check(StrEnum):
     MACHINE_IMPAIRED = "machine_impaired"
     NO_GPUS_OFFERED = "no_gpus_offered"
     NO_HEAD_OFFERED = "no_head_offered"
-    NO_HEAD_JOINED = "no_head_joined"
-    """A site of our own has no machine that joined for a cell's head."""
     QUOTA_ZERO = "quota_zero"
+    NO_FIXED_ADDRESS = "no_fixed_address"
+    NO_REPEATED_LAUNCH = "no_repeated_launch"
+    """A launch with an unknown outcome is not repeated."""
+    NO_TAGS = "no_tags"
     LAUNCH_REFUSED = "launch_refused"
     LAUNCH_ALLOWED = "launch_allowed"
 
@@ -81,16 +80,22 @@ class Diagnosis:
     market: Market | None = None
     unit: str = ""
     """What a quota counts."""
+    advice: str = ""
+    """What the provider's profile advises."""
 
 
-def diagnose(settings: Settings, providers: dict[str, Provider], owner: str, clock: Clock) -> tuple[Diagnosis, ...]:
-    """Return what is found, provider by provider; nothing is changed anywhere."""
+def diagnose(
+    settings: Settings, providers: Mapping[ProviderName, Provider], owner: str, clock: Clock
+) -> tuple[Diagnosis, ...]:
+    """Return what is right and wrong, provider by provider; change nothing."""
     found = list(_installation(settings))
     if not providers:
         found.append(Diagnosis(Check.NO_CLOUD, DiagnosisLevel.ERROR))
+    used = {cloud.profile.name: cloud for cloud in settings.providers.used}
     for name, provider in sorted(providers.items()):
-        found += _clock(name, settings, clock)
-        found += _looks(name, provider, owner, settings)
+        if name in used:
+            found += _clock(used[name], clock, trust_env=settings.embedded is None)
+        found += _reads(name, provider, owner, settings)
     return tuple(found)
 
 
@@ -102,29 +107,28 @@ def _installation(settings: Settings) -> Iterator[Diagnosis]:
         yield Diagnosis(Check.TOKEN_READABLE, DiagnosisLevel.WARNING, subject=str(token))
     else:
         yield Diagnosis(Check.TOKEN_PRIVATE, DiagnosisLevel.OK, subject=str(token))
-    clouds = settings.providers
-    every = ((name, getattr(clouds, name)) for name in type(clouds).model_fields)
-    named = {f"{name}/{region}" for name, cloud in every if cloud is not None for region in cloud.regions}
-    for region in sorted(named - set(settings.cells)):
-        yield Diagnosis(Check.REGION_WITHOUT_CELL, DiagnosisLevel.WARNING, regions=(RegionId(region),))
-    for region in sorted(set(settings.cells) - named):
-        yield Diagnosis(Check.CELL_WITHOUT_CLOUD, DiagnosisLevel.WARNING, regions=(RegionId(region),))
+    named = {region_id(c.profile.name, region) for c in settings.providers.used for region in c.region_names}
+    with_cell = {RegionId(region) for region in settings.cells}
+    for region in sorted(named - with_cell):
+        yield Diagnosis(Check.REGION_WITHOUT_CELL, DiagnosisLevel.WARNING, regions=(region,))
+    for region in sorted(with_cell - named):
+        yield Diagnosis(Check.CELL_WITHOUT_CLOUD, DiagnosisLevel.WARNING, regions=(region,))
 
 
-def _clock(name: str, settings: Settings, clock: Clock) -> Iterator[Diagnosis]:
-    cloud = getattr(settings.providers, name, None)
-    url = getattr(cloud, "endpoint_url", None) or getattr(cloud, "endpoint", None) or ENDPOINTS.get(name)
-    if url is None:
+def _clock(cloud: CloudSettings, clock: Clock, *, trust_env: bool) -> Iterator[Diagnosis]:
+    """Compare the clocks: any answer of a cloud carries its time, without credentials."""
+    endpoint, name = cloud.time_endpoint, cloud.profile.name
+    if endpoint is None:
         return
-    verify = ssl.create_default_context(cafile=getattr(cloud, "ca_file", None))
     try:
-        answer = httpx.get(url, timeout=10, verify=verify, trust_env=settings.embedded is None)
-        told = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
-    except (httpx.HTTPError, KeyError, ValueError) as error:
+        verify = ssl.create_default_context(cafile=endpoint.ca_file)
+        answer = httpx.get(endpoint.url, timeout=10, verify=verify, trust_env=trust_env)
+        reported = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
+    except (httpx.HTTPError, OSError, KeyError, ValueError) as error:
         message = type(error).__name__
-        yield Diagnosis(Check.ENDPOINT_SILENT, DiagnosisLevel.ERROR, ProviderName(name), subject=url, message=message)
+        yield Diagnosis(Check.ENDPOINT_SILENT, DiagnosisLevel.ERROR, name, subject=endpoint.url, message=message)
         return
-    skew = abs(clock.now() - told)
+    skew = abs(clock.now() - reported)
     level = (
         DiagnosisLevel.OK
         if skew < SKEW_WARNS
@@ -132,14 +136,14 @@ def _clock(name: str, settings: Settings, clock: Clock) -> Iterator[Diagnosis]:
         if skew < SKEW_FAILS
         else DiagnosisLevel.ERROR
     )
-    yield Diagnosis(Check.CLOCK_SKEW, level, ProviderName(name), skew=skew)
+    yield Diagnosis(Check.CLOCK_SKEW, level, name, skew=skew)
 
 
-def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Iterator[Diagnosis]:
+def _reads(name: ProviderName, provider: Provider, owner: str, settings: Settings) -> Iterator[Diagnosis]:
     with ThreadPoolExecutor(4) as pool:
-        asked_offers, asked_quotas = pool.submit(provider.offers), pool.submit(provider.quotas)
+        future_offers, future_quotas = pool.submit(provider.offers), pool.submit(provider.quotas)
         machines, notices = pool.submit(provider.instances, owner), pool.submit(provider.notices, owner)
-        offers, quotas = asked_offers.result(), asked_quotas.result()
+        offers, quotas = future_offers.result(), future_quotas.result()
         unreachable = {
             "offers": offers.unreachable,
             "quotas": quotas.unreachable,
@@ -151,18 +155,14 @@ def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
         for region, reason in regions.items():
             denied.setdefault((what, reason), []).append(region)
     for (what, reason), where in sorted(denied.items()):
+        where.sort()
         yield Diagnosis(
-            Check.READ_FAILED,
-            DiagnosisLevel.ERROR,
-            ProviderName(name),
-            regions=tuple(sorted(where)),
-            subject=what,
-            message=reason,
+            Check.READ_FAILED, DiagnosisLevel.ERROR, name, regions=tuple(where), subject=what, message=reason
         )
     for what, reason in sorted((offers.degraded | machines.result().degraded).items()):
-        yield Diagnosis(Check.READ_DEGRADED, DiagnosisLevel.WARNING, ProviderName(name), subject=what, message=reason)
+        yield Diagnosis(Check.READ_DEGRADED, DiagnosisLevel.WARNING, name, subject=what, message=reason)
     if not denied:
-        yield Diagnosis(Check.ALL_READ, DiagnosisLevel.OK, ProviderName(name))
+        yield Diagnosis(Check.ALL_READ, DiagnosisLevel.OK, name)
     for machine in machines.result().items:
         if machine.impairment:
             yield Diagnosis(
@@ -174,6 +174,7 @@ def _looks(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
             )
     yield from _supply(provider, offers.items, set(offers.unreachable), settings)
     yield from _quotas(quotas.items, offers.items)
+    yield from _lacks(provider, settings)
     yield from _dry_runs(provider)
 
 
@@ -185,8 +186,9 @@ def _supply(
         if not any(offer.machine.gpus for offer in here):
             yield Diagnosis(Check.NO_GPUS_OFFERED, DiagnosisLevel.WARNING, regions=(region,))
         if region in settings.cells and not any(not offer.machine.gpus for offer in here):
-            check = Check.NO_HEAD_JOINED if provider.name == "static" else Check.NO_HEAD_OFFERED
-            yield Diagnosis(check, DiagnosisLevel.ERROR, regions=(region,))
+            cloud = CLOUDS.get(provider.name)
+            advice = NAME_HEAD_TYPES if cloud is None else cloud.profile.head_advice
+            yield Diagnosis(Check.NO_HEAD_OFFERED, DiagnosisLevel.ERROR, regions=(region,), advice=advice)
 
 
 def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Diagnosis]:
@@ -203,10 +205,19 @@ def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Di
             )
 
 
+def _lacks(provider: Provider, settings: Settings) -> Iterator[Diagnosis]:
+    """Report what a provider cannot do and what that costs."""
+    if Capability.FIXED_ADDRESS not in provider.capabilities:
+        for region in sorted(set(provider.regions) & set(settings.cells)):
+            yield Diagnosis(Check.NO_FIXED_ADDRESS, DiagnosisLevel.ERROR, regions=(region,))
+    if Capability.IDEMPOTENT_LAUNCH not in provider.capabilities:
+        yield Diagnosis(Check.NO_REPEATED_LAUNCH, DiagnosisLevel.WARNING, provider.name)
+    if Capability.TAGS not in provider.capabilities:
+        yield Diagnosis(Check.NO_TAGS, DiagnosisLevel.WARNING, provider.name)
+
+
 def _dry_runs(provider: Provider) -> Iterator[Diagnosis]:
-    while (inner := getattr(provider, "inner", None)) is not None:
-        provider = inner
-    if not isinstance(provider, SupportsDryRun):
+    if not supports_dry_run(provider):
         return
     for region in provider.regions:
         try:

@@ -1,4 +1,4 @@
-"""Use cases: the fleet's status, offers, and kept snapshots. They return values."""
+"""Use cases: the fleet's status, its events, and what clouds offer. They return values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from scheduler.observe import observe
 from scheduler.ports import Ports
 from scheduler.tick import decide
 from state.model.catalog import Offer
+from state.model.history import Event
 from state.model.ids import RegionId
 from state.model.plan import Plan
 from state.model.snapshot import Snapshot
@@ -48,6 +49,11 @@ def refresh_status(ports: Ports) -> StatusReport:
     snapshot = observe(ports)
     holder = ports.store.lease_holder(ports.clock.now())
     return StatusReport(snapshot, decide(snapshot), timedelta(), holder)
+
+
+def list_events(store: Store, after: int, limit: int) -> tuple[Event, ...]:
+    """Return the newest *limit* events numbered above *after*, oldest first."""
+    return store.events(max(after, store.last_event_number() - limit), limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,17 +91,17 @@ class World:
         self.clock.sleep(every)
         return plan
 
-    def converge(self, most: int = 60) -> Plan:
+    def converge(self, ticks_max: int = 60) -> Plan:
         """Tick until nothing is left to do or to wait for, and return the last plan.
 
         Raises:
-            NotConvergedError: That took more than *most* ticks.
+            NotConvergedError: That took more than *ticks_max* ticks.
         """
-        for _ in range(most):
+        for _ in range(ticks_max):
             plan = self.tick()
             if plan.is_converged:
                 return plan
-        msg = f"after {most} ticks: {plan.actions} {plan.blocked}"
+        msg = f"after {ticks_max} ticks: {plan.actions} {plan.blocked}"
         raise NotConvergedError(msg)
 
     def run(self, duration: timedelta, every: timedelta = TICK) -> None:
@@ -133,7 +133,7 @@ class World:
         return set() if table is None else set(table.regions())
 
 
-def a_head_offer(region: str = "aws/us-east-1", price: str = "0.1", *, zone: str = "a") -> Offer:
+def a_head_offer(region: str, price: str = "0.1", *, zone: str = "a") -> Offer:
     """Return an offer of a machine without GPUs that is large enough for a cell's head."""
     key = OfferKey(RegionId(region), zone, "cpu.4", Market.ON_DEMAND)
     return Offer(key, Machine(None, 0, 24, 4, 16, "cpu"), Price(Usd.of(price), "simulated", START))

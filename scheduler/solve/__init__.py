@@ -1,15 +1,14 @@
-"""solve(snapshot): how many replicas and machines are to stand where, at least cost. Pure."""
+"""solve(snapshot): how many replicas and machines go where, at least cost. Pure."""
 
 from dataclasses import replace
 from typing import Final
 
 from providers.regions import known_regions
-from scheduler.solve.answer import Answer, objective
 from scheduler.solve.certificate import certificate, violations
 from scheduler.solve.exact import solve_exactly
 from scheduler.solve.formulate import Formulation, formulate
-from scheduler.solve.highs import Work
-from scheduler.solve.read import nothing, read_placement
+from scheduler.solve.placement import empty_placement, placement_of
+from scheduler.solve.solution import Solution, objective
 from scheduler.solve.supply import build_supply
 from state.model.placement import Placement
 from state.model.settings import SolveBudget
@@ -17,47 +16,48 @@ from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec
 
 EXACT_APPLICATIONS: Final = 25
-EXACT_PAIRS: Final = 600
-"""Up to these sizes the exact program is solved at once; beyond them the search comes first."""
-HOPEFUL: Final = 15
-"""Up to so many applications it is worth asking for a proof at all."""
+EXACT_PAIRS: Final = 400
+"""Up to these sizes the exact program is solved at once; beyond them the search comes first.
+
+Nodes do not bound the root, so the size does: the hardest roots measured took 3 s of CPU at 427 pairs, 7 s at 515."""
+PROOF_APPLICATIONS: Final = 15
+"""Up to so many applications a proof is attempted beyond the sizes above, where the budget asks for one."""
 
 
 def solve(snapshot: Snapshot) -> Placement:
     """Return the cheapest placement that keeps every rule of the spec.
 
-    Where no placement does, the one that serves most, by priority; what found no place is returned
-    with the causes counted. The cost lies at most `gap` above the optimum, where that is known.
+    Where no placement does, the one that serves most, by priority; unmet demand is returned
+    with its causes counted. The cost lies at most `gap` above the optimum, where that is known.
     """
     if snapshot.wanted is None:
         return Placement()
     spec = snapshot.wanted.spec
     formulation = formulate(snapshot, spec, build_supply(snapshot, spec))
-    found = _answered(formulation, spec, snapshot.solve_budget)
+    found = _solution(formulation, spec, snapshot.solve_budget)
     if found is None:
-        placement = nothing(spec, formulation)
+        placement = empty_placement(spec, formulation)
     else:
-        placement = read_placement(snapshot, spec, *found)
+        placement = placement_of(snapshot, spec, *found)
         formulation = found[0]
     placement = replace(placement, certificate=certificate(spec, placement, formulation))
     return replace(placement, violations=violations(spec, placement, known_regions(snapshot.own_regions)))
 
 
-def _answered(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Answer] | None:
+def _solution(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Solution] | None:
     p = formulation.problem
-    work = Work(budget.gap, nodes=budget.exact_nodes)
     if p.applications <= EXACT_APPLICATIONS and p.pairs <= EXACT_PAIRS:
-        exact = solve_exactly(formulation, spec, work)
-        if exact is not None and (exact[1].gap or 0.0) <= 2 * budget.gap:
+        exact = solve_exactly(formulation, spec, budget)
+        if exact is not None and exact[1].gap is not None and exact[1].gap <= 2 * budget.gap:
             return exact
         return _better(exact, _searched(formulation, spec, budget))
     found = _searched(formulation, spec, budget)
-    if budget.exact_beyond_small and p.applications <= HOPEFUL and found is not None:
-        return _better(solve_exactly(found[0], spec, work, found[1]), found)
+    if budget.exact_beyond_small and p.applications <= PROOF_APPLICATIONS and found is not None:
+        return _better(solve_exactly(found[0], spec, budget, found[1]), found)
     return found
 
 
-def _searched(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Answer] | None:
+def _searched(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Solution] | None:
     # Small fleets never pay for loading the compiler.
     from scheduler.solve.search.solve import solve_by_search  # noqa: PLC0415
 
@@ -65,9 +65,9 @@ def _searched(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget)
 
 
 def _better(
-    one: tuple[Formulation, Answer] | None, other: tuple[Formulation, Answer] | None
-) -> tuple[Formulation, Answer] | None:
-    """Return the cheaper of two answers; the first where they are equal, or where the second serves less."""
+    one: tuple[Formulation, Solution] | None, other: tuple[Formulation, Solution] | None
+) -> tuple[Formulation, Solution] | None:
+    """Return the cheaper of two solutions; the first where they are equal, or where the second serves less."""
     if one is None or other is None:
         return one or other
     if _served(*other) < _served(*one):
@@ -77,10 +77,10 @@ def _better(
     return one if objective(one[0].problem, one[1]) <= objective(other[0].problem, other[1]) else other
 
 
-def _served(formulation: Formulation, answer: Answer) -> float:
+def _served(formulation: Formulation, solution: Solution) -> float:
     """Return what demand is served, each application's at its weight."""
     p = formulation.problem
-    carried = answer.replicas * p.each
+    carried = solution.replicas * p.capacity_per_replica
     served = 0.0
     for a in range(p.applications):
         here = int(carried[int(p.first[a]) : int(p.first[a + 1])].sum())

@@ -1,8 +1,8 @@
-"""From groups of offers and what each application asks for, as numbers, to the problem's arrays.
+"""From groups of offers and application requirements, as numbers, to the problem's arrays.
 
 Which pairs there are is decided here, one application at a time over all groups at once. A fleet of thousands of
-applications on thousands of groups has millions of pairs, nearly all of them far too dear to be chosen: `Keep`
-says how many of the cheapest stay.
+applications on thousands of groups has millions of pairs, nearly all of them far too dear to be chosen:
+`PruningLimits` bounds how many of the cheapest stay.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,8 +31,8 @@ class Table:
     start: IntArray
     low: IntArray
     high: IntArray
-    standing: IntArray
-    least: IntArray
+    existing: IntArray
+    min_batch: IntArray
     zone: IntArray
     region: IntArray
     provider: IntArray
@@ -42,19 +42,19 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class ShapeRequirements:
     """What one replica in one shape needs, and what it carries."""
 
     gpus: frozenset[int]
     """Indices of the GPU models that will do."""
     gpu_milli: int
     """Per machine."""
-    each: int
+    capacity_per_replica: int
     cpus: float = 0.0
     memory: float = 0.0
     gpu_memory: float = 0.0
     machines: int = 1
-    """How many machines one replica stands on."""
+    """How many machines one replica spans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +62,19 @@ class Floor:
     """What an application must and may have in one place."""
 
     place: int
-    least: int = 0
-    most_ppm: int = PPM
+    at_least: int = 0
+    at_most_ppm: int = PPM
 
 
 @dataclass(frozen=True, slots=True)
 class ApplicationRequirements:
-    """What one application asks for."""
+    """What one application requires."""
 
-    needs: tuple[Need, ...]
+    shapes: tuple[ShapeRequirements, ...]
     demand: int
     weight: float
     regions: BoolArray
-    """By region: whether it may stand there."""
+    """By region: whether it may run there."""
     spot: bool = False
     kind: int = NO_DOMAIN
     required: int = 0
@@ -109,7 +109,7 @@ class Bounds:
     place_has: BoolArray
     budget: int
     quotas: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
-    """For each: its room, and (group, how much one machine takes)."""
+    """For each: its headroom, and (group, how much one machine takes)."""
 
 
 @dataclass(slots=True)
@@ -126,26 +126,31 @@ class _Pairs:
         return np.ascontiguousarray(np.concatenate(self.columns, axis=1))
 
 
-def assemble(table: Table, asks: Sequence[ApplicationRequirements], bounds: Bounds, keep: PruningLimits) -> Problem:
-    """Return the problem of serving *asks* from *table*."""
+def assemble(
+    table: Table, applications: Sequence[ApplicationRequirements], bounds: Bounds, limits: PruningLimits
+) -> Problem:
+    """Return the problem of serving *applications* from *table*."""
     pairs = _Pairs()
     by_gpu = {int(gpu): np.flatnonzero(table.gpu == gpu) for gpu in np.unique(table.gpu)}
-    for ask in asks:
-        found = pairs_of(table, ask, by_gpu, keep, bounds)
+    for requirements in applications:
+        found = pairs_of(table, requirements, by_gpu, limits, bounds)
         pairs.columns.append(found)
         pairs.first.append(pairs.first[-1] + found.shape[1])
-    group, shape, each, per_machine, size, extra = pairs.joined()
+    group, shape, capacity_per_replica, per_machine, size, extra = pairs.joined()
     first = np.array(pairs.first, np.int64)
-    slack = np.array([max((n.each for n in ask.needs), default=0) for ask in asks], np.int64)
+    slack = np.array(
+        [max((n.capacity_per_replica for n in requirements.shapes), default=0) for requirements in applications],
+        np.int64,
+    )
     quota_first, quota, quota_size = _quotas_by_group(len(table.price), bounds)
-    floors = [floor for ask in asks for floor in ask.floors]
+    floors = [floor for requirements in applications for floor in requirements.floors]
     return Problem(
         price=table.price,
         start=table.start,
         low=table.low,
         high=table.high,
-        standing=table.standing,
-        least=table.least,
+        existing=table.existing,
+        min_batch=table.min_batch,
         zone=table.zone,
         region=table.region,
         provider=table.provider,
@@ -153,29 +158,29 @@ def assemble(table: Table, asks: Sequence[ApplicationRequirements], bounds: Boun
         quota_first=quota_first,
         quota=quota,
         quota_size=quota_size,
-        quota_room=_whole(room for room, _ in bounds.quotas),
+        quota_headroom=_whole(headroom for headroom, _ in bounds.quotas),
         head=bounds.head,
         budget=bounds.budget,
-        demand=_whole(ask.demand for ask in asks),
-        required=_whole(ask.required for ask in asks),
-        kind=_whole(ask.kind for ask in asks),
-        spot_left=_whole(ask.spot_left for ask in asks),
-        on_demand=_whole(ask.on_demand for ask in asks),
-        share=_whole(ask.share_ppm for ask in asks),
+        demand=_whole(requirements.demand for requirements in applications),
+        required=_whole(requirements.required for requirements in applications),
+        kind=_whole(requirements.kind for requirements in applications),
+        spot_left=_whole(requirements.spot_left for requirements in applications),
+        on_demand=_whole(requirements.on_demand for requirements in applications),
+        share=_whole(requirements.share_ppm for requirements in applications),
         slack=slack,
-        min_regions=_whole(ask.min_regions for ask in asks),
-        one_shape=np.array([ask.one_shape for ask in asks], np.bool_),
-        weight=np.array([ask.weight for ask in asks], np.float64),
-        start_replica=_whole(ask.start_replica for ask in asks),
-        floor_first=np.cumsum([0, *(len(ask.floors) for ask in asks)], dtype=np.int64),
+        min_regions=_whole(requirements.min_regions for requirements in applications),
+        one_shape=np.array([requirements.one_shape for requirements in applications], np.bool_),
+        weight=np.array([requirements.weight for requirements in applications], np.float64),
+        start_replica=_whole(requirements.start_replica for requirements in applications),
+        floor_first=np.cumsum([0, *(len(requirements.floors) for requirements in applications)], dtype=np.int64),
         floor_place=_whole(floor.place for floor in floors),
-        floor_least=_whole(floor.least for floor in floors),
-        floor_most=_whole(floor.most_ppm for floor in floors),
+        floor_min=_whole(floor.at_least for floor in floors),
+        floor_max=_whole(floor.at_most_ppm for floor in floors),
         place_has=bounds.place_has,
         first=first,
         group=group,
         shape=shape,
-        each=each,
+        capacity_per_replica=capacity_per_replica,
         per_machine=per_machine,
         size=size,
         extra=extra,
@@ -188,72 +193,84 @@ def _whole(values: Iterable[int]) -> IntArray:
 
 
 def pairs_of(
-    table: Table, ask: ApplicationRequirements, by_gpu: dict[int, IntArray], keep: PruningLimits, bounds: Bounds
+    table: Table,
+    requirements: ApplicationRequirements,
+    by_gpu: dict[int, IntArray],
+    limits: PruningLimits,
+    bounds: Bounds,
 ) -> IntArray:
     """Return the pairs of one application, a column each: group, shape, each, per_machine, size, extra."""
-    parts = [_pairs_of_shape(table, ask, number, by_gpu) for number in range(len(ask.needs))]
+    parts = [_pairs_of_shape(table, requirements, number, by_gpu) for number in range(len(requirements.shapes))]
     found = np.concatenate(parts, axis=1)
-    if found.shape[1] <= min(keep.per_place, keep.in_all):
+    if found.shape[1] <= min(limits.per_place, limits.in_all):
         return found
-    chosen = _cheapest(table, ask, found, keep, bounds)
+    chosen = _cheapest(table, requirements, found, limits, bounds)
     return np.ascontiguousarray(found[:, chosen])
 
 
-def _pairs_of_shape(table: Table, ask: ApplicationRequirements, number: int, by_gpu: dict[int, IntArray]) -> IntArray:
-    need = ask.needs[number]
-    known = [by_gpu[gpu] for gpu in sorted(need.gpus) if gpu in by_gpu]
+def _pairs_of_shape(
+    table: Table, requirements: ApplicationRequirements, number: int, by_gpu: dict[int, IntArray]
+) -> IntArray:
+    shape = requirements.shapes[number]
+    known = [by_gpu[gpu] for gpu in sorted(shape.gpus) if gpu in by_gpu]
     group = np.concatenate(known) if known else np.zeros(0, np.int64)
-    may = ask.regions[table.region[group]] & (table.gpu_memory[group] >= need.gpu_memory) & (table.high[group] > 0)
-    if not ask.spot:
+    may = (
+        requirements.regions[table.region[group]]
+        & (table.gpu_memory[group] >= shape.gpu_memory)
+        & (table.high[group] > 0)
+    )
+    if not requirements.spot:
         may &= ~table.is_spot[group]
     group = group[may]
-    room = table.gpus[group] // need.gpu_milli
-    if need.cpus > 0:
-        room = np.minimum(room, (table.vcpus[group] / need.cpus).astype(np.int64))
-    if need.memory > 0:
-        room = np.minimum(room, (table.memory[group] / need.memory).astype(np.int64))
-    group, room = group[room > 0], room[room > 0]
-    if need.machines > 1:  # a gang has its machines to itself
-        group, room = group[table.high[group] >= need.machines], np.ones(len(group), np.int64)
-        room = room[: len(group)]
-    size = (UNIT * need.machines) // room
+    headroom = table.gpus[group] // shape.gpu_milli
+    if shape.cpus > 0:
+        headroom = np.minimum(headroom, (table.vcpus[group] / shape.cpus).astype(np.int64))
+    if shape.memory > 0:
+        headroom = np.minimum(headroom, (table.memory[group] / shape.memory).astype(np.int64))
+    group, headroom = group[headroom > 0], headroom[headroom > 0]
+    if shape.machines > 1:  # a gang has its machines to itself
+        group, headroom = group[table.high[group] >= shape.machines], np.ones(len(group), np.int64)
+        headroom = headroom[: len(group)]
+    size = (UNIT * shape.machines) // headroom
     extra = np.zeros(len(group), np.float64)
-    if ask.pays_risk:
+    if requirements.pays_risk:
         extra += table.price[group] * (size / UNIT) * table.risk[group]
-    if ask.per_unit is not None:
-        extra += ask.per_unit[table.region[group]] * need.each
+    if requirements.per_unit is not None:
+        extra += requirements.per_unit[table.region[group]] * shape.capacity_per_replica
     same = np.ones(len(group), np.int64)
-    return np.stack([group, same * number, same * need.each, room, size, np.rint(extra).astype(np.int64)])
+    return np.stack(
+        [group, same * number, same * shape.capacity_per_replica, headroom, size, np.rint(extra).astype(np.int64)]
+    )
 
 
 def _cheapest(
-    table: Table, ask: ApplicationRequirements, found: IntArray, keep: PruningLimits, bounds: Bounds
+    table: Table, requirements: ApplicationRequirements, found: IntArray, limits: PruningLimits, bounds: Bounds
 ) -> IntArray:
-    """Return which pairs stay: the cheapest of each place, each market, each place with a floor; what stands."""
-    group, _, each, _, size, extra = found
-    cost = (table.price[group] * (size / UNIT) + extra) / each
+    """Return which pairs stay: the cheapest of each place, each market, each place with a floor; what exists."""
+    group, _, capacity_per_replica, _, size, extra = found
+    cost = (table.price[group] * (size / UNIT) + extra) / capacity_per_replica
     market = table.region[group] * 2 + table.is_spot[group]
     order = np.lexsort((cost, market))
     stays = np.zeros(len(group), np.bool_)
-    stays[order[_rank(market[order]) < keep.per_place]] = True
+    stays[order[_rank(market[order]) < limits.per_place]] = True
     ranked = np.argsort(cost, kind="stable")
     ranked = ranked[stays[ranked]]
     chosen = np.zeros(len(group), np.bool_)
-    chosen[ranked[: keep.in_all]] = True
-    half = keep.in_all // 2
+    chosen[ranked[: limits.in_all]] = True
+    half = limits.in_all // 2
     chosen[ranked[~table.is_spot[group[ranked]]][:half]] = True
-    if ask.kind == PROVIDER:
+    if requirements.kind == PROVIDER:
         provider = table.provider[group[ranked]]
         for cloud in np.unique(provider):
             chosen[ranked[provider == cloud][: half // 2]] = True
-    for floor in ask.floors:
+    for floor in requirements.floors:
         inside = bounds.place_has[floor.place, table.region[group[ranked]]]
         chosen[ranked[inside][: half // 2]] = True
-    return np.flatnonzero(chosen | (table.standing[group] > 0))
+    return np.flatnonzero(chosen | (table.existing[group] > 0))
 
 
 def _rank(values: IntArray) -> IntArray:
-    """Return how many equal values stand before each, in a sorted array."""
+    """Return how many equal values precede each, in a sorted array."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     return np.arange(len(values)) - np.repeat(starts, np.diff(np.append(starts, len(values))))
 

@@ -3,7 +3,7 @@
 Stock and quota rows are priced instead of kept, and machines may be bought in fractions. What remains falls apart
 into one small program per application, whose integer optimum HiGHS proves:
 
-    cost ≥ Σ_a min { Σ (price/UNIT + λ)·size·x + extra·x + weight·short : the rules of a }  -  Σ λ·stock  -  Σ μ·room
+    cost ≥ Σ_a min { Σ (price/UNIT + λ)·size·x + extra·x + weight·short : the rules of a } - Σ λ·stock - Σ μ·headroom
 
 for any λ, μ ≥ 0. Source: Geoffrion, Lagrangean relaxation for integer programming (1974). Prices from the search
 make it tight; that they are not optimal costs tightness, never validity. Each term is HiGHS's own lower bound.
@@ -12,10 +12,11 @@ make it tight; that they are not optimal costs tightness, never validity. Each t
 from collections import defaultdict
 from collections.abc import Iterable
 
-from scheduler.solve.highs import INFINITY, Program, Work, least
+from scheduler.solve.highs import INFINITY, Program, lower_bound
 from scheduler.solve.problem import NO_DOMAIN, PPM, UNIT, FloatArray, Problem
 from scheduler.solve.search.prices import Prices
-from scheduler.solve.search.scratch import domain_of
+from scheduler.solve.search.scratch import domain_index
+from state.model.settings import SolveBudget
 
 DOLLAR = 1_000_000.0
 
@@ -31,7 +32,7 @@ def unit_prices(p: Problem, prices: Prices) -> FloatArray:
 
 def application_bound(p: Problem, a: int, price: FloatArray, gap: float = 2e-3) -> float:
     """Return a lower bound on what one application costs at *price* per machine, in micro-dollars."""
-    bound = least(_single(p, a, price), Work(gap, 2_000)) * DOLLAR
+    bound = lower_bound(_single(p, a, price), SolveBudget(exact_nodes=2_000, gap=gap)) * DOLLAR
     return bound if bound < INFINITY else 0.0
 
 
@@ -47,7 +48,7 @@ def lagrangean_bound(p: Problem, prices: Prices, applications: Iterable[int]) ->
 
 def paid_back(p: Problem, prices: Prices) -> float:
     """Return what the priced rows give back: price times what there is, in micro-dollars."""
-    return float((prices.group * p.high).sum() + (prices.quota * p.quota_room).sum())
+    return float((prices.group * p.high).sum() + (prices.quota * p.quota_headroom).sum())
 
 
 def _single(p: Problem, a: int, price: FloatArray) -> Program:
@@ -60,8 +61,8 @@ def _single(p: Problem, a: int, price: FloatArray) -> Program:
         g = int(p.group[j])
         cost = (price[g] * p.size[j] / UNIT + p.extra[j]) / DOLLAR
         column = program.column(int(p.high[g] * UNIT // p.size[j]), cost, integer=True)
-        capacity = int(p.each[j]) / scale
-        domain = domain_of(int(p.kind[a]), int(p.zone[g]), int(p.region[g]), int(p.provider[g]))
+        capacity = int(p.capacity_per_replica[j]) / scale
+        domain = domain_index(int(p.kind[a]), int(p.zone[g]), int(p.region[g]), int(p.provider[g]))
         by_domain[domain][column] = capacity
         by_region[int(p.region[g])][column] = capacity
         if not p.is_spot[g]:

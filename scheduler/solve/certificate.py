@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from scheduler.solve.domains import domain_name, is_in, required_milli, share_of
 from scheduler.solve.formulate import Formulation
-from scheduler.solve.places import domain_of, is_in, required_milli, share_of
 from state.model.catalog import Market, Region
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
@@ -36,7 +36,7 @@ def _lines(
     carried: Counter[str] = Counter()
     for r in placement.replicas:
         if r.application == name:
-            carried[domain_of(kind, r.region, r.zone or "")] += r.count * r.milli_each
+            carried[domain_name(kind, r.region, r.zone or "")] += r.count * r.milli_each
     total = carried.total()
     return [
         Survival(
@@ -80,12 +80,12 @@ def _credit(
         if group.market is not Market.ON_DEMAND:
             continue
         best = max(
-            int(p.per_machine[j] * p.each[j])
+            int(p.per_machine[j] * p.capacity_per_replica[j])
             for j in range(int(p.first[a]), int(p.first[a + 1]))
             if int(p.group[j]) == g
         )
         for offer in group.offers:
-            if offer.stock is not None and domain_of(kind, group.region, offer.key.zone) != domain:
+            if offer.stock is not None and domain_name(kind, group.region, offer.key.zone) != domain:
                 new = max(0, used[offer.key] - group.existing)
                 spare += max(0, offer.stock - new) // sharing * best
     return min(share_of(application.demand.milli, share), spare)

@@ -1,38 +1,54 @@
 """The exact way: the whole problem as one mixed-integer program, for fleets small enough."""
 
+import math
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
-from scheduler.solve.answer import Answer
 from scheduler.solve.formulate import Formulation
-from scheduler.solve.highs import Point, Program, Work, minimise
+from scheduler.solve.highs import Point, Program, Unsolved, minimise
 from scheduler.solve.packing import misfit, without
 from scheduler.solve.problem import IntArray
 from scheduler.solve.program import Columns, Sizes, build
+from scheduler.solve.solution import Solution
+from state.model.settings import SolveBudget
 from state.model.spec import CapacitySpec
 from state.model.units import MILLI
 
+NODES_PAIRS: Final = 100
+"""The size that a budget's nodes are for; a larger program gets fewer, since a node's work grows with the square."""
+
 
 def solve_exactly(
-    formulation: Formulation, spec: CapacitySpec, work: Work, start: Answer | None = None
-) -> tuple[Formulation, Answer] | None:
-    """Return the optimum, or what was found by the end of *work* with its gap; None where nothing was.
+    formulation: Formulation, spec: CapacitySpec, budget: SolveBudget, start: Solution | None = None
+) -> tuple[Formulation, Solution] | None:
+    """Return the optimum, or the best within the budget with its gap; None where nothing was found.
 
-    Returns also the problem that it answers: pairs are dropped where machines could not be packed as counted.
+    Returns also the problem that it solves: pairs are dropped where machines could not be packed as counted.
     """
+    budget = _for_size(budget, formulation.problem.pairs)
     while True:
         program, columns = build(formulation.problem, head_prices(formulation), sizes_of(formulation, spec))
-        point = _cheapest(spec, program, columns, work, start)
+        point = _cheapest(spec, program, columns, budget, start)
         if point is None:
             return None
         counts = _counts(point, columns.replicas)
         machines = _counts(point, columns.machines)
         stays = misfit(formulation, spec, counts, machines)
         if stays is None:
-            return formulation, Answer(counts, machines, point.gap)
+            gap = point.gap if math.isfinite(point.gap) else None
+            return formulation, Solution(counts, machines, gap)
         formulation = replace(formulation, problem=without(formulation.problem, stays))
         start = None
+
+
+def _for_size(budget: SolveBudget, pairs: int) -> SolveBudget:
+    """Return the budget with the nodes that a program of so many pairs may spend."""
+    share = min(1.0, (NODES_PAIRS / max(pairs, 1)) ** 2)
+    return replace(budget, exact_nodes=int(budget.exact_nodes * share))
 
 
 def head_prices(formulation: Formulation) -> IntArray:
@@ -62,26 +78,48 @@ def _counts(point: Point, columns: list[int]) -> IntArray:
     return np.array([point.count(column) for column in columns], np.int64)
 
 
-def _cheapest(spec: CapacitySpec, program: Program, columns: Columns, work: Work, start: Answer | None) -> Point | None:
+def _cheapest(
+    spec: CapacitySpec, program: Program, columns: Columns, budget: SolveBudget, start: Solution | None
+) -> Point | None:
     """Return the optimum; where the rules cannot all be kept, that of the least breach, by priority.
 
-    First as much demand as possible is served, application by priority class, then as little as
-    possible is left exposed; only then is cost looked at.
+    First as much demand as possible is served, application by priority class, then as little as possible is left
+    exposed; only then is cost minimised. All stages share the nodes of *budget*. None where they do not suffice.
     """
     hint = {} if start is None else columns.at(start.replicas, start.machines)
-    point = minimise(program, work=work, start=hint)
-    if point is not None:
-        return point
+    point = minimise(program, budget, start=hint)
+    if point is not Unsolved.INFEASIBLE:
+        return None if isinstance(point, Unsolved) else point
     soften(spec, program, columns)
-    by_priority: dict[int, list[int]] = {}
+    is_proven = True
+    for violations in _stages(spec, columns):
+        cost = [0.0] * len(program.cost)
+        for column in violations:
+            cost[column] = 1.0
+        point = minimise(program, budget, cost)
+        if isinstance(point, Unsolved):
+            return None
+        is_proven = is_proven and point.gap <= budget.gap
+        budget = replace(budget, exact_nodes=max(0, budget.exact_nodes - point.nodes))
+        least = sum(point.values[column] for column in violations)
+        program.row(dict.fromkeys(violations, 1.0), at_most=max(0.0, least) * (1 + 1e-9) + 1e-6)
+    point = minimise(program, budget)
+    if isinstance(point, Unsolved):
+        return None
+    return point if is_proven else replace(point, gap=math.inf)
+
+
+def _stages(spec: CapacitySpec, columns: Columns) -> Iterator[list[int]]:
+    """Return the columns to minimise one after the other: by priority class, what is short, then what is exposed."""
+    by_priority: dict[int, list[int]] = defaultdict(list)
     for a, (_, application) in enumerate(spec.named()):
-        by_priority.setdefault(application.priority, []).append(a)
+        by_priority[application.priority].append(a)
     for priority in sorted(by_priority, reverse=True):
         members = by_priority[priority]
-        for group in ([columns.short[a] for a in members], [c for a in members for c in columns.exposed[a]]):
-            if not _fixed_at_least(program, group, work):
-                return None
-    return minimise(program, work=work)
+        yield [columns.short[a] for a in members]
+        exposed = [column for a in members for column in columns.exposed[a]]
+        if exposed:
+            yield exposed
 
 
 def soften(spec: CapacitySpec, program: Program, columns: Columns) -> None:
@@ -91,18 +129,3 @@ def soften(spec: CapacitySpec, program: Program, columns: Columns) -> None:
         program.upper[columns.short[a]] = float(demand)
         for column in columns.exposed[a]:
             program.upper[column] = float(max(demand, MILLI))
-
-
-def _fixed_at_least(program: Program, violations: list[int], work: Work) -> bool:
-    """Make the sum of *breaches* as small as it can be, and keep it there."""
-    if not violations:
-        return True
-    cost = [0.0] * len(program.cost)
-    for column in violations:
-        cost[column] = 1.0
-    point = minimise(program, cost, work)
-    if point is None:
-        return False
-    least = sum(point.values[column] for column in violations)
-    program.row(dict.fromkeys(violations, 1.0), at_most=max(0.0, least) * (1 + 1e-9) + 1e-6)
-    return True

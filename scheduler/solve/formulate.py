@@ -1,4 +1,4 @@
-"""From the snapshot to the problem's arrays: what each application asks for, in numbers.
+"""From the snapshot to the problem's arrays: what each application requires, in numbers.
 
 Expected costs enter here: a spot machine's interruptions, a launch that may be refused, a move that runs double and
 loads the weights again, and distance from the clients.
@@ -12,10 +12,18 @@ import numpy as np
 
 from providers.gpus import same_gpu
 from scheduler.region_policy import is_excluded
-from scheduler.solve.assemble import ApplicationRequirements, Bounds, Floor, Need, PruningLimits, Table, assemble
+from scheduler.solve.assemble import (
+    ApplicationRequirements,
+    Bounds,
+    Floor,
+    PruningLimits,
+    ShapeRequirements,
+    Table,
+    assemble,
+)
+from scheduler.solve.domains import is_in, required_milli, share_of
 from scheduler.solve.fit import replicas_per_machine
 from scheduler.solve.latency import Atlas, atlas, distance
-from scheduler.solve.places import is_in, required_milli, share_of
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, BoolArray, FloatArray, Problem
 from scheduler.solve.supply import OfferGroup, Supply
 from state.model.catalog import Market, Quota
@@ -29,16 +37,16 @@ from state.model.units import MILLI
 INTERRUPTION_HOURS: Final = 2.0
 """Machine-hours that an interruption costs: the replacement's, while it starts, and work done again."""
 INTERRUPTIONS_PER_HOUR: Final = 0.05
-"""Believed of spot machines of which nobody says: one in twenty hours."""
+"""Assumed of spot machines whose rate is not known: one in twenty hours."""
 MOVE_COST: Final = 0.15
-"""Share of its price that a machine which does not stand yet costs on top: a move must save at least this."""
+"""Share of its price that a machine which does not exist yet costs on top: a move must save at least this."""
 STOCKOUT_COST: Final = 0.25
 """Share of its price that a refused launch costs: the time until another is found."""
 EGRESS_USD_PER_GIB: Final = 0.02
 """Source: the clouds' list prices between regions, 0.01 to 0.02 within a continent."""
 PAYBACK_HOURS: Final = 6.0
 """A move pays back what it loads within this time, or is not made."""
-EXACT_PAIRS: Final = 20_000
+UNPRUNED_PAIRS: Final = 20_000
 """Up to so many pairs, all stay; beyond, the cheapest of each application."""
 LARGE: Final = PruningLimits(per_place=3, in_all=120)
 Named = tuple[tuple[ApplicationName, Application], ...]
@@ -56,7 +64,7 @@ KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Formulation:
-    """A problem, and what its numbers stand for."""
+    """A problem, and what its numbers mean."""
 
     problem: Problem
     supply: Supply
@@ -74,16 +82,16 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
     gpus = sorted({group.machine.gpu or "" for group in supply.groups})
     weights = _weights(spec, supply.groups)
     where = atlas(snapshot)
-    asks = []
+    applications = []
     refusals: list[tuple[ApplicationName, RefusalCause, int]] = []
     for name, application in named:
         causes = region_causes(application, regions, where)
         allowed = np.array([region not in causes for region in regions], np.bool_)
         per_unit = _distance_costs(application, regions, where)
-        ask = _ask(application, gpus, allowed, per_unit, weights[name])
-        ask = _placed_in(ask, application, places)
-        asks.append(ask)
-        counts = supply.refused + _refusals(application, ask, supply.groups, causes)
+        requirements = _requirements(application, gpus, allowed, per_unit, weights[name])
+        requirements = _placed_in(requirements, application, places)
+        applications.append(requirements)
+        counts = supply.refused + _refusals(application, requirements, supply.groups, causes)
         refusals += [(name, cause, count) for cause, count in sorted(counts.items())]
     bounds = Bounds(
         head=np.array([_head_cost(snapshot, supply, region) for region in regions], np.int64),
@@ -93,8 +101,8 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
         budget=_budget(snapshot, spec, supply),
         quotas=_quotas(snapshot, supply.groups),
     )
-    keep = PruningLimits() if len(named) * len(supply.groups) <= EXACT_PAIRS else LARGE
-    problem = _with_current(assemble(table, asks, bounds, keep), snapshot, named, supply.groups)
+    limits = PruningLimits() if len(named) * len(supply.groups) <= UNPRUNED_PAIRS else LARGE
+    problem = _with_current(assemble(table, applications, bounds, limits), snapshot, named, supply.groups)
     return Formulation(problem, supply, tuple(name for name, _ in named), regions, tuple(refusals))
 
 
@@ -116,8 +124,8 @@ def _table(groups: tuple[OfferGroup, ...], regions: tuple[RegionId, ...]) -> Tab
         start=whole([_start_cost(g) for g in groups]),
         low=whole([g.low for g in groups]),
         high=whole([g.high for g in groups]),
-        standing=whole([g.existing for g in groups]),
-        least=whole([g.offers[0].minimum for g in groups]),
+        existing=whole([g.existing for g in groups]),
+        min_batch=whole([g.offers[0].minimum for g in groups]),
         zone=whole([zones.index((g.region, g.offers[0].key.zone)) for g in groups]),
         region=whole([regions.index(g.region) for g in groups]),
         provider=whole([clouds.index(provider_of(g.region)) for g in groups]),
@@ -135,7 +143,7 @@ def _risk(group: OfferGroup) -> float:
 
 
 def _start_cost(group: OfferGroup) -> int:
-    """Return what a machine that does not stand yet costs on top: it runs double, and may be refused first."""
+    """Return what a machine that does not exist yet costs on top: it runs double, and may be refused first."""
     refused = max(offer.stockout_probability for offer in group.offers)
     return round(group.price.micros * (MOVE_COST + STOCKOUT_COST * refused))
 
@@ -153,7 +161,7 @@ def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...]) -> dict[Applica
 def region_causes(
     application: Application, regions: tuple[RegionId, ...], where: Atlas
 ) -> dict[RegionId, RefusalCause]:
-    """Return why an application may not stand in some regions."""
+    """Return why an application may not run in some regions."""
     jurisdictions, latency = application.regions.jurisdictions, application.latency
     causes: dict[RegionId, RefusalCause] = {}
     for region in regions:
@@ -179,14 +187,14 @@ def _distance_costs(application: Application, regions: tuple[RegionId, ...], whe
     return np.asarray(trips * latency.usd_per_ms * 1_000_000 / MILLI, np.float64)
 
 
-def _ask(
+def _requirements(
     application: Application, gpus: list[str], allowed: BoolArray, per_unit: FloatArray | None, weight: float
 ) -> ApplicationRequirements:
     demand = application.demand.milli
     survive, market, rules = application.survive, application.market, application.regions
     required = required_milli(application)
     return ApplicationRequirements(
-        needs=tuple(_need(application, shape, gpus) for shape in application.shapes),
+        shapes=tuple(_shape_requirements(application, shape, gpus) for shape in application.shapes),
         demand=demand,
         weight=weight,
         regions=allowed,
@@ -203,11 +211,11 @@ def _ask(
     )
 
 
-def _need(application: Application, shape: Shape, gpus: list[str]) -> Need:
-    return Need(
+def _shape_requirements(application: Application, shape: Shape, gpus: list[str]) -> ShapeRequirements:
+    return ShapeRequirements(
         gpus=frozenset(n for n, gpu in enumerate(gpus) if gpu and same_gpu(shape.gpu, gpu)),
         gpu_milli=shape.gpu_milli,
-        each=application.replica_milli(shape),
+        capacity_per_replica=application.replica_milli(shape),
         cpus=shape.cpus,
         memory=shape.memory_gib,
         gpu_memory=shape.gpu_memory_gib,
@@ -215,21 +223,23 @@ def _need(application: Application, shape: Shape, gpus: list[str]) -> Need:
     )
 
 
-def _placed_in(ask: ApplicationRequirements, application: Application, places: list[str]) -> ApplicationRequirements:
+def _placed_in(
+    requirements: ApplicationRequirements, application: Application, places: list[str]
+) -> ApplicationRequirements:
     rules = application.regions
     floors = []
     for place in sorted({*rules.floors, *rules.shares}):
         share = rules.shares.get(place)
-        least = round(rules.floors.get(place, 0.0) * MILLI)
+        at_least = round(rules.floors.get(place, 0.0) * MILLI)
         if share is not None:
-            least = max(least, share_of(ask.demand, share.min))
-        floors.append(Floor(places.index(place), least, PPM if share is None else round(share.max * PPM)))
-    return replace(ask, floors=tuple(floors))
+            at_least = max(at_least, share_of(requirements.demand, share.min))
+        floors.append(Floor(places.index(place), at_least, PPM if share is None else round(share.max * PPM)))
+    return replace(requirements, floors=tuple(floors))
 
 
 def _refusals(
     application: Application,
-    ask: ApplicationRequirements,
+    requirements: ApplicationRequirements,
     groups: tuple[OfferGroup, ...],
     causes: dict[RegionId, RefusalCause],
 ) -> Counter[RefusalCause]:
@@ -242,7 +252,7 @@ def _refusals(
         if kind not in fits:
             fits[kind] = any(replicas_per_machine(shape, machine) for shape in application.shapes)
         cause = causes.get(group.region)
-        if cause is None and group.market is Market.SPOT and not ask.spot:
+        if cause is None and group.market is Market.SPOT and not requirements.spot:
             cause = RefusalCause.SPOT_NOT_ALLOWED
         if cause is None and not fits[kind]:
             cause = RefusalCause.NO_SHAPE_FITS
@@ -252,10 +262,10 @@ def _refusals(
 
 
 def _head_cost(snapshot: Snapshot, supply: Supply, region: RegionId) -> int:
-    """Return what opening a cell costs: its head's price, and its start where it does not stand."""
+    """Return what opening a cell costs: its head's price, and its start where there is none."""
     price = supply.heads[region].price.per_hour.micros
-    stands = any(i.region == region and i.role is Role.HEAD and i.is_standing for i in snapshot.instances)
-    return price if stands else round(price * (1 + MOVE_COST))
+    exists = any(i.region == region and i.role is Role.HEAD and i.is_standing for i in snapshot.instances)
+    return price if exists else round(price * (1 + MOVE_COST))
 
 
 def _budget(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> int:
@@ -277,7 +287,7 @@ def _quotas(snapshot: Snapshot, groups: tuple[OfferGroup, ...]) -> tuple[tuple[i
         )
         if members:
             held = sum(groups[n].low * size for n, size in members)
-            found.append((max(quota_room(snapshot, quota), held), members))
+            found.append((max(quota_headroom(snapshot, quota), held), members))
     return tuple(found)
 
 
@@ -286,7 +296,7 @@ def quota_size(quota: Quota, gpus: int, vcpus: int) -> int:
     return gpus if quota.unit == "gpus" else vcpus
 
 
-def quota_room(snapshot: Snapshot, quota: Quota) -> int:
+def quota_headroom(snapshot: Snapshot, quota: Quota) -> int:
     """Return what we may use of a quota, our own machines included: its limit less what others use."""
     ours = sum(
         quota_size(quota, i.machine.gpus, i.machine.vcpus)
@@ -298,7 +308,7 @@ def quota_room(snapshot: Snapshot, quota: Quota) -> int:
 
 
 def _with_current(problem: Problem, snapshot: Snapshot, named: Named, groups: tuple[OfferGroup, ...]) -> Problem:
-    """Return the problem with the replicas that were placed last on machines that still stand."""
+    """Return the problem with the replicas that were placed last on machines that still exist."""
     placed: Counter[tuple[str, int, RegionId, str, bool]] = Counter()
     for replicas in snapshot.placed:
         key = (replicas.application, replicas.shape, replicas.region, replicas.instance_type, replicas.is_spot)

@@ -1,18 +1,21 @@
 """A mixed-integer program as rows and columns, and HiGHS to solve it.
 
-HiGHS runs on one thread with a fixed seed, so that equal programs give equal answers.
+HiGHS runs on one thread with a fixed seed and is bounded by nodes, never by seconds, so that equal programs give equal
+points on every machine, however busy it is.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Final
 
 import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from state.model.settings import TICK, SolveBudget
+
 INFINITY: Final = highspy.kHighsInf
-GAP: Final = 1e-4
 
 
 @dataclass(slots=True)
@@ -45,50 +48,54 @@ class Point:
     values: tuple[float, ...]
     objective: float
     gap: float
+    """As a share; infinite where no bound is known."""
+    nodes: int
+    """Nodes of the search tree that were spent."""
 
     def count(self, column: int) -> int:
         """Return the value of an integer column, exactly."""
         return round(self.values[column])
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """How far HiGHS is to go."""
+class Unsolved(StrEnum):
+    """Why there is no point."""
 
-    gap: float = GAP
-    nodes: int = 2**31 - 1
-    """Of the search tree: a bound on the work that is the same on every machine."""
-
-
-USUAL: Final = Work()
+    INFEASIBLE = "infeasible"
+    """No point keeps every row."""
+    UNDECIDED = "undecided"
+    """The budget ended before one was found."""
 
 
 def minimise(
-    program: Program, cost: list[float] | None = None, work: Work = USUAL, start: Mapping[int, float] | None = None
-) -> Point | None:
-    """Return the best point found, or None where there is none.
+    program: Program,
+    budget: SolveBudget,
+    cost: list[float] | None = None,
+    start: Mapping[int, float] | None = None,
+) -> Point | Unsolved:
+    """Return the best point found, or why there is none.
 
     Args:
         program: The program.
+        budget: How near the optimum, and how many nodes at most.
         cost: Costs to use instead of the program's own, one per column.
-        work: How near the optimum, and how many nodes at most.
         start: Values of some columns at a feasible point to start from.
     """
-    model = _loaded(program, program.cost if cost is None else cost, work)
+    model = _loaded(program, program.cost if cost is None else cost, budget)
     if start:
         model.setSolution(len(start), np.array(list(start), np.int32), np.array(list(start.values()), np.float64))
     model.run()
     info = model.getInfo()
     if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
-        return None
+        is_proven = model.getModelStatus() == highspy.HighsModelStatus.kInfeasible
+        return Unsolved.INFEASIBLE if is_proven else Unsolved.UNDECIDED
     values = tuple(model.getSolution().col_value)
-    gap = info.mip_gap if any(program.integer) and np.isfinite(info.mip_gap) else 0.0
-    return Point(values, info.objective_function_value, max(0.0, gap))
+    gap = max(0.0, info.mip_gap) if any(program.integer) else 0.0
+    return Point(values, info.objective_function_value, gap, max(0, info.mip_node_count))
 
 
-def least(program: Program, work: Work) -> float:
+def lower_bound(program: Program, budget: SolveBudget) -> float:
     """Return a proven lower bound on the optimum."""
-    model = _loaded(program, program.cost, work)
+    model = _loaded(program, program.cost, budget)
     model.run()
     return float(model.getInfo().mip_dual_bound)
 
@@ -104,7 +111,7 @@ class Duals:
 def relaxed(program: Program) -> Duals:
     """Return the duals of a program whose whole numbers may be fractions, by the interior point method."""
     linear = replace(program, integer=[False] * len(program.integer))
-    model = _loaded(linear, program.cost, USUAL)
+    model = _loaded(linear, program.cost, TICK)
     model.setOptionValue("solver", "ipm")
     model.setOptionValue("run_crossover", "off")
     model.run()
@@ -112,12 +119,12 @@ def relaxed(program: Program) -> Duals:
     return Duals(np.array(solution.row_dual), np.array(solution.col_dual))
 
 
-def _loaded(program: Program, cost: list[float], work: Work) -> highspy.Highs:
+def _loaded(program: Program, cost: list[float], budget: SolveBudget) -> highspy.Highs:
     model = highspy.Highs()  # type: ignore[no-untyped-call]
     model.silent()  # it would print on standard output, which belongs to the commands
-    for name, value in (("threads", 1), ("random_seed", 1), ("mip_rel_gap", work.gap)):
+    for name, value in (("threads", 1), ("random_seed", 1), ("mip_rel_gap", budget.gap)):
         model.setOptionValue(name, value)
-    model.setOptionValue("mip_max_nodes", work.nodes)
+    model.setOptionValue("mip_max_nodes", budget.exact_nodes)
     count = len(program.lower)
     model.addVars(count, np.array(program.lower), np.array(program.upper))
     model.changeColsCost(count, np.arange(count, dtype=np.int32), np.array(cost, dtype=np.float64))

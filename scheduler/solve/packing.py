@@ -3,7 +3,7 @@
 Counting sums needs over a group's machines, which is exact for one shape alone and for needs that are
 powers of two. For others, first-fit-decreasing must find a way; where it does not, the group is left to
 the shape that uses it most, which is exact again. It is a proof by construction, so a plan never counts on
-a packing that nobody has seen.
+a packing that was not constructed.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from state.model.catalog import Machine
 from state.model.spec import CapacitySpec, Shape
 from state.model.units import MILLI
 
-Need = tuple[float, float, float]
+Resources = tuple[float, float, float]
 
 
 def misfit(formulation: Formulation, spec: CapacitySpec, counts: IntArray, machines: IntArray) -> BoolArray | None:
@@ -45,15 +45,15 @@ def packs(machine: Machine, machines: int, wanted: list[tuple[Shape, int]]) -> b
         return False
     free = [[machine.gpus * float(MILLI), float(machine.vcpus), machine.memory_gib] for _ in range(left)]
     alone = [((float(s.gpu_milli), s.cpus, s.memory_gib), count) for s, count in wanted if s.machines == 1]
-    return all(_put(free, need) for need, count in sorted(alone, reverse=True) for _ in range(count))
+    return all(_put(free, replica) for replica, count in sorted(alone, reverse=True) for _ in range(count))
 
 
-def _put(free: list[list[float]], need: Need) -> bool:
-    room = next((f for f in free if all(have >= want for have, want in zip(f, need, strict=True))), None)
-    if room is None:
+def _put(free: list[list[float]], replica: Resources) -> bool:
+    machine = next((f for f in free if all(have >= want for have, want in zip(f, replica, strict=True))), None)
+    if machine is None:
         return False
-    for dimension, want in enumerate(need):
-        room[dimension] -= want
+    for dimension, want in enumerate(replica):
+        machine[dimension] -= want
     return True
 
 
@@ -62,6 +62,6 @@ def without(problem: Problem, stays: BoolArray) -> Problem:
     kept = np.concatenate([[0], np.cumsum(stays)])
     columns = {
         name: getattr(problem, name)[stays]
-        for name in ("group", "shape", "each", "per_machine", "size", "extra", "current")
+        for name in ("group", "shape", "capacity_per_replica", "per_machine", "size", "extra", "current")
     }
     return problem._replace(first=kept[problem.first].astype(np.int64), **columns)

@@ -1,13 +1,13 @@
 """The placement problem as arrays of whole numbers: what the exact program, the search and the bound all read.
 
 Groups of offers g, regions r, quotas q, applications a, and *pairs* j: one shape of one application on one
-group. Money is in micro-dollars per hour, capacity in thousandths of the demand's unit, and room on a machine
+group. Money is in micro-dollars per hour, capacity in thousandths of the demand's unit, and the part of a machine
 in `UNIT`s, so that every sum is exact.
 
-    minimise   Σ price·y[g] + start·max(0, y[g] - standing[g]) + Σ head·open[r]
+    minimise   Σ price·y[g] + start·max(0, y[g] - existing[g]) + Σ head·open[r]
              + Σ extra·x[j] + Σ start_replica·max(0, x[j] - current[j]) + Σ weight·short[a]
-    where      y[g] = 0 or least ≤ y[g],  low ≤ y[g] ≤ high,  Σ size·x ≤ UNIT·y[g],  Σ quota_size·y ≤ quota_room
-               T[a] = Σ each·x,  C[a,D] the part of T[a] in a failure domain D,  S[a,r] the part on a region's spot
+    where      y[g] = 0 or min_batch ≤ y[g],  low ≤ y[g] ≤ high,  Σ size·x ≤ UNIT·y[g],  Σ quota_size·y ≤ quota_headroom
+               T[a] = Σ capacity_per_replica·x,  C[a,D] its part in a domain D,  S[a,r] that on a region's spot
                T ≥ demand,  T - C[D] ≥ required for each D,  T - S[r] ≥ spot_left for each r
                T - ΣS ≥ on_demand,  C[r] ≤ share·T + slack,  floors and ceilings per place, regions in use ≥ min
     and `short[a]` is the most by which any of these is missed.
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNIT: Final = 720_720
-"""Room of one machine: divisible by every number of replicas up to 16, so that such shares of it are exact."""
+"""Parts of one machine: divisible by every number of replicas up to 16, so that such shares of it are exact."""
 PPM: Final = 1_000_000
 
 NO_DOMAIN: Final = 0
@@ -37,11 +37,11 @@ class Problem(NamedTuple):
 
     price: IntArray
     start: IntArray
-    """What a machine beyond `standing` costs on top: it runs double while the move lasts."""
+    """What a machine beyond `existing` costs on top: it runs double while the move lasts."""
     low: IntArray
     high: IntArray
-    standing: IntArray
-    least: IntArray
+    existing: IntArray
+    min_batch: IntArray
     """Fewest machines that are sold at once."""
     zone: IntArray
     region: IntArray
@@ -51,9 +51,9 @@ class Problem(NamedTuple):
     """Quotas of group g: `quota[quota_first[g]:quota_first[g + 1]]`."""
     quota: IntArray
     quota_size: IntArray
-    quota_room: IntArray
+    quota_headroom: IntArray
     head: IntArray
-    """Price of a region's head, and of starting it where it does not stand."""
+    """Price of a region's head, and of starting it where there is none."""
     budget: int
     demand: IntArray
     required: IntArray
@@ -62,7 +62,7 @@ class Problem(NamedTuple):
     spot_left: IntArray
     """What must remain after the loss of any region's whole spot pool."""
     on_demand: IntArray
-    """What must stand on machines that are not spot."""
+    """What must be on machines that are not spot."""
     share: IntArray
     """Largest share of the capacity in one region, in millionths."""
     slack: IntArray
@@ -76,8 +76,8 @@ class Problem(NamedTuple):
     floor_first: IntArray
     """Floors of application a: `floor_first[a]` to `floor_first[a + 1]`."""
     floor_place: IntArray
-    floor_least: IntArray
-    floor_most: IntArray
+    floor_min: IntArray
+    floor_max: IntArray
     """Ceiling as a share of the capacity in millionths."""
     place_has: BoolArray
     """[place, region]."""
@@ -85,10 +85,10 @@ class Problem(NamedTuple):
     """Pairs of application a: `first[a]` to `first[a + 1]`."""
     group: IntArray
     shape: IntArray
-    each: IntArray
+    capacity_per_replica: IntArray
     per_machine: IntArray
     size: IntArray
-    """Room that one replica takes, in UNITs."""
+    """Part of a machine that one replica takes, in UNITs."""
     extra: IntArray
     """What a replica costs beyond its machine: expected interruptions, distance from its clients."""
     current: IntArray

@@ -2,11 +2,11 @@
 
 Columns, for applications a, pairs j, groups of offers g, regions r, failure domains D:
 
-    x[j]  replicas            y[g]  machines            more[g]  machines beyond those that stand
-    open[r]   the cell has a head            use[a,r]  a stands in r            only[a,s,r]  a runs in shape s in r
+    x[j]  replicas            y[g]  machines            more[g]  machines beyond existing ones
+    open[r]   the cell has a head            use[a,r]  a runs in r              only[a,s,r]  a runs in shape s in r
     sold[g]   any machines at all, where the least purchase is more than one
-    T[a] = Σ each·x           cap[a,r], cap[a,D]  the part in a region and in a failure domain
-    short[a]  demand without a place         exposed[a,·]  other requirements kept less than wholly
+    T[a] = Σ capacity_per_replica·x         cap[a,r], cap[a,D]  the part in a region and in a failure domain
+    short[a]  demand that is not met         exposed[a,·]  other requirements kept less than wholly
 
 Rows:
 
@@ -16,10 +16,11 @@ Rows:
     cap[a,r] ≤ share · T[a] + one replica             and so for places with a ceiling
     Σ use[a,r] + exposed ≥ min,  use[a,r] ≤ Σ x in r
     Σ cap[a,·] over a place + exposed ≥ floor
-    Σ each · x not on spot + short[a] ≥ on_demand[a]
-    Σ need · x ≤ size · y[g]  for GPUs, vCPUs, memory;  x[j] ≤ per_machine · y[g], and machines · x[j] ≤ y[g] for gangs
-    y[g] ≤ high[g] · open[r];  least · sold[g] ≤ y[g] ≤ high[g] · sold[g]
-    Σ_{g in quota} size · y[g] ≤ room;  Σ price · y + Σ head · open ≤ budget
+    Σ capacity_per_replica · x not on spot + short[a] ≥ on_demand[a]
+    Σ replica · x ≤ machine · y[g]  for GPUs, vCPUs, memory
+    x[j] ≤ per_machine · y[g],  machines · x[j] ≤ y[g] for gangs
+    y[g] ≤ high[g] · open[r];  min_batch · sold[g] ≤ y[g] ≤ high[g] · sold[g]
+    Σ_{g in quota} size · y[g] ≤ headroom;  Σ price · y + Σ head · open ≤ budget
 
 Everything that capacity is summed from is a whole number of thousandths, so that no tolerance of the
 solver can stand for a replica. Source: the formulation is the usual capacity-planning one; the survival
@@ -38,7 +39,7 @@ DOLLAR = 1_000_000.0
 
 @dataclass(slots=True)
 class Columns:
-    """Where each variable stands in the program, and where rows that people ask about stand."""
+    """The column of each variable, and the rows that explanations refer to."""
 
     replicas: list[int] = field(default_factory=list)
     """By pair."""
@@ -49,7 +50,7 @@ class Columns:
     total: list[int] = field(default_factory=list)
     short: list[int] = field(default_factory=list)
     exposed: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
-    """All columns that stand for a requirement kept less than wholly, demand apart, by application."""
+    """By application, the columns by which requirements are kept less than wholly, demand apart."""
     rows: dict[tuple[str, int, int], int] = field(default_factory=dict)
     """(what, application or quota or group, which) to the row's number."""
 
@@ -63,9 +64,9 @@ class Columns:
 class Sizes:
     """What replicas need and machines have, in each dimension: GPUs in thousandths, vCPUs, GiB."""
 
-    need: FloatArray
+    replica: FloatArray
     """[dimension, pair]."""
-    size: FloatArray
+    machine: FloatArray
     """[dimension, group]."""
 
 
@@ -94,23 +95,23 @@ def build(p: Problem, heads: IntArray, sizes: Sizes | None = None) -> tuple[Prog
 def _machine_columns(p: Problem, program: Program, columns: Columns) -> None:
     columns.open_cells = [program.column(1, float(head) / DOLLAR, integer=True) for head in p.head]
     for g in range(p.groups):
-        low, high, standing = int(p.low[g]), int(p.high[g]), int(p.standing[g])
+        low, high, existing = int(p.low[g]), int(p.high[g]), int(p.existing[g])
         machines = program.column(high, float(p.price[g]) / DOLLAR, lower=low, integer=True)
         columns.machines.append(machines)
         columns.rows["stock", g, 0] = len(program.rows)
         program.row({machines: 1, columns.open_cells[p.region[g]]: -high}, at_most=0)
-        if high > standing and p.start[g] > 0:
+        if high > existing and p.start[g] > 0:
             more = program.column(high, float(p.start[g]) / DOLLAR)
-            program.row({machines: 1, more: -1}, at_most=standing)
-        if p.least[g] > 1 and not low:
+            program.row({machines: 1, more: -1}, at_most=existing)
+        if p.min_batch[g] > 1 and not low:
             sold = program.column(1, integer=True)
             program.row({machines: 1, sold: -high}, at_most=0)
-            program.row({machines: 1, sold: -float(p.least[g])}, at_least=0)
+            program.row({machines: 1, sold: -float(p.min_batch[g])}, at_least=0)
 
 
 @dataclass(slots=True)
 class _Parts:
-    """The terms of an application's capacity, by where they stand."""
+    """The terms of an application's capacity, by where they are."""
 
     region: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
     domain: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
@@ -122,7 +123,7 @@ class _Parts:
 def _parts(p: Problem, a: int, columns: Columns) -> _Parts:
     parts = _Parts()
     for j in range(int(p.first[a]), int(p.first[a + 1])):
-        g, column, each = int(p.group[j]), columns.replicas[j], float(p.each[j])
+        g, column, each = int(p.group[j]), columns.replicas[j], float(p.capacity_per_replica[j])
         region = int(p.region[g])
         domain = {ZONE: p.zone, PROVIDER: p.provider}.get(int(p.kind[a]), p.region)[g]
         parts.region[region][column] = each
@@ -165,7 +166,7 @@ def _application_rows(p: Problem, a: int, program: Program, columns: Columns) ->
 
 
 def _sum(program: Program, terms: dict[int, float]) -> int:
-    """Return a column that stands for a sum: rows that use it stay short."""
+    """Return a column that equals a sum: rows that use it stay short."""
     column = program.column(INFINITY)
     program.row({column: 1} | {c: -value for c, value in terms.items()}, at_least=0, at_most=0)
     return column
@@ -180,12 +181,12 @@ def _spread_rows(p: Problem, a: int, capacity: dict[int, int], program: Program,
     for f in range(int(p.floor_first[a]), int(p.floor_first[a + 1])):
         place = int(p.floor_place[f])
         inside = [column for region, column in capacity.items() if p.place_has[place, region]]
-        if p.floor_least[f] > 0:
+        if p.floor_min[f] > 0:
             columns.rows["floor", a, place] = len(program.rows)
-            program.row(dict.fromkeys(inside, 1.0) | {_soft(a, program, columns): 1}, at_least=float(p.floor_least[f]))
-        if p.floor_most[f] < PPM and inside:
+            program.row(dict.fromkeys(inside, 1.0) | {_soft(a, program, columns): 1}, at_least=float(p.floor_min[f]))
+        if p.floor_max[f] < PPM and inside:
             columns.rows["ceiling", a, place] = len(program.rows)
-            program.row(dict.fromkeys(inside, 1.0) | {total: -float(p.floor_most[f]) / PPM}, at_most=float(p.slack[a]))
+            program.row(dict.fromkeys(inside, 1.0) | {total: -float(p.floor_max[f]) / PPM}, at_most=float(p.slack[a]))
 
 
 def _soft(a: int, program: Program, columns: Columns) -> int:
@@ -231,15 +232,15 @@ def _packing_rows(p: Problem, sizes: Sizes | None, program: Program, columns: Co
         whole = max(1.0, float(p.size[j] // UNIT))
         program.row({columns.replicas[j]: whole, columns.machines[g]: -float(p.per_machine[j])}, at_most=0)
     for g, members in sorted(users.items()):
-        if len(members) < 2:  # noqa: PLR2004  alone, the bound by `per_machine` says it all
+        if len(members) < 2:  # noqa: PLR2004  alone, the bound by `per_machine` is exact
             continue
         if sizes is None:
             terms = {columns.replicas[j]: float(p.size[j]) / UNIT for j in members}
             program.row(terms | {columns.machines[g]: -1.0}, at_most=0)
             continue
-        for need, size in zip(sizes.need, sizes.size, strict=True):
-            terms = {columns.replicas[j]: float(need[j]) for j in members}
-            program.row(terms | {columns.machines[g]: -float(size[g])}, at_most=0)
+        for replica, machine in zip(sizes.replica, sizes.machine, strict=True):
+            terms = {columns.replicas[j]: float(replica[j]) for j in members}
+            program.row(terms | {columns.machines[g]: -float(machine[g])}, at_most=0)
 
 
 def _quota_rows(p: Problem, program: Program, columns: Columns) -> None:
@@ -249,7 +250,7 @@ def _quota_rows(p: Problem, program: Program, columns: Columns) -> None:
             members[int(p.quota[k])][columns.machines[g]] = float(p.quota_size[k])
     for quota, terms in sorted(members.items()):
         columns.rows["quota", quota, 0] = len(program.rows)
-        program.row(terms, at_most=float(p.quota_room[quota]))
+        program.row(terms, at_most=float(p.quota_headroom[quota]))
 
 
 def _budget_row(p: Problem, heads: IntArray, program: Program, columns: Columns) -> None:

@@ -5,15 +5,14 @@ counts machines per group, and they are spread over zones afterwards. Equal colu
 solutions. Where zones matter to an application, each is a group of its own.
 """
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
 from scheduler import shortages
 from scheduler.region_policy import is_excluded, must_be_left_alone
-from scheduler.solve.fit import replicas_per_machine
-from state.model.catalog import Machine, Market, Offer, OfferKey, Price, Shortage, ShortageKind
+from scheduler.solve.pruning import pruned
+from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Price, Shortage, ShortageKind
 from state.model.ids import RegionId
 from state.model.inventory import Instance, Role
 from state.model.placement import RefusalCause
@@ -84,7 +83,9 @@ def _is_fit_for_head(snapshot: Snapshot, offer: Offer) -> bool:
     machine, settings = offer.machine, snapshot.settings_of(offer.key.region)
     is_large_enough = machine.vcpus >= HEAD_VCPUS and machine.memory_gib >= HEAD_MEMORY_GIB
     is_in_zone = settings is not None and settings.head_zone in {None, offer.key.zone}
-    return not machine.gpus and offer.key.market is not Market.SPOT and is_large_enough and is_in_zone
+    has_address = snapshot.is_capable(offer.key.provider, Capability.FIXED_ADDRESS)
+    is_lasting = not machine.gpus and offer.key.market is not Market.SPOT
+    return is_lasting and is_large_enough and is_in_zone and has_address
 
 
 def offer_of(instance: Instance) -> Offer:
@@ -119,7 +120,7 @@ def _screened(
             usable.append(sold[key])
         else:
             refused[cause] += 1
-    kept = _pruned(snapshot, spec, usable, set(ours))
+    kept = pruned(spec, usable, set(ours), snapshot.limits.offers_per_solve)
     if len(kept) < len(usable):
         refused[RefusalCause.PRUNED] += len(usable) - len(kept)
     return kept, refused
@@ -159,36 +160,6 @@ def _causes_of_no_head(snapshot: Snapshot, regions: set[RegionId]) -> dict[Regio
         if several:
             found[region] = shortages.CAUSES[min(several, key=lambda kind: (kind is not ShortageKind.DENIED, kind))]
     return found
-
-
-def _pruned(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer], ours: set[OfferKey]) -> list[Offer]:
-    """Return the offers that one solve considers: existing ones, and the cheapest per unit of demand.
-
-    Units differ between applications, so an offer counts by its distance from the cheapest of the application that
-    it suits best: 1 for the cheapest, 2 for one that costs twice as much per unit.
-    """
-    limit = snapshot.limits.offers_per_solve
-    if len(offers) <= limit:
-        return offers
-    distance = dict.fromkeys((offer.key for offer in offers), math.inf)
-    capacities: dict[tuple[Machine, int], int] = {}
-    for number, (_, application) in enumerate(spec.named()):
-        costs = {}
-        for offer in offers:
-            kind = (offer.machine, number)
-            if kind not in capacities:
-                carried = (
-                    replicas_per_machine(s, offer.machine) * application.replica_milli(s) / s.machines
-                    for s in application.shapes
-                )
-                capacities[kind] = round(max(carried))
-            if capacities[kind]:
-                costs[offer.key] = offer.price.per_hour.micros / capacities[kind]
-        least = max(min(costs.values(), default=1.0), 1e-9)
-        for key, cost in costs.items():
-            distance[key] = min(distance[key], cost / least)
-    ranked = sorted(offers, key=lambda offer: (offer.key not in ours, distance[offer.key], offer.key))
-    return sorted(ranked[:limit], key=lambda offer: offer.key)
 
 
 def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tuple[OfferGroup, ...]:

@@ -198,3 +198,20 @@ class Region:
     """`EU`, `UK`, `EEA`, or an ISO country code such as `US`."""
     latitude: float
     longitude: float
+
+
+class Capability(StrEnum):
+    """What a provider may lack; whoever needs one asks for it, and never for the provider's name."""
+
+    SPOT = "spot"
+    """It sells machines that it may take back."""
+    RESERVATIONS = "reservations"
+    """It sells machines that are paid for already."""
+    FIXED_ADDRESS = "fixed_address"
+    """A machine can start with a given private address, which a cell's head needs."""
+    IDEMPOTENT_LAUNCH = "idempotent_launch"
+    """The same launch, sent twice, starts one machine."""
+    TAGS = "tags"
+    """Machines carry their owner and instance id, so that orphans and lost launches can be found."""
+    DRY_RUN = "dry_run"
+    """It can answer whether a launch would be allowed."""

@@ -18,8 +18,7 @@ DrillId = NewType("DrillId", str)
 def derive_id(prefix: str, *parts: str) -> str:
     """Return an id that equal parts always give, in letters, digits and `-`.
 
-    It serves as EC2 client token (64 characters at most), GCE instance name (63, lower case,
-    starting with a letter) and Azure resource name at once.
+    It fits every cloud's idempotency token and resource name: under 63 characters, lower case, a letter first.
     """
     digest = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
     return f"{prefix}-{digest[:20]}"

@@ -20,7 +20,7 @@ STEPS: Final[dict[InstanceStatus, frozenset[InstanceStatus]]] = {
     _S.REQUESTED: frozenset(
         {
             _S.RUNNING,  # seen in the provider's list
-            _S.REFUSED,  # the provider said no, so nothing happened
+            _S.REFUSED,  # the provider refused, so nothing happened
             _S.TERMINATING,  # no longer wanted, though not seen yet
             _S.GONE,  # asked for, never seen, and too long ago to wait
         }
@@ -28,12 +28,12 @@ STEPS: Final[dict[InstanceStatus, frozenset[InstanceStatus]]] = {
     _S.RUNNING: frozenset(
         {
             _S.TERMINATING,  # we ask for its end
-            _S.GONE,  # the provider says that it ended, or lists its region without it
+            _S.GONE,  # the provider lists it as ended, or its region without it
         }
     ),
     _S.TERMINATING: frozenset(
         {
-            _S.GONE,  # the provider says so; it is never assumed
+            _S.GONE,  # the provider lists it as ended; that is never assumed
         }
     ),
     _S.REFUSED: frozenset(),

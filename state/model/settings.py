@@ -68,7 +68,7 @@ class SolveBudget:
     """How much work one solve may do. Work is counted, never timed, so that every machine decides alike."""
 
     exact_nodes: int = 2_000
-    """Nodes of the exact program's search tree."""
+    """Nodes of the exact program's search tree, for 100 pairs; for larger programs fewer, by the square of the size."""
     exact_beyond_small: bool = False
     """Ask for a proof beyond the sizes where it is quick, starting from the search's answer."""
     gap: float = 1e-4

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import PlainSerializer
 
-from state.model.catalog import Offer, Quota, Region, Shortage
+from state.model.catalog import Capability, Offer, Quota, Region, Shortage
 from state.model.health import RegionHealth
-from state.model.ids import ApplicationName, InstanceId, RegionId
+from state.model.ids import ApplicationName, InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Impairment, Instance, Notice
 from state.model.placement import ReplicaCount
 from state.model.serving import CellStatus, RoutingTable
@@ -90,6 +90,12 @@ class Snapshot:
     """Measured round trips between regions, in milliseconds; others are fitted from the distance."""
     own_regions: tuple[Region, ...] = ()
     """Where our own machines are; the clouds' regions are known."""
+    capabilities: tuple[tuple[ProviderName, Annotated[frozenset[Capability], PlainSerializer(sorted)]], ...] = ()
+    """What each provider can do; one that is not listed can do everything."""
+
+    def is_capable(self, provider: ProviderName, capability: Capability) -> bool:
+        """Return whether a provider can do something."""
+        return all(capability in its for name, its in self.capabilities if name == provider)
 
     def cell(self, region: RegionId) -> CellStatus | None:
         """Return the reading of one cell, or None where there is none."""

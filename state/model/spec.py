@@ -302,7 +302,9 @@ class CapacitySpec(_Model):
     apiVersion: Literal["skerry/v1"]  # noqa: N815  the name that infrastructure documents use
     fleet: Annotated[str, Field(pattern=NAME)] = Field(description="Name of the fleet.")
     budget: Budget
-    providers: Choice = Field(default=Choice(), description="Providers to use: aws, gcp, azure, static.")
+    providers: Choice = Field(
+        default=Choice(), description="Names of the providers to use; without a choice, all in the settings."
+    )
     regions: Choice = Field(default=Choice(), description="Regions to use, as provider/region.")
     applications: dict[str, Application] = Field(
         min_length=1,

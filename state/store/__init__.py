@@ -65,10 +65,10 @@ class KeptSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class LastTick:
-    """What the last tick observed and decided."""
+    """What the last tick observed and decided; times and ids are of the first tick that found the same."""
 
     at: datetime
-    """When it was committed."""
+    """When the last tick was committed."""
     snapshot: Snapshot
     plan: Plan
 
@@ -83,7 +83,7 @@ class Store(Protocol):
         """Make *wanted* the newest version, whatever version it names, and return its number."""
 
     def withdraw(self, actor: str, now: datetime) -> int:
-        """Record that nothing is wanted any more, and return the version that says so."""
+        """Withdraw the spec, and return the version that does."""
 
     def wanted(self) -> Wanted | None:
         """Return the newest version, or None where nothing is wanted."""

@@ -1,7 +1,9 @@
 """Row to value and back."""
 
+import hashlib
 import zlib
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from pydantic import TypeAdapter
@@ -24,6 +26,7 @@ from state.model.history import (
     SpecApplied,
     SpecWithdrawn,
 )
+from state.model.ids import PlanId
 from state.model.inventory import Instance
 from state.model.plan import Plan
 from state.model.snapshot import Snapshot, Wanted
@@ -50,6 +53,8 @@ SHORTAGE: Final = TypeAdapter(Shortage)
 HEALTH: Final = TypeAdapter(RegionHealth)
 DRILL: Final = TypeAdapter(Drill)
 SNAPSHOT: Final = TypeAdapter(Snapshot)
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 LAST: Final = "last"
 """The name of the one row of the last tick."""
@@ -146,8 +151,19 @@ def snapshot_value(row: SnapshotRow) -> Snapshot:
 def last_tick_row(value: LastTick) -> LastTickRow:
     """Return the row of the last tick."""
     return LastTickRow(
-        name=LAST, at=stamp(value.at), snapshot=packed(SNAPSHOT, value.snapshot), plan=packed(PLAN, value.plan)
+        name=LAST,
+        at=stamp(value.at),
+        digest=digest_of(value),
+        snapshot=packed(SNAPSHOT, value.snapshot),
+        plan=packed(PLAN, value.plan),
     )
+
+
+def digest_of(value: LastTick) -> str:
+    """Return a digest of what a tick observed and decided, its times and ids apart."""
+    snapshot = SNAPSHOT.dump_json(replace(value.snapshot, taken_at=EPOCH))
+    plan = PLAN.dump_json(replace(value.plan, id=PlanId(""), made_at=EPOCH))
+    return hashlib.sha256(snapshot + plan).hexdigest()
 
 
 def last_tick_value(row: LastTickRow) -> LastTick:

@@ -166,7 +166,7 @@ class SqlStore:
             session.add_all(r.event_row(e) for e in events_of_commit(plan, old, lease.holder, now))
             for shortage in plan.shortages:
                 session.merge(r.shortage_row(shortage))
-            session.merge(r.last_tick_row(LastTick(now, snapshot, plan)))
+            _put_last_tick(session, LastTick(now, snapshot, plan))
             if plan.actions and session.exec(select(PlanRow).where(PlanRow.id == plan.id)).first() is None:
                 session.add(r.plan_row(plan))
                 _keep(session, KeptSnapshot(plan.id, SnapshotKind.ACTED, snapshot.taken_at), snapshot)
@@ -320,6 +320,16 @@ class SqlStore:
 def _wanted(session: Session) -> Wanted | None:
     row = session.exec(select(SpecRow).order_by(col(SpecRow.version).desc())).first()
     return None if row is None or row.body is None else r.WANTED.validate_json(row.body)
+
+
+def _put_last_tick(session: Session, last: LastTick) -> None:
+    """Write the last tick; one that found nothing new changes its time alone."""
+    row = session.get(LastTickRow, r.LAST)
+    if row is not None and row.digest == r.digest_of(last):
+        row.at = r.stamp(last.at)
+        session.add(row)
+    else:
+        session.merge(r.last_tick_row(last))
 
 
 def _keep(session: Session, kept: KeptSnapshot, snapshot: Snapshot) -> None:

@@ -113,6 +113,8 @@ class LastTickRow(SQLModel, table=True):
     __tablename__ = "last_tick"
     name: str = Field(primary_key=True)
     at: str
+    digest: str
+    """Of all but times and ids: a tick that found nothing new changes `at` alone."""
     snapshot: bytes
     plan: bytes
 

@@ -1,4 +1,4 @@
-"""The embedded clouds for conformance tests: real HTTP, machines that only pretend to run."""
+"""The embedded clouds for conformance tests: real HTTP, a dry host."""
 
 import os
 from collections.abc import Iterator
@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from providers.aws.machines import Aws
+from providers.aws.settings import AwsSettings
 from providers.azure.machines import Azure
+from providers.azure.settings import AzureSettings
 from providers.base import LaunchOrder, Provider
 from providers.emulator.clouds import EmbeddedClouds
-from providers.emulator.scene import CATALOG, rebalance_queue
+from providers.emulator.regions import CATALOG, rebalance_queue
 from providers.gcp.machines import Gcp
-from providers.prices import load_prices
-from providers.settings import AwsSettings, AzureSettings, GcpSettings
+from providers.gcp.settings import GcpSettings
+from providers.price_catalogue import load_prices
 from state.clock import SystemClock
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId
@@ -32,13 +34,13 @@ class Clouds:
 
 
 def gpu_offer(provider: Provider, market: Market | None = None) -> Offer:
-    """Return an offer with GPUs that are left, in a market or any."""
-    every = (o for o in provider.offers().items if o.machine.gpus and o.stock != 0)
-    return next(offer for offer in every if market in {None, offer.key.market})
+    """Return an offer with GPUs in stock, of a market or any."""
+    in_stock = (o for o in provider.offers().items if o.machine.gpus and o.stock != 0)
+    return next(offer for offer in in_stock if market in {None, offer.key.market})
 
 
 def started(provider: Provider, offer: Offer, name: str, owner: str) -> CloudInstance:
-    """Start a worker, which does nothing."""
+    """Launch a worker with an empty script."""
     return provider.launch(LaunchOrder(InstanceId(name), offer.key, Role.WORKER, owner, "true", None))
 
 
@@ -53,18 +55,18 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
         "AZURE_CLIENT_SECRET": "embedded",
     }
     clouds = EmbeddedClouds(folder, host_folder=folder / "h", ray_token_file=folder / "token", dry=True)
-    at = clouds.start()
+    addresses = clouds.start()
     prices = load_prices(("aws", "gcp", "azure"), CATALOG, NOON)
     timeout = 2.0
     aws = AwsSettings(
         regions=("us-east-1", "eu-central-1"),
         images=dict.fromkeys(("us-east-1", "eu-central-1"), "ami-12c6146b"),
-        rebalance_queues=dict.fromkeys(("us-east-1", "eu-central-1"), rebalance_queue(at.aws)),
-        endpoint_url=at.aws,
+        rebalance_queues=dict.fromkeys(("us-east-1", "eu-central-1"), rebalance_queue(addresses.aws)),
+        endpoint_url=addresses.aws,
         timeout_seconds=timeout,
     )
     gcp = GcpSettings(
-        project="p", regions=("us-central1", "europe-west4"), image="i", endpoint=at.gcp, timeout_seconds=timeout
+        project="p", regions=("us-central1", "europe-west4"), image="i", endpoint=addresses.gcp, timeout_seconds=timeout
     )
     azure = AzureSettings(
         subscription_id="a0",
@@ -74,9 +76,9 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
         subnets={"eastus": "/subnets/a", "westeurope": "/subnets/b"},
         head_interfaces={r: f"/networkInterfaces/skerry-head-{r}" for r in ("eastus", "westeurope")},
         ssh_public_key="ssh-ed25519 AAAA",
-        endpoint=at.azure,
-        ca_file=at.ca_file,
-        prices_url=f"{at.azure}/api/retail/prices",
+        endpoint=addresses.azure,
+        ca_file=addresses.ca_file,
+        prices_url=f"{addresses.azure}/api/retail/prices",
         timeout_seconds=timeout,
     )
     try:
@@ -87,7 +89,7 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
                 "gcp": Gcp(gcp, lambda: prices, SystemClock()),
                 "azure": Azure(azure, lambda: prices, SystemClock()),
             },
-            asdict(at),
+            asdict(addresses),
             azure,
             aws,
             gcp,

@@ -1,4 +1,4 @@
-"""What every provider promises, as tests: the fake first, then each real adapter over HTTP."""
+"""The contract of every provider, as tests; subclasses run it over the fake and over each real adapter."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,34 +21,34 @@ from providers.faults import Fault, FaultKind
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, NoticeKind, Role
-from tests.conformance.backstage import Backstage
+from tests.conformance.cloud_controls import CloudControls
 
 OWNER = "sk-owner"
 FIRST, SECOND = "sk-0000000000000000001", "sk-0000000000000000002"
 LATE_S = 2.5
-"""Longer than the adapters wait in tests."""
+"""Longer than the adapters' timeout in tests."""
 UNDONE = (FaultKind.ERROR, FaultKind.TIMEOUT, FaultKind.DROP, FaultKind.GARBAGE)
-"""Nothing happens, though the caller cannot know."""
+"""The call is not executed; the response does not show that."""
 DONE = (FaultKind.ERROR_AFTER, FaultKind.LOST, FaultKind.DROP_AFTER)
-"""It happens, and the caller is not told."""
+"""The call is executed; the response does not show that."""
 REFUSALS = (
     (FaultKind.THROTTLE, ThrottledError),
     (FaultKind.DENIED, DeniedError),
     (FaultKind.SHORTAGE, ShortageError),
     (FaultKind.QUOTA, QuotaError),
 )
-LOOKS = ("offers", "quotas", "instances", "notices")
+READS = ("offers", "quotas", "instances", "notices")
 SCRIPT = "#!/bin/bash\necho hello\n"
 
 
 class ProviderContract:
-    """Subclass it, and give the fixtures `provider` and `backstage`."""
+    """Subclass it, and define the fixtures `provider` and `controls`."""
 
     market = Market.ON_DEMAND
-    """How its machines are usually had."""
+    """The market of its GPU offers."""
     announces = NoticeKind.MAINTENANCE
     lacks: ClassVar[Mapping[str, str]] = {}
-    """What the provider has not, to the reason: the features that tests say they need."""
+    """Features that the provider lacks, to the reason; tests that need one are skipped."""
 
     def needs(self, feature: str) -> None:
         if feature in self.lacks:
@@ -67,7 +67,7 @@ class ProviderContract:
     def alive(self, provider: Provider, owner: str = OWNER) -> list[CloudInstance]:
         return [s for s in provider.instances(owner).items if s.state in {CloudState.PENDING, CloudState.RUNNING}]
 
-    def test_offers_name_their_regions_and_have_believable_prices(self, provider: Provider) -> None:
+    def test_offers_cover_every_region_and_have_plausible_prices(self, provider: Provider) -> None:
         observation = provider.offers()
 
         assert not observation.unreachable
@@ -76,21 +76,21 @@ class ProviderContract:
         assert all((o.price.per_hour.micros > 0) == (o.key.market is not Market.RESERVED) for o in observation.items)
         assert len({o.key for o in observation.items}) == len(observation.items)
 
-    def test_every_region_sells_a_machine_for_a_head(self, provider: Provider) -> None:
+    def test_every_region_offers_a_machine_for_a_head(self, provider: Provider) -> None:
         heads = {o.key.region for o in provider.offers().items if not o.machine.gpus}
 
         assert heads == set(provider.regions)
 
-    def test_a_machine_is_seen_by_its_owner_alone(self, provider: Provider) -> None:
+    def test_a_machine_is_listed_for_its_owner_alone(self, provider: Provider) -> None:
         order = self.order(provider)
 
         provider.launch(order)
 
         [seen] = self.alive(provider)
         assert (seen.instance_id, seen.key) == (order.instance_id, order.key)
-        assert self.alive(provider, "sk-somebody-else") == []
+        assert self.alive(provider, "sk-another-owner") == []
 
-    def test_one_id_starts_one_machine_however_often_it_is_asked_for(self, provider: Provider) -> None:
+    def test_repeated_launches_of_one_id_start_one_machine(self, provider: Provider) -> None:
         order = self.order(provider)
 
         first, second = provider.launch(order), provider.launch(order)
@@ -98,16 +98,16 @@ class ProviderContract:
         assert first.cloud_id == second.cloud_id
         assert len(self.alive(provider)) == 1
 
-    def test_a_machine_of_somebody_else_is_not_taken_for_ours(self, provider: Provider) -> None:
+    def test_the_id_of_another_owners_machine_is_refused(self, provider: Provider) -> None:
         order = self.order(provider)
         provider.launch(order)
 
         with pytest.raises(InvalidError):
-            provider.launch(replace(order, owner="sk-somebody-else"))
+            provider.launch(replace(order, owner="sk-another-owner"))
 
         assert len(self.alive(provider)) == 1
 
-    def test_spot_is_bought_as_spot(self, provider: Provider) -> None:
+    def test_a_spot_offer_launches_a_spot_machine(self, provider: Provider) -> None:
         self.needs("spot")
         offer = self.gpu_offer(provider, Market.SPOT)
 
@@ -132,50 +132,52 @@ class ProviderContract:
 
         assert self.alive(provider) == []
 
-    def test_ending_what_never_was_is_success(self, provider: Provider) -> None:
+    def test_ending_an_unknown_machine_is_success(self, provider: Provider) -> None:
         provider.terminate(self.gpu_offer(provider).key, InstanceId("sk-0000000000000000009"), None)
 
-    def test_no_stock_is_a_shortage_and_starts_nothing(self, provider: Provider, backstage: Backstage) -> None:
+        assert self.alive(provider) == []
+
+    def test_no_stock_is_a_shortage_and_starts_nothing(self, provider: Provider, controls: CloudControls) -> None:
         offer = self.gpu_offer(provider)
-        backstage.empty(offer)
+        controls.empty(offer)
 
         with pytest.raises(ShortageError):
             provider.launch(self.order(provider, key=offer.key))
 
         assert provider.instances(OWNER).items == ()
 
-    def test_a_region_that_does_not_answer_is_blind_and_hides_nothing_else(
-        self, provider: Provider, backstage: Backstage
+    def test_a_region_that_does_not_respond_is_unreachable_and_others_are_listed(
+        self, provider: Provider, controls: CloudControls
     ) -> None:
         order = self.order(provider)
         provider.launch(order)
-        silent = next(r for r in provider.regions if r != order.key.region)
+        lost = next(r for r in provider.regions if r != order.key.region)
 
-        backstage.lose(silent)
+        controls.lose(lost)
         observation = provider.instances(OWNER)
 
-        assert set(observation.unreachable) == {silent}
+        assert set(observation.unreachable) == {lost}
         assert [s.instance_id for s in observation.items] == [order.instance_id]
 
-    def test_what_is_asked_of_a_silent_region_is_uncertain(self, provider: Provider, backstage: Backstage) -> None:
+    def test_a_write_to_an_unreachable_region_is_uncertain(self, provider: Provider, controls: CloudControls) -> None:
         order = self.order(provider)
         cloud_id = provider.launch(order).cloud_id
-        backstage.lose(order.key.region)
+        controls.lose(order.key.region)
 
         with pytest.raises(UnreachableError):
             provider.launch(self.order(provider, "sk-0000000000000000002", key=order.key))
         with pytest.raises(UnreachableError):
             provider.terminate(order.key, order.instance_id, cloud_id)
 
-    def test_machines_of_a_region_that_died_are_not_running_when_it_answers_again(
-        self, provider: Provider, backstage: Backstage
+    def test_machines_of_a_lost_region_are_not_running_once_it_is_restored(
+        self, provider: Provider, controls: CloudControls
     ) -> None:
         self.needs("mortality")
         order = self.order(provider)
         provider.launch(order)
 
-        backstage.lose(order.key.region)
-        backstage.restore(order.key.region)
+        controls.lose(order.key.region)
+        controls.restore(order.key.region)
 
         assert self.alive(provider) == []
 
@@ -192,23 +194,23 @@ class ProviderContract:
 
         assert used() > before
 
-    def test_a_quota_that_is_used_up_is_refused_as_such(self, provider: Provider, backstage: Backstage) -> None:
+    def test_a_used_up_quota_is_a_quota_error(self, provider: Provider, controls: CloudControls) -> None:
         self.needs("quotas")
         offer = self.gpu_offer(provider)
-        backstage.use_up_quota(offer)
+        controls.use_up_quota(offer)
 
         with pytest.raises(QuotaError):
             provider.launch(self.order(provider, key=offer.key))
 
         assert provider.instances(OWNER).items == ()
 
-    def test_a_reservation_is_offered_for_nothing_and_machines_are_taken_from_it(
-        self, provider: Provider, backstage: Backstage
+    def test_a_reservation_is_offered_at_no_cost_and_used_by_launches(
+        self, provider: Provider, controls: CloudControls
     ) -> None:
         self.needs("reservations")
         paid = self.gpu_offer(provider)
-        backstage.empty(paid)
-        backstage.reserve(paid, 1)
+        controls.empty(paid)
+        controls.reserve(paid, 1)
         [offer] = [o for o in provider.offers().items if o.key.market is Market.RESERVED]
 
         order = self.order(provider, key=offer.key)
@@ -217,19 +219,17 @@ class ProviderContract:
         assert (offer.price.per_hour.micros, offer.stock, offer.machine) == (0, 1, paid.machine)
         assert "paid for already" in offer.price.source
         assert [s.key for s in self.alive(provider)] == [offer.key]
-        assert provider.launch(order).cloud_id == first.cloud_id, "it is found, though the reservation is used up"
+        assert provider.launch(order).cloud_id == first.cloud_id, "found, though the reservation is used up"
         with pytest.raises(ShortageError):
             provider.launch(self.order(provider, SECOND, key=offer.key))
         assert [o.stock for o in provider.offers().items if o.key.market is Market.RESERVED] == [0]
 
-    def test_what_is_announced_for_a_machine_is_told_to_its_owner(
-        self, provider: Provider, backstage: Backstage
-    ) -> None:
+    def test_an_announced_event_is_a_notice_to_its_owner(self, provider: Provider, controls: CloudControls) -> None:
         order = self.order(provider)
         provider.launch(order)
         assert provider.notices(OWNER).items == ()
 
-        begins = backstage.announce_maintenance(order.instance_id)
+        begins = controls.announce_maintenance(order.instance_id)
 
         [notice] = provider.notices(OWNER).items
         assert (notice.instance_id, notice.region) == (order.instance_id, order.key.region)
@@ -237,8 +237,8 @@ class ProviderContract:
         assert notice.at is not None
         assert abs(notice.at - begins) < timedelta(seconds=1)
 
-    def test_a_machine_is_listed_with_its_price_and_what_is_wrong_with_it(
-        self, provider: Provider, backstage: Backstage
+    def test_a_machine_is_listed_with_its_price_and_impairment(
+        self, provider: Provider, controls: CloudControls
     ) -> None:
         order = self.order(provider)
         provider.launch(order)
@@ -247,49 +247,49 @@ class ProviderContract:
         assert (seen.price_per_hour, seen.impairment) == (offer.price.per_hour, "")
 
         self.needs("health")
-        backstage.impair(order.instance_id)
+        controls.impair(order.instance_id)
 
         [seen] = self.alive(provider)
         assert seen.impairment
 
-    # The fault matrix: each operation, and everything that may befall it.
+    # The fault matrix: each operation with each kind of fault.
 
-    def look(self, provider: Provider, operation: str) -> Observation[Any]:
-        look: Any = getattr(provider, operation)
-        seen: Observation[Any] = look(OWNER) if operation in {"instances", "notices"} else look()
-        return seen
+    def read(self, provider: Provider, operation: str) -> Observation[Any]:
+        method: Any = getattr(provider, operation)
+        observation: Observation[Any] = method(OWNER) if operation in {"instances", "notices"} else method()
+        return observation
 
     def facts(self, observation: Observation[Any]) -> set[Any]:
-        """Return what was seen, but for when prices were read."""
+        """Return the items without the times at which prices were read."""
         return {(i.key, i.price.per_hour, i.stock) if isinstance(i, Offer) else i for i in observation.items}
 
     @pytest.mark.parametrize("kind", [*UNDONE, FaultKind.THROTTLE, FaultKind.DENIED], ids=str)
-    @pytest.mark.parametrize("operation", LOOKS)
-    def test_a_look_that_fails_is_blind_and_one_later_is_whole(
-        self, provider: Provider, backstage: Backstage, operation: str, kind: FaultKind
+    @pytest.mark.parametrize("operation", READS)
+    def test_a_failed_read_is_unreachable_and_a_later_one_is_complete(
+        self, provider: Provider, controls: CloudControls, operation: str, kind: FaultKind
     ) -> None:
         if operation == "quotas":
             self.needs("quotas")
         provider.launch(self.order(provider))
         provider.offers()
-        before = self.look(provider, operation)
-        # Some clouds tell notices in the list of machines.
-        backstage.faults.add(Fault(kind, operation="*" if operation == "notices" else operation, seconds=LATE_S))
+        before = self.read(provider, operation)
+        # Some clouds report notices in the list of machines.
+        controls.faults.add(Fault(kind, operation="*" if operation == "notices" else operation, seconds=LATE_S))
 
-        failed = self.look(provider, operation)
-        backstage.faults.clear()
+        failed = self.read(provider, operation)
+        controls.faults.clear()
 
         assert set(failed.unreachable) == set(provider.regions)
         assert failed.items == ()
         assert all(reason for reason in failed.unreachable.values())
-        assert self.facts(self.look(provider, operation)) == self.facts(before)
+        assert self.facts(self.read(provider, operation)) == self.facts(before)
 
     @pytest.mark.parametrize("kind", UNDONE, ids=str)
-    def test_a_launch_that_did_not_happen_is_uncertain_and_may_be_asked_for_again(
-        self, provider: Provider, backstage: Backstage, kind: FaultKind
+    def test_a_launch_with_a_fault_before_execution_is_uncertain_and_can_be_repeated(
+        self, provider: Provider, controls: CloudControls, kind: FaultKind
     ) -> None:
         order = self.order(provider)
-        backstage.faults.add(Fault(kind, operation="launch", times=1, seconds=LATE_S))
+        controls.faults.add(Fault(kind, operation="launch", times=1, seconds=LATE_S))
 
         with pytest.raises(UnreachableError):
             provider.launch(order)
@@ -299,11 +299,11 @@ class ProviderContract:
         assert [s.instance_id for s in self.alive(provider)] == [order.instance_id]
 
     @pytest.mark.parametrize("kind", DONE, ids=str)
-    def test_a_launch_that_happened_unheard_is_found_and_not_repeated(
-        self, provider: Provider, backstage: Backstage, kind: FaultKind
+    def test_a_launch_with_a_fault_after_execution_is_found_and_not_repeated(
+        self, provider: Provider, controls: CloudControls, kind: FaultKind
     ) -> None:
         order = self.order(provider)
-        backstage.faults.add(Fault(kind, operation="launch", times=1, seconds=LATE_S))
+        controls.faults.add(Fault(kind, operation="launch", times=1, seconds=LATE_S))
 
         with pytest.raises(UnreachableError):
             provider.launch(order)
@@ -313,12 +313,12 @@ class ProviderContract:
         assert len(self.alive(provider)) == 1
 
     @pytest.mark.parametrize(("kind", "error"), REFUSALS, ids=str)
-    def test_a_refused_launch_is_certain_and_says_what_to_do_next(
-        self, provider: Provider, backstage: Backstage, kind: FaultKind, error: type[ProviderError]
+    def test_a_refused_launch_starts_nothing_and_has_its_error_type(
+        self, provider: Provider, controls: CloudControls, kind: FaultKind, error: type[ProviderError]
     ) -> None:
         if kind is FaultKind.QUOTA:
             self.needs("quotas")
-        backstage.faults.add(Fault(kind, operation="launch", times=1))
+        controls.faults.add(Fault(kind, operation="launch", times=1))
 
         with pytest.raises(error):
             provider.launch(self.order(provider))
@@ -326,12 +326,12 @@ class ProviderContract:
         assert provider.instances(OWNER).items == ()
 
     @pytest.mark.parametrize("kind", [*UNDONE, *DONE], ids=str)
-    def test_an_end_with_no_known_outcome_may_be_asked_for_again(
-        self, provider: Provider, backstage: Backstage, kind: FaultKind
+    def test_a_termination_with_unknown_outcome_can_be_repeated(
+        self, provider: Provider, controls: CloudControls, kind: FaultKind
     ) -> None:
         order = self.order(provider)
         cloud_id = provider.launch(order).cloud_id
-        backstage.faults.add(Fault(kind, operation="terminate", times=1, seconds=LATE_S))
+        controls.faults.add(Fault(kind, operation="terminate", times=1, seconds=LATE_S))
 
         with pytest.raises(UnreachableError):
             provider.terminate(order.key, order.instance_id, cloud_id)
@@ -341,56 +341,58 @@ class ProviderContract:
         assert self.alive(provider) == []
 
     @pytest.mark.parametrize(("kind", "error"), REFUSALS[:2], ids=str)
-    def test_a_refused_end_leaves_the_machine_and_says_so(
-        self, provider: Provider, backstage: Backstage, kind: FaultKind, error: type[ProviderError]
+    def test_a_refused_termination_leaves_the_machine_and_has_its_error_type(
+        self, provider: Provider, controls: CloudControls, kind: FaultKind, error: type[ProviderError]
     ) -> None:
         order = self.order(provider)
         cloud_id = provider.launch(order).cloud_id
-        backstage.faults.add(Fault(kind, operation="terminate", times=1))
+        controls.faults.add(Fault(kind, operation="terminate", times=1))
 
         with pytest.raises(error):
             provider.terminate(order.key, order.instance_id, cloud_id)
 
         assert len(self.alive(provider)) == 1
 
-    def test_every_page_is_read(self, provider: Provider, backstage: Backstage) -> None:
+    def test_every_page_is_read(self, provider: Provider, controls: CloudControls) -> None:
         self.launch_two(provider)
-        backstage.lists(page=1)
+        controls.lists(page=1)
 
         assert {s.instance_id for s in self.alive(provider)} == {FIRST, SECOND}
 
-    def test_a_page_that_fails_hides_what_came_before_it(self, provider: Provider, backstage: Backstage) -> None:
-        # Half a list looks like machines that are gone.
+    def test_a_page_that_fails_discards_the_pages_before_it(self, provider: Provider, controls: CloudControls) -> None:
+        # Half a list would look like machines that are gone.
         region = self.launch_two(provider)
-        backstage.lists(page=1)
-        backstage.faults.add(Fault(FaultKind.ERROR, operation="instances", skip=1))
+        controls.lists(page=1)
+        controls.faults.add(Fault(FaultKind.ERROR, operation="instances", skip=1))
 
         observation = provider.instances(OWNER)
 
         assert region in observation.unreachable
         assert all(s.key.region != region for s in observation.items)
 
-    def test_a_list_that_lags_does_not_lead_to_a_second_machine(self, provider: Provider, backstage: Backstage) -> None:
+    def test_a_list_that_lags_does_not_cause_a_second_machine(
+        self, provider: Provider, controls: CloudControls
+    ) -> None:
         self.needs("late lists")
         order = self.order(provider)
-        backstage.lists(lag=3600)
+        controls.lists(lag=3600)
         first = provider.launch(order)
         assert provider.instances(OWNER).items == ()
 
         assert provider.launch(order).cloud_id == first.cloud_id
 
-        backstage.lists(lag=0)
+        controls.lists(lag=0)
         assert len(self.alive(provider)) == 1
 
-    def test_a_machine_that_is_listed_twice_is_one(self, provider: Provider, backstage: Backstage) -> None:
+    def test_a_machine_that_is_listed_twice_counts_once(self, provider: Provider, controls: CloudControls) -> None:
         self.needs("repeats")
         provider.launch(self.order(provider))
-        backstage.lists(duplicates=True)
+        controls.lists(duplicates=True)
 
         assert len(self.alive(provider)) == 1
 
     def launch_two(self, provider: Provider) -> RegionId:
-        """Start two machines that the stock suffices for, in one region."""
+        """Launch a GPU machine and a head's machine in one region, and return the region."""
         first = self.order(provider, FIRST)
         head = next(o for o in provider.offers().items if not o.machine.gpus and o.key.region == first.key.region)
         provider.launch(first)

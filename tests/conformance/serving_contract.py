@@ -79,7 +79,7 @@ class ServingContract:
         self, cell: ServingCell, settings: CellSettings
     ) -> None:
         with pytest.raises(CellRefusedError):
-            cell.apply(self.serve(settings, 2, route_prefix="no-slash"))
+            cell.apply(self.serve(settings, 2, import_path="no_attribute"))
 
         assert self.ready(cell) == 2
 

@@ -10,6 +10,7 @@ from inference.base import ServingCell
 from inference.fake import FakeCell
 from inference.ray.bootstrap import startup_script
 from inference.ray.cell import RayCells
+from providers.aws.profile import PROFILE as AWS
 from providers.emulator.host import Boot, Host
 from state.clock import SystemClock, draw_secret
 from state.model.ids import InstanceId
@@ -91,7 +92,7 @@ class TestRay(ServingContract):
                 gpus = 0 if role is Role.HEAD else 1
                 machine = replace(a_machine(gpus=gpus), gpu="L4" if gpus else None)
                 launch = Launch(InstanceId(name), a_key(), machine, role, Usd(), settings, None)
-                host.boot(Boot(name, a_region(), startup_script(launch), f"127.251.0.{number}", 2, gpus, 4))
+                host.boot(Boot(name, a_region(), startup_script(launch, AWS.boot), f"127.251.0.{number}", 2, gpus, 4))
             yield Cluster(host, settings, RayCells(token, CLOCK)(settings))
             host.close()
 
@@ -113,7 +114,7 @@ class TestRay(ServingContract):
     @pytest.fixture
     def until(self) -> Callable[[Callable[[], bool]], None]:
         def until(condition: Callable[[], bool]) -> None:
-            deadline = CLOCK.now() + timedelta(seconds=90)
+            deadline = CLOCK.now() + timedelta(seconds=300)
             while not condition():
                 assert CLOCK.now() < deadline, "not in time"
                 CLOCK.sleep(timedelta(milliseconds=300))

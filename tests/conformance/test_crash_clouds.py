@@ -1,6 +1,6 @@
-"""Kill the daemon between any two actions against the real SDKs: the clouds end with exactly what is wanted.
+"""A daemon killed between any two actions, with the real SDKs: the clouds end with exactly the wanted machines.
 
-The clouds are the embedded ones, whose machines pretend to run; no cell answers, so a tick is all launches.
+The clouds are the embedded ones on a dry host; no cell responds, so a tick consists of launches.
 """
 
 from collections import Counter
@@ -29,15 +29,15 @@ WANTED = 7  # three heads and four workers
 TTL = timedelta(seconds=60)
 
 
-def outside_of(clouds: Clouds, store: SqlStore, folder: Path) -> Ports:
-    scene = clouds.embedded.world.scene.values()
+def ports_of(clouds: Clouds, store: SqlStore, folder: Path) -> Ports:
+    regions = clouds.embedded.backend.regions.values()
     return Ports(
         store=store,
         providers={ProviderName(name): provider for name, provider in clouds.providers.items()},
         cell=RayCells(folder / "token", CLOCK),
         gateway=FakeGateway(),
         clock=CLOCK,
-        cell_settings=tuple(CellSettings(region.id, region.head_address) for region in scene),
+        cell_settings=tuple(CellSettings(region.id, region.head_address) for region in regions),
         thresholds=Thresholds(),
         limits=Limits(),
     )
@@ -52,7 +52,7 @@ def tick_once(ports: Ports, holder: str) -> None:
 @pytest.mark.clouds
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", [1, 2, 5, 8, 9, 14, 15])
-def test_a_daemon_killed_anywhere_launches_nothing_twice_and_leaves_nothing_over(
+def test_a_daemon_killed_anywhere_launches_nothing_twice_and_leaks_nothing(
     at: int,
     after: bool,  # noqa: FBT001
     tmp_path: Path,
@@ -60,7 +60,7 @@ def test_a_daemon_killed_anywhere_launches_nothing_twice_and_leaves_nothing_over
     store = SqlStore(f"sqlite:///{tmp_path}/skerry.db")
     owner = store.installation()
     with embedded_clouds(tmp_path, owner) as clouds:
-        ports = outside_of(clouds, store, tmp_path)
+        ports = ports_of(clouds, store, tmp_path)
         store.want(load_wanted(EXAMPLE), "test", CLOCK.now())
         mortal = Mortal(at, after=after)
         guarded = [(store, "commit"), (store, "record"), *((p, "launch") for p in clouds.providers.values())]
@@ -81,5 +81,5 @@ def test_a_daemon_killed_anywhere_launches_nothing_twice_and_leaves_nothing_over
         assert len(running) == WANTED
         assert set(running.values()) == {1}
         assert set(running) == held
-        assert len(clouds.embedded.world.rented) == WANTED, "no machine was started and ended again in vain"
+        assert len(clouds.embedded.backend.machines) == WANTED, "every started machine is in use"
     store.close()

@@ -1,4 +1,4 @@
-"""The embedded clouds' control API, over HTTP: what it does, what it refuses, and that chance is seeded."""
+"""The embedded clouds' control API over HTTP: its faults, its refusals, and its seeded probabilities."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
-from inference.ray.bootstrap import ANNOUNCED
 from providers.aws.machines import Aws
 from providers.azure.machines import Azure
 from providers.faults import Fault, FaultBoard, FaultKind
 from providers.prices import LIVE_PRICES, PriceList
+from providers.registry import CLOUDS
 from state.clock import SystemClock
 from state.model.catalog import Market
-from state.model.ids import RegionId
+from state.model.ids import ProviderName, RegionId
 from state.model.inventory import CloudInstance, CloudState, NoticeKind
 from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
 from tests.conformance.provider_contract import OWNER
@@ -51,37 +51,37 @@ def state(clouds: Clouds, cloud: str) -> list[CloudState]:
     return [seen.state for seen in clouds.providers[cloud].instances(OWNER).items]
 
 
-def test_it_asks_for_its_token(clouds: Clouds) -> None:
-    answer = httpx.get(f"{clouds.addresses['control']}/_skerry/status", trust_env=False)
+def test_a_request_without_the_token_is_refused(clouds: Clouds) -> None:
+    response = httpx.get(f"{clouds.addresses['control']}/_skerry/status", trust_env=False)
 
-    assert answer.status_code == httpx.codes.UNAUTHORIZED
+    assert response.status_code == httpx.codes.UNAUTHORIZED
 
 
 @pytest.mark.parametrize(
-    ("path", "asked", "words"),
+    ("path", "body", "message"),
     [
         ("faults", {"kind": "explode"}, "kind"),
-        ("faults", {"kind": "error", "operation": "dance"}, "no operation dance; there are offers"),
-        ("faults", {"kind": "error", "region": "aws/atlantis"}, "no region aws/atlantis; there are"),
+        ("faults", {"kind": "error", "operation": "dance"}, "unknown operation dance; known are offers"),
+        ("faults", {"kind": "error", "region": "aws/atlantis"}, "unknown region aws/atlantis; known are"),
         ("faults", {"kind": "error", "times": 0}, "times"),
-        ("lose", {"zone": "nowhere-1z"}, "no zone nowhere-1z"),
+        ("lose", {"zone": "nowhere-1z"}, "unknown zone nowhere-1z"),
         ("stock", {"region": "aws/us-east-1"}, "zone is missing"),
-        ("reclaim", {"machine": "sk-nobody"}, "no spot machine sk-nobody"),
-        ("maintenance", {"machine": "sk-nobody"}, "no machine sk-nobody"),
-        ("rebalance", {"machine": "sk-nobody"}, "no spot machine sk-nobody of AWS"),
+        ("reclaim", {"machine": "sk-unknown"}, "no active spot machine sk-unknown"),
+        ("maintenance", {"machine": "sk-unknown"}, "no active machine sk-unknown"),
+        ("rebalance", {"machine": "sk-unknown"}, "no active AWS spot machine sk-unknown"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_its_reason(
-    control: httpx.Client, path: str, asked: dict[str, Any], words: str
+def test_an_invalid_request_is_refused_with_its_reason(
+    control: httpx.Client, path: str, body: dict[str, Any], message: str
 ) -> None:
-    answer = control.post(f"/{path}", json=asked)
+    response = control.post(f"/{path}", json=body)
 
-    assert answer.status_code == httpx.codes.BAD_REQUEST
-    assert words in answer.json()["error"]
+    assert response.status_code == httpx.codes.BAD_REQUEST
+    assert message in response.json()["error"]
 
 
 def test_a_fault_counts_down_and_clearing_ends_the_rest(control: httpx.Client, clouds: Clouds) -> None:
-    for times in (3, 5):  # a look is tried three times
+    for times in (3, 5):  # a read is tried three times
         control.post("/faults", json={"kind": "error", "operation": "instances", "region": US, "times": times})
 
     aws = clouds.providers["aws"]
@@ -96,29 +96,31 @@ def test_a_reclaimed_machine_ends_when_its_notice_is_over(
 ) -> None:
     machine = launched(clouds, cloud)
     assert control.post("/reclaim", json={"machine": machine.instance_id}).is_success
-    rented = clouds.embedded.world.rented[machine.instance_id]
-    assert rented.reclaim_at is not None
-    assert timedelta() < rented.reclaim_at - rented.started_at - timedelta(seconds=notice_s) < timedelta(seconds=30)
+    allocated = clouds.embedded.backend.machines[machine.instance_id]
+    assert allocated.reclaim_at is not None
+    assert (
+        timedelta() < allocated.reclaim_at - allocated.started_at - timedelta(seconds=notice_s) < timedelta(seconds=30)
+    )
     control.get("/status")
-    assert not rented.has_ended
+    assert not allocated.has_ended
 
-    rented.reclaim_at = rented.started_at
+    allocated.reclaim_at = allocated.started_at
 
     assert CloudState.RUNNING not in state(clouds, cloud)
-    assert rented.has_ended
+    assert allocated.has_ended
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
-def test_a_dark_zone_ends_its_machines_and_starts_none(control: httpx.Client, clouds: Clouds, cloud: str) -> None:
+def test_a_failed_zone_ends_its_machines_and_starts_none(control: httpx.Client, clouds: Clouds, cloud: str) -> None:
     machine = launched(clouds, cloud)
 
     assert control.post("/lose", json={"zone": machine.key.zone}).json() == {"lost": [machine.instance_id]}
 
     assert CloudState.RUNNING not in state(clouds, cloud)
-    assert not clouds.providers[cloud].instances(OWNER).unreachable, "the region still answers"
+    assert not clouds.providers[cloud].instances(OWNER).unreachable, "the region still responds"
 
 
-def test_a_machine_that_does_not_boot_is_listed_and_never_runs_anything(control: httpx.Client, clouds: Clouds) -> None:
+def test_a_machine_that_does_not_boot_is_listed_and_runs_nothing(control: httpx.Client, clouds: Clouds) -> None:
     control.post("/boots", json={"fail": 1})
 
     launched(clouds, "gcp")
@@ -145,14 +147,14 @@ def struck() -> Callable[[int], list[bool]]:
     return draw
 
 
-def test_chance_is_seeded_and_about_what_was_asked_for(struck: Callable[[int], list[bool]]) -> None:
+def test_probabilities_are_seeded_and_approximately_met(struck: Callable[[int], list[bool]]) -> None:
     assert struck(1) == struck(1)
     assert struck(1) != struck(2)
     assert 80 < sum(struck(1)) < 160
 
 
 @pytest.mark.parametrize(("cloud", "region"), [("aws", "aws/us-east-1"), ("azure", "azure/eastus")])
-def test_a_spot_price_is_the_live_one_unless_it_is_not_believable(
+def test_a_spot_price_is_the_live_one_unless_that_is_implausible(
     control: httpx.Client, clouds: Clouds, cloud: str, region: str
 ) -> None:
     provider = clouds.providers[cloud]
@@ -163,72 +165,74 @@ def test_a_spot_price_is_the_live_one_unless_it_is_not_believable(
 
     before = spot()
     dearer, absurd = min(before), max(before)
+    assert dearer != absurd
     control.post("/price", json={"region": region, "type": dearer, "factor": 1.5})
-    if absurd != dearer:
-        control.post("/price", json={"region": region, "type": absurd, "factor": 1000})
+    control.post("/price", json={"region": region, "type": absurd, "factor": 1000})
 
     after = spot()
 
     assert after[dearer] == pytest.approx(before[dearer] * 1.5, rel=1e-4)
-    assert absurd == dearer or after[absurd] == before[absurd]
+    assert after[absurd] == before[absurd]
 
 
 @pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.GARBAGE, FaultKind.DROP], ids=str)
-def test_without_azures_retail_prices_list_prices_stand_and_that_is_told(clouds: Clouds, kind: FaultKind) -> None:
+def test_without_azures_retail_prices_list_prices_apply_and_the_offers_are_degraded(
+    clouds: Clouds, kind: FaultKind
+) -> None:
     azure = clouds.providers["azure"]
-    clouds.embedded.world.faults.add(Fault(kind, "azure", "prices"))
+    clouds.embedded.backend.faults.add(Fault(kind, "azure", "prices"))
 
     seen = azure.offers()
 
     assert {o.price.source for o in seen.items if o.key.market is Market.SPOT}.isdisjoint({"Azure retail prices"})
     assert (seen.unreachable, list(seen.degraded)) == ({}, [LIVE_PRICES])
-    clouds.embedded.world.faults.clear()
+    clouds.embedded.backend.faults.clear()
     assert azure.offers().degraded == {}
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="start-up scripts ask with curl, which is not here")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="start-up scripts need curl, which is not installed")
 @pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
-def test_a_machine_hears_from_its_metadata_service_that_it_is_taken_away(clouds: Clouds, cloud: str) -> None:
+def test_a_machines_metadata_service_announces_its_reclaim(clouds: Clouds, cloud: str) -> None:
     machine = launched(clouds, cloud)
 
-    def asks(name: str) -> bool:
+    def is_announced(name: str) -> bool:
         environment = os.environ | {"SKERRY_METADATA": f"{clouds.embedded.host.metadata_url}/machine/{name}"}
-        told = subprocess.run(["/bin/bash", "-c", ANNOUNCED[cloud]], env=environment, check=False)
-        return told.returncode == 0
+        reclaim = CLOUDS[ProviderName(cloud)].profile.boot.reclaim
+        assert reclaim is not None
+        ran = subprocess.run(["/bin/bash", "-c", reclaim.check], env=environment, check=False)
+        return ran.returncode == 0
 
-    assert not asks(machine.instance_id)
-    clouds.embedded.world.reclaim(machine.instance_id)
+    assert not is_announced(machine.instance_id)
+    clouds.embedded.backend.reclaim(machine.instance_id)
 
-    assert asks(machine.instance_id)
-    assert not asks("sk-somebody-else")
+    assert is_announced(machine.instance_id)
+    assert not is_announced("sk-unknown")
 
 
-def test_a_recommendation_to_leave_a_machine_is_made_over_the_control_api(
-    control: httpx.Client, clouds: Clouds
-) -> None:
+def test_a_rebalance_recommendation_is_sent_over_the_control_api(control: httpx.Client, clouds: Clouds) -> None:
     machine = launched(clouds, "aws")
 
-    answer = control.post("/rebalance", json={"machine": machine.instance_id})
+    response = control.post("/rebalance", json={"machine": machine.instance_id})
 
     [notice] = clouds.providers["aws"].notices(OWNER).items
-    assert (answer.json(), notice.kind) == ({"set": True}, NoticeKind.REBALANCE)
+    assert (response.json(), notice.kind) == ({"set": True}, NoticeKind.REBALANCE)
     refused = control.post("/rebalance", json={"machine": launched(clouds, "azure").instance_id})
     assert refused.status_code == httpx.codes.BAD_REQUEST
 
 
 def test_azures_tokens_are_renewed_before_they_end(clouds: Clouds) -> None:
-    world, azure = clouds.embedded.world, clouds.providers["azure"]
+    backend, azure = clouds.embedded.backend, clouds.providers["azure"]
     azure.instances(OWNER)
-    lasting = world.tokens_drawn
+    issued = backend.tokens_issued
     azure.instances(OWNER)
-    assert world.tokens_drawn == lasting, "one that lasts is used again"
+    assert backend.tokens_issued == issued, "a valid token is reused"
 
-    world.token_seconds = 60
-    ending = Azure(clouds.azure, lambda: PriceList({}), SystemClock())
+    backend.token_lifetime_s = 60
+    expiring = Azure(clouds.azure, lambda: PriceList({}), SystemClock())
     for _ in range(3):
-        ending.instances(OWNER)
+        expiring.instances(OWNER)
 
-    assert world.tokens_drawn >= lasting + 3
+    assert backend.tokens_issued >= issued + 3
 
 
 def test_awss_credentials_are_renewed_before_they_end(
@@ -236,8 +240,8 @@ def test_awss_credentials_are_renewed_before_they_end(
 ) -> None:
     drawn, script, config = tmp_path / "drawn", tmp_path / "credentials.sh", tmp_path / "config"
     soon = (SystemClock().now() + timedelta(minutes=2)).isoformat()
-    told = {"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c", "Expiration": soon}
-    script.write_text(f"echo drawn >> {drawn}; echo '{json.dumps(told)}'\n")
+    credentials = {"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c", "Expiration": soon}
+    script.write_text(f"echo drawn >> {drawn}; echo '{json.dumps(credentials)}'\n")
     config.write_text(f"[default]\ncredential_process = /bin/bash {script}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -250,11 +254,11 @@ def test_awss_credentials_are_renewed_before_they_end(
     assert len(drawn.read_text().splitlines()) > 2
 
 
-def test_azure_is_asked_every_second_how_an_operation_goes_not_every_thirty(clouds: Clouds) -> None:
-    clouds.embedded.world.unfinished_polls = 1
+def test_an_azure_operation_is_polled_every_second_and_not_every_thirty(clouds: Clouds) -> None:
+    clouds.embedded.backend.unfinished_polls = 1
 
     launched(clouds, "azure")
 
-    assert clouds.embedded.world.unfinished_polls == 0
+    assert clouds.embedded.backend.unfinished_polls == 0
     polls = [call for call in clouds.embedded.azure.calls if "/operations/" in call.path]
-    assert len(polls) == 2, "the second came within the two seconds that a call may take"
+    assert len(polls) == 2, "the second poll came within the timeout of two seconds"

@@ -1,4 +1,4 @@
-"""The embedded clouds, before referees that their real makers wrote; and third-party clients that drive them."""
+"""The embedded clouds conform to the published schemas, and third-party clients work against them."""
 
 import json
 import os
@@ -15,15 +15,15 @@ import httpx
 import pytest
 
 from providers.base import LaunchOrder, Provider, SupportsDryRun
+from providers.emulator.backend import Reservation
 from providers.emulator.middleware import Call, Middleware
-from providers.emulator.world import Reservation
 from providers.errors import ProviderError
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId
 from state.model.inventory import CloudInstance, Role
 from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
 from tests.conformance.provider_contract import OWNER
-from tests.conformance.referees import AzureReferee, Ec2Referee, GceReferee
+from tests.conformance.schema_validators import AzureValidator, Ec2Validator, GceValidator
 
 pytestmark = pytest.mark.clouds
 NAMES = ("aws", "gcp", "azure")
@@ -36,42 +36,47 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
 
 
 @pytest.fixture(scope="module")
-def exchanges(clouds: Clouds) -> dict[str, list[Call]]:
-    """Everything that is said in a machine's life, on demand, on spot, reserved, sold out and announced."""
+def calls(clouds: Clouds) -> dict[str, list[Call]]:
+    """The recorded calls of machines' lives: on demand, spot, reserved, out of stock, with announced events."""
     layers = middlewares(clouds)
     for layer in layers.values():
-        layer.keep_bodies = True
+        layer.record_bodies = True
     for name in NAMES:
-        live(clouds, clouds.providers[name])
+        exercise(clouds, clouds.providers[name])
     for layer in layers.values():
-        layer.keep_bodies = False
-    return {name: [call for call in layer.taken() if call.status] for name, layer in layers.items()}
+        layer.record_bodies = False
+    return {name: [call for call in layer.pop_calls() if call.status] for name, layer in layers.items()}
 
 
 def middlewares(clouds: Clouds) -> dict[str, Middleware]:
     return {name: getattr(clouds.embedded, name) for name in NAMES}
 
 
-def live(clouds: Clouds, provider: Provider) -> None:
-    world = clouds.embedded.world
+def exercise(clouds: Clouds, provider: Provider) -> None:
+    backend = clouds.embedded.backend
     cheapest = min((o for o in provider.offers().items if o.machine.gpus), key=lambda o: (o.key.market, o.key))
     key = cheapest.key
-    world.reservations[f"cr-{provider.name}"] = Reservation(
-        f"cr-{provider.name}", key.region, key.zone, key.instance_type, 1, ends=world.clock.now() + timedelta(days=1)
+    backend.reservations[f"cr-{provider.name}"] = Reservation(
+        f"cr-{provider.name}", key.region, key.zone, key.instance_type, 1, ends=backend.clock.now() + timedelta(days=1)
     )
-    world.reservations[f"fr-{provider.name}"] = Reservation(
-        f"fr-{provider.name}", key.region, key.zone, key.instance_type, 1, begins=world.clock.now() + timedelta(days=1)
+    backend.reservations[f"fr-{provider.name}"] = Reservation(
+        f"fr-{provider.name}",
+        key.region,
+        key.zone,
+        key.instance_type,
+        1,
+        begins=backend.clock.now() + timedelta(days=1),
     )
     for number, offer in enumerate(sorted(provider.offers().items, key=lambda o: (o.key.market, o.key))):
         if offer.key.region == key.region and (offer.machine.gpus or number == 0):
             launch(provider, offer, f"sk-{provider.name}-{number}")
     launch(provider, replace(cheapest, key=replace(key, market=Market.ON_DEMAND)), f"sk-{provider.name}-sold-out")
-    for machine in world.alive():
-        if world.scene[machine.region].provider == provider.name:
-            world.announce_maintenance(machine.name, timedelta(hours=1))
+    for machine in backend.active_machines():
+        if backend.regions[machine.region].provider == provider.name:
+            backend.announce_maintenance(machine.name, timedelta(hours=1))
     provider.instances(OWNER)
-    for machine in world.alive():
-        world.impair(machine.name)
+    for machine in backend.active_machines():
+        backend.impair(machine.name)
     provider.instances(OWNER)
     provider.quotas()
     provider.notices(OWNER)
@@ -91,17 +96,17 @@ def launch(provider: Provider, offer: Offer, name: str) -> None:
             continue
 
 
-REFEREES: dict[str, Any] = {"aws": Ec2Referee, "gcp": GceReferee, "azure": AzureReferee}
+VALIDATORS: dict[str, Any] = {"aws": Ec2Validator, "gcp": GceValidator, "azure": AzureValidator}
 
 
 @pytest.mark.parametrize("cloud", NAMES)
-def test_nothing_that_is_said_breaks_the_published_description(cloud: str, exchanges: dict[str, list[Call]]) -> None:
-    referee = REFEREES[cloud]()
+def test_every_call_conforms_to_the_published_schema(cloud: str, calls: dict[str, list[Call]]) -> None:
+    validator = VALIDATORS[cloud]()
 
-    found = sorted({words for call in exchanges[cloud] for words in referee.judge(call)})
+    found = sorted({violation for call in calls[cloud] for violation in validator.violations(call)})
 
     assert found == []
-    assert {call.operation for call in exchanges[cloud]} >= {"offers", "quotas", "instances", "launch", "terminate"}
+    assert {call.operation for call in calls[cloud]} >= {"offers", "quotas", "instances", "launch", "terminate"}
 
 
 MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
@@ -136,36 +141,38 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
 
 
 @pytest.mark.parametrize("cloud", NAMES)
-def test_the_referee_bites(cloud: str, exchanges: dict[str, list[Call]]) -> None:
-    referee, missed = REFEREES[cloud](), []
+def test_the_validator_finds_every_mutation(cloud: str, calls: dict[str, list[Call]]) -> None:
+    validator, missed = VALIDATORS[cloud](), []
     for right, wrong, operation in MUTATIONS[cloud]:
-        spoilt = [
-            replace(call, response=respelt(call.response, right, wrong))
-            for call in exchanges[cloud]
+        mutated = [
+            replace(call, response=mutate(call.response, right, wrong))
+            for call in calls[cloud]
             if call.operation == operation and call.status < 400 and right.encode() in call.response
         ]
-        if not any(list(referee.judge(call)) for call in spoilt):
+        if not any(list(validator.violations(call)) for call in mutated):
             missed.append(right)
 
     assert missed == []
 
 
-def respelt(body: bytes, right: str, wrong: str) -> bytes:
+def mutate(body: bytes, right: str, wrong: str) -> bytes:
     text = body.decode()
     if right.startswith("<"):
         return text.replace(right, wrong).replace(right.replace("<", "</"), wrong.replace("<", "</")).encode()
     return text.replace(right, wrong).encode()
 
 
-def test_the_machine_types_that_the_scene_sells_are_ec2s_own(exchanges: dict[str, list[Call]]) -> None:
-    described = [c for c in exchanges["aws"] if b"DescribeInstanceTypesResponse" in c.response]
+def test_ec2_describes_the_gpus_of_every_offered_machine_type(calls: dict[str, list[Call]]) -> None:
+    described = [c for c in calls["aws"] if b"DescribeInstanceTypesResponse" in c.response]
 
     assert described
     assert all(b"<gpuInfo>" in call.response for call in described)
 
 
-def test_azure_speaks_json_alone(exchanges: dict[str, list[Call]]) -> None:
-    assert all(json.loads(call.response) is not None for call in exchanges["azure"] if call.response)
+def test_azure_responds_with_json_alone(calls: dict[str, list[Call]]) -> None:
+    bodies = [json.loads(call.response) for call in calls["azure"] if call.response]
+
+    assert {type(body) for body in bodies} == {dict}
 
 
 def test_libcloud_lists_creates_and_ends_machines_on_the_embedded_ec2(clouds: Clouds) -> None:
@@ -197,12 +204,12 @@ def test_the_aws_command_starts_and_ends_machines_on_the_embedded_ec2(clouds: Cl
         assert ran.returncode == 0, ran.stderr
         return json.loads(ran.stdout or "{}")
 
-    tags = "ResourceType=instance,Tags=[{Key=who,Value=third}]"
-    asked = ["--image-id", "ami-12c6146b", "--instance-type", "g4dn.xlarge", "--client-token", "once"]
-    first = aws("run-instances", *asked, "--tag-specifications", tags)["Instances"][0]["InstanceId"]
-    again = aws("run-instances", *asked, "--tag-specifications", tags)["Instances"][0]["InstanceId"]
+    tags = "ResourceType=instance,Tags=[{Key=owner,Value=third}]"
+    options = ["--image-id", "ami-12c6146b", "--instance-type", "g4dn.xlarge", "--client-token", "once"]
+    first = aws("run-instances", *options, "--tag-specifications", tags)["Instances"][0]["InstanceId"]
+    again = aws("run-instances", *options, "--tag-specifications", tags)["Instances"][0]["InstanceId"]
 
-    listed = aws("describe-instances", "--filters", "Name=tag:who,Values=third")["Reservations"]
+    listed = aws("describe-instances", "--filters", "Name=tag:owner,Values=third")["Reservations"]
     ended = aws("terminate-instances", "--instance-ids", first)["TerminatingInstances"]
 
     assert first == again
@@ -265,7 +272,7 @@ def test_libcloud_lists_and_ends_machines_on_the_embedded_azure(
     endpoint = clouds.addresses["azure"]
     connected = azure.AzureNodeDriver.connectionCls.conn_class
 
-    def connect(self: Any, host: str, port: int = 0, **options: Any) -> Any:  # its login knows of port 443 alone
+    def connect(self: Any, host: str, port: int = 0, **options: Any) -> Any:  # its login assumes port 443
         return connected(host, int(endpoint.rpartition(":")[2]), **options | {"secure": True})
 
     monkeypatch.setattr(azure.AzureNodeDriver.connectionCls, "conn_class", connect)
@@ -291,7 +298,7 @@ def a_machine(clouds: Clouds, cloud: str, name: str) -> CloudInstance:
     return started(provider, gpu_offer(provider), name, OWNER)
 
 
-def test_answers_carry_tags_and_request_ids_as_the_clouds_do(clouds: Clouds) -> None:
+def test_responses_have_etags_and_request_ids_as_the_clouds_responses_do(clouds: Clouds) -> None:
     gce = f"{clouds.addresses['gcp']}/compute/v1/projects/p/zones"
     first = httpx.get(gce, trust_env=False)
     again = httpx.get(gce, headers={"If-None-Match": first.headers["ETag"]}, trust_env=False)
@@ -300,9 +307,9 @@ def test_answers_carry_tags_and_request_ids_as_the_clouds_do(clouds: Clouds) -> 
     arm = f"{clouds.addresses['azure']}/subscriptions/s/providers/Microsoft.Compute"
     trusted = ssl.create_default_context(cafile=clouds.addresses["ca_file"])
     with httpx.Client(verify=trusted, trust_env=False) as client:
-        asked = [client.get(arm, headers={"x-ms-client-request-id": "mine"}) for _ in range(2)]
-    assert len({answer.headers["x-ms-request-id"] for answer in asked}) == 2
-    assert {answer.headers["x-ms-client-request-id"] for answer in asked} == {"mine"}
+        responses = [client.get(arm, headers={"x-ms-client-request-id": "mine"}) for _ in range(2)]
+    assert len({response.headers["x-ms-request-id"] for response in responses}) == 2
+    assert {response.headers["x-ms-client-request-id"] for response in responses} == {"mine"}
 
 
 def gce_document() -> str:

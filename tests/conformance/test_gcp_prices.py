@@ -1,4 +1,4 @@
-"""GCP's live spot prices: read from the billing catalogue, and the same as gpuhunt reads there."""
+"""GCP's live spot prices, from the billing catalogue: the same as gpuhunt's."""
 
 import importlib
 import importlib.resources
@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from google.cloud.billing_v1 import Sku
 
-from providers.emulator.scene import CATALOG
+from providers.emulator.regions import CATALOG
 from providers.faults import Fault, FaultKind
 from providers.gcp.api import GcpApi
 from providers.gcp.billing import Parts, spot_rates
 from providers.gcp.machines import Gcp
-from providers.prices import LIVE_PRICES, load_prices
+from providers.price_catalogue import load_prices
+from providers.prices import LIVE_PRICES
 from providers.throttle import RateLimiter
 from state.clock import ManualClock
 from state.model.catalog import Market, Price
@@ -46,8 +47,8 @@ def clock() -> ManualClock:
 def gcp(clouds: Clouds, clock: ManualClock) -> Iterator[Gcp]:
     prices = load_prices(("gcp",), CATALOG, NOON)
     yield Gcp(clouds.gcp, lambda: prices, clock)
-    clouds.embedded.world.faults.clear()
-    clouds.embedded.world.spot_factor.clear()
+    clouds.embedded.backend.faults.clear()
+    clouds.embedded.backend.spot_price_factor.clear()
 
 
 def spot(gcp: Gcp, instance_type: str = "a2-ultragpu-1g") -> Price:
@@ -57,7 +58,7 @@ def spot(gcp: Gcp, instance_type: str = "a2-ultragpu-1g") -> Price:
 
 def test_a_spot_price_is_read_hourly(gcp: Gcp, clouds: Clouds, clock: ManualClock) -> None:
     first = spot(gcp)
-    clouds.embedded.world.spot_factor[IOWA, "a2-ultragpu-1g"] = 1.5
+    clouds.embedded.backend.spot_price_factor[IOWA, "a2-ultragpu-1g"] = 1.5
     clock.sleep(timedelta(minutes=59))
     kept = spot(gcp)
     clock.sleep(timedelta(minutes=2))
@@ -69,34 +70,34 @@ def test_a_spot_price_is_read_hourly(gcp: Gcp, clouds: Clouds, clock: ManualCloc
 
 
 @pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.DENIED, FaultKind.GARBAGE, FaultKind.DROP], ids=str)
-def test_without_the_billing_catalogue_list_prices_stand(gcp: Gcp, clouds: Clouds, kind: FaultKind) -> None:
-    clouds.embedded.world.faults.add(Fault(kind, "gcp", "prices", times=1))
+def test_without_the_billing_catalogue_list_prices_apply(gcp: Gcp, clouds: Clouds, kind: FaultKind) -> None:
+    clouds.embedded.backend.faults.add(Fault(kind, "gcp", "prices", times=1))
 
-    look = gcp.offers()
+    first = gcp.offers()
     second = spot(gcp)
 
-    assert {o.price.source == LIVE for o in look.items} == {False}
-    assert (look.unreachable, list(look.degraded)) == ({}, [LIVE_PRICES])
-    assert second.source == LIVE, "and it is read at the next look"
+    assert {o.price.source == LIVE for o in first.items} == {False}
+    assert (first.unreachable, list(first.degraded)) == ({}, [LIVE_PRICES])
+    assert second.source == LIVE, "the next read has it"
 
 
-def test_a_price_that_is_not_believable_is_not_taken(gcp: Gcp, clouds: Clouds) -> None:
-    clouds.embedded.world.spot_factor[IOWA, "a2-ultragpu-1g"] = 1000
+def test_an_implausible_price_is_ignored(gcp: Gcp, clouds: Clouds) -> None:
+    clouds.embedded.backend.spot_price_factor[IOWA, "a2-ultragpu-1g"] = 1000
 
     assert spot(gcp).source != LIVE
 
 
 def test_short_pages_are_read_to_the_end(gcp: Gcp, clouds: Clouds) -> None:
-    clouds.embedded.world.page = 3
+    clouds.embedded.backend.page = 3
     found = spot(gcp)
-    clouds.embedded.world.page = None
+    clouds.embedded.backend.page = None
 
     assert found.source == LIVE
 
 
 @pytest.fixture
 def gpuhunts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """The part of gpuhunt that reads SKUs; its wheel lacks a file of TPU prices that is read on import."""
+    """The module of gpuhunt that reads SKUs; its wheel lacks a file of TPU prices that the import reads."""
     (tmp_path / "tpu_pricing.json").write_text("{}")
     usual: Callable[[str], Any] = importlib.resources.files
     files: Callable[[str], Any] = lambda package: tmp_path if package == "gpuhunt.resources" else usual(package)  # noqa: E731
@@ -104,15 +105,16 @@ def gpuhunts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return importlib.import_module("gpuhunt.providers.gcp")
 
 
-def test_skus_are_read_as_gpuhunt_reads_them(clouds: Clouds, clock: ManualClock, gpuhunts: Any) -> None:
+def test_spot_rates_equal_gpuhunts(clouds: Clouds, clock: ManualClock, gpuhunts: Any) -> None:
     skus = list(GcpApi(clouds.gcp, RateLimiter(clouds.gcp.pace, clock, 2.0)).skus())
     ours, theirs = spot_rates(skus, NOON), gpuhunts.Prices()
     theirs.add_skus([Sku.from_json(json.dumps(sku)) for sku in skus])
 
-    def expected(region: str, parts: Parts) -> float | None:
+    def expected(region: str, parts: Parts) -> float:
         facts = {"instance_name": parts.machine_type, "location": f"{region}-a", "cpu": parts.vcpus}
         facts |= {"memory": parts.memory_gib, "gpu_count": parts.gpus, "gpu_name": parts.accelerator}
         usd: float | None = theirs.get_instance_price(SimpleNamespace(**facts), gpuhunts.CapacityType.SPOT)
+        assert usd is not None
         return usd
 
     for region in ("us-central1", "europe-west4"):

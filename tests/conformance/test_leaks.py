@@ -1,4 +1,4 @@
-"""What is made beside a machine ends with it, in every cloud, and stays where nobody asked for that."""
+"""Disks and interfaces end with their machine in every cloud, and only if the launch requests that."""
 
 import ssl
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ import pytest
 
 from providers.aws.machines import Aws
 from providers.base import Provider
-from providers.emulator.scene import CATALOG
+from providers.emulator.regions import CATALOG
 from providers.errors import ShortageError
-from providers.prices import load_prices
+from providers.price_catalogue import load_prices
 from state.clock import SystemClock
 from state.model.catalog import Market
 from state.model.ids import InstanceId, region_name
@@ -41,12 +41,12 @@ def trusted(clouds: Clouds) -> ssl.SSLContext:
 
 
 def azures(clouds: Clouds, kind: str) -> set[str]:
-    """Return the names of one kind of resources."""
+    """Return the names of the resources of a kind."""
     url = f"{clouds.addresses['azure']}/subscriptions/s/resourceGroups/skerry/providers/{kind}"
     return {one["name"] for one in httpx.get(url, verify=trusted(clouds), trust_env=False).json()["value"]}
 
 
-def azures_beside(clouds: Clouds) -> set[str]:
+def azures_disks_and_interfaces(clouds: Clouds) -> set[str]:
     return azures(clouds, "Microsoft.Compute/disks") | azures(clouds, "Microsoft.Network/networkInterfaces")
 
 
@@ -78,14 +78,14 @@ def test_a_disk_of_awss_ends_with_its_machine(clouds: Clouds) -> None:
     assert volumes() == 0
 
 
-def test_an_interface_of_awss_is_asked_for_so_that_it_ends_with_its_machine(clouds: Clouds) -> None:
-    # moto keeps the interfaces of ended machines, so that it cannot be looked at.
+def test_an_interface_of_awss_is_requested_to_end_with_its_machine(clouds: Clouds) -> None:
+    # Moto keeps the interfaces of ended machines, so only the request can be checked.
     offer = gpu_offer(clouds.providers["aws"])
     region, prices = region_name(offer.key.region), load_prices(("aws",), CATALOG, NOON)
     ec2: Any = boto3.client("ec2", region_name=region, endpoint_url=clouds.addresses["aws"])
     zones = {one["AvailabilityZone"]: one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]}
     aws = Aws(clouds.aws.model_copy(update={"subnets": zones}), lambda: prices, lambda: OWNER, SystemClock())
-    clouds.embedded.aws.keep_bodies = True
+    clouds.embedded.aws.record_bodies = True
 
     started(aws, offer, "sk-interface", OWNER)
 
@@ -98,24 +98,24 @@ def test_a_disk_and_an_interface_of_azures_end_with_their_machine(clouds: Clouds
     provider = clouds.providers["azure"]
     machine = started(provider, gpu_offer(provider), "sk-beside", OWNER)
 
-    assert azures_beside(clouds) == {"sk-beside_OsDisk_1", "sk-beside-nic"}
+    assert azures_disks_and_interfaces(clouds) == {"sk-beside_OsDisk_1", "sk-beside-nic"}
     ended(provider, machine)
-    assert azures_beside(clouds) == set()
+    assert azures_disks_and_interfaces(clouds) == set()
 
 
-def test_a_creation_that_failed_leaves_nothing_beside_it_on_azure(clouds: Clouds) -> None:
+def test_a_failed_creation_leaves_no_resources_on_azure(clouds: Clouds) -> None:
     provider = clouds.providers["azure"]
     offer = gpu_offer(provider)
     key = offer.key
-    clouds.embedded.world.set_stock(key.region, key.zone, key.instance_type, 0, is_spot=key.market is Market.SPOT)
+    clouds.embedded.backend.set_stock(key.region, key.zone, key.instance_type, 0, is_spot=key.market is Market.SPOT)
 
     with pytest.raises(ShortageError):
         started(provider, offer, "sk-failed", OWNER)
 
-    assert azures_beside(clouds) == set()
+    assert azures_disks_and_interfaces(clouds) == set()
 
 
-def test_what_is_not_asked_to_end_with_a_machine_stays_on_azure(clouds: Clouds) -> None:
+def test_resources_without_a_delete_option_stay_on_azure(clouds: Clouds) -> None:
     provider = clouds.providers["azure"]
     key = gpu_offer(provider).key
     properties = {
@@ -130,4 +130,4 @@ def test_what_is_not_asked_to_end_with_a_machine_stays_on_azure(clouds: Clouds) 
 
     provider.terminate(key, InstanceId("sk-careless"), "sk-careless")
 
-    assert azures_beside(clouds) == {"sk-careless_OsDisk_1", "sk-careless-nic"}
+    assert azures_disks_and_interfaces(clouds) == {"sk-careless_OsDisk_1", "sk-careless-nic"}

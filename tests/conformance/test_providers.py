@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 
 from providers.base import LaunchOrder, Provider
-from providers.emulator.scene import CATALOG, Size
-from providers.emulator.world import Reservation
+from providers.emulator.backend import Reservation
+from providers.emulator.regions import CATALOG, Size
 from providers.errors import DeniedError, ShortageError, ThrottledError, UnreachableError
 from providers.fake import FakeCloud
 from providers.faults import Fault, FaultKind
 from providers.gcp.machines import Gcp
-from providers.prices import load_prices
-from providers.settings import GcpSettings
+from providers.gcp.settings import GcpSettings
+from providers.price_catalogue import load_prices
 from state.clock import ManualClock, SystemClock
 from state.model.catalog import Market, Offer, Price, Quota
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import CloudState, Notice, NoticeKind, Role
 from state.model.units import Usd
 from tests.builders import NOON, an_offer, with_heads
-from tests.conformance.backstage import Backstage
+from tests.conformance.cloud_controls import CloudControls
 from tests.conformance.clouds import Clouds, embedded_clouds
 from tests.conformance.provider_contract import FIRST, OWNER, SECOND, ProviderContract
 
@@ -40,7 +40,7 @@ class TestFake(ProviderContract):
         return cloud
 
     @pytest.fixture
-    def backstage(self, provider: FakeCloud) -> Backstage:
+    def controls(self, provider: FakeCloud) -> CloudControls:
         def empty(offer: Offer) -> None:
             provider.stock[offer.key] = 0
 
@@ -67,9 +67,9 @@ class TestFake(ProviderContract):
         lose, restore = provider.lose_region, provider.silent.discard
 
         def impair(name: InstanceId) -> None:
-            provider.troubled[name] = ("its check fails", NOON)
+            provider.impaired[name] = ("its check fails", NOON)
 
-        return Backstage(lose, restore, empty, use_up, faults, lists, announce, reserve, impair)
+        return CloudControls(lose, restore, empty, use_up, faults, lists, announce, reserve, impair)
 
 
 class EmbeddedContract(ProviderContract):
@@ -87,55 +87,57 @@ class EmbeddedContract(ProviderContract):
         return clouds.providers[self.cloud]
 
     @pytest.fixture
-    def backstage(self, clouds: Clouds) -> Backstage:
-        world = clouds.embedded.world
+    def controls(self, clouds: Clouds) -> CloudControls:
+        backend = clouds.embedded.backend
 
         def empty(offer: Offer) -> None:
             key = offer.key
-            world.set_stock(key.region, key.zone, key.instance_type, 0, is_spot=key.market is Market.SPOT)
+            backend.set_stock(key.region, key.zone, key.instance_type, 0, is_spot=key.market is Market.SPOT)
 
         def use_up(offer: Offer) -> None:
             family = offer.machine.family
-            world.scene[offer.key.region].quotas[QUOTA_NAMES.get(family, family)] = 0
+            backend.regions[offer.key.region].quotas[QUOTA_NAMES.get(family, family)] = 0
 
         def lose(region: RegionId) -> None:
             clouds.embedded.lose_region(region)
 
         def lists(lag: float = 0, page: int | None = None, *, duplicates: bool = False) -> None:
-            world.lag, world.page, world.duplicates = timedelta(seconds=lag), page, duplicates
+            backend.lag, backend.page, backend.duplicates = timedelta(seconds=lag), page, duplicates
 
         def announce(name: InstanceId) -> datetime:
-            begins = world.announce_maintenance(name, timedelta(hours=1))
+            begins = backend.announce_maintenance(name, timedelta(hours=1))
             assert begins is not None
             return begins
 
         def reserve(offer: Offer, count: int) -> None:
             key = offer.key
-            world.reservations["cr-1"] = Reservation("cr-1", key.region, key.zone, key.instance_type, count)
+            backend.reservations["cr-1"] = Reservation("cr-1", key.region, key.zone, key.instance_type, count)
 
-        return Backstage(lose, world.restore, empty, use_up, world.faults, lists, announce, reserve, world.impair)
+        return CloudControls(
+            lose, backend.restore, empty, use_up, backend.faults, lists, announce, reserve, backend.impair
+        )
 
 
 @pytest.mark.clouds
 class TestAws(EmbeddedContract):
     cloud = "aws"
 
-    def test_a_stock_out_is_asked_for_once(self, provider: Provider, backstage: Backstage, clouds: Clouds) -> None:
-        # EC2 says it with HTTP 500, which boto3 would ask again.
+    def test_a_stock_out_is_not_retried(self, provider: Provider, controls: CloudControls, clouds: Clouds) -> None:
+        # EC2 answers a stock-out with HTTP 500, which boto3 would retry.
         offer = self.gpu_offer(provider)
-        backstage.empty(offer)
+        controls.empty(offer)
         before = len(clouds.embedded.aws.calls)
 
         with pytest.raises(ShortageError):
             provider.launch(self.order(provider, key=offer.key))
 
-        # Listing the offers again, to build the order, takes the calls that it took at first.
+        # The calls include those of two lists of offers.
         provider.offers()
-        looks = len([c for c in list(clouds.embedded.aws.calls)[before:] if c.method == "POST"])
-        assert clouds.embedded.world.alive() == ()
-        assert looks < 20
+        posts = len([c for c in list(clouds.embedded.aws.calls)[before:] if c.method == "POST"])
+        assert clouds.embedded.backend.active_machines() == ()
+        assert posts < 20
 
-    def test_quotas_count_what_anybody_in_the_account_runs(self, provider: Provider) -> None:
+    def test_quotas_count_the_machines_of_every_owner_in_the_account(self, provider: Provider) -> None:
         offer = self.gpu_offer(provider)
 
         def used() -> int:
@@ -143,15 +145,15 @@ class TestAws(EmbeddedContract):
             return sum(q.used for q in provider.quotas().items if (q.region, q.family, q.market) == kind)
 
         before = used()
-        provider.launch(self.order(provider, owner="sk-somebody-else"))
+        provider.launch(self.order(provider, owner="sk-another-owner"))
 
         assert used() == before + offer.machine.vcpus
 
-    def test_an_interruption_is_told_two_minutes_ahead(self, provider: Provider, clouds: Clouds) -> None:
+    def test_an_interruption_is_announced_two_minutes_ahead(self, provider: Provider, clouds: Clouds) -> None:
         order = self.order(provider, key=self.gpu_offer(provider, Market.SPOT).key)
         provider.launch(order)
 
-        at = clouds.embedded.world.reclaim(order.instance_id)
+        at = clouds.embedded.backend.reclaim(order.instance_id)
 
         [notice] = provider.notices(OWNER).items
         assert (notice.instance_id, notice.kind) == (order.instance_id, NoticeKind.INTERRUPTION)
@@ -164,22 +166,22 @@ class TestAws(EmbeddedContract):
 class TestGcp(EmbeddedContract):
     cloud = "gcp"
 
-    def test_a_request_is_done_once_by_a_number_of_ours(self, provider: Provider, clouds: Clouds) -> None:
+    def test_repeated_launches_share_one_request_id(self, provider: Provider, clouds: Clouds) -> None:
         order = self.order(provider)
         provider.launch(order)
         provider.launch(order)
 
-        asked = {c.query for c in clouds.embedded.gcp.calls if c.operation == "launch"}
+        queries = {c.query for c in clouds.embedded.gcp.calls if c.operation == "launch"}
 
-        assert len(asked) == 1
-        assert "requestId=" in next(iter(asked))
+        assert len(queries) == 1
+        assert "requestId=" in next(iter(queries))
 
-    def test_gpus_are_attached_to_machines_that_are_sold_without(self, clouds: Clouds, tmp_path: Path) -> None:
+    def test_gpus_are_attached_to_machine_types_without_any(self, clouds: Clouds, tmp_path: Path) -> None:
         name = "n1-standard-4+nvidia-tesla-t4x1"
-        world, region = clouds.embedded.world, RegionId("gcp/us-central1")
-        world.sizes["gcp"][name] = Size(name, 4, 15, 1, "T4", 16)
-        world.scene[region].stock[name, False] = 1
-        world.set_stock(region, "us-central1-a", name, 1, is_spot=False)
+        backend, region = clouds.embedded.backend, RegionId("gcp/us-central1")
+        backend.sizes["gcp"][name] = Size(name, 4, 15, 1, "T4", 16)
+        backend.regions[region].stock[name, False] = 1
+        backend.set_stock(region, "us-central1-a", name, 1, is_spot=False)
         catalog = tmp_path / "catalog"
         catalog.mkdir()
         header = (CATALOG / "gcp.csv").read_text().splitlines()[0]
@@ -202,11 +204,11 @@ class TestGcp(EmbeddedContract):
             provider.launch(LaunchOrder(InstanceId(SECOND), offer.key, Role.WORKER, OWNER, "true", None))
 
     def test_a_future_reservation_is_offered_for_its_time(self, provider: Provider, clouds: Clouds) -> None:
-        world, key = clouds.embedded.world, self.gpu_offer(provider).key
-        begins = world.clock.now() + timedelta(days=1)
+        backend, key = clouds.embedded.backend, self.gpu_offer(provider).key
+        begins = backend.clock.now() + timedelta(days=1)
         ends = begins + timedelta(days=2)
         coming = Reservation("fr-1", key.region, key.zone, key.instance_type, 3, begins, ends)
-        world.reservations["fr-1"] = coming
+        backend.reservations["fr-1"] = coming
 
         [offer] = [o for o in provider.offers().items if o.key.market is Market.RESERVED]
 
@@ -215,17 +217,17 @@ class TestGcp(EmbeddedContract):
             provider.launch(self.order(provider, key=offer.key))
 
     def test_operations_are_polled_on_the_endpoint_of_the_settings(self, provider: Provider, clouds: Clouds) -> None:
-        # The SDK's own waiting asks the public endpoint, whatever its client was told.
+        # The SDK's own polling uses the public endpoint, whatever endpoint its client has.
         provider.launch(self.order(provider))
 
         assert any(c.method == "POST" and c.path.endswith("/wait") for c in clouds.embedded.gcp.calls)
 
-    def test_an_operation_that_goes_on_is_uncertain_and_asked_for_again(
-        self, provider: Provider, backstage: Backstage, clouds: Clouds
+    def test_an_unfinished_operation_is_uncertain_and_polled_by_the_next_launch(
+        self, provider: Provider, controls: CloudControls, clouds: Clouds
     ) -> None:
         order = self.order(provider)
-        backstage.empty(next(o for o in provider.offers().items if o.key == order.key))
-        clouds.embedded.world.unfinished_polls = 3
+        controls.empty(next(o for o in provider.offers().items if o.key == order.key))
+        clouds.embedded.backend.unfinished_polls = 3
 
         with pytest.raises(UnreachableError, match="still runs"):
             provider.launch(order)
@@ -238,7 +240,7 @@ class TestGcp(EmbeddedContract):
         order = self.order(provider, key=self.gpu_offer(provider, Market.SPOT).key)
         provider.launch(order)
 
-        clouds.embedded.world.reclaim(order.instance_id)
+        clouds.embedded.backend.reclaim(order.instance_id)
 
         [notice] = provider.notices(OWNER).items
         assert (notice.kind, notice.at) == (NoticeKind.INTERRUPTION, None)
@@ -250,10 +252,10 @@ class TestAzure(EmbeddedContract):
     cloud = "azure"
 
     def test_a_creation_that_failed_leaves_nothing_behind(
-        self, provider: Provider, backstage: Backstage, clouds: Clouds
+        self, provider: Provider, controls: CloudControls, clouds: Clouds
     ) -> None:
         offer = self.gpu_offer(provider)
-        backstage.empty(offer)
+        controls.empty(offer)
 
         with pytest.raises(ShortageError):
             provider.launch(self.order(provider, key=offer.key))
@@ -262,30 +264,28 @@ class TestAzure(EmbeddedContract):
         assert provider.instances(OWNER).items == ()
 
     @pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.DENIED, FaultKind.DROP], ids=str)
-    def test_machines_are_seen_without_resource_health(
-        self, provider: Provider, backstage: Backstage, clouds: Clouds, kind: FaultKind
+    def test_machines_are_listed_without_resource_health(
+        self, provider: Provider, controls: CloudControls, clouds: Clouds, kind: FaultKind
     ) -> None:
         order = self.order(provider)
         provider.launch(order)
-        backstage.impair(order.instance_id)
-        clouds.embedded.world.faults.add(Fault(kind, "azure", "health"))
+        controls.impair(order.instance_id)
+        clouds.embedded.backend.faults.add(Fault(kind, "azure", "health"))
 
         seen = provider.instances(OWNER)
 
         assert ([m.instance_id for m in seen.items], seen.unreachable) == ([order.instance_id], {})
         assert [m.impairment for m in seen.items] == [""]
-        assert list(seen.degraded) == ["what is wrong with machines"]
-        clouds.embedded.world.faults.clear()
+        assert list(seen.degraded) == ["impairments of machines"]
+        clouds.embedded.backend.faults.clear()
         [again] = provider.instances(OWNER).items
-        assert again.impairment.startswith("Azure finds it unavailable: The host")
+        assert again.impairment.startswith("Resource Health reports unavailable: The host")
         assert again.impairment_since is not None
 
-    def test_a_subscription_is_not_registered_for_anything_behind_its_owners_back(
-        self, provider: Provider, clouds: Clouds
-    ) -> None:
-        # The SDK would register it, wait for that without end, and send the request again.
+    def test_a_subscription_is_not_registered_for_a_resource_provider(self, provider: Provider, clouds: Clouds) -> None:
+        # The SDK would register it, wait for that without limit, and repeat the request.
         order = self.order(provider)
-        clouds.embedded.world.unregistered.add("Microsoft.Compute")
+        clouds.embedded.backend.unregistered_namespaces.add("Microsoft.Compute")
 
         with pytest.raises(DeniedError, match="not registered to use namespace"):
             provider.launch(order)
@@ -293,40 +293,40 @@ class TestAzure(EmbeddedContract):
         assert set(provider.instances(OWNER).unreachable) == set(provider.regions)
         assert [c.path for c in clouds.embedded.azure.calls if c.path.endswith("/register")] == []
 
-    def test_throttling_is_told_at_once_and_not_waited_out(self, provider: Provider, clouds: Clouds) -> None:
-        # azure-core would ask ten times, and wait as long as it is told to.
+    def test_throttling_is_reported_at_once_without_a_wait(self, provider: Provider, clouds: Clouds) -> None:
+        # azure-core would retry ten times, and wait as long as Retry-After says.
         order = self.order(provider)
-        clouds.embedded.world.faults.add(Fault(FaultKind.THROTTLE, operation="launch", seconds=30))
+        clouds.embedded.backend.faults.add(Fault(FaultKind.THROTTLE, operation="launch", seconds=30))
         before = len(clouds.embedded.azure.calls)
 
-        with pytest.raises(ThrottledError) as told:
+        with pytest.raises(ThrottledError) as raised:
             provider.launch(order)
 
         calls = list(clouds.embedded.azure.calls)[before:]
         assert [c.operation for c in calls].count("launch") == 1
-        assert told.value.retry_after_s == 30
+        assert raised.value.retry_after_s == 30
 
-    def test_a_head_gets_the_address_that_is_kept_for_it(self, provider: Provider, clouds: Clouds) -> None:
+    def test_a_head_gets_its_fixed_address(self, provider: Provider, clouds: Clouds) -> None:
         head = next(o for o in provider.offers().items if not o.machine.gpus)
 
         provider.launch(self.order(provider, key=head.key, role=Role.HEAD, private_address="127.14.0.1"))
 
-        [machine] = clouds.embedded.world.alive()
-        assert machine.address == clouds.embedded.world.scene[head.key.region].head_address
+        [machine] = clouds.embedded.backend.active_machines()
+        assert machine.address == clouds.embedded.backend.regions[head.key.region].head_address
 
 
 @pytest.mark.clouds
-def test_a_machine_that_was_started_though_nobody_heard_is_found_by_its_id(tmp_path: Path) -> None:
-    # What a launch with an unknown outcome relies on: the same order again is the same machine.
+def test_a_launch_with_unknown_outcome_is_found_by_its_id(tmp_path: Path) -> None:
+    # A launch with an unknown outcome is repeated, which must return the same machine.
     with embedded_clouds(tmp_path, OWNER) as clouds:
         for provider in clouds.providers.values():
             offer = next(o for o in provider.offers().items if o.machine.gpus)
             order = LaunchOrder(InstanceId(f"sk-{provider.name}"), offer.key, Role.WORKER, OWNER, "true", None)
             provider.launch(order)
-            clouds.embedded.world.silent.add(offer.key.region)
+            clouds.embedded.backend.unreachable.add(offer.key.region)
             with pytest.raises(UnreachableError):
                 provider.launch(order)
-            clouds.embedded.world.restore(offer.key.region)
+            clouds.embedded.backend.restore(offer.key.region)
 
             again = provider.launch(order)
 

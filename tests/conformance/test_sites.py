@@ -1,4 +1,4 @@
-"""A site over TLS: agents that really run what they are told, through crashes of either side; and the commands."""
+"""A site over TLS: agents that run real scripts, through crashes of agent and register; and the commands."""
 
 import json
 import os
@@ -18,25 +18,26 @@ import yaml
 from providers.base import LaunchOrder
 from providers.emulator.clouds import certificate
 from providers.processes import SessionLog, kill_session, members
-from providers.settings import StaticRegionSettings, StaticSettings
 from providers.static.agent import Agent, AgentSettings, JoinError
 from providers.static.machines import Static
 from providers.static.register import Register
-from providers.static.server import RegisterServer, create_app, read_or_draw_token
-from providers.static.wire import Facts, NewJoinToken
+from providers.static.server import RegisterServer, create_app, load_or_create_token
+from providers.static.settings import StaticRegionSettings, StaticSettings
+from providers.static.wire import Hardware, NewJoinToken
 from state.clock import SystemClock
 from state.model.catalog import Offer
 from state.model.ids import InstanceId
 from state.model.inventory import CloudState, Role
+from tests.commands import skerry
 
 CLOCK = SystemClock()
 OWNER = "sk-owner"
-FACTS = Facts(gpu="L4", gpus=1, gpu_memory_gib=24, vcpus=4, memory_gib=16)
+FACTS = Hardware(gpu="L4", gpus=1, gpu_memory_gib=24, vcpus=4, memory_gib=16)
 SCRIPT = 'echo "$SKERRY_NODE_ADDRESS" > "{mark}"; while true; do sleep 0.2; done'
 
 
-def until(condition: Callable[[], object], patience: timedelta = timedelta(seconds=30)) -> bool:
-    deadline = CLOCK.now() + patience
+def until(condition: Callable[[], object], timeout: timedelta = timedelta(seconds=120)) -> bool:
+    deadline = CLOCK.now() + timeout
     while CLOCK.now() < deadline:
         if condition():
             return True
@@ -45,7 +46,7 @@ def until(condition: Callable[[], object], patience: timedelta = timedelta(secon
 
 
 def free_port() -> int:
-    """A server on port 0 leaves its port unusable for a while, which no server of a fixed port does."""
+    """Return a free port: after a server on port 0 stops, another cannot bind its port at once."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -53,7 +54,7 @@ def free_port() -> int:
 
 @dataclass
 class Site:
-    """A register that listens with TLS, and the machines that belong to it."""
+    """A register that listens with TLS, and its machines' folders."""
 
     folder: Path
     register: Register
@@ -68,7 +69,7 @@ class Site:
         )
 
     def token(self) -> str:
-        return self.register.draw_join_token(NewJoinToken(region="berlin"))
+        return self.register.issue_join_token(NewJoinToken(region="berlin"))
 
     @property
     def offer(self) -> Offer:
@@ -77,10 +78,10 @@ class Site:
 
     def launch(self, name: str = "sk-00000001") -> Path:
         mark = self.folder / f"ran-{name}"
-        assignment = LaunchOrder(
+        order = LaunchOrder(
             InstanceId(name), self.offer.key, Role.WORKER, OWNER, SCRIPT.format(mark=mark), private_address=None
         )
-        self.provider.launch(assignment)
+        self.provider.launch(order)
         return mark
 
     def end(self, name: str = "sk-00000001") -> None:
@@ -97,7 +98,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     certificate(tmp_path / "ca.pem")
     register = Register(tmp_path / "register.json", CLOCK, poll_seconds=0.05)
-    token = read_or_draw_token(tmp_path / "token")
+    token = load_or_create_token(tmp_path / "token")
     tls = (tmp_path / "ca.pem", tmp_path / "ca.key")
     server = RegisterServer(create_app(register, token), "127.0.0.1", free_port(), tls)
     url = server.start()
@@ -113,8 +114,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site.register.close()
 
 
-class Working:
-    """An agent that works in a thread of this process."""
+class AgentThread:
+    """An agent in a thread of this process."""
 
     def __init__(self, agent: Agent) -> None:
         self._ended = threading.Event()
@@ -127,15 +128,15 @@ class Working:
 
 
 @pytest.fixture
-def working(site: Site) -> Iterator[Working]:
+def agent_thread(site: Site) -> Iterator[AgentThread]:
     agent = Agent(site.settings(), CLOCK)
     agent.join(site.token())
-    working = Working(agent)
-    yield working
-    working.stop()
+    agent_thread = AgentThread(agent)
+    yield agent_thread
+    agent_thread.stop()
 
 
-def test_a_machine_runs_what_it_is_told_and_ends_it_when_told(site: Site, working: Working) -> None:
+def test_a_machine_runs_its_task_and_ends_it_when_stopped(site: Site, agent_thread: AgentThread) -> None:
     mark = site.launch()
 
     assert until(lambda: mark.exists() and mark.read_text() == "127.0.0.1\n")
@@ -148,18 +149,20 @@ def test_a_machine_runs_what_it_is_told_and_ends_it_when_told(site: Site, workin
     assert site.offer.stock == 1
 
 
-def test_an_agent_that_is_told_to_stop_ends_what_it_started(site: Site, working: Working) -> None:
+def test_an_agent_that_stops_ends_its_task(site: Site, agent_thread: AgentThread) -> None:
     mark = site.launch()
     assert until(mark.exists)
 
-    working.stop()
+    agent_thread.stop()
 
     assert site.sessions() == ()
 
 
-def test_what_runs_runs_on_while_the_register_is_away_and_is_found_by_the_next(site: Site, working: Working) -> None:
+def test_a_task_keeps_running_without_the_register_and_the_restarted_register_finds_it(
+    site: Site, agent_thread: AgentThread
+) -> None:
     mark = site.launch()
-    assert until(mark.exists)
+    assert until(lambda: mark.exists() and site.states() == [CloudState.RUNNING])
     [before] = site.sessions()
     port = int(site.url.rpartition(":")[2])
     site.server.stop()
@@ -186,7 +189,7 @@ def agent_process(site: Site, *more: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=log)
 
 
-def test_an_agent_that_is_killed_loses_nothing_and_the_next_one_takes_it_over(site: Site) -> None:
+def test_the_next_agent_takes_over_the_task_of_a_killed_one(site: Site) -> None:
     (site.folder / "join-token").write_text(site.token())
     killed = agent_process(site, "--token-file", str(site.folder / "join-token"))
     assert until(lambda: [o.stock for o in site.provider.offers().items] == [1])
@@ -198,7 +201,7 @@ def test_an_agent_that_is_killed_loses_nothing_and_the_next_one_takes_it_over(si
     assert members(before)
     mark.unlink()
 
-    follower = agent_process(site)
+    successor = agent_process(site)
     try:
         assert until(lambda: "agent_joined" in (site.folder / "agent.log").read_text())
         site.end()
@@ -206,31 +209,17 @@ def test_an_agent_that_is_killed_loses_nothing_and_the_next_one_takes_it_over(si
         assert not mark.exists(), "it was not started a second time"
         assert not members(before)
     finally:
-        follower.send_signal(signal.SIGTERM)
-        assert follower.wait(timeout=30) == 0
+        successor.send_signal(signal.SIGTERM)
+        assert successor.wait(timeout=30) == 0
 
 
-def test_a_machine_joins_with_a_token_that_is_good_and_says_why_not(site: Site) -> None:
-    with pytest.raises(JoinError, match="unknown, over, or used already"):
+def test_a_machine_that_cannot_join_reports_why(site: Site) -> None:
+    with pytest.raises(JoinError, match="unknown, expired or already used"):
         Agent(site.settings(), CLOCK).join("x" * 64)
-    with pytest.raises(JoinError, match="did not let this machine in"):
+    with pytest.raises(JoinError, match="cannot join the register"):
         Agent(replace(site.settings(), ca_file=None), CLOCK).join(site.token())
     with pytest.raises(JoinError, match="has not joined"):
         Agent(site.settings("two"), CLOCK).run(threading.Event())
-
-
-@dataclass
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-def skerry(home: Path, *arguments: str) -> Ran:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")} | {"SKERRY_HOME": str(home)}
-    command = [sys.executable, "-m", "scheduler.cli.main", *arguments]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
 def test_a_site_is_run_from_the_command_line(tmp_path: Path) -> None:
@@ -254,26 +243,26 @@ def test_a_site_is_run_from_the_command_line(tmp_path: Path) -> None:
 
         assert added["machine"] == "one"
         assert len(added["token"]) == 64
-        assert (listed["type"], listed["impairment"]) == ("8xh100-192c-2000g", "nobody has joined as this machine yet")
+        assert (listed["type"], listed["impairment"]) == ("8xh100-192c-2000g", "no agent has joined as this machine")
         assert "8xh100-192c-2000g" in skerry(tmp_path, "machines", "list").out
         assert skerry(tmp_path, "machines", "cordon", "one").out == "one: cordoned\n"
         assert skerry(tmp_path, "machines", "drain", "one", "--in", "60").out.startswith("one: draining from 20")
         assert skerry(tmp_path, "machines", "uncordon", "one").out == "one: free\n"
         assert len(skerry(tmp_path, "machines", "token", "--region", "static/berlin").out) == 65
         refused = skerry(tmp_path, "machines", "cordon", "two")
-        assert (refused.code, refused.err) == (2, "skerry: there is no machine two; `skerry machines list` has them\n")
-        assert skerry(tmp_path, "machines", "remove", "one").out == "one: forgotten\n"
+        assert (refused.code, refused.err) == (2, "skerry: there is no machine two; `skerry machines list` shows all\n")
+        assert skerry(tmp_path, "machines", "remove", "one").out == "one: removed\n"
         assert skerry(tmp_path, "machines", "token", "--region", "rome").code == 2
     finally:
         serving.send_signal(signal.SIGINT)
         assert serving.wait(timeout=30) == 0
-    silent = skerry(tmp_path, "machines", "list")
-    assert silent.code == 3
-    assert "does `skerry machines serve` run there" in silent.err
+    without = skerry(tmp_path, "machines", "list")
+    assert without.code == 3
+    assert "check that `skerry machines serve` runs there" in without.err
 
 
 @pytest.mark.parametrize(
-    ("listen", "words"),
+    ("listen", "message"),
     [
         (["--listen", "0.0.0.0:8790"], "is not loopback: give --certificate and --key"),
         (["--listen", "here"], "is not ADDRESS:PORT"),
@@ -281,8 +270,8 @@ def test_a_site_is_run_from_the_command_line(tmp_path: Path) -> None:
         (["--certificate", "x", "--key", "y"], "x is not a file"),
     ],
 )
-def test_a_register_is_not_served_carelessly(tmp_path: Path, listen: list[str], words: str) -> None:
+def test_a_register_refuses_unsafe_listen_options(tmp_path: Path, listen: list[str], message: str) -> None:
     refused = skerry(tmp_path, "machines", "serve", *listen)
 
     assert refused.code == 2
-    assert words in refused.err
+    assert message in refused.err

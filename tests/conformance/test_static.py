@@ -1,4 +1,4 @@
-"""Machines of our own, under the contract of every provider."""
+"""Own machines under the provider contract."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -9,27 +9,27 @@ import pytest
 
 from providers.errors import DeniedError, ShortageError
 from providers.static.machines import Static
-from providers.static.wire import Marks
+from providers.static.wire import MachineUpdate
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId, region_name
 from state.model.inventory import CloudState, NoticeKind, Role
-from tests.conformance.backstage import Backstage
+from tests.conformance.cloud_controls import CloudControls
 from tests.conformance.provider_contract import OWNER, SECOND, ProviderContract
 from tests.conformance.sites import Sites, own_sites
 
 
 class TestStatic(ProviderContract):
-    """Machines of our own."""
+    """The contract over registers."""
 
     market = Market.RESERVED
     announces = NoticeKind.DRAIN
     lacks: ClassVar[Mapping[str, str]] = {
-        "spot": "nobody takes one's own machines back",
-        "quotas": "nobody limits the use of one's own machines",
-        "reservations": "every offer of theirs is one",
-        "late lists": "a register lists what it has written, and nothing else",
-        "repeats": "a register's pages are cut by name, so that none repeats another",
-        "mortality": "what runs on one's own machines comes back with them",
+        "spot": "own machines are never reclaimed",
+        "quotas": "own machines have no quotas",
+        "reservations": "every offer is one",
+        "late lists": "a register lists what it has written",
+        "repeats": "a register's pages continue after a name, so that none repeats another",
+        "mortality": "instances on own machines return with their region",
     }
 
     @pytest.fixture
@@ -46,61 +46,61 @@ class TestStatic(ProviderContract):
         return site[1]
 
     @pytest.fixture
-    def backstage(self, sites: Sites) -> Backstage:
+    def controls(self, sites: Sites) -> CloudControls:
         register = sites.register
 
         def empty(offer: Offer) -> None:
             for machine in register.machines(region_name(offer.key.region)):
                 if machine.type == offer.key.instance_type:
-                    register.mark(machine.name, Marks(is_cordoned=True))
+                    register.update_machine(machine.name, MachineUpdate(is_cordoned=True))
 
         def lists(lag: float = 0, page: int | None = None, *, duplicates: bool = False) -> None:
             assert not (lag or duplicates)
-            sites.page = page
+            sites.page_size = page
 
         def announce(name: InstanceId) -> datetime:
             at = sites.clock.now() + timedelta(hours=1)
             [machine] = [machine for machine in register.machines() if machine.assignment_id == name]
-            register.mark(machine.name, Marks(drain_at=at))
+            register.update_machine(machine.name, MachineUpdate(drain_at=at))
             return at
 
         def never(*_: object) -> None:
-            raise AssertionError("the contract asks for nothing that the provider lacks")
+            raise AssertionError("the contract uses a feature that the provider lacks")
 
-        lose, restore = sites.silent.add, sites.silent.discard
+        lose, restore = sites.unreachable.add, sites.unreachable.discard
 
         def impair(name: InstanceId) -> None:
             [machine] = [machine for machine in register.machines() if machine.assignment_id == name]
-            sites.report(machine.name, name, gpus_seen=0)
+            sites.report(machine.name, name, gpus_detected=0)
 
-        return Backstage(lose, restore, empty, never, sites.faults, lists, announce, never, impair)
+        return CloudControls(lose, restore, empty, never, sites.faults, lists, announce, never, impair)
 
-    def test_a_machine_that_runs_something_is_not_for_sale(self, provider: Static) -> None:
-        assignment = self.order(provider)
+    def test_a_machine_in_use_is_not_in_stock(self, provider: Static) -> None:
+        order = self.order(provider)
 
-        provider.launch(assignment)
+        provider.launch(order)
 
-        assert [o.stock for o in provider.offers().items if o.key == assignment.key] == [0]
+        assert [o.stock for o in provider.offers().items if o.key == order.key] == [0]
         with pytest.raises(ShortageError, match="none of 1 machines"):
             provider.launch(self.order(provider, SECOND))
 
-    def test_an_end_is_over_when_the_machine_says_so(self, provider: Static, sites: Sites) -> None:
-        assignment = self.order(provider)
-        machine = provider.launch(assignment).cloud_id.partition("/")[0]
-        assert sites.report(machine, None) == assignment.instance_id
-        sites.report(machine, assignment.instance_id)
+    def test_an_instance_has_ended_once_the_agent_reports_so(self, provider: Static, sites: Sites) -> None:
+        order = self.order(provider)
+        machine = provider.launch(order).cloud_id.partition("/")[0]
+        assert sites.report(machine, None) == order.instance_id
+        sites.report(machine, order.instance_id)
         assert [s.state for s in provider.instances(OWNER).items] == [CloudState.RUNNING]
 
-        provider.terminate(assignment.key, assignment.instance_id, None)
+        provider.terminate(order.key, order.instance_id, None)
 
         assert [s.state for s in provider.instances(OWNER).items] == [CloudState.STOPPING]
-        assert sites.report(machine, assignment.instance_id) is None
+        assert sites.report(machine, order.instance_id) is None
         assert [s.state for s in provider.instances(OWNER).items] == [CloudState.STOPPING]
         sites.report(machine, None)
         assert [s.state for s in provider.instances(OWNER).items] == [CloudState.TERMINATED]
-        assert [o.stock for o in provider.offers().items if o.key == assignment.key] == [1]
+        assert [o.stock for o in provider.offers().items if o.key == order.key] == [1]
 
-    def test_a_head_runs_where_its_address_is(self, provider: Static, sites: Sites) -> None:
+    def test_a_head_runs_on_the_machine_with_its_address(self, provider: Static, sites: Sites) -> None:
         head = next(o for o in provider.offers().items if not o.machine.gpus)
         [there] = [m for m in sites.register.machines(region_name(head.key.region)) if m.is_head]
 
@@ -110,25 +110,25 @@ class TestStatic(ProviderContract):
 
         assert seen.address == there.address
 
-    def test_dead_gpus_are_told_and_not_sold(self, provider: Static, sites: Sites) -> None:
-        assignment = self.order(provider)
-        machine = provider.launch(assignment).cloud_id.partition("/")[0]
+    def test_a_machine_with_missing_gpus_is_impaired_and_not_in_stock(self, provider: Static, sites: Sites) -> None:
+        order = self.order(provider)
+        machine = provider.launch(order).cloud_id.partition("/")[0]
 
-        sites.report(machine, assignment.instance_id, gpus_seen=0)
+        sites.report(machine, order.instance_id, gpus_detected=0)
 
         [seen] = provider.instances(OWNER).items
-        assert seen.impairment == "1 of 1 GPUs do not answer"
+        assert seen.impairment == "1 of 1 GPUs do not respond"
         assert seen.impairment_since is not None
-        provider.terminate(assignment.key, assignment.instance_id, None)
-        sites.report(machine, None, gpus_seen=0)
-        assert [o.stock for o in provider.offers().items if o.key == assignment.key] == [0]
+        provider.terminate(order.key, order.instance_id, None)
+        sites.report(machine, None, gpus_detected=0)
+        assert [o.stock for o in provider.offers().items if o.key == order.key] == [0]
 
-    def test_without_the_right_token_nothing_is_told_or_done(self, provider: Static, tmp_path: Path) -> None:
-        assignment = self.order(provider)
-        for wrong in ("somebody else's", None):
+    def test_a_wrong_or_missing_token_is_refused(self, provider: Static, tmp_path: Path) -> None:
+        order = self.order(provider)
+        for wrong in ("another token", None):
             token = tmp_path / "token"
             token.unlink() if wrong is None else token.write_text(wrong)
 
             assert set(provider.instances(OWNER).unreachable) == set(provider.regions)
             with pytest.raises(DeniedError):
-                provider.launch(assignment)
+                provider.launch(order)

@@ -253,6 +253,15 @@ class StoreContract:
 
         assert store.last_tick() == LastTick(NOON + TTL / 2, a_snapshot(taken_at=NOON + TTL), quiet)
 
+    def test_a_tick_that_found_nothing_new_is_the_last_one_all_the_same(self, store: Store) -> None:
+        fence = self.fence(store)
+        store.commit(a_plan(), a_snapshot(), fence, NOON)
+        store.commit(a_plan(name="plan-2"), a_snapshot(taken_at=NOON + TTL), fence, NOON + TTL / 2)
+
+        last = store.last_tick()
+        assert last is not None
+        assert (last.at, last.snapshot.instances) == (NOON + TTL / 2, a_snapshot().instances)
+
     def test_ended_instances_stay_recorded_but_are_not_live(self, store: Store) -> None:
         fence = self.fence(store)
         instance = a_request()

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "chat" / "capacity.yaml"
 CLOCK = SystemClock()
+EXIT_INTERRUPTED = 130
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -54,7 +55,7 @@ def skerry(home: Path, *arguments: str, timeout: float = 400) -> tuple[int, Any]
     return ran.returncode, json.loads(ran.stdout)
 
 
-def until(condition: Callable[[], bool], patience: float = 90) -> None:
+def until(condition: Callable[[], bool], patience: float = 300) -> None:
     deadline = CLOCK.now() + timedelta(seconds=patience)
     while not condition():
         assert CLOCK.now() < deadline, "not in time"
@@ -126,13 +127,15 @@ def test_a_lost_region_is_survived_and_every_request_after_recovery_is_answered(
     assert len(set(report["regions"]["before"]) - set(report["regions"]["after"])) == 1
     seconds = report["seconds"]
     assert 0 < seconds["detect"] < seconds["decide"] <= seconds["acquire"] <= seconds["ready"]
-    assert report["peak_memory_mib"] < 10 * 1024
+    assert 0 < report["peak_memory_mib"] < 10 * 1024
 
 
 def test_the_clouds_have_what_is_on_the_books_and_nothing_else(kept: Kept) -> None:
     until(lambda: bool(kept.status()["converged"]))
 
-    assert kept.in_the_clouds() == kept.on_the_books()
+    there = kept.in_the_clouds()
+    assert there
+    assert there == kept.on_the_books()
     last = kept.last_tick()
     assert last["age_seconds"] < 60
     assert [i["instance"] for i in last["instances"]] == [i["instance"] for i in kept.status()["instances"]]
@@ -150,7 +153,7 @@ def test_applying_the_same_spec_again_changes_nothing(kept: Kept) -> None:
 def test_the_other_commands_tell_what_happened(kept: Kept) -> None:
     code, explained = skerry(kept.home, "explain", "chat")
     assert code == 0
-    assert all(line["holds"] for line in explained["certificate"])
+    assert {line["holds"] for line in explained["certificate"]} == {True}
     _, drills = skerry(kept.home, "drill", "list")
     assert [d["state"] for d in drills] == ["succeeded"]
     _, shown = skerry(kept.home, "drill", "show", drills[0]["drill"])
@@ -214,7 +217,18 @@ def test_nothing_runs_once_the_clouds_are_down(kept: Kept) -> None:
     assert '"daemon_stopped"' in (kept.home / "daemon.log").read_text().splitlines()[-1]
 
 
-def started_demo(home: Path, seconds: float) -> subprocess.Popen[bytes]:
+Moment = Callable[[Path], bool]
+MOMENTS: dict[str, Moment] = {
+    "the command begins": lambda home: (home / "demo.lock").exists(),
+    "the clouds start": lambda home: len(Local(home).sessions()) >= 1,
+    "machines boot": lambda home: len(Local(home).sessions()) > MACHINES_BOOT,
+}
+MACHINES_BOOT = 3
+"""The clouds, the gateway and the daemon each have a session; every other one is a machine's."""
+
+
+def started_demo(home: Path, moment: Moment) -> subprocess.Popen[bytes]:
+    """Start a demo, and return its process at a moment of it."""
     process = subprocess.Popen(
         command("demo", str(EXAMPLE)),
         cwd=ROOT,
@@ -222,35 +236,37 @@ def started_demo(home: Path, seconds: float) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    CLOCK.sleep(timedelta(seconds=seconds))
+    until(lambda: moment(home) or process.poll() is not None)
     assert process.poll() is None
     return process
 
 
-@pytest.mark.parametrize("seconds", [0.5, 5, 14])
-def test_ctrl_c_at_any_moment_leaves_nothing(seconds: float) -> None:
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_at_any_moment_leaves_nothing(moment: str) -> None:
     home = Path(mkdtemp(prefix="sk-e2e-"))
-    process = started_demo(home, seconds)
+    process = started_demo(home, MOMENTS[moment])
 
     process.send_signal(signal.SIGINT)
 
-    # Interrupted before Python has even loaded the command, it ends by the signal itself.
-    assert process.wait(timeout=120) in {130, -signal.SIGINT}
+    assert process.wait(timeout=300) == EXIT_INTERRUPTED
     assert Local(home).sessions() == ()
 
 
 def test_what_a_crashed_run_left_is_found_and_ended() -> None:
     home = Path(mkdtemp(prefix="sk-e2e-"))
-    process = started_demo(home, 12)
+    process = started_demo(home, MOMENTS["machines boot"])
     process.kill()
     process.wait()
     local = Local(home)
     left = local.sessions()
-    assert len(left) > 3, "the clouds, the gateway, the daemon and machines run on"
+    assert len(left) > MACHINES_BOOT, "the clouds, the gateway, the daemon and machines run on"
 
-    code, answer = skerry(home, "local", "down")
+    try:
+        code, answer = skerry(home, "local", "down")
 
-    assert (code, answer) == (0, {"sessions_left": []})
-    assert [pid for sid in left for pid in members(sid)] == []
-    assert SessionLog(home / "sessions.jsonl").sessions() == ()
-    assert all(kill_session(sid, CLOCK) for sid in left)
+        assert (code, answer) == (0, {"sessions_left": []})
+        assert [pid for sid in left for pid in members(sid)] == []
+        assert SessionLog(home / "sessions.jsonl").sessions() == ()
+    finally:
+        for sid in left:
+            kill_session(sid, CLOCK)

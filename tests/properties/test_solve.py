@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scheduler.check import check_plan
 from scheduler.plan import make_plan
 from scheduler.solve import solve
-from state.model.health import HealthThresholds
 from state.model.snapshot import Snapshot
 from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads
 
@@ -75,7 +74,7 @@ def test_the_solver_is_as_good_as_brute_force(
         assert placement.per_hour.micros <= best * (1 + (placement.gap or 0.0) + TOLERANCE)
         assert placement.per_hour.micros >= best
     assert placement.per_hour.micros <= budget * 1_000_000
-    assert check_plan(make_plan(placement, snapshot, HealthThresholds()), snapshot) == ()
+    assert check_plan(make_plan(placement, snapshot), snapshot) == ()
 
 
 @given(st.tuples(machines, machines, machines), st.integers(1, 5))

@@ -11,8 +11,13 @@ from google.auth.exceptions import DefaultCredentialsError
 
 from providers.aws import errors as aws
 from providers.aws.catalog import family_of, machine_of, quotas_of
+from providers.aws.gpus import aws_gpu
 from providers.azure import errors as azure
+from providers.azure.gpus import azure_gpu
+from providers.azure.machines import Azure
+from providers.azure.settings import AzureSettings
 from providers.errors import (
+    DETAIL_MAX,
     DeniedError,
     InvalidError,
     ProviderError,
@@ -25,11 +30,13 @@ from providers.errors import (
     UnreachableError,
 )
 from providers.gcp import errors as gcp
-from providers.gpus import aws_gpu, azure_gpu
-from providers.prices import is_believable
+from providers.gcp.machines import Gcp
+from providers.gcp.settings import GcpSettings
+from providers.prices import PriceList, is_plausible
 from providers.static import errors as static
-from state.model.catalog import Market
-from tests.builders import a_region
+from state.clock import ManualClock
+from state.model.catalog import Capability, Market
+from tests.builders import NOON, a_region
 
 
 def aws_error(code: str) -> ClientError:
@@ -75,9 +82,40 @@ def test_what_is_not_known_is_uncertain(error: ProviderError) -> None:
 
 
 def test_missing_credentials_are_denied_not_silence() -> None:
-    assert isinstance(aws.translated(NoCredentialsError(), "look"), DeniedError)
-    assert isinstance(gcp.translated(DefaultCredentialsError("x"), "look"), DeniedError)
-    assert isinstance(azure.translated(ClientAuthenticationError("x"), "look"), DeniedError)
+    assert isinstance(aws.translated(NoCredentialsError(), "read"), DeniedError)
+    assert isinstance(gcp.translated(DefaultCredentialsError("x"), "read"), DeniedError)
+    assert isinstance(azure.translated(ClientAuthenticationError("x"), "read"), DeniedError)
+
+
+def test_a_cloud_without_credentials_is_built_and_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere")
+    settings = GcpSettings(project="p", regions=("us-central1",), image="i")
+
+    observation = Gcp(settings, lambda: PriceList({}), ManualClock(NOON)).instances("me")
+
+    assert "DefaultCredentialsError" in observation.unreachable[a_region("gcp/us-central1")]
+
+
+def test_azure_fixes_addresses_only_with_an_interface_in_every_region() -> None:
+    regions = ("eastus", "westeurope")
+    common = {"subscription_id": "a", "resource_group": "g", "image": "/i", "subnets": {}, "ssh_public_key": "k"}
+
+    def fixes(*interfaces: str) -> bool:
+        head_interfaces = dict.fromkeys(interfaces, "/nic")
+        settings = AzureSettings.model_validate(common | {"regions": regions, "head_interfaces": head_interfaces})
+        return Capability.FIXED_ADDRESS in Azure(settings, lambda: PriceList({}), ManualClock(NOON)).capabilities
+
+    assert fixes(*regions)
+    assert not fixes("eastus")
+    assert not fixes()
+
+
+def test_a_message_has_one_line_of_what_the_cloud_answers_and_keeps_the_rest() -> None:
+    error = DeniedError("azure", "read", "Code", "first line\nsecond line")
+
+    assert str(error) == "azure read: Code (first line)"
+    assert error.detail == "first line\nsecond line"
+    assert len(str(DeniedError("azure", "read", "Code", "x" * 10_000))) < DETAIL_MAX + 40
 
 
 @pytest.mark.parametrize(("code", "kind"), rows(gcp.TABLE))
@@ -174,7 +212,7 @@ def test_aws_gpus_are_told_apart_by_memory() -> None:
 
 @pytest.mark.parametrize(("usd", "gpus", "expected"), [(0, 1, False), (2, 1, True), (600, 8, False), (0.1, 0, True)])
 def test_prices_out_of_bounds_are_not_believed(usd: float, gpus: int, expected: bool) -> None:  # noqa: FBT001
-    assert is_believable(usd, gpus) is expected
+    assert is_plausible(usd, gpus) is expected
 
 
 # Words that real clouds answered to real launches.

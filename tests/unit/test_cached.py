@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from providers.base import LaunchOrder
-from providers.cached import BLIND_MAX_AGE, OFFERS_MAX_AGE, CachedProvider
+from providers.cached import OFFERS_MAX_AGE, UNREACHABLE_MAX_AGE, CachedProvider
 from providers.fake import FakeCloud
 from state.clock import ManualClock
 from state.model.catalog import Market, Offer
@@ -72,5 +72,5 @@ def test_a_region_that_falls_silent_keeps_its_last_offers_and_is_asked_again_soo
     assert {offer.key for offer in seen.items} == {here.key, there.key}
 
     cloud.silent.clear()
-    clock.sleep(BLIND_MAX_AGE)
+    clock.sleep(UNREACHABLE_MAX_AGE)
     assert not provider.offers().unreachable

@@ -11,7 +11,7 @@ import yaml
 
 from scheduler.cli.reference import reference
 from scheduler.documents.spec_forms import spec_schema
-from scheduler.embedded.local import alone_in
+from scheduler.embedded.local import locked_home
 from tests.command import EXAMPLE, ROOT, skerry
 
 
@@ -122,7 +122,7 @@ def test_local_down_with_nothing_running_is_done(tmp_path: Path) -> None:
 
 
 def test_a_second_demo_in_the_same_home_does_not_end_the_first(tmp_path: Path) -> None:
-    with alone_in(tmp_path):
+    with locked_home(tmp_path):
         ran = skerry(tmp_path, "demo")
 
     assert ran.code == 1

@@ -30,7 +30,7 @@ def test_explanations_answer_from_what_is_wanted_and_refuse_wrong_questions(home
     why_not = skerry(mine, "explain", "chat", "--why-not", "gcp/us-central1")
 
     assert isinstance(whole, dict) and isinstance(what_if, dict)
-    costs = {rule["rule"]: rule["usd_per_hour"] for rule in whole["rules"]}
+    costs = {rule["path"]: rule["usd_per_hour"] for rule in whole["rules"]}
     assert costs["applications.chat.survive"] > 0
     assert what_if["difference_usd_per_hour"] == pytest.approx(-costs["applications.chat.survive"])
     assert why_not.code == 0 and "gcp/us-central1" in why_not.out
@@ -80,5 +80,5 @@ def test_a_fault_that_makes_no_sense_is_refused(home: Path, tmp_path: Path) -> N
     nothing = skerry(tmp_path, "local", "fault", "lists", "--lag", "5")
 
     assert (wrong.code, nothing.code) == (2, 3)
-    assert "there is no zone nowhere" in wrong.err
-    assert "`skerry local up` starts them" in nothing.err
+    assert "unknown zone nowhere; known are" in wrong.err
+    assert "start them with `skerry local up`" in nothing.err

@@ -28,7 +28,7 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
 
 @pytest.fixture
 def settings(clouds: Clouds, tmp_path: Path) -> Settings:
-    scene = tuple(clouds.embedded.world.scene.values())
+    scene = tuple(clouds.embedded.backend.regions.values())
     token = tmp_path / "ray-token"
     token.touch(mode=0o600)
     control = EmbeddedModel(control="x", control_token_file="x", host_folder="x")
@@ -44,7 +44,11 @@ def settings(clouds: Clouds, tmp_path: Path) -> Settings:
 
 
 def found(clouds: Clouds, settings: Settings, clock: ManualClock | SystemClock | None = None) -> list[Diagnosis]:
-    return list(diagnose(settings, dict(clouds.providers), OWNER, clock or SystemClock()))
+    return list(
+        diagnose(
+            settings, {ProviderName(name): p for name, p in clouds.providers.items()}, OWNER, clock or SystemClock()
+        )
+    )
 
 
 def bad(found: list[Diagnosis], level: DiagnosisLevel = DiagnosisLevel.ERROR) -> list[Diagnosis]:
@@ -61,16 +65,16 @@ def test_all_is_well_and_nothing_was_started(clouds: Clouds, settings: Settings)
 
     assert bad(every) == []
     assert {Check.LAUNCH_ALLOWED, Check.ALL_READ, Check.TOKEN_PRIVATE} <= checks(every)
-    assert clouds.embedded.world.alive() == ()
+    assert clouds.embedded.backend.active_machines() == ()
 
 
 @pytest.mark.clouds
 def test_missing_permissions_are_told_by_what_cannot_be_done(clouds: Clouds, settings: Settings) -> None:
-    clouds.embedded.world.faults.add(Fault(FaultKind.DENIED, "aws", "quotas"))
-    clouds.embedded.world.faults.add(Fault(FaultKind.DENIED, "aws", "launch"))
+    clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "aws", "quotas"))
+    clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "aws", "launch"))
 
     errors = bad(found(clouds, settings))
-    clouds.embedded.world.faults.clear()
+    clouds.embedded.backend.faults.clear()
 
     unread = [d for d in errors if d.check is Check.READ_FAILED]
     assert any(d.subject == "quotas" and "UnauthorizedOperation" in d.message for d in unread)
@@ -89,9 +93,9 @@ def test_missing_permissions_are_told_by_what_cannot_be_done(clouds: Clouds, set
 def test_a_permission_that_only_a_launch_needs_is_told_by_its_name(
     clouds: Clouds, settings: Settings, cloud: str, permission: str, regions: set[str]
 ) -> None:
-    clouds.embedded.world.not_granted.add(permission)
+    clouds.embedded.backend.missing_permissions.add(permission)
     errors = bad(found(clouds, settings))
-    clouds.embedded.world.not_granted.clear()
+    clouds.embedded.backend.missing_permissions.clear()
 
     assert {region for diagnosis in errors for region in diagnosis.regions} == regions
     assert all(f"missing {permission}" in diagnosis.message for diagnosis in errors)
@@ -108,10 +112,10 @@ def test_azures_roles_grant_by_wildcards_and_leave_things_out() -> None:
 
 @pytest.mark.clouds
 def test_what_can_be_done_without_is_told_as_a_warning(clouds: Clouds, settings: Settings) -> None:
-    clouds.embedded.world.faults.add(Fault(FaultKind.DENIED, "azure", "prices"))
+    clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "azure", "prices"))
 
     every = found(clouds, settings)
-    clouds.embedded.world.faults.clear()
+    clouds.embedded.backend.faults.clear()
 
     assert bad(every) == []
     [degraded] = [d for d in bad(every, DiagnosisLevel.WARNING) if d.provider == "azure"]
@@ -121,7 +125,7 @@ def test_what_can_be_done_without_is_told_as_a_warning(clouds: Clouds, settings:
 
 @pytest.mark.clouds
 def test_a_quota_of_nothing_is_told(clouds: Clouds, settings: Settings) -> None:
-    quotas = clouds.embedded.world.scene[RegionId("gcp/us-central1")].quotas
+    quotas = clouds.embedded.backend.regions[RegionId("gcp/us-central1")].quotas
     kept, quotas["NVIDIA_L4_GPUS"] = quotas["NVIDIA_L4_GPUS"], 0
 
     warnings = bad(found(clouds, settings), DiagnosisLevel.WARNING)
@@ -183,7 +187,7 @@ def test_every_check_has_a_subject_a_sentence_and_a_remedy_unless_all_is_well(
 ) -> None:
     provider = None if check in INSTALLATION else ProviderName("aws")
     is_well = check in {Check.TOKEN_PRIVATE, Check.ALL_READ, Check.LAUNCH_ALLOWED}
-    diagnosis = Diagnosis(check, DiagnosisLevel.OK if is_well else level, provider)
+    diagnosis = Diagnosis(check, DiagnosisLevel.OK if is_well else level, provider, advice="do this")
 
     assert subject(diagnosis) and sentence(diagnosis)
     assert bool(remedy(diagnosis)) is not is_well

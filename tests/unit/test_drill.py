@@ -63,6 +63,7 @@ def test_a_region_that_a_drill_cuts_off_is_lost_to_every_decision_until_the_dril
     world.run(timedelta(minutes=60), every=timedelta(seconds=30))
     assert world.converge().placement.violations == (), "past its deadline the drill lets go, whoever started it"
     assert EU in {cell.region for cell in observe(world.ports).cells if cell.answered}
+    assert EU in world.routed()
 
 
 def test_a_drill_that_does_not_cut_off_changes_no_decision() -> None:

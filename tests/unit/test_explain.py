@@ -5,17 +5,29 @@ from typing import Any
 
 import pytest
 
-from scheduler.cli.explain_command import conflict_lines, price_lines, what_if_lines, why_not_lines
-from scheduler.explain.binding import bindings, rule_prices
-from scheduler.explain.conflict import conflict
-from scheduler.explain.what_if import NoSuchFieldError, what_if
+from scheduler.cli.render.explanations import (
+    conflict_json,
+    conflict_lines,
+    price_lines,
+    question_fault,
+    what_if_lines,
+    why_not_lines,
+)
+from scheduler.explain.binding import LimitKind, limits, rule_prices
+from scheduler.explain.conflict import WayOutKind, conflict
+from scheduler.explain.counterfactual import from_scratch
+from scheduler.explain.rules import Requirement, RequirementKind, requirements, without
+from scheduler.explain.what_if import NoSuchFieldError, QuestionFault, what_if
 from scheduler.explain.why_not import why_not
 from state.model.catalog import Market, Offer, Quota
-from state.model.ids import RegionId
+from state.model.ids import ApplicationName, RegionId
+from state.model.placement import RefusalCause, SpecRule, Unit
 from state.model.snapshot import Snapshot
+from state.model.spec import Choice
 from state.model.units import Usd
-from tests.builders import NOON, a_spec, an_offer, application, cells, wanted, with_heads
+from tests.builders import NOON, a_spec, an_instance, an_offer, application, cells, wanted, with_heads
 
+CHAT = ApplicationName("chat")
 US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
 
 
@@ -43,33 +55,37 @@ def test_one_machine_more_of_a_quota_saves_what_the_next_best_costs_more() -> No
     snapshot = a_snapshot(an_offer(US, "1"), an_offer(EU, "4"), chat=application(demand={"replicas": 3}))
     quota = Quota(RegionId(US), "gpu", Market.ON_DEMAND, 8, 0, "vcpus")
 
-    found = bindings(replace(snapshot, quotas=(quota,)))
+    (found,) = limits(replace(snapshot, quotas=(quota,)))
 
-    assert [(b.more, b.saves) for b in found] == [(f"one more L4 machine of quota in {US}", Usd.of(3))]
+    assert (found.kind, found.quota, found.gpu, found.limit) == (LimitKind.QUOTA, quota, "L4", 8)
+    assert found.saves == Usd.of(3)
+    line = f"quota of gpu (on_demand) in {US}: 8 vcpus: used up; one more L4 machine of quota saves $3.00/h"
+    assert price_lines((), (found,)) == [line]
 
 
 def test_one_machine_more_in_stock_saves_what_the_next_best_costs_more() -> None:
     chat = application(demand={"replicas": 3})
 
-    found = bindings(a_snapshot(an_offer(US, "1", stock=1), an_offer(EU, "4"), chat=chat))
+    (found,) = limits(a_snapshot(an_offer(US, "1", stock=1), an_offer(EU, "4"), chat=chat))
 
     # With one of three in the EU still, its cell stays.
-    assert [(b.words, b.saves) for b in found] == [(f"stock of {US}/a/l4.1/on_demand: 1", Usd.of(3))]
+    assert (found.kind, found.offer, found.limit) == (LimitKind.STOCK, an_offer(US).key, 1)
+    assert found.saves == Usd.of(3)
 
 
 def test_what_does_not_bind_is_not_named() -> None:
-    assert bindings(a_snapshot(an_offer(US, "1", stock=9), an_offer(EU, "4"))) == ()
+    assert limits(a_snapshot(an_offer(US, "1", stock=9), an_offer(EU, "4"))) == ()
 
 
 @pytest.mark.parametrize(
     ("rules", "place", "cause"),
     [
-        ({"regions": {"jurisdictions": ["US"]}}, EU, "jurisdiction"),
-        ({"shapes": [{"gpu": "H100"}, {"gpu": "L4", "gpu_memory_gib": 80}]}, EU, "no shape fits the machine"),
-        ({"latency": {"max_ms": 30, "clients": [{"near": US}]}}, "gcp", "latency above max_ms"),
+        ({"regions": {"jurisdictions": ["US"]}}, EU, RefusalCause.JURISDICTION),
+        ({"shapes": [{"gpu": "H100"}, {"gpu": "L4", "gpu_memory_gib": 80}]}, EU, RefusalCause.NO_SHAPE_FITS),
+        ({"latency": {"max_ms": 30, "clients": [{"near": US}]}}, "gcp", RefusalCause.LATENCY_EXPECTED),
     ],
 )
-def test_says_why_an_offer_may_not_be_used(rules: dict[str, Any], place: str, cause: str) -> None:
+def test_says_why_an_offer_may_not_be_used(rules: dict[str, Any], place: str, cause: RefusalCause) -> None:
     answer = why_not(a_snapshot(an_offer(US, "1"), an_offer(EU, "1"), chat=application(**rules)), "chat", place)
 
     assert dict(answer.causes) == {cause: 1}
@@ -104,29 +120,33 @@ def test_what_if_is_a_priced_difference() -> None:
 
     assert answer.difference == Usd.of(2)
     assert dict(answer.moved) == {f"{US}/a/l4.1/on_demand": 2, f"{US}/a/l4.1/spot": -2}
-    assert what_if_lines(answer, "x=y")[0] == "With x=y: $4.10/h instead of $2.10/h, $2.00/h more, bought afresh."
+    assert what_if_lines(answer, "x=y")[0] == "With x=y: $4.10/h instead of $2.10/h, $2.00/h more, bought from scratch."
 
 
 def test_what_if_says_what_could_not_be_kept() -> None:
     answer = what_if(a_snapshot(an_offer(US, "2")), "applications.chat.survive.any=region")
 
     assert answer.difference is None
-    assert any("would leave" in line for line in what_if_lines(answer, "x=y"))
+    assert [v.rule for v in answer.after.placement.violations] == [SpecRule.SURVIVE]
+    assert what_if_lines(answer, "x=y")[0] == "With x=y not everything can be kept."
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "fault", "words"),
     [
-        ("applications.chat.market.spott=never", "there is no spott"),
-        ("applications.nobody.market.spot=never", "there is no nobody"),
-        ("applications.chat.market.spot=maybe", "Input should be"),
-        ("applications.chat.market.spot", "write a field and a value"),
-        ("applications.chat.demand.replicas=[", "is no value"),
+        ("applications.chat.market.spott=never", QuestionFault.UNKNOWN_FIELD, "there is no spott"),
+        ("applications.nobody.market.spot=never", QuestionFault.UNKNOWN_FIELD, "there is no nobody"),
+        ("applications.chat.market.spot=maybe", QuestionFault.BAD_VALUE, "Input should be"),
+        ("applications.chat.market.spot", QuestionFault.NO_ASSIGNMENT, "write a field and a value"),
+        ("applications.chat.demand.replicas=[", QuestionFault.NOT_YAML, "is not a YAML value"),
     ],
 )
-def test_a_wrong_question_is_said_to_be_one(change: str, words: str) -> None:
-    with pytest.raises(NoSuchFieldError, match=words.replace("(", ".")):
+def test_a_wrong_question_is_reported_as_one(change: str, fault: QuestionFault, words: str) -> None:
+    with pytest.raises(NoSuchFieldError) as caught:
         what_if(a_snapshot(an_offer(US, "2")), change)
+
+    assert caught.value.fault is fault
+    assert words in question_fault(caught.value)
 
 
 def test_the_smallest_conflict_leaves_out_what_has_nothing_to_do_with_it() -> None:
@@ -139,28 +159,71 @@ def test_the_smallest_conflict_leaves_out_what_has_nothing_to_do_with_it() -> No
     found = conflict(a_snapshot(an_offer(US, "1"), an_offer(AZ, "1"), an_offer(EU, "2"), chat=chat))
 
     assert found is not None
-    assert found.requirements[:2] == (
-        "chat: any region may be lost and 100% is still carried",
-        "chat: only in EU",
-    )
-    assert len(found.requirements) == 3
-    assert [way.words for way in found.ways_out] == [
-        "give up: chat: any region may be lost and 100% is still carried",
-        "give up: chat: only in EU",
+    survive = Requirement(RequirementKind.SURVIVE, CHAT, 1.0, ("region",))
+    only_eu = Requirement(RequirementKind.JURISDICTIONS, CHAT, names=("EU",))
+    assert found.requirements == (survive, only_eu)
+    assert [(way.kind, way.requirements) for way in found.ways_out] == [
+        (WayOutKind.GIVE_UP, (survive,)),
+        (WayOutKind.GIVE_UP, (only_eu,)),
     ]
-    assert conflict_lines(found)[0] == "These cannot be kept together:"
+    assert conflict_lines(found)[1:3] == [
+        "  chat: 100% of the demand carried after the loss of any region",
+        "  chat: only in EU",
+    ]
 
 
 def test_the_way_out_of_a_budget_is_what_it_would_take() -> None:
     found = conflict(a_snapshot(an_offer(US, "2"), budget=3, chat=application(demand={"replicas": 2})))
 
     assert found is not None
-    assert found.requirements[0] == "the budget of $3/h"
-    assert [(way.words, way.per_hour) for way in found.ways_out] == [
-        ("lower the demand of chat to 1", Usd.of("2.1")),
-        ("raise the budget to $4.10/h", Usd.of("4.1")),
+    demand = Requirement(RequirementKind.DEMAND, CHAT, 2.0, unit=Unit.REPLICAS)
+    assert found.requirements == (Requirement(RequirementKind.BUDGET, amount=3.0), demand)
+    assert [(way.kind, way.requirements, way.per_hour) for way in found.ways_out] == [
+        (WayOutKind.LOWER, (replace(demand, amount=1),), Usd.of("2.1")),
+        (WayOutKind.RAISE_BUDGET, (Requirement(RequirementKind.BUDGET, amount=4.1),), Usd.of("4.1")),
     ]
+    shown = conflict_json(found)
+    assert shown is not None
+    assert [way["message"] for way in shown["ways_out"]] == [
+        "lower to chat: the demand of 1 replicas",
+        "raise the budget to $4.10/h",
+    ]
+
+
+def test_every_requirement_can_be_given_up_and_has_words() -> None:
+    chat = application(
+        survive={"any": "region"},
+        latency={"max_ms": 500, "clients": [{"near": EU}]},
+        regions={
+            "jurisdictions": ["EU"], "max_share": 0.9, "min": 2, "floors": {"EU": 1}, "shares": {"gcp": {"min": 0.1}},
+        },
+        market={"spot": "never"},
+    )  # fmt: skip
+    spot = application(market={"spot": "preferred", "on_demand_floor": 0.5, "survive_spot_loss": 0.5})
+    spec = a_spec(chat=chat, spot=spot).model_copy(update={"providers": Choice(deny=("azure",))})
+    spec = spec.model_copy(update={"regions": Choice(allow=("gcp/europe-west4",))})
+
+    found = requirements(spec)
+
+    assert {requirement.kind for requirement in found} == set(RequirementKind) - {RequirementKind.DEMAND}
+    for requirement in found:
+        left = requirements(without(requirement, spec))
+        if requirement.kind is not RequirementKind.BUDGET:  # a budget is raised beyond any price
+            assert left == tuple(other for other in found if other != requirement)
 
 
 def test_nothing_conflicts_where_everything_can_be_kept() -> None:
     assert conflict(a_snapshot(an_offer(US, "2"))) is None
+
+
+def test_from_scratch_our_own_machines_leave_their_stock_and_quota() -> None:
+    # Two of two machines run, so that nothing more is in stock and the quota is used up by ourselves.
+    key = an_offer(US).key
+    ours = tuple(replace(an_instance(f"sk-{n}", key=key), price_per_hour=Usd.of(1)) for n in range(2))
+    quota = Quota(RegionId(US), "gpu", Market.ON_DEMAND, 16, 16, "vcpus")
+    snapshot = a_snapshot(an_offer(US, "1", stock=0), an_offer(EU, "4"))
+
+    found = from_scratch(replace(snapshot, instances=ours, quotas=(quota,)))
+
+    assert found.per_hour == Usd.of("2.1")
+    assert conflict(replace(snapshot, instances=ours, quotas=(quota,))) is None

@@ -13,7 +13,9 @@ from inference.ray.bootstrap import startup_script
 from inference.ray.cell import read_status
 from inference.ray.config import Difference, application_config, canonical, cell_config, difference
 from providers.gpus import same_gpu
-from state.model.ids import ApplicationName, InstanceId, RegionId
+from providers.registry import CLOUDS
+from state.model.boot import BootProfile
+from state.model.ids import ApplicationName, InstanceId, ProviderName, RegionId
 from state.model.inventory import Role
 from state.model.plan import Launch, Serve
 from state.model.serving import ApplicationRoute, ApplicationShare, Backend, KeptApplication, RoutingTable
@@ -115,10 +117,10 @@ def test_a_cells_configuration_is_the_same_whatever_the_order_and_keeps_what_sta
 
 
 @pytest.mark.parametrize("role", list(Role))
-@pytest.mark.parametrize("provider", ["aws", "gcp", "azure", "other"])
-def test_start_up_scripts_are_shell_and_hold_no_secret(role: Role, provider: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("provider", sorted(CLOUDS))
+def test_start_up_scripts_are_shell_and_hold_no_secret(role: Role, provider: ProviderName, tmp_path: Path) -> None:
     script = tmp_path / "start.sh"
-    script.write_text(startup_script(a_launch(role, key=a_key(f"{provider}/somewhere"))))
+    script.write_text(startup_script(a_launch(role, key=a_key(f"{provider}/somewhere")), CLOUDS[provider].profile.boot))
 
     assert subprocess.run(["/bin/bash", "-n", str(script)], check=False, capture_output=True).returncode == 0
     text = script.read_text()
@@ -131,7 +133,7 @@ def test_start_up_scripts_are_shell_and_hold_no_secret(role: Role, provider: str
 @given(st.text(min_size=1, max_size=40).filter(lambda text: "\x00" not in text))
 @settings(max_examples=50, deadline=None)
 def test_no_name_can_run_anything_in_a_start_up_script(name: str) -> None:
-    script = startup_script(a_launch(instance_id=InstanceId(name)))
+    script = startup_script(a_launch(instance_id=InstanceId(name)), BootProfile())
     assignment = script[script.index("export SKERRY_INSTANCE=") : script.index(': "${SKERRY_RAY:=')]
 
     shell = subprocess.run(
@@ -141,7 +143,7 @@ def test_no_name_can_run_anything_in_a_start_up_script(name: str) -> None:
 
 
 def test_workers_join_their_head_and_say_what_they_are() -> None:
-    script = startup_script(a_launch())
+    script = startup_script(a_launch(), BootProfile())
 
     assert "--address 10.0.0.1:6379" in script
     assert '"gpu_A100": 1, "gpu_A100-80GB": 1' in script

@@ -1,4 +1,4 @@
-"""The embedded clouds' server keeps connections, as the real clouds' do, and none after it has stopped."""
+"""The embedded clouds' server keeps connections open, as the real clouds do, and closes them when it stops."""
 
 from collections.abc import Iterable, Iterator
 from http.client import HTTPConnection
@@ -12,8 +12,8 @@ from providers.emulator.middleware import Environ, StartResponse
 PEERS: list[str] = []
 
 
-def careless(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the path, and leave the request's body unread unless it is asked to be read."""
+def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Respond with the path, and with the request's body for /read alone."""
     PEERS.append(environ["REMOTE_PORT"])
     body = environ["wsgi.input"].read() if environ["PATH_INFO"] == "/read" else b""
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -23,31 +23,33 @@ def careless(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     PEERS.clear()
-    listener = Listener(careless)
+    listener = Listener(application)
     yield listener
     listener.stop()
 
 
 def connected(listener: Listener) -> HTTPConnection:
-    where = urlsplit(listener.url)
-    return HTTPConnection(str(where.hostname), where.port, timeout=5)
+    url = urlsplit(listener.url)
+    return HTTPConnection(str(url.hostname), url.port, timeout=5)
 
 
-def asked(connection: HTTPConnection, path: str, body: bytes | None = None) -> bytes:
+def response(connection: HTTPConnection, path: str, body: bytes | None = None) -> bytes:
     connection.request("POST" if body else "GET", path, body)
     return connection.getresponse().read()
 
 
-def test_many_requests_go_over_one_connection_whatever_is_left_unread(listener: Listener) -> None:
+def test_requests_share_one_connection_even_if_a_body_is_left_unread(listener: Listener) -> None:
     connection = connected(listener)
 
-    answers = [asked(connection, path, body) for path, body in (("/a", b"x" * 100_000), ("/read", b"yz"), ("/c", None))]
+    bodies = [
+        response(connection, path, body) for path, body in (("/a", b"x" * 100_000), ("/read", b"yz"), ("/c", None))
+    ]
 
-    assert answers == [b"/a", b"/readyz", b"/c"]
+    assert bodies == [b"/a", b"/readyz", b"/c"]
     assert len(set(PEERS)) == 1
 
 
-def test_a_body_that_is_longer_than_it_says_is_not_read_as_its_own(listener: Listener) -> None:
+def test_a_body_ends_at_its_content_length(listener: Listener) -> None:
     connection = connected(listener)
     connection.putrequest("POST", "/read")
     connection.putheader("Content-Length", "2")
@@ -56,11 +58,11 @@ def test_a_body_that_is_longer_than_it_says_is_not_read_as_its_own(listener: Lis
     assert connection.getresponse().read() == b"/readyz"
 
 
-def test_open_connections_end_with_the_server(listener: Listener) -> None:
+def test_open_connections_close_with_the_server(listener: Listener) -> None:
     connection = connected(listener)
-    assert asked(connection, "/a") == b"/a"
+    assert response(connection, "/a") == b"/a"
 
     listener.stop()
 
     with pytest.raises(ConnectionError):
-        asked(connection, "/b")
+        response(connection, "/b")

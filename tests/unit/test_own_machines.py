@@ -1,11 +1,12 @@
-"""Machines of our own in the plan: used first, bursting to the clouds, and judged by what they say of themselves."""
+"""Own machines in the plan: used first, with bursts to the clouds, and replaced when impaired."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from providers.settings import ProvidersSettings, StaticRegionSettings, StaticSettings
+from providers.registry import ProvidersSettings
+from providers.static.settings import StaticRegionSettings, StaticSettings
 from scheduler.documents.machines_file import read_machines
 from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
@@ -41,7 +42,7 @@ def workers(world: World) -> dict[str, int]:
     return found
 
 
-def test_our_own_machines_are_used_first_and_the_rest_is_bought() -> None:
+def test_own_machines_are_used_first_and_the_rest_is_bought() -> None:
     world = a_hybrid(2)
     want(world, 2, survive={"any": "none"})
     world.converge()
@@ -56,7 +57,7 @@ def test_our_own_machines_are_used_first_and_the_rest_is_bought() -> None:
     assert workers(world) == {OWN: 2}
 
 
-def test_a_cell_of_our_own_has_a_head_that_costs_nothing() -> None:
+def test_a_cell_of_own_machines_has_a_head_at_no_cost() -> None:
     world = a_hybrid(2)
     want(world, 2, survive={"any": "none"})
 
@@ -106,12 +107,12 @@ def test_a_machine_that_joined_without_its_gpus_is_replaced() -> None:
     assert workers(world) == {US: 1}
 
 
-def test_a_machine_in_trouble_is_replaced_once_it_is_not_in_its_cell_and_not_before() -> None:
+def test_an_impaired_machine_is_replaced_once_it_has_left_its_cell() -> None:
     world = World(an_offer(US, "1", stock=3))
     want(world, 1, survive={"any": "none"})
     world.converge()
     [(worker, _)] = [(seen, r) for seen, r in world.cloud("aws").alive() if seen.key.instance_type == "l4.1"]
-    world.cloud("aws").troubled[worker.instance_id] = ("its instance status check fails", world.clock.now())
+    world.cloud("aws").impaired[worker.instance_id] = ("its instance status check fails", world.clock.now())
 
     for _ in range(10):
         assert not any(isinstance(a, Terminate | Launch) for a in world.tick().actions), "it still serves"
@@ -122,7 +123,7 @@ def test_a_machine_in_trouble_is_replaced_once_it_is_not_in_its_cell_and_not_bef
     assert ends[0].reason == "carries no replica, and its instance status check fails"
 
 
-def test_an_offer_whose_machines_never_join_is_left_for_another_for_a_while() -> None:
+def test_an_offer_whose_machines_never_join_is_avoided_for_a_while() -> None:
     world = World(an_offer(US, "1"), an_offer("gcp/europe-west4", "5"))
     want(world, 1, survive={"any": "none"})
     world.tick()
@@ -141,20 +142,20 @@ def test_an_offer_whose_machines_never_join_is_left_for_another_for_a_while() ->
     assert (shortage.region, shortage.instance_type, shortage.reason) == (US, "l4.1", "never joined its cell")
 
 
-def test_regions_of_our_own_have_the_law_and_the_place_that_the_settings_say(tmp_path: Path) -> None:
+def test_own_regions_have_the_jurisdiction_and_position_of_the_settings(tmp_path: Path) -> None:
     place = StaticRegionSettings(register_url="http://x", jurisdiction="EU", latitude=52.5, longitude=13.4)
     static = StaticSettings(regions={"berlin": place}, token_file="t")
     settings = Settings(home=tmp_path, database_url="x", providers=ProvidersSettings(static=static))
-    for law, count in (("EU", 2), ("US", 0)):
+    for jurisdiction, count in (("EU", 2), ("US", 0)):
         world = a_hybrid(2)
         world.ports = replace(world.ports, own_regions=settings.own_regions)
-        want(world, 2, survive={"any": "none"}, regions={"jurisdictions": [law]})
+        want(world, 2, survive={"any": "none"}, regions={"jurisdictions": [jurisdiction]})
         for _ in range(20):
             world.tick(TICK)
         assert workers(world).get(OWN, 0) == count
 
 
-def test_a_spec_may_name_regions_that_the_settings_describe(tmp_path: Path) -> None:
+def test_a_spec_may_name_regions_of_the_settings(tmp_path: Path) -> None:
     spec = tmp_path / "capacity.yaml"
     text = EXAMPLE.read_text().replace("config: ", f"config: {EXAMPLE.parent}/")
     spec.write_text(f"{text}\nregions: {{deny: [static/berlin]}}\n")
@@ -162,32 +163,32 @@ def test_a_spec_may_name_regions_that_the_settings_describe(tmp_path: Path) -> N
 
     with pytest.raises(DocumentError, match="there is no region 'static/berlin'"):
         load_wanted(spec)
-    own_regions = StaticSettings(regions={"berlin": place}, token_file="t").places
+    own_regions = StaticSettings(regions={"berlin": place}, token_file="t").own_regions
 
     assert load_wanted(spec, own_regions).spec.regions.deny == ("static/berlin",)
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
-        ("{name: a, region: berlin, address: x, vcpus: 8, memory_gib: 32}", "as a head alone"),
+        ("{name: a, region: berlin, address: x, vcpus: 8, memory_gib: 32}", "can only be a head"),
         ("{name: a, region: berlin, address: x, gpus: 1, vcpus: 8, memory_gib: 32}", "both gpu and gpus"),
         ("{name: a, region: berlin, address: x, gpu: RTX4090, gpus: 1, vcpus: 8, memory_gib: 32}", "gpu_memory_gib"),
         ("{name: A B, region: berlin, address: x, head: true, vcpus: 8, memory_gib: 32}", "name"),
     ],
 )
-def test_a_file_of_machines_that_makes_no_sense_is_refused_with_its_line(tmp_path: Path, line: str, words: str) -> None:
+def test_an_invalid_file_of_machines_is_refused_with_its_line(tmp_path: Path, line: str, message: str) -> None:
     file = tmp_path / "machines.yaml"
     file.write_text(f"machines:\n  - {line}\n")
 
-    with pytest.raises(DocumentError) as told:
+    with pytest.raises(DocumentError) as raised:
         read_machines(file)
 
-    assert words in str(told.value.problems[0])
-    assert f"{file}:2" in str(told.value.problems[0])
+    assert message in str(raised.value.problems[0])
+    assert f"{file}:2" in str(raised.value.problems[0])
 
 
-def test_a_file_of_machines_knows_the_memory_of_common_gpus(tmp_path: Path) -> None:
+def test_the_memory_of_common_gpus_may_be_omitted(tmp_path: Path) -> None:
     file = tmp_path / "machines.yaml"
     file.write_text(
         "machines: [{name: a, region: berlin, address: x, gpu: H100, gpus: 8, vcpus: 192, memory_gib: 2048}]"
@@ -195,4 +196,4 @@ def test_a_file_of_machines_knows_the_memory_of_common_gpus(tmp_path: Path) -> N
 
     [machine] = read_machines(file)
 
-    assert (machine.facts.gpu_memory_gib, machine.facts.gpus, machine.is_head) == (80, 8, False)
+    assert (machine.hardware.gpu_memory_gib, machine.hardware.gpus, machine.is_head) == (80, 8, False)

@@ -1,15 +1,19 @@
 """Prices: what was agreed upon, what spot costs now, and what is not believed."""
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from providers.prices import Negotiated, PriceList, beside_peers, live_spot, with_negotiated
-from providers.reservations import Reservation, chosen, reserved_offers
+from providers.emulator.regions import CATALOG
+from providers.price_catalogue import PRICES_MAX_AGE, PRICES_RETRY, CachedPrices, PricesError, load_prices
+from providers.prices import LIST_PRICES, Negotiated, PriceList, doubt_outliers, live_spot, with_negotiated
+from providers.reservations import Reservation, find_reservation, reserved_offers
 from scheduler.documents.price_file import read_negotiated
 from scheduler.documents.yaml_document import DocumentError
+from state.clock import ManualClock
 from state.model.catalog import Market, Price
 from state.model.units import Usd
 from tests.builders import NOON, a_region, an_offer
@@ -103,11 +107,11 @@ def test_the_reservation_that_ends_first_is_used_up_first() -> None:
         held("full", 0, ends=1),
     ]
 
-    found = chosen(several, key.zone, key.instance_type, NOON)
+    found = find_reservation(several, key.zone, key.instance_type, NOON)
 
     assert found is not None
     assert found.id == "short"
-    assert chosen([held("later", begins=1)], key.zone, key.instance_type, NOON) is None
+    assert find_reservation([held("later", begins=1)], key.zone, key.instance_type, NOON) is None
 
 
 def test_reservations_in_force_count_together_and_a_later_one_stands_for_its_time() -> None:
@@ -138,13 +142,42 @@ def test_a_price_far_below_its_peers_is_believed_when_it_is_seen_twice() -> None
         return PriceList(every | {key("a", Market.SPOT): Price(Usd.of(5), "test", NOON)})
 
     odd = listed(a=98, b=100, c=110, d=9.8)
-    first, suspected = beside_peers(odd, {})
+    first, suspected = doubt_outliers(odd, {})
     assert {k for k, price in first.prices.items() if price.is_doubted} == {key("d")}, "spot prices have no such floor"
 
-    again, none = beside_peers(odd, suspected)
+    again, none = doubt_outliers(odd, suspected)
     assert (again, none) == (odd, {})
-    moved, still = beside_peers(listed(a=98, b=100, c=110, d=12), suspected)
+    moved, still = doubt_outliers(listed(a=98, b=100, c=110, d=12), suspected)
     assert moved.prices[key("d")].is_doubted
     assert still == {key("d"): Usd.of(12)}
     few = listed(a=98, d=9.8)
-    assert beside_peers(few, {}) == (few, {}), "two are no crowd"
+    assert doubt_outliers(few, {}) == (few, {}), "two are no crowd"
+
+
+def test_prices_that_cannot_be_loaded_are_retried_and_reported(tmp_path: Path) -> None:
+    clock, folder = ManualClock(NOON), tmp_path / "catalog"
+    prices = CachedPrices(("aws",), folder, clock, ())
+
+    assert prices().prices == {}
+    assert "cannot be read" in prices().problem
+
+    folder.mkdir()
+    shutil.copy(CATALOG / "aws.csv", folder)
+    assert prices().prices == {}, "it is not read at every call"
+    clock.sleep(PRICES_RETRY)
+    loaded = prices()
+    assert loaded.prices
+    assert loaded.problem == ""
+
+    (folder / "aws.csv").unlink()
+    clock.sleep(PRICES_MAX_AGE)
+    assert prices().prices == loaded.prices
+    assert prices().degraded[LIST_PRICES]
+
+
+def test_a_catalogue_without_one_of_the_clouds_is_refused(tmp_path: Path) -> None:
+    shutil.copy(CATALOG / "aws.csv", tmp_path)
+    (tmp_path / "gcp.csv").write_text((CATALOG / "gcp.csv").read_text().splitlines()[0] + "\n")
+
+    with pytest.raises(PricesError, match="no prices of gcp"):
+        load_prices(("aws", "gcp"), tmp_path, NOON)

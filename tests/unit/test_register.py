@@ -1,4 +1,4 @@
-"""A site's register: what it remembers, whom it lets in, and what it gives to whom."""
+"""A site's register: what it stores, which agents it admits, and which machine gets which assignment."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -6,28 +6,28 @@ from pathlib import Path
 import pytest
 
 from providers.gpus import nvidia_gpu
-from providers.static.facts import read_gpus
-from providers.static.register import ENDED_FOR, SILENT_AFTER, Refusal, Register, RegisterError
+from providers.static.hardware import parse_gpus
+from providers.static.register import ENDED_KEPT_FOR, UNREACHABLE_AFTER, ErrorCode, Register, RegisterError
 from providers.static.wire import (
     AssignmentState,
-    Facts,
-    Join,
+    Hardware,
+    JoinRequest,
     Machine,
-    Marks,
+    MachineUpdate,
+    NewAssignment,
     NewJoinToken,
     NewMachine,
-    NewOrder,
     Report,
 )
 from state.clock import ManualClock
 from tests.builders import NOON
 
-GPUS = Facts(gpu="H100", gpus=8, gpu_memory_gib=80, vcpus=192, memory_gib=2015)
+GPUS = Hardware(gpu="H100", gpus=8, gpu_memory_gib=80, vcpus=192, memory_gib=2015)
 KEY, OTHER = "k" * 32, "o" * 32
 
 
 class Site:
-    """A register that may be killed and opened again."""
+    """A register that can be killed and opened again."""
 
     def __init__(self, folder: Path) -> None:
         self.path, self.clock = folder / "register.json", ManualClock(NOON)
@@ -38,19 +38,19 @@ class Site:
         self.register = Register(self.path, self.clock)
 
     def join(self, name: str = "one", key: str = KEY, token: str | None = None) -> None:
-        token = token or self.register.draw_join_token(NewJoinToken(region="berlin"))
-        self.register.join(Join(token=token, key=key, name=name, address="10.0.0.1", facts=GPUS))
+        token = token or self.register.issue_join_token(NewJoinToken(region="berlin"))
+        self.register.join(JoinRequest(token=token, key=key, name=name, address="10.0.0.1", hardware=GPUS))
 
-    def assignment(self, name: str = "sk-1", owner: str = "me", **changes: object) -> str:
+    def assign(self, name: str = "sk-1", owner: str = "me", **changes: object) -> str:
         [machine, *_] = self.register.machines()
-        asked = NewOrder(
+        request = NewAssignment(
             instance_id=name, region="berlin", zone="a", type=machine.type, role="worker", owner=owner, script="true"
         )
-        return self.register.assignment(asked.model_copy(update=changes)).machine
+        return self.register.assign(request.model_copy(update=changes)).machine
 
     def report(self, running: str | None = None, gpus: int | None = 8) -> str | None:
-        told = self.register.report(KEY, Report(running=running, gpus_seen=gpus)).task
-        return None if told is None else told.instance_id
+        task = self.register.handle_report(KEY, Report(running=running, gpus_detected=gpus)).task
+        return None if task is None else task.instance_id
 
     def state(self) -> AssignmentState:
         [assignment] = self.register.assignments("berlin", "me")
@@ -62,18 +62,18 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def refusal(error: pytest.ExceptionInfo[RegisterError]) -> Refusal:
+def code(error: pytest.ExceptionInfo[RegisterError]) -> ErrorCode:
     return error.value.code
 
 
-def test_a_register_that_is_killed_at_any_step_knows_what_it_promised(site: Site) -> None:
-    token = site.register.draw_join_token(NewJoinToken(region="berlin"))
+def test_a_register_killed_at_any_step_keeps_what_it_answered(site: Site) -> None:
+    token = site.register.issue_join_token(NewJoinToken(region="berlin"))
     site.crash()
     site.join(token=token)
     site.crash()
-    assert site.assignment() == "one"
+    assert site.assign() == "one"
     site.crash()
-    assert site.assignment() == "one", "the same order again"
+    assert site.assign() == "one", "the same request again"
     assert site.report() == "sk-1"
     site.report("sk-1")
     site.crash()
@@ -88,15 +88,15 @@ def test_a_register_that_is_killed_at_any_step_knows_what_it_promised(site: Site
     assert site.register.machines()[0].assignment_id is None
 
 
-def test_one_process_has_a_register_at_a_time(site: Site) -> None:
-    with pytest.raises(RegisterError) as told:
+def test_one_process_at_a_time_opens_a_register(site: Site) -> None:
+    with pytest.raises(RegisterError) as raised:
         Register(site.path, site.clock)
 
-    assert refusal(told) is Refusal.BUSY
+    assert code(raised) is ErrorCode.REGISTER_LOCKED
 
 
-def test_what_is_kept_is_its_owners_alone_and_holds_no_secret(site: Site) -> None:
-    token = site.register.draw_join_token(NewJoinToken(region="berlin"))
+def test_the_file_is_readable_by_its_owner_alone_and_holds_no_secret(site: Site) -> None:
+    token = site.register.issue_join_token(NewJoinToken(region="berlin"))
     site.join(token=token)
 
     assert site.path.stat().st_mode & 0o077 == 0
@@ -105,144 +105,144 @@ def test_what_is_kept_is_its_owners_alone_and_holds_no_secret(site: Site) -> Non
     assert KEY not in text
 
 
-def test_a_token_lets_one_machine_in_once_and_again_only_if_it_did_not_hear_the_answer(site: Site) -> None:
-    token = site.register.draw_join_token(NewJoinToken(region="berlin"))
+def test_a_join_token_admits_one_machine_and_the_same_machine_again_if_the_response_was_lost(site: Site) -> None:
+    token = site.register.issue_join_token(NewJoinToken(region="berlin"))
     site.join(token=token)
     site.join(token=token)
 
-    with pytest.raises(RegisterError) as told:
+    with pytest.raises(RegisterError) as raised:
         site.join("two", OTHER, token)
 
-    assert refusal(told) is Refusal.BAD_TOKEN
+    assert code(raised) is ErrorCode.INVALID_JOIN_TOKEN
     assert [machine.name for machine in site.register.machines()] == ["one"]
 
 
-def test_a_token_ends(site: Site) -> None:
-    token = site.register.draw_join_token(NewJoinToken(region="berlin", hours=1))
+def test_a_join_token_expires(site: Site) -> None:
+    token = site.register.issue_join_token(NewJoinToken(region="berlin", hours=1))
     site.clock.sleep(timedelta(hours=1, seconds=1))
 
-    with pytest.raises(RegisterError) as told:
+    with pytest.raises(RegisterError) as raised:
         site.join(token=token)
 
-    assert refusal(told) is Refusal.BAD_TOKEN
+    assert code(raised) is ErrorCode.INVALID_JOIN_TOKEN
 
 
-def test_nobody_takes_the_name_of_a_machine_without_a_token_for_it(site: Site) -> None:
+def test_the_name_of_a_machine_is_taken_over_only_with_a_token_for_it(site: Site) -> None:
     site.join()
-    with pytest.raises(RegisterError) as told:
+    with pytest.raises(RegisterError) as raised:
         site.join("one", OTHER)
-    assert refusal(told) is Refusal.NAME_TAKEN
+    assert code(raised) is ErrorCode.NAME_TAKEN
 
-    site.join("anything", OTHER, site.register.draw_join_token(NewJoinToken(region="x", name="one")))
+    site.join("anything", OTHER, site.register.issue_join_token(NewJoinToken(region="x", name="one")))
 
-    with pytest.raises(RegisterError) as told:
+    with pytest.raises(RegisterError) as raised:
         site.report()
-    assert refusal(told) is Refusal.UNKNOWN_MACHINE
+    assert code(raised) is ErrorCode.UNKNOWN_KEY
     assert [machine.name for machine in site.register.machines()] == ["one"]
 
 
-def test_a_listed_machine_is_what_the_list_says_and_for_sale_once_it_has_joined(site: Site) -> None:
-    listed = NewMachine(name="one", region="berlin", zone="b", address="10.0.0.9", facts=GPUS)
-    [machine] = site.register.list_machines([listed])
-    assert (machine.is_free, machine.impairment) == (False, "nobody has joined as this machine yet")
+def test_an_added_machine_keeps_its_description_and_is_free_once_it_has_joined(site: Site) -> None:
+    listed = NewMachine(name="one", region="berlin", zone="b", address="10.0.0.9", hardware=GPUS)
+    [machine] = site.register.add_machines([listed])
+    assert (machine.is_free, machine.impairment) == (False, "no agent has joined as this machine")
 
-    site.join(token=site.register.draw_join_token(NewJoinToken(region="berlin", name="one")))
+    site.join(token=site.register.issue_join_token(NewJoinToken(region="berlin", name="one")))
 
     [machine] = site.register.machines()
     assert (machine.zone, machine.address, machine.is_free) == ("b", "10.0.0.9", True)
 
 
-def test_a_machine_that_runs_something_is_not_described_as_something_else(site: Site) -> None:
+def test_the_hardware_of_a_machine_in_use_does_not_change(site: Site) -> None:
     site.join()
-    site.assignment()
-    listed = NewMachine(name="one", region="berlin", address="10.0.0.1", facts=GPUS.model_copy(update={"gpus": 4}))
+    site.assign()
+    listed = NewMachine(name="one", region="berlin", address="10.0.0.1", hardware=GPUS.model_copy(update={"gpus": 4}))
 
-    with pytest.raises(RegisterError) as told:
-        site.register.list_machines([NewMachine(**{**listed.model_dump(), "name": "two"}), listed])
+    with pytest.raises(RegisterError) as raised:
+        site.register.add_machines([NewMachine(**{**listed.model_dump(), "name": "two"}), listed])
 
-    assert refusal(told) is Refusal.MACHINE_IN_USE
+    assert code(raised) is ErrorCode.MACHINE_IN_USE
     assert [machine.name for machine in site.register.machines()] == ["one"], "all or none"
 
 
-def test_a_machine_that_falls_silent_gets_nothing_new_and_is_back_with_its_next_report(site: Site) -> None:
+def test_an_unreachable_machine_gets_no_assignment_until_its_next_report(site: Site) -> None:
     site.join()
-    site.clock.sleep(SILENT_AFTER + timedelta(seconds=1))
+    site.clock.sleep(UNREACHABLE_AFTER + timedelta(seconds=1))
     [machine] = site.register.machines()
-    assert machine.impairment == f"not heard of since {NOON:%Y-%m-%d %H:%M:%S} UTC"
-    with pytest.raises(RegisterError) as told:
-        site.assignment()
-    assert refusal(told) is Refusal.NO_FREE_MACHINE
+    assert machine.impairment == f"no report since {NOON:%Y-%m-%d %H:%M:%S} UTC"
+    with pytest.raises(RegisterError) as raised:
+        site.assign()
+    assert code(raised) is ErrorCode.NO_FREE_MACHINE
 
     site.report()
 
-    assert site.assignment() == "one"
+    assert site.assign() == "one"
 
 
-def test_trouble_is_told_with_the_time_when_it_began(site: Site) -> None:
+def test_an_impairment_has_the_time_of_its_beginning(site: Site) -> None:
     site.join()
-    site.assignment()
+    site.assign()
     site.report("sk-1", gpus=7)
     site.clock.sleep(timedelta(seconds=30))
     site.report("sk-1", gpus=7)
 
     [assignment] = site.register.assignments("berlin", "me")
 
-    assert (assignment.impairment, assignment.impairment_since) == ("1 of 8 GPUs do not answer", NOON)
+    assert (assignment.impairment, assignment.impairment_since) == ("1 of 8 GPUs do not respond", NOON)
 
 
-def test_cordoning_keeps_what_runs_and_draining_says_from_when(site: Site) -> None:
+def test_a_cordon_keeps_the_assignment_and_a_drain_has_a_time(site: Site) -> None:
     site.join()
-    site.assignment()
-    site.register.mark("one", Marks(is_cordoned=True))
+    site.assign()
+    site.register.update_machine("one", MachineUpdate(is_cordoned=True))
     assert site.report() == "sk-1"
 
-    site.register.mark("one", Marks(drain_at=NOON))
+    site.register.update_machine("one", MachineUpdate(drain_at=NOON))
     assert site.register.machines()[0].drain_at == NOON
-    site.register.mark("one", Marks(is_cordoned=False))
+    site.register.update_machine("one", MachineUpdate(is_cordoned=False))
 
     [machine] = site.register.machines()
     assert (machine.is_cordoned, machine.drain_at) == (False, None)
 
 
-def test_a_machine_in_use_is_forgotten_only_if_somebody_saw_that_it_is_gone(site: Site) -> None:
+def test_a_machine_in_use_is_removed_only_with_is_gone(site: Site) -> None:
     site.join()
-    site.assignment()
-    with pytest.raises(RegisterError) as told:
-        site.register.remove("one")
-    assert refusal(told) is Refusal.MACHINE_IN_USE
+    site.assign()
+    with pytest.raises(RegisterError) as raised:
+        site.register.remove_machine("one")
+    assert code(raised) is ErrorCode.MACHINE_IN_USE
 
-    site.register.remove("one", is_gone=True)
-    site.register.remove("one")
+    site.register.remove_machine("one", is_gone=True)
+    site.register.remove_machine("one")
 
     assert site.register.machines() == ()
     assert site.state() is AssignmentState.ENDED
 
 
-def test_an_order_that_ended_is_not_started_again_for_a_day(site: Site) -> None:
+def test_an_ended_assignment_is_not_started_again_for_a_day(site: Site) -> None:
     site.join()
-    site.assignment()
+    site.assign()
     site.register.stop("sk-1")
     site.report(None)
-    site.clock.sleep(ENDED_FOR - timedelta(seconds=1))
+    site.clock.sleep(ENDED_KEPT_FOR - timedelta(seconds=1))
     site.report(None)
 
-    site.assignment()
+    site.assign()
 
     assert site.state() is AssignmentState.ENDED
     assert site.report(None) is None
 
 
-def test_equal_machines_are_of_one_type_though_their_memory_differs_by_a_little() -> None:
+def test_machines_with_slightly_different_memory_are_of_one_type() -> None:
     def kind(memory_gib: float) -> str:
-        facts = GPUS.model_copy(update={"memory_gib": memory_gib})
-        return Machine(name="x", region="r", address="a", facts=facts).type
+        hardware = GPUS.model_copy(update={"memory_gib": memory_gib})
+        return Machine(name="x", region="r", address="a", hardware=hardware).type
 
     assert kind(2015) == kind(2003.4) == "8xh100-192c-2000g"
     assert kind(1007) != kind(2015)
 
 
 @pytest.mark.parametrize(
-    ("told", "model", "count", "memory"),
+    ("output", "model", "count", "memory"),
     [
         ("NVIDIA H100 80GB HBM3, 81559\n" * 8, "H100", 8, 80),
         ("NVIDIA A100-SXM4-40GB, 40960\n", "A100-40GB", 1, 40),
@@ -254,8 +254,8 @@ def test_equal_machines_are_of_one_type_though_their_memory_differs_by_a_little(
         ("", None, 0, 0),
     ],
 )
-def test_the_drivers_answer_is_read(told: str, model: str | None, count: int, memory: float) -> None:
-    found = read_gpus(told)
+def test_the_drivers_output_is_parsed(output: str, model: str | None, count: int, memory: float) -> None:
+    found = parse_gpus(output)
 
     assert (found.model, found.count, found.memory_gib) == (model, count, memory)
 

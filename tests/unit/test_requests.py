@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from providers.aws.machines import Aws
+from providers.aws.settings import AwsSettings
 from providers.azure.machines import Azure
+from providers.azure.settings import AzureSettings
 from providers.base import LaunchOrder
 from providers.gcp.machines import Gcp
+from providers.gcp.settings import GcpSettings
 from providers.prices import PriceList
-from providers.settings import AwsSettings, AzureSettings, GcpSettings
 from state.clock import ManualClock
 from state.model.catalog import Market, OfferKey
 from state.model.ids import InstanceId, RegionId
@@ -84,8 +86,10 @@ def test_gce_ends_a_worker_itself_where_a_life_limit_is_set() -> None:
 def test_gce_machines_have_no_public_address_and_leave_nothing() -> None:
     body = gcp_request(order("gcp/us-central1"))
 
-    assert all("access_configs" not in interface for interface in body["network_interfaces"])
-    assert all(disk["auto_delete"] for disk in body["disks"])
+    [interface] = body["network_interfaces"]
+    [disk] = body["disks"]
+    assert "access_configs" not in interface
+    assert disk["auto_delete"] is True
 
 
 def test_azure_machines_have_no_public_address_or_password_and_leave_nothing() -> None:

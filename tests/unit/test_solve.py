@@ -6,11 +6,11 @@ import pytest
 
 from scheduler.explain.resilience import price_of_resilience
 from scheduler.solve import solve
-from state.model.catalog import Market, Offer, Quota, Shortage
+from state.model.catalog import Market, Offer, Quota, Shortage, ShortageKind
 from state.model.health import HealthState, RegionHealth
-from state.model.ids import RegionId
+from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
-from state.model.placement import Placement
+from state.model.placement import Placement, RefusalCause, SpecRule, Unit, Violation
 from state.model.snapshot import Snapshot
 from state.model.spec import FailureDomain
 from state.model.units import Usd
@@ -45,7 +45,7 @@ def where(placement: Placement) -> dict[str, int]:
     return found
 
 
-def causes(placement: Placement) -> dict[str, int]:
+def causes(placement: Placement) -> dict[RefusalCause, int]:
     return {cause: count for _, cause, count in placement.refusals}
 
 
@@ -68,7 +68,7 @@ def test_stays_under_the_law_asked_for() -> None:
     )
 
     assert where(placement) == {f"chat {EU}": 2}
-    assert causes(placement)["jurisdiction"] == 1
+    assert causes(placement)[RefusalCause.JURISDICTION] == 1
 
 
 def test_survives_the_loss_of_any_region_and_says_so() -> None:
@@ -147,7 +147,7 @@ def test_stands_only_as_far_from_its_clients_as_allowed() -> None:
     placement = solve(a_snapshot(an_offer(US, "1"), an_offer(EU, "5"), chat=application(latency=near_frankfurt)))
 
     assert where(placement) == {f"chat {EU}": 2}
-    assert causes(placement)["latency above max_ms"] == 1
+    assert causes(placement)[RefusalCause.LATENCY_EXPECTED] == 1
 
 
 def test_keeps_within_a_quota_that_others_use_too() -> None:
@@ -170,7 +170,9 @@ def test_our_own_machines_do_not_count_twice_against_a_quota() -> None:
 def test_goes_elsewhere_while_a_shortage_lasts_and_back_after() -> None:
     cheap = an_offer(US, "1")
     key = cheap.key
-    shortage = Shortage(key.region, key.zone, key.instance_type, key.market, "none left", NOON, NOON + timedelta(1))
+    shortage = Shortage(
+        key.region, key.zone, key.instance_type, key.market, ShortageKind.STOCK_OUT, NOON, NOON + timedelta(1)
+    )
     snapshot = replace(a_snapshot(cheap, an_offer(EU, "5")), shortages=(shortage,))
 
     assert where(solve(snapshot)) == {f"chat {EU}": 2}
@@ -254,7 +256,7 @@ def test_a_gpu_with_too_little_memory_will_not_do() -> None:
 
     placement = solve(a_snapshot(an_offer(US), chat=chat))
 
-    assert placement.unmet[0].reasons == (("no shape fits the machine", 1),)
+    assert placement.unmet[0].causes == ((RefusalCause.NO_SHAPE_FITS, 1),)
 
 
 def test_places_the_important_one_when_there_is_not_enough_and_counts_the_causes() -> None:
@@ -264,7 +266,7 @@ def test_places_the_important_one_when_there_is_not_enough_and_counts_the_causes
 
     assert where(placement) == {f"high {US}": 2, f"low {US}": 1}
     assert [(u.application, u.missing_milli) for u in placement.unmet] == [("low", 1000)]
-    assert dict(placement.unmet[0].reasons) == {"spot not allowed": 1}
+    assert dict(placement.unmet[0].causes) == {RefusalCause.SPOT_NOT_ALLOWED: 1, RefusalCause.STOCK_OUT: 1}
 
 
 def test_serves_the_demand_even_where_it_cannot_survive_and_says_what_is_not_kept() -> None:
@@ -275,8 +277,8 @@ def test_serves_the_demand_even_where_it_cannot_survive_and_says_what_is_not_kep
     assert where(placement) == {f"chat {US}": 2}
     assert not placement.unmet
     assert placement.violations == (
-        "chat: stands in 1 regions, not in 2",
-        f"chat: the loss of {US} would leave 2 of the demand unserved",
+        Violation(ApplicationName("chat"), SpecRule.REGIONS_MIN, "", 1000, 2000, Unit.REGIONS),
+        Violation(ApplicationName("chat"), SpecRule.SURVIVE, US, 0, 2000, Unit.REPLICAS),
     )
 
 
@@ -292,7 +294,7 @@ def test_a_region_without_a_machine_for_a_head_is_no_use() -> None:
     placement = solve(a_snapshot(an_offer(US), heads=False))
 
     assert placement.unmet
-    assert causes(placement)["no machine for the cell's head"] == 1
+    assert causes(placement)[RefusalCause.NO_HEAD_MACHINE] == 1
 
 
 def test_spreads_new_machines_over_zones_and_keeps_those_that_stand() -> None:

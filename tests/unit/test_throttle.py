@@ -4,7 +4,7 @@ import pytest
 
 from providers.errors import DeniedError, InvalidError, ProviderError, ThrottledError, UnreachableError
 from providers.settings import PaceSettings
-from providers.throttle import TRIES, RateLimiter
+from providers.throttle import ATTEMPTS_MAX, RateLimiter
 from state.clock import ManualClock
 from tests.builders import NOON
 
@@ -21,7 +21,7 @@ class Watched:
         )
         self.calls = 0
 
-    def look(self, *errors: ProviderError) -> str:
+    def read(self, *errors: ProviderError) -> str:
         left = list(errors)
 
         def call() -> str:
@@ -30,24 +30,24 @@ class Watched:
                 raise WordsError
             return "seen"
 
-        return self.limiter.look("r", call, (WordsError,), lambda _: left[self.calls - 1])
+        return self.limiter.read("r", call, (WordsError,), lambda _: left[self.calls - 1])
 
-    def act(self, error: ProviderError) -> None:
+    def write(self, error: ProviderError) -> None:
         def call() -> None:
             self.calls += 1
             raise WordsError
 
-        self.limiter.act("r", call, (WordsError,), lambda _: error)
+        self.limiter.write("r", call, (WordsError,), lambda _: error)
 
 
 def throttled(retry_after_s: float | None = None) -> ThrottledError:
-    error = ThrottledError("aws", "look", "RequestLimitExceeded")
+    error = ThrottledError("aws", "read", "RequestLimitExceeded")
     error.retry_after_s = retry_after_s
     return error
 
 
 def silent() -> UnreachableError:
-    return UnreachableError("aws", "look", "InternalError")
+    return UnreachableError("aws", "read", "InternalError")
 
 
 def test_calls_beyond_the_burst_wait_their_turn() -> None:
@@ -73,17 +73,17 @@ def test_regions_and_kinds_of_call_do_not_wait_for_one_another() -> None:
 def test_a_look_is_tried_again_while_that_may_help() -> None:
     watched = Watched()
 
-    assert watched.look(silent(), silent()) == "seen"
+    assert watched.read(silent(), silent()) == "seen"
     assert watched.calls == 3
     assert 0 < watched.clock.elapsed() < 2
 
 
-@pytest.mark.parametrize("error", [DeniedError("aws", "look"), InvalidError("aws", "look")], ids=str)
+@pytest.mark.parametrize("error", [DeniedError("aws", "read"), InvalidError("aws", "read")], ids=str)
 def test_what_no_repetition_can_help_is_told_at_once(error: ProviderError) -> None:
     watched = Watched()
 
     with pytest.raises(type(error)):
-        watched.look(error)
+        watched.read(error)
 
     assert watched.calls == 1
 
@@ -92,16 +92,16 @@ def test_a_look_is_not_tried_for_ever() -> None:
     watched = Watched()
 
     with pytest.raises(UnreachableError):
-        watched.look(*[silent()] * 9)
+        watched.read(*[silent()] * 9)
 
-    assert watched.calls == TRIES
+    assert watched.calls == ATTEMPTS_MAX
 
 
 def test_a_region_that_hangs_is_asked_once() -> None:
     watched = Watched(patience_s=0.05)
 
     with pytest.raises(UnreachableError):
-        watched.look(silent())
+        watched.read(silent())
 
     assert watched.calls == 1
 
@@ -110,11 +110,11 @@ def test_throttling_halves_the_rate_and_good_answers_bring_it_back() -> None:
     watched = Watched()
     bucket = watched.limiter.bucket("r", is_write=False)
 
-    watched.look(throttled(), throttled())
+    watched.read(throttled(), throttled())
     assert bucket.rate == pytest.approx(10 / 4 + 0.5)
 
     for _ in range(40):
-        watched.look()
+        watched.read()
     assert bucket.rate == 10
 
 
@@ -123,7 +123,7 @@ def test_the_rate_never_falls_to_nothing() -> None:
 
     for _ in range(30):
         with pytest.raises(ThrottledError):
-            watched.look(*[throttled()] * 9)
+            watched.read(*[throttled()] * 9)
         watched.calls = 0
 
     assert watched.limiter.bucket("r", is_write=False).rate == pytest.approx(0.5)
@@ -132,7 +132,7 @@ def test_the_rate_never_falls_to_nothing() -> None:
 def test_the_cloud_is_waited_for_as_long_as_it_asks() -> None:
     watched = Watched()
 
-    watched.look(throttled(retry_after_s=3))
+    watched.read(throttled(retry_after_s=3))
 
     assert watched.clock.elapsed() == pytest.approx(3)
 
@@ -141,7 +141,7 @@ def test_a_launch_is_asked_for_once_and_slows_the_next_down() -> None:
     watched = Watched()
 
     with pytest.raises(ThrottledError):
-        watched.act(throttled(retry_after_s=4))
+        watched.write(throttled(retry_after_s=4))
     watched.limiter.admit("r", is_write=True)
 
     assert watched.calls == 1

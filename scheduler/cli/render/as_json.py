@@ -6,10 +6,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from scheduler.cli.render import words
+from scheduler.cli.render import explanations, words
 from scheduler.cli.render.spec import warning_json
 from scheduler.drills.report import DrillReport
-from scheduler.explain.conflict import Conflict
 from scheduler.explain.obstacles import Obstacle
 from scheduler.explain.resilience import ResiliencePrice
 from scheduler.service.planning import PlanReport, PriceSource
@@ -214,7 +213,7 @@ def report_json(report: PlanReport) -> dict[str, Any]:
     """Return a plan and what explains it."""
     removals = [{"application": r.application, "replicas": r.replicas, "routed": r.is_routed} for r in report.removals]
     return plan_json(report.plan, report.resilience) | {
-        "conflict": conflict_json(report.conflict),
+        "conflict": explanations.conflict_json(report.conflict),
         "obstacles": [obstacle_json(obstacle) for obstacle in report.obstacles],
         "failures": [failure_json(failure) for failure in report.failures],
         "removals": removals,
@@ -232,16 +231,6 @@ def prices_json(prices: PriceSource) -> dict[str, Any]:
         "newest": prices.newest.date().isoformat(),
         "offers_listed": prices.listed,
         "offers_considered": prices.considered,
-    }
-
-
-def conflict_json(found: Conflict | None) -> dict[str, Any] | None:
-    """Return what conflicts and the ways out; None where nothing does."""
-    if found is None:
-        return None
-    return {
-        "requirements": list(found.requirements),
-        "ways_out": [{"change": way.words, "usd_per_hour": way.per_hour.dollars} for way in found.ways_out],
     }
 
 

@@ -22,7 +22,9 @@ SENTENCES: Final[dict[Check, str]] = {
     Check.MACHINE_IMPAIRED: "{subject}: {message}",
     Check.NO_GPUS_OFFERED: "offers no machine with GPUs",
     Check.NO_HEAD_OFFERED: "offers no machine for a cell's head",
-    Check.NO_HEAD_JOINED: "has no machine for a cell's head",
+    Check.NO_FIXED_ADDRESS: "it starts no machine with a given address, so no cell can have its head there",
+    Check.NO_REPEATED_LAUNCH: "a launch with no known outcome is not repeated",
+    Check.NO_TAGS: "machines carry no tags: one whose launch has no known outcome is never found, and may cost money",
     Check.QUOTA_ZERO: "the quota of {subject} ({market}) is 0 {unit}: nothing of it can be started",
     Check.LAUNCH_REFUSED: "a launch would be refused: {message}",
     Check.LAUNCH_ALLOWED: "a launch would be allowed",
@@ -37,11 +39,13 @@ REMEDIES: Final[dict[Check, str]] = {
     Check.ENDPOINT_SILENT: "check the network, a proxy, or the endpoint in the settings",
     Check.CLOCK_SKEW: "synchronise this machine's clock",
     Check.READ_FAILED: "grant the permission, or mend the credentials or the network: docs/providers.md",
-    Check.READ_DEGRADED: "not needed; to have it, grant the permission or enable the API: docs/providers.md",
+    Check.READ_DEGRADED: "not needed; to have it, grant the permission, enable the API or restore the network",
     Check.MACHINE_IMPAIRED: "it is replaced once it carries nothing; mend it, or end it",
     Check.NO_GPUS_OFFERED: "check that the region sells GPUs to this account, and that the price catalogue covers it",
-    Check.NO_HEAD_OFFERED: "name others under head_types:",
-    Check.NO_HEAD_JOINED: "let one join with --head",
+    Check.NO_HEAD_OFFERED: "{advice}",
+    Check.NO_FIXED_ADDRESS: "reserve the head's address in the provider's settings",
+    Check.NO_REPEATED_LAUNCH: "look for such machines in the cloud's own console",
+    Check.NO_TAGS: "look for such machines in the cloud's own console",
     Check.QUOTA_ZERO: "ask the cloud to raise it, if it is to be used",
     Check.LAUNCH_REFUSED: "grant it, or mend the image, subnet or instance profile in the settings",
 }
@@ -79,6 +83,7 @@ def _filled(template: str, diagnosis: Diagnosis) -> str:
         seconds=0.0 if diagnosis.skew is None else diagnosis.skew.total_seconds(),
         market="spot" if diagnosis.market is Market.SPOT else "on-demand",
         unit=diagnosis.unit,
+        advice=diagnosis.advice,
     )
 
 

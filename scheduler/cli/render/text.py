@@ -8,9 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from scheduler.cli.render import as_json, words
+from scheduler.cli.render import as_json, explanations, words
 from scheduler.drills.report import DrillReport
-from scheduler.explain.conflict import Conflict
 from scheduler.explain.obstacles import Obstacle, ObstacleKind
 from scheduler.explain.resilience import ResiliencePrice
 from scheduler.service.planning import PlanReport, PriceSource
@@ -141,13 +140,13 @@ def report_parts(report: PlanReport, *, are_embedded_down: bool) -> list[Rendera
         are_embedded_down: Whether the clouds of the settings are embedded ones that do not run.
     """
     if report.prices is not None:
-        return [*_catalogue_parts(report, report.prices), *conflict_lines(report.conflict)]
+        return [*_catalogue_parts(report, report.prices), *explanations.conflict_lines(report.conflict)]
     parts = plan_parts(report.plan, report.resilience) if not report.obstacles or report.plan.placement.machines else []
     for obstacle in report.obstacles:
         parts += obstacle_lines(obstacle, report, are_embedded_down=are_embedded_down)
     if not any(obstacle.failures for obstacle in report.obstacles):
         parts += map(words.failure, report.failures)
-    parts += conflict_lines(report.conflict)
+    parts += explanations.conflict_lines(report.conflict)
     return [*parts, *(Text(line, style="bold red") for line in removal_lines(report))]
 
 
@@ -208,20 +207,6 @@ def removal_lines(report: PlanReport) -> list[str]:
         route = ", its route closes" if removal.is_routed else ""
         lines.append(f"{removal.application}: {words.counted(removal.replicas, 'replica')} removed{route}")
     return lines
-
-
-def conflict_lines(found: Conflict | None) -> list[str]:
-    """Return what conflicts and the ways out."""
-    if found is None:
-        return []
-    lines = ["These cannot be kept together:", *(f"  {requirement}" for requirement in found.requirements)]
-    if not found.ways_out:
-        return [*lines, "No single change resolves it."]
-    return [
-        *lines,
-        "Changes that resolve it, cheapest first:",
-        *(f"  {w.words}: {w.per_hour}/h" for w in found.ways_out),
-    ]
 
 
 def status_parts(facts: dict[str, Any]) -> list[RenderableType]:

@@ -1,7 +1,7 @@
-"""Putting one application into the books, and taking it out.
+"""Insert one application into the solution, and remove it.
 
 What a replica costs at the margin: nothing in a machine that is paid for anyway, else its share of a machine, of the
-scarcity prices, and of the region's head where that does not stand yet; and its move, where it does not run there
+scarcity prices, and of the region's head where that does not exist yet; and its move, where it does not run there
 already. The shares are an estimate, since others may fill the machine or not; whoever calls compares true totals.
 """
 
@@ -10,21 +10,21 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.solve.problem import UNIT, FloatArray, IntArray, Problem
-from scheduler.solve.search.chance import uniform
 from scheduler.solve.search.jit import compiled
-from scheduler.solve.search.ledger import SolutionState, most_machines, put, room, set_short
-from scheduler.solve.search.planner import plan
 from scheduler.solve.search.prices import Prices
-from scheduler.solve.search.scratch import ITEMS, Scratch, add_candidate, clear, missing, new_desk, take
+from scheduler.solve.search.random_numbers import uniform
+from scheduler.solve.search.scratch import ITEMS, Scratch, add_candidate, assign, clear, missing, new_scratch
+from scheduler.solve.search.solution_state import SolutionState, apply_delta, headroom, most_machines, set_short
+from scheduler.solve.search.subproblem import solve_subproblem
 
 ALONE = 0.5
-"""How often nobody else is expected to fill the rest of a new machine."""
+"""How often no other application is expected to fill the rest of a new machine."""
 
 
 class SearchState(NamedTuple):
     """Everything a search works with, beside the problem."""
 
-    books: SolutionState
+    solution: SolutionState
     scratch: Scratch
     prices: Prices
     seed: IntArray
@@ -38,27 +38,27 @@ class SearchState(NamedTuple):
     ideal: FloatArray
     """What each application would pay then."""
     worst: IntArray
-    """The applications, who is worst off first."""
+    """The applications, by falling excess over their cost alone."""
     out: IntArray
-    """Applications that were taken out."""
-    kept_pair: IntArray
-    kept_count: IntArray
-    kept_short: IntArray
+    """Applications that are removed."""
+    saved_pair: IntArray
+    saved_count: IntArray
+    saved_short: IntArray
     """By application."""
     closed: IntArray
     """[0]: the group of which a machine is closed for a round, or -1; [1]: how many of it there may be."""
-    kept: IntArray
-    """[0]: how many pairs are kept aside, to be put back."""
+    saved: IntArray
+    """[0]: how many pairs are saved, to be restored."""
 
 
-def new_bench(p: Problem, books: SolutionState, prices: Prices, seed: int, most_out: int) -> SearchState:
-    """Return a bench for *p*; at most *most_out* applications are out at a time."""
+def new_search(p: Problem, solution: SolutionState, prices: Prices, seed: int, removed_max: int) -> SearchState:
+    """Return the state of a search for *p*; at most *removed_max* applications are removed at a time."""
     order = np.argsort(p.group, kind="stable")
     user_first = np.searchsorted(p.group[order], np.arange(p.groups + 1)).astype(np.int64)
-    widest = most_out * int(np.max(np.diff(p.first), initial=1))
+    widest = removed_max * int(np.max(np.diff(p.first), initial=1))
     return SearchState(
-        books=books,
-        scratch=new_desk(p),
+        solution=solution,
+        scratch=new_scratch(p),
         prices=prices,
         seed=np.array([seed], np.int64),
         owner=p.owner,
@@ -67,12 +67,12 @@ def new_bench(p: Problem, books: SolutionState, prices: Prices, seed: int, most_
         solo_choice=np.zeros(p.pairs, np.int64),
         ideal=np.zeros(p.applications, np.float64),
         worst=np.arange(p.applications, dtype=np.int64),
-        out=np.zeros(most_out, np.int64),
-        kept_pair=np.zeros(widest, np.int64),
-        kept_count=np.zeros(widest, np.int64),
-        kept_short=np.zeros(p.applications, np.int64),
+        out=np.zeros(removed_max, np.int64),
+        saved_pair=np.zeros(widest, np.int64),
+        saved_count=np.zeros(widest, np.int64),
+        saved_short=np.zeros(p.applications, np.int64),
         closed=np.array([-1, 0], np.int64),
-        kept=np.zeros(1, np.int64),
+        saved=np.zeros(1, np.int64),
     )
 
 
@@ -81,52 +81,55 @@ def remove(p: Problem, b: SolutionState, a: int) -> None:
     """Take all replicas of an application out."""
     for j in range(p.first[a], p.first[a + 1]):
         if b.placed[j] > 0:
-            put(p, b, a, j, -b.placed[j])
+            apply_delta(p, b, a, j, -b.placed[j])
 
 
 @compiled
-def insert(p: Problem, w: SearchState, a: int, rent: float, noise: float, budget: int) -> None:
+def insert(p: Problem, w: SearchState, a: int, scarcity_share: float, noise: float, budget: int) -> None:
     """Place an application that is out, as cheaply as its planner can.
 
     *rent* is the share of the scarcity prices that counts, *noise* how far marginal costs are blurred.
     """
-    lay_out_open(p, w, a, rent, noise)
-    enter_plan(p, w, a, budget)
+    add_candidates(p, w, a, scarcity_share, noise)
+    enter_solution(p, w, a, budget)
 
 
 @compiled
-def lay_out_open(p: Problem, w: SearchState, a: int, rent: float, noise: float) -> None:
+def add_candidates(p: Problem, w: SearchState, a: int, scarcity_share: float, noise: float) -> None:
     """Lay out all that an application may have, at what it costs at the margin."""
-    b, d = w.books, w.scratch
+    b, d = w.solution, w.scratch
     machines, used, group_price, quota_price = b.machines, b.used, w.prices.group, w.prices.quota
     alone = uniform(w.seed) < ALONE
     d.now[ITEMS] = 0
     for j in range(p.first[a], p.first[a + 1]):
         g = p.group[j]
         size = p.size[j]
-        price = p.price[g] + rent * group_price[g]
+        price = p.price[g] + scarcity_share * group_price[g]
         for k in range(p.quota_first[g], p.quota_first[g + 1]):
-            price += rent * p.quota_size[k] * quota_price[p.quota[k]]
+            price += scarcity_share * p.quota_size[k] * quota_price[p.quota[k]]
         most = (most_machines(p, b, g) * UNIT - used[g]) // size
         if most <= 0:
             continue
-        if machines[g] >= p.standing[g]:
+        if machines[g] >= p.existing[g]:
             price += p.start[g]
         if b.in_region[p.region[g]] == 0:
             price += p.head[p.region[g]]
         share = size / UNIT
         if alone and machines[g] == 0:
-            share = max(share, p.each[j] / max(p.demand[a], p.each[j]))
+            share = max(share, p.capacity_per_replica[j] / max(p.demand[a], p.capacity_per_replica[j]))
         bought = price * share * (1.0 + noise * (2 * uniform(w.seed) - 1))
         free = min(most, max(0, machines[g] * UNIT - used[g]) // size)
         kept = min(most, p.current[j])
-        _lay_out_pair(p, d, a, j, (most, free, kept), bought)
+        _add_pair(p, d, a, j, (most, free, kept), bought)
 
 
 @compiled
-def _lay_out_pair(p: Problem, d: Scratch, a: int, j: int, room: tuple[int, int, int], bought: float) -> None:
-    """Lay out a pair as one item or more: *room* in all, in machines that are paid for, and for what runs already."""
-    most, free, kept = room
+def _add_pair(p: Problem, d: Scratch, a: int, j: int, counts: tuple[int, int, int], bought: float) -> None:
+    """Add a pair as one item or more.
+
+    *counts*: replicas that fit in all, in machines that are paid for, and of those that run already.
+    """
+    most, free, kept = counts
     at = 0
     while at < most:
         until = most
@@ -140,11 +143,11 @@ def _lay_out_pair(p: Problem, d: Scratch, a: int, j: int, room: tuple[int, int, 
 
 
 @compiled
-def enter_plan(p: Problem, w: SearchState, a: int, budget: int) -> None:
-    """Plan an application from what is on the desk, and enter that; where two items took the same room, plan again."""
-    b, d = w.books, w.scratch
+def enter_solution(p: Problem, w: SearchState, a: int, budget: int) -> None:
+    """Solve an application's subproblem and enter the choice; solve again where two items used the same headroom."""
+    b, d = w.solution, w.scratch
     for _ in range(3):
-        plan(p, d, a, w.prices.spread, budget)
+        solve_subproblem(p, d, a, w.prices.spread, budget)
         if not _enter(p, b, d, a):
             break
         remove(p, b, a)
@@ -157,7 +160,7 @@ def enter_plan(p: Problem, w: SearchState, a: int, budget: int) -> None:
 
 @compiled
 def _enter(p: Problem, b: SolutionState, d: Scratch, a: int) -> bool:
-    """Enter the choice on the desk; return whether two items took the same room, so that something was cut.
+    """Enter the choice; return whether two items used the same headroom, so that something was cut.
 
     What was cut is left in `best` as the limit of the next attempt.
     """
@@ -167,54 +170,54 @@ def _enter(p: Problem, b: SolutionState, d: Scratch, a: int) -> bool:
         if d.x[i] <= 0:
             continue
         j = d.pair[i]
-        n = min(d.x[i], room(p, b, j))
+        n = min(d.x[i], headroom(p, b, j))
         if n < d.x[i]:
             cut = True
             d.best[i] = n
-            take(d, i, n - d.x[i])
+            assign(d, i, n - d.x[i])
         if n > 0:
-            put(p, b, a, j, n)
+            apply_delta(p, b, a, j, n)
     return cut
 
 
 @compiled
 def enter_current(p: Problem, w: SearchState, short: IntArray) -> None:
-    """Enter what runs now, as far as there is still room; *short* is what each application misses if all of it has."""
-    b = w.books
+    """Enter what runs now, as far as there is headroom; *short* is what each application misses if all of it has."""
+    b = w.solution
     for a in range(len(p.demand)):
         cut = 0
         for j in range(p.first[a], p.first[a + 1]):
             if p.current[j] > 0:
-                count = min(p.current[j], room(p, b, j))
-                cut += (p.current[j] - count) * p.each[j]
+                count = min(p.current[j], headroom(p, b, j))
+                cut += (p.current[j] - count) * p.capacity_per_replica[j]
                 if count > 0:
-                    put(p, b, a, j, count)
+                    apply_delta(p, b, a, j, count)
         set_short(p, b, a, short[a] + cut)
 
 
 @compiled
-def put_aside(p: Problem, w: SearchState, a: int, k: int) -> None:
+def remove_and_save(p: Problem, w: SearchState, a: int, k: int) -> None:
     """Take an application out as the k-th, and remember how it stood."""
-    b = w.books
+    b = w.solution
     if k == 0:
-        w.kept[0] = 0
+        w.saved[0] = 0
     for j in range(p.first[a], p.first[a + 1]):
         if b.placed[j] > 0:
-            w.kept_pair[w.kept[0]] = j
-            w.kept_count[w.kept[0]] = b.placed[j]
-            w.kept[0] += 1
+            w.saved_pair[w.saved[0]] = j
+            w.saved_count[w.saved[0]] = b.placed[j]
+            w.saved[0] += 1
     w.out[k] = a
-    w.kept_short[a] = b.short[a]
+    w.saved_short[a] = b.short[a]
     remove(p, b, a)
 
 
 @compiled
-def put_back(p: Problem, w: SearchState, n: int) -> None:
+def restore_saved(p: Problem, w: SearchState, n: int) -> None:
     """Put the *n* applications that are out back to where they stood."""
-    b = w.books
+    b = w.solution
     for k in range(n):
         remove(p, b, w.out[k])
-    for k in range(w.kept[0]):
-        put(p, b, w.owner[w.kept_pair[k]], w.kept_pair[k], w.kept_count[k])
+    for k in range(w.saved[0]):
+        apply_delta(p, b, w.owner[w.saved_pair[k]], w.saved_pair[k], w.saved_count[k])
     for k in range(n):
-        set_short(p, b, w.out[k], w.kept_short[w.out[k]])
+        set_short(p, b, w.out[k], w.saved_short[w.out[k]])

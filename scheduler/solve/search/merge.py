@@ -10,14 +10,14 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.solve.highs import Work as Exact
-from scheduler.solve.highs import minimise
+from scheduler.solve.highs import Unsolved, minimise
 from scheduler.solve.packing import without
 from scheduler.solve.problem import BoolArray, IntArray, Problem
 from scheduler.solve.program import build
-from scheduler.solve.search.engine import SEED, cold, shortages, usual_work
+from scheduler.solve.search.engine import SEED, cold, schedule_for, shortages
 from scheduler.solve.search.insert import SearchState, remove
-from scheduler.solve.search.ledger import put, set_short, total
+from scheduler.solve.search.solution_state import apply_delta, set_short, total
+from state.model.settings import SolveBudget
 
 MERGED_APPLICATIONS: Final = 25
 """Up to so many applications what several searches chose makes a program that is quickly solved."""
@@ -35,17 +35,16 @@ def merged(p: Problem, heads: IntArray, scale: float = 1.0) -> SearchState:
         heads: List prices of heads, by region, for the budget.
         scale: How many times the usual work.
     """
-    work = usual_work(p)
-    share = work._replace(rounds=round(ROUNDS * scale) // RUNS)
-    benches = [cold(p, share, SEED + run) for run in range(RUNS)]
-    best = min(benches, key=lambda bench: total(bench.books))
-    used: BoolArray = np.logical_or.reduce([bench.books.placed > 0 for bench in benches])
+    share = schedule_for(p)._replace(rounds=round(ROUNDS * scale) // RUNS)
+    searches = [cold(p, share, SEED + run) for run in range(RUNS)]
+    best = min(searches, key=lambda search: total(search.solution))
+    used: BoolArray = np.logical_or.reduce([search.solution.placed > 0 for search in searches])
     counts = _merge(p, heads, best, used, max(1, round(scale)))
     if counts is not None:
-        before = best.books.placed.copy()
-        cost = total(best.books)
+        before = best.solution.placed.copy()
+        cost = total(best.solution)
         _enter(p, best, counts)
-        if total(best.books) > cost:
+        if total(best.solution) > cost:
             _enter(p, best, before)
     return best
 
@@ -57,21 +56,21 @@ def _merge(p: Problem, heads: IntArray, best: SearchState, used: BoolArray, node
     sold[small.group] = True
     small = small._replace(high=np.where(sold, p.high, p.low))
     program, columns = build(small, heads)
-    hint = columns.at(best.books.placed[used], best.books.machines)
-    point = minimise(program, work=Exact(GAP, nodes), start=hint)
-    if point is None:
+    hint = columns.at(best.solution.placed[used], best.solution.machines)
+    point = minimise(program, SolveBudget(exact_nodes=nodes, gap=GAP), start=hint)
+    if isinstance(point, Unsolved):
         return None
     counts = np.zeros(p.pairs, np.int64)
     counts[used] = [point.count(column) for column in columns.replicas]
     return counts
 
 
-def _enter(p: Problem, bench: SearchState, counts: IntArray) -> None:
-    """Make the books say *counts*."""
+def _enter(p: Problem, search: SearchState, counts: IntArray) -> None:
+    """Make the solution hold *counts*."""
     for a in range(p.applications):
-        remove(p, bench.books, a)
+        remove(p, search.solution, a)
     for j in np.flatnonzero(counts):
-        put(p, bench.books, int(bench.owner[j]), int(j), int(counts[j]))
+        apply_delta(p, search.solution, int(search.owner[j]), int(j), int(counts[j]))
     short = shortages(p, counts)
     for a in range(p.applications):
-        set_short(p, bench.books, a, int(short[a]))
+        set_short(p, search.solution, a, int(short[a]))

@@ -7,7 +7,6 @@ import numpy as np
 
 from scheduler.solve.problem import Problem
 from scheduler.solve.search.jit import compiled
-from scheduler.solve.search.ledger import penalty
 from scheduler.solve.search.scratch import (
     FIRST_DOMAIN,
     FIRST_REGION,
@@ -21,14 +20,15 @@ from scheduler.solve.search.scratch import (
     TOTAL,
     Rules,
     Scratch,
+    assign,
     fits_shape,
     missing,
     missing_with,
     plainly_missing,
     rules_of,
     summarise,
-    take,
 )
+from scheduler.solve.search.solution_state import penalty
 
 ROUNDS = 4
 """Most rounds of polish; later ones find next to nothing."""
@@ -44,17 +44,17 @@ def spent(d: Scratch) -> float:
 
 
 @compiled
-def close(p: Problem, d: Scratch, a: int, enough: float) -> float:
+def close(p: Problem, d: Scratch, a: int, stop_at: float) -> float:
     """While any rule is missed, add the item that helps most for its cost; stop past *enough*. Return the cost."""
     rules = rules_of(p, a)
     gap = missing(p, d, a)
     cost = spent(d)
-    while gap > 0 and cost < enough:
+    while gap > 0 and cost < stop_at:
         summarise(d)
         chosen, score, left = -1, np.inf, gap
         for k in range(d.now[ITEMS]):
             i = d.order[k]
-            if d.x[i] >= d.limit[i] or max(d.cost[i], d.cost[i] * gap / d.each[i]) >= score:
+            if d.x[i] >= d.limit[i] or max(d.cost[i], d.cost[i] * gap / d.capacity_per_replica[i]) >= score:
                 continue
             if rules.one_shape and not fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i]):
                 continue
@@ -64,7 +64,7 @@ def close(p: Problem, d: Scratch, a: int, enough: float) -> float:
         if chosen < 0:
             break
         many = min(d.limit[chosen] - d.x[chosen], max(1, gap // (2 * (gap - left))))
-        take(d, chosen, many)
+        assign(d, chosen, many)
         cost += many * d.cost[chosen]
         gap = missing(p, d, a)
     return cost + penalty(p.weight[a], p.slack[a], gap)
@@ -73,7 +73,7 @@ def close(p: Problem, d: Scratch, a: int, enough: float) -> float:
 @compiled
 def _with_one(rules: Rules, d: Scratch, i: int, n: int) -> int:
     """Return what would be missing with *n* more of an item, after `summarise`."""
-    more = n * d.each[i]
+    more = n * d.capacity_per_replica[i]
     domain = d.in_domain[d.domain[i]] + more
     domain = max(domain, d.top[IN_SECOND_DOMAIN] if d.domain[i] == d.top[FIRST_DOMAIN] else d.top[IN_FIRST_DOMAIN])
     region = d.in_region[d.region[i]] + more
@@ -99,7 +99,7 @@ def drop(p: Problem, d: Scratch, a: int, gap: int) -> float:
                 chosen, dearest = i, d.cost[i]
         if chosen < 0:
             return saved
-        take(d, chosen, -1)
+        assign(d, chosen, -1)
         saved += dearest
 
 
@@ -115,12 +115,12 @@ def exchange(p: Problem, d: Scratch, a: int, gap: int, budget: int) -> None:
         dearest = _dearest(d)
         for k in range(min(d.now[ITEMS], budget)):
             i = d.order[k]
-            if d.x[i] >= d.limit[i] or d.cost[i] >= (d.each[i] + rules.slack / 4) * dearest:
+            if d.x[i] >= d.limit[i] or d.cost[i] >= (d.capacity_per_replica[i] + rules.slack / 4) * dearest:
                 continue
             if rules.one_shape and not fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i]):
                 continue
             held = _remember(d)
-            take(d, i, 1)
+            assign(d, i, 1)
             if drop(p, d, a, gap) > d.cost[i] + 1e-6:
                 again = True
             else:
@@ -139,7 +139,7 @@ def _replace(p: Problem, d: Scratch, a: int, gap: int) -> bool:
         before = spent(d)
         held = _remember(d)
         limit = d.limit[i]
-        take(d, i, -1)
+        assign(d, i, -1)
         d.limit[i] = d.x[i]
         close(p, d, a, before)
         d.limit[i] = limit
@@ -158,7 +158,7 @@ def _dearest(d: Scratch) -> float:
     for k in range(d.now[HELD]):
         i = d.held[k]
         if d.x[i] > 0:
-            dearest = max(dearest, d.cost[i] / d.each[i])
+            dearest = max(dearest, d.cost[i] / d.capacity_per_replica[i])
     return dearest
 
 
@@ -177,5 +177,5 @@ def _restore(d: Scratch, held: int) -> None:
         i = d.held[k]
         before = d.best[i] if k < held else 0
         if d.x[i] != before:
-            take(d, i, before - d.x[i])
+            assign(d, i, before - d.x[i])
     d.now[HELD] = held

@@ -1,4 +1,4 @@
-"""Prices by tatonnement: what the room on each group is worth when everybody wants the cheapest.
+"""Prices by tatonnement: what headroom on each group is worth when every application prefers the cheapest.
 
 Every application chooses as if it were alone, in fractions of replicas, at the list price plus a scarcity price per
 group and per quota. Where more is wanted than there is the price rises, else it falls, each by a step of its own that
@@ -13,10 +13,10 @@ import numpy as np
 from scheduler.solve.problem import UNIT, FloatArray, IntArray, Problem
 from scheduler.solve.search.fractions import MIDDLE, fill
 from scheduler.solve.search.jit import compiled
-from scheduler.solve.search.ledger import SolutionState, most_machines
 from scheduler.solve.search.scratch import ITEMS, Scratch, add_candidate
+from scheduler.solve.search.solution_state import SolutionState, most_machines
 
-FIRST_STEP, LEAST_STEP, LARGEST_STEP = 0.15, 0.002, 0.1
+FIRST_STEP, SMALLEST_STEP, LARGEST_STEP = 0.15, 0.002, 0.1
 """Steps of a price, as shares of what it is added to."""
 
 
@@ -46,13 +46,13 @@ def new_prices(p: Problem) -> Prices:
     """Return prices of nothing."""
     return Prices(
         group=np.zeros(p.groups),
-        quota=np.zeros(len(p.quota_room)),
+        quota=np.zeros(len(p.quota_headroom)),
         group_step=np.full(p.groups, FIRST_STEP),
-        quota_step=np.full(len(p.quota_room), FIRST_STEP),
+        quota_step=np.full(len(p.quota_headroom), FIRST_STEP),
         load=np.zeros(p.groups),
         spread=np.full(p.applications, MIDDLE, np.int64),
         best_group=np.zeros(p.groups),
-        best_quota=np.zeros(len(p.quota_room)),
+        best_quota=np.zeros(len(p.quota_headroom)),
         mean=np.zeros(p.pairs),
         dual=np.array([-np.inf]),
     )
@@ -78,13 +78,13 @@ def priced(p: Problem, prices: Prices, j: int) -> float:
 def update_prices(p: Problem, b: SolutionState, d: Scratch, prices: Prices, apps: IntArray, passes: int) -> None:
     """Let applications that are not placed yet choose *passes* times, and move the prices after each.
 
-    What there is for them is what the books have left. The best prices seen are left.
+    They choose among what the solution leaves. On return the prices are the best seen.
     """
-    groups, quotas = len(p.price), len(p.quota_room)
+    groups, quotas = len(p.price), len(p.quota_headroom)
     left = np.empty(groups, np.float64)
     for g in range(groups):
         left[g] = max(most_machines(p, b, g) - b.used[g] / UNIT, 0.0)
-    quota_left = np.maximum(p.quota_room - b.quota_used, 0).astype(np.float64)
+    quota_left = np.maximum(p.quota_headroom - b.quota_used, 0).astype(np.float64)
     smooth = np.zeros(groups, np.float64)
     quota_load = np.zeros(quotas, np.float64)
     was_over, quota_was_over = np.zeros(groups, np.float64), np.zeros(quotas, np.float64)
@@ -140,8 +140,8 @@ def _choose(p: Problem, d: Scratch, prices: Prices, apps: IntArray, left: FloatA
 @compiled
 def _quota_scale(p: Problem) -> FloatArray:
     """Return by quota the mean price of a unit: what a step of its price is measured by."""
-    price = np.zeros(len(p.quota_room), np.float64)
-    many = np.zeros(len(p.quota_room), np.float64)
+    price = np.zeros(len(p.quota_headroom), np.float64)
+    many = np.zeros(len(p.quota_headroom), np.float64)
     for g in range(len(p.price)):
         for k in range(p.quota_first[g], p.quota_first[g + 1]):
             price[p.quota[k]] += p.price[g] / p.quota_size[k]
@@ -157,7 +157,7 @@ def _move(prices: FloatArray, steps: FloatArray, was_over: FloatArray, over: Flo
         if turned > 0:
             steps[k] = min(steps[k] * 1.2, LARGEST_STEP)
         elif turned < 0:
-            steps[k] = max(steps[k] * 0.5, LEAST_STEP)
+            steps[k] = max(steps[k] * 0.5, SMALLEST_STEP)
         was_over[k] = over[k]
         pull = min(max(3.0 * over[k], -1.0), 1.0)
         prices[k] = max(0.0, prices[k] + steps[k] * pull * (scale[k] + prices[k]))

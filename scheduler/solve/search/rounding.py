@@ -1,19 +1,19 @@
-"""From prices to a placement, in stages: everybody plans whole replicas with its share of what is scarce.
+"""From prices to a placement, in stages: every application gets whole replicas with its share of what is scarce.
 
-A share is the mean choice at the prices, rounded at random, and what nobody has a share of. After each stage the prices
-settle again for those still to come; who is short at the end is planned anew with the room that is left.
+A share is the mean choice at the prices, rounded at random, and what is not shared out. After each stage the prices
+are updated for those still to come; what is short at the end is placed anew with the headroom that is left.
 """
 
 import numpy as np
 
 from scheduler.solve.problem import UNIT, FloatArray, IntArray, Problem
-from scheduler.solve.search.chance import uniform
-from scheduler.solve.search.insert import SearchState, enter_plan, insert, remove
+from scheduler.solve.search.insert import SearchState, enter_solution, insert, remove
 from scheduler.solve.search.jit import compiled
-from scheduler.solve.search.ledger import most_machines, room
-from scheduler.solve.search.planner import plan
 from scheduler.solve.search.prices import priced, scarcity, update_prices
+from scheduler.solve.search.random_numbers import uniform
 from scheduler.solve.search.scratch import ITEMS, add_candidate, clear
+from scheduler.solve.search.solution_state import headroom, most_machines
+from scheduler.solve.search.subproblem import solve_subproblem
 
 ROUGH = 20
 """How many items a polish tries here: everything is looked at again."""
@@ -27,7 +27,7 @@ def solo_choice(p: Problem, w: SearchState, budget: int) -> None:
         d.now[ITEMS] = 0
         for j in range(p.first[a], p.first[a + 1]):
             add_candidate(p, d, a, j, priced(p, w.prices, j), p.high[p.group[j]] * UNIT // p.size[j])
-        w.ideal[a] = plan(p, d, a, w.prices.spread, budget)
+        w.ideal[a] = solve_subproblem(p, d, a, w.prices.spread, budget)
         for i in range(d.now[ITEMS]):
             w.solo_choice[d.pair[i]] = d.x[i]
         clear(d)
@@ -35,7 +35,7 @@ def solo_choice(p: Problem, w: SearchState, budget: int) -> None:
 
 @compiled
 def round_stage(p: Problem, w: SearchState, order: IntArray, stages: int, passes: int) -> None:
-    """Place the applications of *order* in so many stages, and settle the prices for the others after each."""
+    """Place the applications of *order* in so many stages, and update the prices for the others after each."""
     many = len(order)
     reserved = np.zeros(len(p.price), np.float64)
     for stage in range(stages):
@@ -43,7 +43,7 @@ def round_stage(p: Problem, w: SearchState, order: IntArray, stages: int, passes
         if first == last:
             continue
         if stage > 0:
-            update_prices(p, w.books, w.scratch, w.prices, order[first:], passes)
+            update_prices(p, w.solution, w.scratch, w.prices, order[first:], passes)
         reserved[:] = 0.0
         for k in range(first, many):
             for j in range(p.first[order[k]], p.first[order[k] + 1]):
@@ -54,18 +54,18 @@ def round_stage(p: Problem, w: SearchState, order: IntArray, stages: int, passes
                 reserved[p.group[j]] -= w.prices.mean[j] * p.size[j]
             _enter_share(p, w, a, reserved)
     for k in range(many):
-        if w.books.short[order[k]] > 0:
-            remove(p, w.books, order[k])
+        if w.solution.short[order[k]] > 0:
+            remove(p, w.solution, order[k])
             insert(p, w, order[k], 1.0, 0.0, ROUGH)
 
 
 @compiled
 def _enter_share(p: Problem, w: SearchState, a: int, reserved: FloatArray) -> None:
-    """Plan an application with its share of what is scarce, and what nobody has a share of; enter that."""
-    b, d = w.books, w.scratch
+    """Place an application with its share of what is scarce, and what is not shared out."""
+    b, d = w.solution, w.scratch
     d.now[ITEMS] = 0
     for j in range(p.first[a], p.first[a + 1]):
-        limit = room(p, b, j)
+        limit = headroom(p, b, j)
         g = p.group[j]
         if scarcity(p, w.prices, g) > 0:
             unclaimed = (most_machines(p, b, g) * UNIT - b.used[g] - reserved[g]) / p.size[j]
@@ -73,4 +73,4 @@ def _enter_share(p: Problem, w: SearchState, a: int, reserved: FloatArray) -> No
             limit = min(limit, int(mine) + (uniform(w.seed) < mine - int(mine)))
         if limit > 0:
             add_candidate(p, d, a, j, priced(p, w.prices, j), limit)
-    enter_plan(p, w, a, ROUGH)
+    enter_solution(p, w, a, ROUGH)

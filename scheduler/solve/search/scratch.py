@@ -1,9 +1,9 @@
-"""One application on the desk: the items that it may choose among, and how far a choice keeps its rules.
+"""Scratch memory for one application: its items to choose among, and how far a choice keeps its rules.
 
-An *item* is a pair at one cost, with a limit: room in machines that are paid for anyway is one item, room in
+An *item* is a pair at one cost, with a limit: headroom in machines that are paid for anyway is one item, headroom in
 machines still to be bought another. All rules of an application depend on its capacity in total, on demand, per
-failure domain, per region and per region's spot pool; these sums are kept as items come and go, so that asking
-how much is missing costs a look at the few domains in use.
+failure domain, per region and per region's spot pool; these sums are kept as items come and go, so that what
+is missing is found from the few domains in use.
 """
 
 from typing import NamedTuple
@@ -14,9 +14,9 @@ from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, ZONE, BoolArray, F
 from scheduler.solve.search.jit import compiled
 
 TOTAL, ON_DEMAND, ITEMS, DOMAINS, REGIONS, HELD = 0, 1, 2, 3, 4, 5
-"""What stands where in `Desk.now`."""
+"""What is where in `Scratch.now`."""
 FIRST_DOMAIN, IN_FIRST_DOMAIN, IN_SECOND_DOMAIN, FIRST_REGION, IN_FIRST_REGION, IN_SECOND_REGION = 0, 1, 2, 3, 4, 5
-"""What stands where in `Desk.top`."""
+"""What is where in `Scratch.top`."""
 
 
 class Scratch(NamedTuple):
@@ -28,7 +28,7 @@ class Scratch(NamedTuple):
     """The fullest domain and region, what they hold, and what the next ones do; `summarise` writes it."""
     pair: IntArray
     cost: FloatArray
-    each: IntArray
+    capacity_per_replica: IntArray
     domain: IntArray
     region: IntArray
     is_spot: BoolArray
@@ -57,8 +57,8 @@ class Scratch(NamedTuple):
     regions: IntArray
 
 
-def new_desk(p: Problem) -> Scratch:
-    """Return a desk large enough for every application."""
+def new_scratch(p: Problem) -> Scratch:
+    """Return scratch memory large enough for every application."""
     widest = 3 * int(np.max(np.diff(p.first), initial=1))
     regions = len(p.head)
     domains = 1 + max(int(np.max(k, initial=0)) for k in (p.zone, p.region, p.provider))
@@ -71,7 +71,7 @@ def new_desk(p: Problem) -> Scratch:
         top=whole(6),
         pair=whole(widest),
         cost=np.zeros(widest, np.float64),
-        each=whole(widest),
+        capacity_per_replica=whole(widest),
         domain=whole(widest),
         region=whole(widest),
         is_spot=np.zeros(widest, np.bool_),
@@ -95,7 +95,7 @@ def new_desk(p: Problem) -> Scratch:
 
 
 @compiled
-def domain_of(kind: int, zone: int, region: int, provider: int) -> int:
+def domain_index(kind: int, zone: int, region: int, provider: int) -> int:
     """Return the failure domain of a place, of the kind that an application must survive."""
     if kind == ZONE:
         return zone
@@ -109,8 +109,8 @@ def add_candidate(p: Problem, d: Scratch, a: int, j: int, cost: float, limit: in
     g = p.group[j]
     d.pair[i] = j
     d.cost[i] = cost
-    d.each[i] = p.each[j]
-    d.domain[i] = domain_of(p.kind[a], p.zone[g], p.region[g], p.provider[g])
+    d.capacity_per_replica[i] = p.capacity_per_replica[j]
+    d.domain[i] = domain_index(p.kind[a], p.zone[g], p.region[g], p.provider[g])
     d.region[i] = p.region[g]
     d.is_spot[i] = p.is_spot[g]
     d.shape[i] = p.shape[j]
@@ -139,17 +139,17 @@ def clear(d: Scratch) -> None:
 
 
 @compiled
-def take(d: Scratch, i: int, n: int) -> None:
+def assign(d: Scratch, i: int, n: int) -> None:
     """Choose *n* more of an item; fewer, where *n* is negative."""
-    capacity = n * d.each[i]
+    capacity = n * d.capacity_per_replica[i]
     r, domain = d.region[i], d.domain[i]
     if d.in_domain[domain] == 0:
-        enlist(d.domains, d.now, DOMAINS, domain)
+        append_unique(d.domains, d.now, DOMAINS, domain)
     if d.replicas_in[r] == 0:
-        enlist(d.regions, d.now, REGIONS, r)
+        append_unique(d.regions, d.now, REGIONS, r)
         d.shape_in[r] = d.shape[i]
     if d.x[i] == 0:
-        enlist(d.held, d.now, HELD, i)
+        append_unique(d.held, d.now, HELD, i)
     d.x[i] += n
     d.now[TOTAL] += capacity
     d.in_domain[domain] += capacity
@@ -162,7 +162,7 @@ def take(d: Scratch, i: int, n: int) -> None:
 
 
 @compiled
-def enlist(listed: IntArray, now: IntArray, size: int, value: int) -> None:
+def append_unique(listed: IntArray, now: IntArray, size: int, value: int) -> None:
     """Add a value to a list that it is not in yet; `now[size]` is the list's length."""
     for k in range(now[size]):
         if listed[k] == value:
@@ -189,11 +189,11 @@ def missing(p: Problem, d: Scratch, a: int) -> int:
     if p.spot_left[a] > 0:
         for k in range(d.now[REGIONS]):
             short = max(short, p.spot_left[a] - capacity + d.spot_in[d.regions[k]])
-    return int(max(short, _unspread(p, d, a)))
+    return int(max(short, _missing_spread(p, d, a)))
 
 
 @compiled
-def _unspread(p: Problem, d: Scratch, a: int) -> int:
+def _missing_spread(p: Problem, d: Scratch, a: int) -> int:
     """Return the most by which a rule about regions and places is missed."""
     capacity = d.now[TOTAL]
     short = 0
@@ -206,7 +206,7 @@ def _unspread(p: Problem, d: Scratch, a: int) -> int:
     short = max(short, (p.min_regions[a] - used) * p.slack[a])
     for f in range(p.floor_first[a], p.floor_first[a + 1]):
         inside = in_place(p, d, f)
-        short = max(short, p.floor_least[f] - inside, inside - p.floor_most[f] * capacity // PPM - p.slack[a])
+        short = max(short, p.floor_min[f] - inside, inside - p.floor_max[f] * capacity // PPM - p.slack[a])
     return int(short)
 
 
@@ -280,7 +280,7 @@ def plainly_missing(rules: Rules, capacity: int, bought: int, domain: int, regio
 @compiled
 def missing_with(p: Problem, d: Scratch, a: int, i: int, n: int) -> int:
     """Return what would be missing with *n* more of an item, whatever the rules are."""
-    take(d, i, n)
+    assign(d, i, n)
     short = missing(p, d, a)
-    take(d, i, -n)
+    assign(d, i, -n)
     return short

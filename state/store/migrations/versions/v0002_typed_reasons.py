@@ -45,6 +45,7 @@ def upgrade() -> None:
         "last_tick",
         sa.Column("name", sa.String, primary_key=True),
         sa.Column("at", sa.String, nullable=False),
+        sa.Column("digest", sa.String, nullable=False),
         sa.Column("snapshot", sa.LargeBinary, nullable=False),
         sa.Column("plan", sa.LargeBinary, nullable=False),
     )

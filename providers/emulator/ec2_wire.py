@@ -1,4 +1,4 @@
-"""How EC2 and Service Quotas are spoken to: regions, operations and errors, as requests and answers spell them."""
+"""The wire format of EC2, Service Quotas and SQS: regions and operations of requests, and error responses."""
 
 import json
 from typing import Final
@@ -20,18 +20,18 @@ OPERATION_OF: Final = {
 REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
 
 
-class Ec2Dialect:
-    """AWS's query protocol, and JSON for Service Quotas and queues."""
+class Ec2WireFormat:
+    """AWS's query protocol for EC2, and its JSON protocol for Service Quotas and SQS."""
 
     name = "aws"
 
     def region_of(self, environ: Environ) -> RegionId | None:
-        """Return the region that a request is signed for."""
+        """Return the region in the scope of a request's signature."""
         scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition(",")[0].split("/")
         return region_id("aws", scope[2]) if len(scope) > 2 else None  # noqa: PLR2004  id/date/REGION/service/end
 
     def operation_of(self, environ: Environ) -> str:
-        """Return the operation of an action."""
+        """Return the provider operation that uses a request's action; empty for none."""
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if target.startswith("ServiceQuotas"):
             return "quotas"
@@ -40,7 +40,7 @@ class Ec2Dialect:
         return OPERATION_OF.get(form_of(environ).get("Action", ""), "")
 
     def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
-        """Return an error as the service that was asked spells it."""
+        """Return an error in the protocol of the request's service."""
         if "HTTP_X_AMZ_TARGET" in environ:
             return "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message}).encode()
         inner = f"<Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"

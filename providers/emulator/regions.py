@@ -1,7 +1,4 @@
-"""The embedded clouds' regions, zones, finite stock and quotas, and the machines' sizes.
-
-Stock is per zone. Sizes come from the price catalogue beside this file.
-"""
+"""The embedded clouds' regions, zones, stock and quotas from `regions.json`; sizes and prices from `catalog/`."""
 
 import csv
 import json
@@ -9,20 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from providers.gpus import GCP_ACCELERATORS
+from providers.gcp.gpus import ACCELERATORS
 from state.model.ids import RegionId, region_id
 
 HERE: Final = Path(__file__).parent
 CATALOG: Final = HERE / "catalog"
 FIRST_NETWORK: Final = 10
 AWS_ACCOUNT: Final = "123456789012"
-"""The account that moto answers for."""
+"""Moto's default account."""
 REBALANCE_QUEUE: Final = "skerry-rebalance"
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """An instance type of the catalogue."""
+    """An instance type in the catalogue."""
 
     name: str
     vcpus: int
@@ -33,35 +30,35 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class SceneRegion:
-    """One region of the scene."""
+class EmulatedRegion:
+    """A region of an embedded cloud."""
 
     id: RegionId
     provider: str
     name: str
     zones: tuple[str, ...]
     stock: dict[tuple[str, bool], int]
-    """Machines per zone, by instance type and whether spot."""
+    """Machines in each zone, by (instance type, is spot)."""
     quotas: dict[str, int]
     network: int
-    """Its machines have addresses 127.NETWORK.0.x."""
+    """Second octet of its machines' loopback addresses, 127.NETWORK.x.x."""
 
     @property
     def head_address(self) -> str:
-        """The address that the region's head gets."""
+        """The private address of the region's head."""
         return f"127.{self.network}.0.1"
 
 
-def load_scene(first_network: int = FIRST_NETWORK) -> tuple[SceneRegion, ...]:
-    """Return the regions, each with its own loopback network from *first_network* on."""
-    raw: dict[str, dict[str, dict[str, object]]] = json.loads((HERE / "scene.json").read_text())
-    regions: list[SceneRegion] = []
+def load_regions(first_network: int = FIRST_NETWORK) -> tuple[EmulatedRegion, ...]:
+    """Return the regions, with loopback networks numbered from *first_network* on."""
+    raw: dict[str, dict[str, dict[str, object]]] = json.loads((HERE / "regions.json").read_text())
+    regions: list[EmulatedRegion] = []
     for provider, named in raw.items():
         for name, facts in named.items():
             stock = {(t, False): n for t, n in facts["stock"].items()}  # type: ignore[attr-defined]
             stock |= {(t, True): n for t, n in facts["spot_stock"].items()}  # type: ignore[attr-defined]
             regions.append(
-                SceneRegion(
+                EmulatedRegion(
                     id=region_id(provider, name),
                     provider=provider,
                     name=name,
@@ -75,12 +72,12 @@ def load_scene(first_network: int = FIRST_NETWORK) -> tuple[SceneRegion, ...]:
 
 
 def rebalance_queue(endpoint: str) -> str:
-    """Return the URL of the queue that recommendations to rebalance are sent to; each region has one of that name."""
+    """Return the URL of the queue that receives EC2's rebalance recommendations; the same in every region."""
     return f"{endpoint}/{AWS_ACCOUNT}/{REBALANCE_QUEUE}"
 
 
 def load_sizes(provider: str) -> dict[str, Size]:
-    """Return the instance types of a provider's catalogue."""
+    """Return the instance types in a provider's catalogue, by name."""
     with (CATALOG / f"{provider}.csv").open() as lines:
         return {
             row["instance_name"]: Size(
@@ -102,14 +99,15 @@ def load_spot_prices() -> dict[tuple[RegionId, str], float]:
         with path.open() as lines:
             for row in csv.DictReader(lines):
                 if row["spot"] == "True":
-                    # Some clouds' rows name a zone; the scene has one price a region.
-                    where = row["location"]
-                    region = where.rpartition("-")[0] if path.stem == "gcp" and where.count("-") > 1 else where
+                    # GCP's rows name a zone; the emulator has one price per region.
+                    location = row["location"]
+                    is_zone = path.stem == "gcp" and location.count("-") > 1
+                    region = location.rpartition("-")[0] if is_zone else location
                     prices[region_id(path.stem, region), row["instance_name"]] = float(row["price"])
     return prices
 
 
 def gcp_accelerator(gpu: str, memory_gib: float) -> str:
-    """Return GCE's name of a GPU of the catalogue."""
+    """Return GCE's accelerator type for a GPU in the catalogue."""
     canonical = f"A100-{memory_gib:.0f}GB" if gpu == "A100" else gpu
-    return next(name for name, known in GCP_ACCELERATORS.items() if known == canonical)
+    return next(name for name, known in ACCELERATORS.items() if known == canonical)

@@ -1,4 +1,4 @@
-"""How GCE's REST is told apart: region, operation, errors."""
+"""The wire format of GCE: regions and operations of requests, and error responses."""
 
 import json
 import re
@@ -10,18 +10,18 @@ from state.model.ids import RegionId, region_id
 ZONE: Final = re.compile(r"/zones/([a-z]+-[a-z]+\d+)-[a-z]/")
 
 
-class GceDialect:
-    """GCE's REST."""
+class GceWireFormat:
+    """GCE's REST API."""
 
     name = "gcp"
 
     def region_of(self, environ: Environ) -> RegionId | None:
-        """Return the region of a request to one zone."""
+        """Return the region of the zone in a request's path."""
         found = ZONE.search(environ["PATH_INFO"] + "/")
         return region_id("gcp", found.group(1)) if found else None
 
     def operation_of(self, environ: Environ) -> str:
-        """Return the operation of a method and path."""
+        """Return the provider operation that uses a request's method and path; empty for none."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if path.endswith(("/machineTypes", "/acceleratorTypes", "/reservations", "/futureReservations")):
             return "offers"
@@ -34,7 +34,7 @@ class GceDialect:
         return "terminate" if method == "DELETE" else ""
 
     def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
-        """Return an error in JSON."""
+        """Return an error in GCE's JSON."""
         del environ
         errors = [{"domain": "global", "reason": code, "message": message}]
         return "application/json", json.dumps({"error": {"message": message, "errors": errors}}).encode()

@@ -1,4 +1,4 @@
-"""How clients come in to Azure: its endpoints, Entra's tokens, and the subscriptions that these open.
+"""The embedded Azure's cloud metadata, Entra tokens, subscriptions and resource provider registrations.
 
 Source: Azure REST reference, "Subscriptions - List"; OpenID Connect Discovery; the Resource Manager's public
 `/metadata/endpoints`.
@@ -9,17 +9,17 @@ from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
-from providers.emulator.world import CloudWorld
+from providers.emulator.backend import Backend
 
 SUBSCRIPTION: Final = "00000000-0000-0000-0000-00000000000a"
-"""The one that is listed; every other is answered for as well."""
+"""The only listed subscription; requests may name any other."""
 NAMESPACE: Final = re.compile(r"/providers/(Microsoft\.\w+)")
 TENANT: Final = "00000000-0000-0000-0000-000000000001"
 
 
-def add_entrance(app: Flask, world: CloudWorld) -> None:
-    """Add what a client asks before it asks for anything."""
-    _add_tokens(app, world)
+def add_identity(app: Flask, backend: Backend) -> None:
+    """Add the routes that clients use before they reach a resource."""
+    _add_tokens(app, backend)
 
     @app.get("/metadata/endpoints")
     def endpoints() -> Response:
@@ -28,9 +28,9 @@ def add_entrance(app: Flask, world: CloudWorld) -> None:
         return jsonify(name="embedded", authentication=entra, resourceManager=root, suffixes={})
 
     @app.before_request
-    def registered() -> Any:
+    def refuse_unregistered() -> Any:
         found = NAMESPACE.search(request.path)
-        if found is None or found.group(1) not in world.unregistered or request.path.endswith("/register"):
+        if found is None or found.group(1) not in backend.unregistered_namespaces or request.path.endswith("/register"):
             return None
         message = f"The subscription is not registered to use namespace '{found.group(1)}'. See the documentation."
         return jsonify(error={"code": "MissingSubscriptionRegistration", "message": message}), 409
@@ -62,13 +62,13 @@ def _subscription(name: str) -> dict[str, Any]:
     }
 
 
-def _add_tokens(app: Flask, world: CloudWorld) -> None:
+def _add_tokens(app: Flask, backend: Backend) -> None:
     @app.post("/<tenant>/oauth2/token", endpoint="token_v1")
     @app.post("/<tenant>/oauth2/v2.0/token")
     def token(tenant: str) -> Response:  # noqa: ARG001  the route's name
-        world.tokens_drawn += 1
-        lasting = world.token_seconds
-        until = str(int(world.clock.now().timestamp()) + lasting)
+        backend.tokens_issued += 1
+        lasting = backend.token_lifetime_s
+        until = str(int(backend.clock.now().timestamp()) + lasting)
         facts = {"token_type": "Bearer", "access_token": "embedded", "expires_on": until}
         return jsonify(facts | {"expires_in": lasting, "ext_expires_in": lasting})
 

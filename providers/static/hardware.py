@@ -1,4 +1,4 @@
-"""What a machine finds out about itself."""
+"""Detection of this machine's hardware and address."""
 
 import os
 import socket
@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 import psutil
 
 from providers.gpus import nvidia_gpu
-from providers.static.wire import Facts
+from providers.static.wire import Hardware
 
 QUERY: Final = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 QUERY_SECONDS: Final = 20
-"""A driver that hangs longer than this answers for no GPU."""
+"""A driver that hangs longer counts as reporting no GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    """The GPUs that answer."""
+    """The GPUs that respond."""
 
     model: str | None
     count: int
@@ -27,20 +27,20 @@ class Gpus:
     """Per GPU."""
 
 
-def gpus() -> Gpus | None:
-    """Return the GPUs that NVIDIA's driver sees; None where there is no such driver."""
+def detect_gpus() -> Gpus | None:
+    """Return the GPUs that NVIDIA's driver reports; None without such a driver."""
     try:
-        told = subprocess.run(QUERY, capture_output=True, text=True, timeout=QUERY_SECONDS, check=False)
+        result = subprocess.run(QUERY, capture_output=True, text=True, timeout=QUERY_SECONDS, check=False)
     except FileNotFoundError:
         return None
     except subprocess.TimeoutExpired:
         return Gpus(None, 0, 0)
-    return read_gpus(told.stdout) if told.returncode == 0 else Gpus(None, 0, 0)
+    return parse_gpus(result.stdout) if result.returncode == 0 else Gpus(None, 0, 0)
 
 
-def read_gpus(told: str) -> Gpus:
-    """Return the GPUs of the driver's answer: as many as are of the first one's model. Pure."""
-    rows = [line.rpartition(",") for line in told.splitlines() if "," in line]
+def parse_gpus(output: str) -> Gpus:
+    """Return the GPUs in the driver's output, counting those of the first one's model. Pure."""
+    rows = [line.rpartition(",") for line in output.splitlines() if "," in line]
     if not rows:
         return Gpus(None, 0, 0)
     models = [nvidia_gpu(name) for name, _, _ in rows]
@@ -48,10 +48,10 @@ def read_gpus(told: str) -> Gpus:
     return Gpus(models[0], models.count(models[0]), round(memory / 1024))
 
 
-def facts() -> Facts:
-    """Return what this machine consists of."""
-    found = gpus() or Gpus(None, 0, 0)
-    return Facts(
+def detect_hardware() -> Hardware:
+    """Return this machine's hardware."""
+    found = detect_gpus() or Gpus(None, 0, 0)
+    return Hardware(
         gpu=found.model,
         gpus=found.count,
         gpu_memory_gib=found.memory_gib,
@@ -60,11 +60,11 @@ def facts() -> Facts:
     )
 
 
-def address_towards(url: str) -> str:
-    """Return this machine's address as it is seen from its register.
+def local_address(url: str) -> str:
+    """Return the address from which this machine reaches *url*.
 
     Raises:
-        OSError: There is no way there.
+        OSError: There is no route.
     """
     parts = urlsplit(url)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -1,8 +1,7 @@
-"""Whether the embedded clouds speak as the real ones do, judged by what their makers published.
+"""Validators of recorded calls to the embedded clouds against the real clouds' published schemas.
 
-EC2: botocore's service model. GCP: the discovery documents. Azure: the fields of the SDKs' models. A referee
-takes a recorded exchange and returns what is wrong with it, in words. What they cannot judge: times, prices, real error
-texts, and whether a well-formed answer is a true one.
+EC2: botocore's service model. GCP: the discovery documents. Azure: the fields of the SDKs' models. A validator yields a
+sentence per violation. They cannot check times, prices, error texts, and whether a well-formed response is correct.
 """
 
 import json
@@ -25,8 +24,8 @@ GCE_BASE: Final = "/compute/v1/"
 FAILED: Final = 400
 
 
-class GceReferee:
-    """Judges by the discovery documents of Compute Engine and its neighbours, as google-api-python-client has them."""
+class GceValidator:
+    """Validates by the discovery documents in google-api-python-client."""
 
     def __init__(self) -> None:
         self._described = [
@@ -35,18 +34,18 @@ class GceReferee:
             _Described("cloudresourcemanager.v1.json", "/"),
         ]
 
-    def judge(self, call: Call) -> Iterator[str]:
-        """Yield what is wrong with an exchange."""
+    def violations(self, call: Call) -> Iterator[str]:
+        """Yield the violations of a call."""
         found = ((described, described.method_of(call)) for described in self._described)
         described, method = next(((d, m) for d, m in found if m is not None), (None, None))
         if described is None or method is None:
             yield f"there is no {call.method} {call.path}"
             return
-        yield from described.judge(call, method)
+        yield from described.violations(call, method)
 
 
 class _Described:
-    """One of Google's APIs, by its discovery document."""
+    """One of Google's APIs as its discovery document describes it."""
 
     def __init__(self, document: str, base: str) -> None:
         package = resources.files("googleapiclient.discovery_cache.documents")
@@ -58,12 +57,12 @@ class _Described:
         ]
 
     def method_of(self, call: Call) -> dict[str, Any] | None:
-        """Return the method that a call is of; None where the API has none such."""
+        """Return the method of a call; None if the API has no such method."""
         path = call.path.removeprefix(self._base)
         return next((m for verb, pattern, m in self._methods if verb == call.method and pattern.fullmatch(path)), None)
 
-    def judge(self, call: Call, method: dict[str, Any]) -> Iterator[str]:
-        """Yield what is wrong with an exchange."""
+    def violations(self, call: Call, method: dict[str, Any]) -> Iterator[str]:
+        """Yield the violations of a call."""
         known = set(method.get("parameters", {})) | set(self._document["parameters"])
         for name, _ in parse_qsl(call.query):
             if name.removeprefix("$") not in known | {key.removeprefix("$") for key in known}:
@@ -90,7 +89,7 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 def _strict(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema of the discovery format as JSON Schema that admits no other fields."""
+    """Return a schema of the discovery format as JSON Schema that allows no other fields."""
     if "$ref" in schema:
         return {"$ref": f"#/$defs/{schema['$ref']}"}
     made: dict[str, Any] = {} if schema.get("type") in {None, "any"} else {"type": schema["type"]}
@@ -106,8 +105,8 @@ def _strict(schema: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-class AzureReferee:
-    """Judges answers by the fields of the SDK's models, which are generated from Microsoft's own API description."""
+class AzureValidator:
+    """Validates by the fields of the SDK's models, which are generated from Microsoft's API description."""
 
     LISTS: Final = (
         (re.compile(r"/virtualMachines$"), azure_models.VirtualMachine),
@@ -120,8 +119,8 @@ class AzureReferee:
     )
     ONE: Final = re.compile(r"/virtualMachines/[^/]+$")
 
-    def judge(self, call: Call) -> Iterator[str]:
-        """Yield what is wrong with an exchange."""
+    def violations(self, call: Call) -> Iterator[str]:
+        """Yield the violations of a call."""
         if not call.response or call.status >= FAILED:
             return
         body = json.loads(call.response)
@@ -165,14 +164,14 @@ class AzureReferee:
             yield f"{where}: {inner.__name__}, not {type(value).__name__}"
 
 
-class Ec2Referee:
-    """Judges by botocore's model of EC2: the query's fields, and the answer's elements."""
+class Ec2Validator:
+    """Validates parameters and response elements by botocore's model of EC2."""
 
     def __init__(self) -> None:
         self._model = botocore.session.get_session().get_service_model("ec2")
 
-    def judge(self, call: Call) -> Iterator[str]:
-        """Yield what is wrong with an exchange; Service Quotas is JSON, which boto3 itself reads."""
+    def violations(self, call: Call) -> Iterator[str]:
+        """Yield the violations of a call; calls to Service Quotas, in JSON, pass."""
         form = dict(parse_qsl(call.request.decode()))
         action = form.pop("Action", None)
         if action is None:

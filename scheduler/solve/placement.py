@@ -1,4 +1,4 @@
-"""The solver's answer, read back as a placement: zones chosen, reasons given."""
+"""From a solution in counts to a placement: zones chosen, choices and causes in figures. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scheduler.solve.answer import Answer
 from scheduler.solve.certificate import unit_of
 from scheduler.solve.formulate import Formulation
 from scheduler.solve.problem import UNIT, IntArray
+from scheduler.solve.solution import Solution
 from scheduler.solve.supply import OfferGroup, shortage_of, zones_matter
 from state.model.catalog import ChoiceKind, Market, Offer, OfferChoice
 from state.model.ids import ApplicationName
@@ -22,7 +22,7 @@ from state.model.units import MILLI, Usd
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """A formulation, and what an answer leaves of its limits."""
+    """A formulation, and what a solution leaves of its limits."""
 
     formulation: Formulation
     machines: IntArray
@@ -35,7 +35,7 @@ class _Context:
         p = formulation.problem
         counts = np.zeros(p.groups, np.int64) if machines is None else machines
         size = p.quota_size * np.repeat(counts, np.diff(p.quota_first))
-        left = p.quota_room.copy()
+        left = p.quota_headroom.copy()
         np.subtract.at(left, p.quota, size)
         return cls(formulation, counts, left)
 
@@ -43,14 +43,16 @@ class _Context:
         return self.formulation.supply.heads[group.region].price.per_hour.micros
 
 
-def read_placement(snapshot: Snapshot, spec: CapacitySpec, formulation: Formulation, answer: Answer) -> Placement:
-    """Return the placement that *answer* stands for."""
-    machines = (*_workers(snapshot, formulation, answer), *_heads(formulation, answer))
-    placement = Placement(machines, _replicas(spec, formulation, answer), refusals=formulation.refusals, gap=answer.gap)
-    return replace(placement, unmet=_all_unmet(spec, placement, _Context.of(formulation, answer.machines)))
+def placement_of(snapshot: Snapshot, spec: CapacitySpec, formulation: Formulation, solution: Solution) -> Placement:
+    """Return the placement that *solution* describes."""
+    machines = (*_workers(snapshot, formulation, solution), *_heads(formulation, solution))
+    placement = Placement(
+        machines, _replicas(spec, formulation, solution), refusals=formulation.refusals, gap=solution.gap
+    )
+    return replace(placement, unmet=_all_unmet(spec, placement, _Context.of(formulation, solution.machines)))
 
 
-def nothing(spec: CapacitySpec, formulation: Formulation) -> Placement:
+def empty_placement(spec: CapacitySpec, formulation: Formulation) -> Placement:
     """Return the placement of nothing, with the causes."""
     unmet = _all_unmet(spec, Placement(), _Context.of(formulation, None))
     return Placement(unmet=unmet, refusals=formulation.refusals, gap=None)
@@ -61,11 +63,11 @@ def _all_unmet(spec: CapacitySpec, placement: Placement, context: _Context) -> t
     return tuple(line for line in found if line is not None)
 
 
-def _replicas(spec: CapacitySpec, formulation: Formulation, answer: Answer) -> tuple[ReplicaCount, ...]:
+def _replicas(spec: CapacitySpec, formulation: Formulation, solution: Solution) -> tuple[ReplicaCount, ...]:
     p, groups, owner = formulation.problem, formulation.supply.groups, formulation.problem.owner
     by_zone = zones_matter(spec)
     found = []
-    for j in np.flatnonzero(answer.replicas):
+    for j in np.flatnonzero(solution.replicas):
         group = groups[p.group[j]]
         found.append(
             ReplicaCount(
@@ -74,8 +76,8 @@ def _replicas(spec: CapacitySpec, formulation: Formulation, answer: Answer) -> t
                 shape=int(p.shape[j]),
                 instance_type=group.instance_type,
                 is_spot=group.market is Market.SPOT,
-                count=int(answer.replicas[j]),
-                milli_each=int(p.each[j]),
+                count=int(solution.replicas[j]),
+                milli_each=int(p.capacity_per_replica[j]),
                 zone=group.offers[0].key.zone if by_zone else None,
                 is_reserved=group.market is Market.RESERVED,
             )
@@ -83,50 +85,50 @@ def _replicas(spec: CapacitySpec, formulation: Formulation, answer: Answer) -> t
     return tuple(found)
 
 
-def _workers(snapshot: Snapshot, formulation: Formulation, answer: Answer) -> Iterator[MachineCount]:
+def _workers(snapshot: Snapshot, formulation: Formulation, solution: Solution) -> Iterator[MachineCount]:
     costs = _unit_costs(formulation)
     for g, group in enumerate(formulation.supply.groups):
-        count = int(answer.machines[g])
+        count = int(solution.machines[g])
         if count:
             choice = _choice(g, costs, is_new=count > group.existing)
             yield from (MachineCount(o, Role.WORKER, n, choice) for o, n in _spread(snapshot, group, count))
 
 
-def _heads(formulation: Formulation, answer: Answer) -> Iterator[MachineCount]:
+def _heads(formulation: Formulation, solution: Solution) -> Iterator[MachineCount]:
     groups = formulation.supply.groups
-    for region in sorted({groups[g].region for g in np.flatnonzero(answer.machines)}):
+    for region in sorted({groups[g].region for g in np.flatnonzero(solution.machines)}):
         yield MachineCount(formulation.supply.heads[region], Role.HEAD, 1, OfferChoice(ChoiceKind.HEAD))
 
 
 def _spread(snapshot: Snapshot, group: OfferGroup, count: int) -> list[tuple[Offer, int]]:
-    """Return how many machines stand in which zone: those that stand stay, new ones go where fewest are.
+    """Return how many machines go in which zone: existing ones stay, new ones go where fewest are.
 
     A zone that is short of machines, or has no more stock, gets no new ones.
     """
-    standing: Counter[str] = Counter(
+    existing: Counter[str] = Counter(
         i.key.zone
         for i in snapshot.instances
         if i.is_standing and i.role is Role.WORKER and any(i.key == o.key for o in group.offers)
     )
-    room = {
+    headroom = {
         offer.key.zone: snapshot.limits.machines_per_offer if offer.stock is None else offer.stock
         for offer in group.offers
         if shortage_of(snapshot, offer) is None
     }
-    while standing.total() < count:
-        zone = min((z for z in room if room[z] > 0), key=lambda z: (standing[z], z))
-        standing[zone] += 1
-        room[zone] -= 1
-    while standing.total() > count:
-        zone = max(standing, key=lambda z: (standing[z], z))
-        standing[zone] -= 1
-    return [(offer, standing[offer.key.zone]) for offer in group.offers if standing[offer.key.zone]]
+    while existing.total() < count:
+        zone = min((z for z in headroom if headroom[z] > 0), key=lambda z: (existing[z], z))
+        existing[zone] += 1
+        headroom[zone] -= 1
+    while existing.total() > count:
+        zone = max(existing, key=lambda z: (existing[z], z))
+        existing[zone] -= 1
+    return [(offer, existing[offer.key.zone]) for offer in group.offers if existing[offer.key.zone]]
 
 
 def _unit_costs(formulation: Formulation) -> dict[int, float]:
     """Return by group what a unit of demand costs there at best, in dollars per hour."""
     p = formulation.problem
-    cost = p.price[p.group] * (p.size / UNIT) / p.each * (MILLI / 1_000_000)
+    cost = p.price[p.group] * (p.size / UNIT) / p.capacity_per_replica * (MILLI / 1_000_000)
     best = np.full(p.groups, np.inf)
     np.minimum.at(best, p.group, cost)
     return {int(g): float(best[g]) for g in np.flatnonzero(np.isfinite(best))}
@@ -155,7 +157,7 @@ def _unmet(
 
 
 def _used_up(name: ApplicationName, placement: Placement, context: _Context) -> Counter[RefusalCause]:
-    """Return how many offers that the application may use have no room for one more machine, by cause."""
+    """Return how many offers that the application may use have no headroom for one more machine, by cause."""
     p, a = context.formulation.problem, context.formulation.names.index(name)
     causes: Counter[RefusalCause] = Counter()
     for g in sorted({int(g) for g in p.group[int(p.first[a]) : int(p.first[a + 1])]}):

@@ -1,4 +1,4 @@
-"""What a contract needs to do behind a provider's back."""
+"""The controls over a cloud that the provider contract needs beside the provider."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,8 +8,8 @@ from state.model.catalog import Offer
 from state.model.ids import InstanceId, RegionId
 
 
-class Backstage:
-    """What a contract needs to do behind a provider's back."""
+class CloudControls:
+    """Outages, stock, quotas, faults, lists, notices, reservations and impairments of one cloud."""
 
     def __init__(
         self,

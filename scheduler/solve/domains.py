@@ -16,7 +16,7 @@ def is_in(region: RegionId, place: str, known: Mapping[RegionId, Region]) -> boo
     return place in {region, provider_of(region)} or (here is not None and here.jurisdiction == place)
 
 
-def domain_of(kind: FailureDomain, region: RegionId, zone: str) -> str:
+def domain_name(kind: FailureDomain, region: RegionId, zone: str) -> str:
     """Return the name of the failure domain of a kind that a zone lies in."""
     if kind is FailureDomain.ZONE:
         return f"{region}/{zone}"

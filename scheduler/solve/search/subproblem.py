@@ -8,34 +8,34 @@ filling is polished. What is not whole is what makes it hard: the fractional opt
 import numpy as np
 
 from scheduler.solve.problem import PPM, IntArray, Problem
-from scheduler.solve.search.fractions import FAR, LEVELS, level_of, sort_items
+from scheduler.solve.search.fractions import LEVELS, UNLIMITED, level_of, sort_items
 from scheduler.solve.search.jit import compiled
-from scheduler.solve.search.ledger import penalty
 from scheduler.solve.search.polish import close, drop, exchange, spent
 from scheduler.solve.search.scratch import (
     ITEMS,
     ON_DEMAND,
     TOTAL,
     Scratch,
+    assign,
     clear,
     fits_shape,
     in_place,
     missing,
     rules_of,
-    take,
 )
+from scheduler.solve.search.solution_state import penalty
 
 THOROUGH = 100
-"""From this effort on every filling is polished, not only the cheapest."""
+"""From this budget on every filling is polished, not only the cheapest."""
 NEAR = 2
 """How many levels on each side of the best are rounded to whole replicas."""
 
 
 @compiled
-def plan(p: Problem, d: Scratch, a: int, spread: IntArray, budget: int) -> float:
+def solve_subproblem(p: Problem, d: Scratch, a: int, spread: IntArray, budget: int) -> float:
     """Choose items for one application and return what they cost, what stays missing at its weight included.
 
-    *effort* is how many items the polish tries to add: 0 for none, and from `THOROUGH` on every filling is polished.
+    *budget* is how many items the polish tries to add: 0 for none, and from `THOROUGH` on every filling is polished.
     *spread* remembers by application which level was best.
     """
     sort_items(d)
@@ -44,7 +44,7 @@ def plan(p: Problem, d: Scratch, a: int, spread: IntArray, budget: int) -> float
     clear(d)
     for i in range(n):
         if d.choice[i] > 0:
-            take(d, i, d.choice[i])
+            assign(d, i, d.choice[i])
     if 0 < budget < THOROUGH:
         polished(p, d, a, budget)
     return value(p, d, a)
@@ -52,7 +52,7 @@ def plan(p: Problem, d: Scratch, a: int, spread: IntArray, budget: int) -> float
 
 @compiled
 def polished(p: Problem, d: Scratch, a: int, budget: int) -> float:
-    """Polish the choice on the desk, and return its value."""
+    """Polish the choice, and return its value."""
     gap = missing(p, d, a)
     drop(p, d, a, gap)
     exchange(p, d, a, gap, budget)
@@ -69,14 +69,14 @@ def _try_levels(p: Problem, d: Scratch, a: int, middle: int, budget: int) -> Non
     level = level_of(p, a, middle)
     best = np.inf
     n = d.now[ITEMS]
-    for k in range(2 * NEAR + 3 if level != FAR else 1):
-        at = _level_tried(p, d, a, middle, k)
+    for k in range(2 * NEAR + 3 if level != UNLIMITED else 1):
+        at = _level_to_try(p, d, a, middle, k)
         if at <= 0:
             continue
-        enough = best if budget < THOROUGH else np.inf
-        cost = _fill(p, d, a, at, enough)
-        if cost < enough:
-            cost = close(p, d, a, enough)
+        stop_at = best if budget < THOROUGH else np.inf
+        cost = _fill(p, d, a, at, stop_at)
+        if cost < stop_at:
+            cost = close(p, d, a, stop_at)
             if budget >= THOROUGH:
                 cost = polished(p, d, a, budget)
         if cost < best:
@@ -86,13 +86,13 @@ def _try_levels(p: Problem, d: Scratch, a: int, middle: int, budget: int) -> Non
 
 
 @compiled
-def _level_tried(p: Problem, d: Scratch, a: int, middle: int, k: int) -> int:
+def _level_to_try(p: Problem, d: Scratch, a: int, middle: int, k: int) -> int:
     """Return the k-th level to try."""
     level = level_of(p, a, middle)
-    if level == FAR:
+    if level == UNLIMITED:
         return level
     if k < 3:  # noqa: PLR2004  three multiples
-        one = d.each[d.order[0]] if d.now[ITEMS] > 0 else 1
+        one = d.capacity_per_replica[d.order[0]] if d.now[ITEMS] > 0 else 1
         return int((level // one + (k + 1) % 3) * one)
     step = middle + k - 3 - NEAR
     return level_of(p, a, step) if 0 <= step < len(LEVELS) else 0
@@ -105,11 +105,11 @@ def value(p: Problem, d: Scratch, a: int) -> float:
 
 
 @compiled
-def _fill(p: Problem, d: Scratch, a: int, level: int, enough: float) -> float:
+def _fill(p: Problem, d: Scratch, a: int, level: int, stop_at: float) -> float:
     """Take whole items in their order, up to *level* in each domain; stop past *enough*. Return the cost."""
     clear(d)
-    _take_floors(p, d, a)
-    target = max(p.demand[a], 0 if level == FAR else p.required[a] + level)
+    _assign_floors(p, d, a)
+    target = max(p.demand[a], 0 if level == UNLIMITED else p.required[a] + level)
     rules = rules_of(p, a)
     most_in_region = rules.share * target // PPM + rules.slack
     cost = spent(d)
@@ -120,49 +120,49 @@ def _fill(p: Problem, d: Scratch, a: int, level: int, enough: float) -> float:
             break
         if rules.one_shape and not fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i]):
             continue
-        headroom = min((d.limit[i] - d.x[i]) * d.each[i], level - d.in_domain[d.domain[i]])
+        headroom = min((d.limit[i] - d.x[i]) * d.capacity_per_replica[i], level - d.in_domain[d.domain[i]])
         if rules.share < PPM:
             headroom = min(headroom, most_in_region - d.in_region[d.region[i]])
         if d.is_spot[i]:
             headroom = min(headroom, target - rules.on_demand - d.now[TOTAL] + d.now[ON_DEMAND])
         if not rules.is_plain:
             headroom = min(headroom, _headroom(p, d, a, i, target))
-        many = min(headroom, rest) // d.each[i]
+        many = min(headroom, rest) // d.capacity_per_replica[i]
         if many > 0:
-            take(d, i, many)
+            assign(d, i, many)
             cost += many * d.cost[i]
-            if cost >= enough:
+            if cost >= stop_at:
                 break
     return cost
 
 
 @compiled
 def _headroom(p: Problem, d: Scratch, a: int, i: int, target: int) -> int:
-    """Return how much more capacity may come to where an item stands, by the rules that few applications have."""
+    """Return how much more capacity may come where an item is, by the rules that few applications have."""
     r = d.region[i]
-    most = FAR
+    most = UNLIMITED
     if p.min_regions[a] > 1:
         most = min(most, max(target // p.min_regions[a], p.slack[a]) + p.slack[a] - d.in_region[r])
     if d.is_spot[i] and p.spot_left[a] > 0:
         most = min(most, max(target - p.spot_left[a], 0) - d.spot_in[r])
     for f in range(p.floor_first[a], p.floor_first[a + 1]):
-        if p.floor_most[f] < PPM and p.place_has[p.floor_place[f], r]:
-            most = min(most, p.floor_most[f] * target // PPM + p.slack[a] - in_place(p, d, f))
+        if p.floor_max[f] < PPM and p.place_has[p.floor_place[f], r]:
+            most = min(most, p.floor_max[f] * target // PPM + p.slack[a] - in_place(p, d, f))
     return int(max(most, 0))
 
 
 @compiled
-def _take_floors(p: Problem, d: Scratch, a: int) -> None:
+def _assign_floors(p: Problem, d: Scratch, a: int) -> None:
     """Meet the floors of places first, each with the cheapest items that lie there."""
     for f in range(p.floor_first[a], p.floor_first[a + 1]):
         for k in range(d.now[ITEMS]):
             i = d.order[k]
-            rest = p.floor_least[f] - in_place(p, d, f)
+            rest = p.floor_min[f] - in_place(p, d, f)
             if rest <= 0:
                 break
             if p.place_has[p.floor_place[f], d.region[i]] and (
                 not p.one_shape[a] or fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i])
             ):
-                many = min(d.limit[i], -(-rest // d.each[i]))
+                many = min(d.limit[i], -(-rest // d.capacity_per_replica[i]))
                 if many > 0:
-                    take(d, i, many)
+                    assign(d, i, many)

@@ -1,7 +1,7 @@
-"""The books of a search: replicas per pair, room and machines per group, and what it costs, to the micro-dollar.
+"""The solution of a search: replicas per pair, use and machines per group, and its cost, to the micro-dollar.
 
-Every change goes through `put`, which keeps stock, quotas and money consistent; undoing a change is `put` with the
-opposite sign. Machines follow from the room used, so a book can never promise a GPU that no machine has.
+Every change goes through `apply_delta`, which keeps stock, quotas and money consistent; the same with the opposite
+sign undoes it. Machines follow from use, so no state holds a GPU that no machine has.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from scheduler.solve.problem import UNIT, FloatArray, IntArray, Problem
 from scheduler.solve.search.jit import compiled
 
 MACHINES, REPLICAS = 0, 1
-"""Where `Books.cost` keeps the cost of machines with their heads, and that of replicas."""
+"""Where `SolutionState.cost` keeps the cost of machines with their heads, and that of replicas."""
 
 
 class SolutionState(NamedTuple):
@@ -21,36 +21,36 @@ class SolutionState(NamedTuple):
     placed: IntArray
     """Replicas, by pair."""
     used: IntArray
-    """Room used, by group."""
+    """By group, in UNITs."""
     machines: IntArray
     quota_used: IntArray
     in_region: IntArray
     """Machines, by region: a region with any has a head."""
     cost: IntArray
     short: IntArray
-    """By how much each application misses what it asks for."""
+    """By how much each application misses what it requires."""
     weighted: FloatArray
     """[0]: the cost of everything that is short."""
 
 
-def new_books(p: Problem) -> SolutionState:
-    """Return books of nothing but the machines that must not be touched."""
-    books = SolutionState(
+def new_solution(p: Problem) -> SolutionState:
+    """Return a state with nothing but the machines that must not be touched."""
+    solution = SolutionState(
         placed=np.zeros(p.pairs, np.int64),
         used=np.zeros(p.groups, np.int64),
         machines=np.zeros(p.groups, np.int64),
-        quota_used=np.zeros(len(p.quota_room), np.int64),
+        quota_used=np.zeros(len(p.quota_headroom), np.int64),
         in_region=np.zeros(len(p.head), np.int64),
         cost=np.zeros(2, np.int64),
         short=np.zeros(p.applications, np.int64),
         weighted=np.zeros(1, np.float64),
     )
-    open_books(p, books)
-    return books
+    fill_initial(p, solution)
+    return solution
 
 
 @compiled
-def open_books(p: Problem, b: SolutionState) -> None:
+def fill_initial(p: Problem, b: SolutionState) -> None:
     """Enter the machines that must not be touched, and everything else as short."""
     for g in range(len(p.price)):
         set_machines(p, b, g, machines_for(p, g, 0))
@@ -60,23 +60,23 @@ def open_books(p: Problem, b: SolutionState) -> None:
 
 @compiled
 def set_short(p: Problem, b: SolutionState, a: int, short: int) -> None:
-    """Enter by how much an application misses what it asks for."""
+    """Enter by how much an application misses what it requires."""
     b.weighted[0] += penalty(p.weight[a], p.slack[a], short) - penalty(p.weight[a], p.slack[a], b.short[a])
     b.short[a] = short
 
 
 @compiled
 def penalty(weight: float, slack: int, short: int) -> float:
-    """Return what it costs to be short: never less than for one replica, so that nobody saves the last one."""
+    """Return what it costs to be short: never less than for one replica, so that the last one is never saved."""
     return weight * (short + slack) if short > 0 else 0.0
 
 
 @compiled
 def machines_for(p: Problem, g: int, used: int) -> int:
-    """Return how many machines of a group carry that much room."""
+    """Return how many machines of a group have that many UNITs."""
     n = -(-used // UNIT)
     if n > 0:
-        n = max(n, p.least[g])
+        n = max(n, p.min_batch[g])
     return int(max(n, p.low[g]))
 
 
@@ -87,7 +87,7 @@ def set_machines(p: Problem, b: SolutionState, g: int, n: int) -> None:
     if n == old:
         return
     r = p.region[g]
-    more = max(0, n - p.standing[g]) - max(0, old - p.standing[g])
+    more = max(0, n - p.existing[g]) - max(0, old - p.existing[g])
     b.cost[MACHINES] += p.price[g] * (n - old) + p.start[g] * more
     had = b.in_region[r]
     b.in_region[r] += n - old
@@ -101,7 +101,7 @@ def set_machines(p: Problem, b: SolutionState, g: int, n: int) -> None:
 
 
 @compiled
-def put(p: Problem, b: SolutionState, a: int, j: int, n: int) -> None:
+def apply_delta(p: Problem, b: SolutionState, a: int, j: int, n: int) -> None:
     """Place *n* more replicas of a pair; fewer, where *n* is negative."""
     old = b.placed[j]
     g = p.group[j]
@@ -118,15 +118,15 @@ def most_machines(p: Problem, b: SolutionState, g: int) -> int:
     most = p.high[g]
     for k in range(p.quota_first[g], p.quota_first[g + 1]):
         q = p.quota[k]
-        most = min(most, b.machines[g] + (p.quota_room[q] - b.quota_used[q]) // p.quota_size[k])
-    if most < p.least[g]:
+        most = min(most, b.machines[g] + (p.quota_headroom[q] - b.quota_used[q]) // p.quota_size[k])
+    if most < p.min_batch[g]:
         most = 0
     return int(max(most, p.low[g]))
 
 
 @compiled
-def room(p: Problem, b: SolutionState, j: int) -> int:
-    """Return how many more replicas of a pair find a place."""
+def headroom(p: Problem, b: SolutionState, j: int) -> int:
+    """Return how many more replicas of a pair can be placed."""
     g = p.group[j]
     return int(max(0, (most_machines(p, b, g) * UNIT - b.used[g]) // p.size[j]))
 

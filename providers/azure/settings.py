@@ -1,0 +1,43 @@
+"""How machines are made on Azure: what no API can answer."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from providers.azure.profile import PROFILE
+from providers.profile import CloudProfile
+from providers.settings import CloudSettings, Endpoint
+
+
+class AzureSettings(CloudSettings):
+    """How machines are made on Azure. Credentials come from azure-identity's default chain."""
+
+    profile: ClassVar[CloudProfile] = PROFILE
+
+    subscription_id: str
+    resource_group: str
+    regions: tuple[str, ...] = Field(min_length=1)
+    image: str = Field(description="Id of an image or of a gallery image version.")
+    subnets: dict[str, str] = Field(description="Subnet id per region.")
+    head_interfaces: dict[str, str] = Field(
+        default_factory=dict, description="Id of the network interface with the head's address, per region."
+    )
+    identity: str | None = Field(default=None, description="Managed identity that may read the Ray token.")
+    ssh_public_key: str = Field(description="Azure makes no Linux machine without a key.")
+    head_types: tuple[str, ...] = ("Standard_D2s_v5", "Standard_D4s_v5")
+    disk_gib: int = 200
+    endpoint: str | None = Field(default=None, description="Another endpoint of the Resource Manager.")
+    ca_file: str | None = Field(default=None, description="Certificate authority of that endpoint.")
+    prices_url: str = Field(
+        default="https://prices.azure.com/api/retail/prices", description="The retail price API, for spot prices."
+    )
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """The regions to use, by the cloud's own names."""
+        return tuple(self.regions)
+
+    @property
+    def time_endpoint(self) -> Endpoint:
+        """The API; any answer has a Date."""
+        return Endpoint(self.endpoint or "https://management.azure.com/", self.ca_file)

@@ -1,0 +1,38 @@
+"""How machines are made on GCP: what no API can answer."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from providers.gcp.profile import PROFILE
+from providers.profile import CloudProfile
+from providers.settings import CloudSettings, Endpoint
+
+
+class GcpSettings(CloudSettings):
+    """How machines are made on GCP. Credentials are the application default ones."""
+
+    profile: ClassVar[CloudProfile] = PROFILE
+
+    project: str
+    regions: tuple[str, ...] = Field(min_length=1)
+    image: str = Field(description="Source image, such as projects/P/global/images/family/skerry.")
+    network: str = "global/networks/default"
+    subnetworks: dict[str, str] = Field(default_factory=dict, description="Subnetwork per region.")
+    service_account: str | None = Field(default=None, description="Service account that may read the Ray token.")
+    max_run_hours: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="After so long Compute Engine itself ends a worker."
+    )
+    head_types: tuple[str, ...] = ("e2-standard-2", "n2-standard-2")
+    disk_gib: int = 200
+    endpoint: str | None = Field(default=None, description="Another endpoint, called without credentials.")
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """The regions to use, by the cloud's own names."""
+        return tuple(self.regions)
+
+    @property
+    def time_endpoint(self) -> Endpoint:
+        """The API; any answer has a Date."""
+        return Endpoint(self.endpoint or "https://compute.googleapis.com/")

@@ -1,0 +1,53 @@
+"""Use case: explain where an application is placed. It returns values."""
+
+from dataclasses import dataclass
+
+from scheduler.explain.binding import Limit, limits, rule_prices
+from scheduler.explain.conflict import Conflict, conflict
+from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
+from scheduler.explain.rules import Requirement
+from scheduler.observe import observe
+from scheduler.ports import Ports
+from scheduler.tick import decide
+from state.model.ids import ApplicationName
+from state.model.placement import Placement
+from state.model.snapshot import Snapshot
+from state.model.units import Usd
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainReport:
+    """Why an application is placed where it is."""
+
+    application: ApplicationName
+    placement: Placement
+    """Of the whole fleet."""
+    resilience: tuple[ResiliencePrice, ...]
+    rules: tuple[tuple[Requirement, Usd], ...]
+    """What each of its requirements costs per hour, dearest first; empty where not all is kept."""
+    limits: tuple[Limit, ...]
+    """Quotas and stock that are used up; empty where not all is kept."""
+    conflict: Conflict | None
+    """What conflicts; None where all is kept."""
+
+
+def current_snapshot(ports: Ports) -> Snapshot:
+    """Return what is observed now."""
+    return observe(ports)
+
+
+def explain_application(snapshot: Snapshot, application: ApplicationName) -> ExplainReport:
+    """Return why an application is placed where a decision on *snapshot* places it. Pure.
+
+    Raises:
+        UnsafePlanError: The plan breaks a rule.
+    """
+    placement = decide(snapshot).placement
+    return ExplainReport(
+        application,
+        placement,
+        price_of_resilience(snapshot),
+        rules=rule_prices(snapshot, application) if placement.is_whole else (),
+        limits=limits(snapshot) if placement.is_whole else (),
+        conflict=None if placement.is_whole else conflict(snapshot),
+    )
