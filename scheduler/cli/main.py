@@ -35,6 +35,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 SnapshotFile = Annotated[
     Path | None, typer.Option("--snapshot", help="Decide on a saved snapshot, instead of what is observed now.")
 ]
+Catalog = Annotated[
+    bool, typer.Option("--catalog", help="Use list prices alone: no account, no settings, no cloud is called.")
+]
 Minutes = Annotated[float, typer.Option("--timeout", min=0.1, help="Minutes to wait at most.")]
 
 
@@ -81,6 +84,7 @@ def offers(  # noqa: PLR0913, PLR0917  one parameter an option
     max_price: Annotated[float | None, typer.Option(help="At most so many US dollars per hour.")] = None,
     sort: Annotated[str, typer.Option(help="price, price-per-gpu, gpu or region.")] = "price",
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    catalog: Catalog = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List what the clouds sell, with prices, their source and age."""
@@ -88,13 +92,14 @@ def offers(  # noqa: PLR0913, PLR0917  one parameter an option
 
     with errors_as_exits():
         wanted = status_commands.OfferFilter(gpu, region, market, max_price, sort, limit)
-        status_commands.offers(wanted, output)
+        status_commands.offers(wanted, output, catalogue=catalog)
 
 
 @app.command()
 def plan(
     spec: Annotated[Path | None, typer.Argument(help="The capacity spec; a snapshot has its own.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Prove the cost to within 1 %, with bounded work.")] = False,
+    catalog: Catalog = False,
     snapshot: SnapshotFile = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -102,7 +107,8 @@ def plan(
     from scheduler.cli import plan_commands
 
     with errors_as_exits():
-        plan_commands.plan(spec, snapshot, output, exact=exact)
+        asked = plan_commands.PlanRequest(spec, snapshot, catalogue=catalog, exact=exact)
+        plan_commands.plan(asked, output)
 
 
 @app.command()

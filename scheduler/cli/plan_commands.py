@@ -1,17 +1,28 @@
 """plan, apply, destroy."""
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import typer
 
-from scheduler.cli.exits import Exit, Output, answer_json, fail
+from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.render import as_json, text, words
-from scheduler.cli.session import are_embedded_clouds_down, confirm, confirm_names, console, opened, saved, working
+from scheduler.cli.render.spec import warning_text
+from scheduler.cli.session import (
+    are_embedded_clouds_down,
+    confirm,
+    confirm_names,
+    console,
+    listed_prices,
+    opened,
+    saved,
+    working,
+)
 from scheduler.documents.settings_file import load_settings
-from scheduler.documents.spec_file import load_wanted
+from scheduler.documents.spec_file import load_fleet
+from scheduler.service.catalogue import plan_catalogue
 from scheduler.service.planning import (
     PlanReport,
     apply_spec,
@@ -19,23 +30,30 @@ from scheduler.service.planning import (
     plan_snapshot,
     plan_spec,
 )
+from state.clock import SystemClock
 from state.model.plan import Plan, kind_of
 from state.model.settings import PROOF, TICK
+from state.model.snapshot import Wanted
 
 
-def plan(path: Path | None, snapshot: Path | None, output: Output, *, exact: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What to plan, and from what."""
+
+    spec: Path | None
+    snapshot: Path | None = None
+    """A file to decide on, instead of what is observed now."""
+    catalogue: bool = False
+    """Whether to decide on list prices alone."""
+    exact: bool = False
+
+
+def plan(asked: PlanRequest, output: Output) -> None:
     """Show the plan for a spec, or for a snapshot's own."""
-    budget = PROOF if exact else TICK
-    wanted = None if path is None else load_wanted(path, load_settings().own_regions)
-    if snapshot is not None:
-        with working("solving"):
-            report = plan_snapshot(replace(saved(snapshot), solve_budget=budget), wanted)
-    elif wanted is None:
-        raise fail(Exit.BAD_INPUT, "give a capacity spec, or --snapshot FILE")
-    else:
-        _, ports = opened()
-        with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
-            report = plan_spec(ports, wanted, budget)
+    fleet = None if asked.spec is None else load_fleet(asked.spec, load_settings().own_regions)
+    report = _report(asked, None if fleet is None else fleet.wanted)
+    if fleet is not None:
+        report = replace(report, warnings=fleet.warnings)
     if output is Output.JSON:
         answer_json(as_json.report_json(report))
     else:
@@ -44,8 +62,32 @@ def plan(path: Path | None, snapshot: Path | None, output: Output, *, exact: boo
         raise typer.Exit(Exit.NOT_NOW)
 
 
+def _report(asked: PlanRequest, wanted: Wanted | None) -> PlanReport:
+    """Return the plan, decided on a file, on list prices, or on what is observed now."""
+    if asked.snapshot is not None and asked.catalogue:
+        raise fail(Exit.BAD_INPUT, "--snapshot and --catalog exclude each other: give one of them")
+    budget = PROOF if asked.exact else TICK
+    if asked.snapshot is not None:
+        snapshot = replace(saved(asked.snapshot), solve_budget=budget)
+        if snapshot.wanted is None and wanted is None:
+            raise fail(Exit.BAD_INPUT, f"no spec was in force in {asked.snapshot}: give a capacity spec too")
+        with working("solving"):
+            return plan_snapshot(snapshot, wanted)
+    if wanted is None:
+        raise fail(Exit.BAD_INPUT, "give a capacity spec, or --snapshot FILE")
+    if asked.catalogue:
+        catalogue, now = listed_prices(SystemClock())
+        with working("solving"):
+            return plan_catalogue(catalogue, wanted, now, budget)
+    _, ports = opened()
+    with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
+        return plan_spec(ports, wanted, budget)
+
+
 def print_report(report: PlanReport) -> None:
-    """Print a plan and what explains it."""
+    """Print a plan and what explains it; warnings go to standard error."""
+    for warning in report.warnings:
+        say(warning_text(warning))
     screen = console()
     for shown in text.report_parts(report, are_embedded_down=are_embedded_clouds_down()):
         screen.print(shown)
@@ -53,10 +95,11 @@ def print_report(report: PlanReport) -> None:
 
 def apply(path: Path, *, yes: bool, prune: bool, minutes: float, output: Output) -> None:
     """Put a spec in force, and wait until everything serves."""
-    wanted = load_wanted(path, load_settings().own_regions)
+    fleet = load_fleet(path, load_settings().own_regions)
+    wanted = fleet.wanted
     _, ports = opened()
     with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
-        report = plan_spec(ports, wanted)
+        report = replace(plan_spec(ports, wanted), warnings=fleet.warnings)
     made = report.plan
     if report.is_same_spec and made.is_converged:
         if output is Output.JSON:

@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 import typer
 from rich.console import Console
 
+from providers.catalogue.source import Catalogue, load_catalogue
 from scheduler.cli.exits import Exit, fail, say
 from scheduler.daemon.logs import configure_logs
 from scheduler.daemon.solver import prepare_solver
@@ -17,6 +19,7 @@ from scheduler.documents.settings_file import Settings, load_settings, settings_
 from scheduler.embedded.local import Local
 from scheduler.ports import Ports
 from scheduler.service.snapshots import read_snapshot
+from state.clock import Clock
 from state.model.snapshot import Snapshot
 
 
@@ -62,12 +65,32 @@ def opened() -> tuple[Settings, Ports]:
     Raises:
         typer.Exit: No cloud is set up.
     """
+    settings = settings_with_cells()
+    return settings, open_ports(settings)
+
+
+def settings_with_cells() -> Settings:
+    """Return the settings, for commands that need a fleet.
+
+    Raises:
+        typer.Exit: No cloud is set up.
+    """
     configure_logs(quiet=True)
     settings = load_settings()
     if not settings.cells:
-        message = f"no cloud is set up in {settings_file()}; `skerry local up` starts embedded ones"
-        raise fail(Exit.BAD_INPUT, message)
-    return settings, open_ports(settings)
+        message = f"no cloud is set up in {settings_file()}"
+        remedy = "`skerry local up` starts embedded ones; `skerry plan FILE --catalog` needs none"
+        raise fail(Exit.BAD_INPUT, f"{message}; {remedy}")
+    return settings
+
+
+def listed_prices(clock: Clock) -> tuple[Catalogue, datetime]:
+    """Return the price catalogue and the time, for commands that call no cloud."""
+    configure_logs(quiet=True)
+    prepare_solver()
+    now = clock.now()
+    with working("reading the price catalogue"):
+        return load_catalogue(now), now
 
 
 def saved(path: Path) -> Snapshot:
@@ -76,6 +99,7 @@ def saved(path: Path) -> Snapshot:
     Raises:
         DocumentError: The file cannot be read, or is no snapshot.
     """
+    configure_logs(quiet=True)
     prepare_solver()
     return read_snapshot(path)
 

@@ -8,10 +8,13 @@ from typing import Any, Final
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.render import as_json, text, words
-from scheduler.cli.session import console, opened, working
+from scheduler.cli.render.spec import warning_text
+from scheduler.cli.session import console, listed_prices, opened, settings_with_cells, working
 from scheduler.daemon.wiring import open_store
 from scheduler.documents.settings_file import load_settings
+from scheduler.service.catalogue import offers_listed, price_source
 from scheduler.service.status import StatusReport, list_events, list_offers, read_status, refresh_status
+from state.clock import Clock, SystemClock
 from state.model.catalog import Market, Offer
 
 WATCH_EVERY: Final = timedelta(seconds=3)
@@ -47,19 +50,25 @@ SORTS: Final[dict[str, Callable[[Offer], Any]]] = {
 }
 
 
-def offers(wanted: OfferFilter, output: Output) -> None:
-    """List offers."""
+def offers(wanted: OfferFilter, output: Output, *, catalogue: bool = False) -> None:
+    """List offers: what the clouds of the settings sell now, or what the price catalogue lists."""
     if wanted.sort not in SORTS:
         raise fail(Exit.BAD_INPUT, f"--sort {wanted.sort}: use one of {', '.join(SORTS)}")
     if wanted.market is not None and wanted.market not in list(Market):
         raise fail(Exit.BAD_INPUT, f"--market {wanted.market}: use one of {', '.join(Market)}")
-    _, ports = opened()
-    with working(f"reading {len(ports.providers)} providers"):
-        listed = list_offers(ports, wanted.admits)
-    for region, reason in listed.unreachable:
-        say(f"{region} did not answer: {reason}")
-    found = sorted(listed.offers, key=SORTS[wanted.sort])
-    now = ports.clock.now()
+    if catalogue:
+        listed, now = listed_prices(SystemClock())
+        every = offers_listed(listed)
+        say(text.prices_line(price_source(listed, every)))
+        found = [offer for offer in every if wanted.admits(offer)]
+    else:
+        _, ports = opened()
+        with working(f"reading {len(ports.providers)} providers"):
+            sold = list_offers(ports, wanted.admits)
+        for region, reason in sold.unreachable:
+            say(f"{region} did not answer: {reason}")
+        found, now = list(sold.offers), ports.clock.now()
+    found.sort(key=SORTS[wanted.sort])
     if output is Output.JSON:
         answer_json([as_json.offer_json(offer, now) for offer in found[: wanted.limit]])
         return
@@ -70,23 +79,42 @@ def offers(wanted: OfferFilter, output: Output) -> None:
 
 def status(*, watch: bool, refresh: bool, output: Output) -> None:
     """Show the state of the fleet: what the last tick observed and decided, or what an observation finds now."""
-    _, ports = opened()
+    clock = SystemClock()
+    read = _refreshed() if refresh else _last(clock)
     while True:
-        if refresh:
-            with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
-                report: StatusReport | None = refresh_status(ports)
-        else:
-            report = read_status(ports)
-        if report is None:
-            raise fail(Exit.NOT_NOW, "no tick has run yet; start `skerry daemon`, or pass --refresh to observe now")
+        report = read()
         facts = as_json.status_json(report)
         if output is Output.JSON:
             answer_json(facts)
         else:
+            for warning in report.warnings:
+                say(warning_text(warning))
             _print_status(facts, clear=watch)
         if not watch:
             return
-        ports.clock.sleep(WATCH_EVERY)
+        clock.sleep(WATCH_EVERY)
+
+
+def _refreshed() -> Callable[[], StatusReport]:
+    _, ports = opened()
+
+    def read() -> StatusReport:
+        with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
+            return refresh_status(ports)
+
+    return read
+
+
+def _last(clock: Clock) -> Callable[[], StatusReport]:
+    store = open_store(settings_with_cells())
+
+    def read() -> StatusReport:
+        report = read_status(store, clock.now())
+        if report is None:
+            raise fail(Exit.NOT_NOW, "no tick has run yet; start `skerry daemon`, or pass --refresh to observe now")
+        return report
+
+    return read
 
 
 def _print_status(facts: dict[str, Any], *, clear: bool) -> None:

@@ -105,7 +105,7 @@ def _load(path: Path, own_regions: tuple[Region, ...]) -> LoadedFleet:
     warnings += [SpecWarning(WarningKind.FILE_IGNORED, file, 1) for file in unused]
     serve_applications = tuple((ApplicationName(name), canonical(entry.content)) for name, entry in entries.items())
     wanted = Wanted(0, _spec(assembly, path if path.is_dir() else path.parent), serve_applications)
-    in_order = sorted(warnings, key=lambda warning: (warning.file, warning.line, warning.application or ""))
+    in_order = sorted(warnings, key=lambda warning: (warning.file, warning.line or 0, warning.application or ""))
     return LoadedFleet(wanted, tuple(in_order), assembly.fleet, assembly.sources)
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from state.model.snapshot import Wanted
+
 
 class WarningKind(StrEnum):
     """What a warning is about."""
@@ -23,7 +25,8 @@ class SpecWarning:
 
     kind: WarningKind
     file: str
-    line: int
+    line: int | None
+    """None where only what the store keeps is known."""
     application: str | None = None
     subject: str = ""
     """The deployment, or the GPU."""
@@ -38,6 +41,15 @@ def autoscaling_field(deployment: Any) -> str | None:  # noqa: ANN401  JSON
     if deployment.get("autoscaling_config") is not None:
         return "autoscaling_config"
     return "num_replicas" if deployment.get("num_replicas") == "auto" else None
+
+
+def autoscaling_ignored(wanted: Wanted) -> tuple[SpecWarning, ...]:
+    """Return a warning for each placed deployment of a stored spec that asks Ray Serve to scale it."""
+    return tuple(
+        SpecWarning(WarningKind.AUTOSCALING_IGNORED, a.serve.config, None, name, a.serve.deployment)
+        for name, a in wanted.spec.named()
+        if a.serve.deployment in autoscaled_deployments(wanted.serve_application(name))
+    )
 
 
 def autoscaled_deployments(serve_application: str) -> tuple[str, ...]:

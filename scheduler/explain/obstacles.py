@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from providers.gpus import same_gpu
 from scheduler import shortages
@@ -12,6 +13,9 @@ from state.model.ids import ApplicationName
 from state.model.placement import Placement
 from state.model.snapshot import ReadFailure, ReadKind, Snapshot
 from state.model.spec import Application
+
+DECISIVE: Final = frozenset({ReadKind.OFFERS, ReadKind.INSTANCES})
+"""Without these nothing is bought in a region."""
 
 
 class ObstacleKind(StrEnum):
@@ -44,8 +48,7 @@ def obstacles(snapshot: Snapshot, placement: Placement) -> tuple[Obstacle, ...]:
     if snapshot.wanted is None or not placement.unmet:
         return ()
     if not sold:
-        kinds = {ReadKind.OFFERS, ReadKind.INSTANCES}
-        failures = tuple(failure for failure in snapshot.failures if failure.kind in kinds)
+        failures = tuple(failure for failure in snapshot.failures if failure.kind in DECISIVE)
         kind = ObstacleKind.NO_PROVIDER_ANSWERED if failures else ObstacleKind.NOTHING_SOLD
         return (Obstacle(kind, failures=failures),)
     return tuple(_obstacles(snapshot, placement, sold))

@@ -20,7 +20,7 @@ from providers.settings import CloudSettings
 from scheduler.documents.settings_file import Settings
 from state.clock import Clock
 from state.model.catalog import Capability, Market, Offer, Quota
-from state.model.ids import ProviderName, RegionId, region_id, region_name
+from state.model.ids import ProviderName, RegionId, region_id
 
 SKEW_WARNS: Final = timedelta(seconds=30)
 SKEW_FAILS: Final = timedelta(minutes=2)
@@ -28,7 +28,7 @@ SKEW_FAILS: Final = timedelta(minutes=2)
 GROUP_AND_OTHERS: Final = 0o077
 
 
-class Level(StrEnum):
+class DiagnosisLevel(StrEnum):
     """How bad it is."""
 
     OK = "ok"
@@ -36,50 +36,83 @@ class Level(StrEnum):
     ERROR = "error"
 
 
+class Check(StrEnum):
+    """What was checked, and how it came out."""
+
+    NO_CLOUD = "no_cloud"
+    TOKEN_MISSING = "token_missing"  # noqa: S105  a name, not a secret
+    TOKEN_READABLE = "token_readable"  # noqa: S105  a name, not a secret
+    """Others than its owner can read the Ray token."""
+    TOKEN_PRIVATE = "token_private"  # noqa: S105  a name, not a secret
+    REGION_WITHOUT_CELL = "region_without_cell"
+    CELL_WITHOUT_CLOUD = "cell_without_cloud"
+    ENDPOINT_SILENT = "endpoint_silent"
+    CLOCK_SKEW = "clock_skew"
+    READ_FAILED = "read_failed"
+    READ_DEGRADED = "read_degraded"
+    """Something that the scheduler can do without could not be read."""
+    ALL_READ = "all_read"
+    MACHINE_IMPAIRED = "machine_impaired"
+    NO_GPUS_OFFERED = "no_gpus_offered"
+    NO_HEAD_OFFERED = "no_head_offered"
+    QUOTA_ZERO = "quota_zero"
+    NO_FIXED_ADDRESS = "no_fixed_address"
+    NO_REPEATED_LAUNCH = "no_repeated_launch"
+    """A launch with an unknown outcome is not repeated."""
+    NO_TAGS = "no_tags"
+    LAUNCH_REFUSED = "launch_refused"
+    LAUNCH_ALLOWED = "launch_allowed"
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One thing that was checked."""
+    """The outcome of one check. Fields that do not apply are empty."""
 
-    level: Level
-    subject: str
-    """A provider, a region, or a part of the installation."""
-    what: str
-    todo: str = ""
+    check: Check
+    level: DiagnosisLevel
+    provider: ProviderName | None = None
+    regions: tuple[RegionId, ...] = ()
+    subject: str = ""
+    """A file, an address, a machine, a quota's family, or what could not be read."""
+    message: str = ""
+    """The provider's own text, or the error's."""
+    skew: timedelta | None = None
+    market: Market | None = None
+    unit: str = ""
+    """What a quota counts."""
+    advice: str = ""
+    """What the provider's profile advises."""
 
 
 def diagnose(
     settings: Settings, providers: Mapping[ProviderName, Provider], owner: str, clock: Clock
 ) -> tuple[Diagnosis, ...]:
     """Return what is right and wrong, provider by provider; change nothing."""
-    findings = list(_installation(settings))
+    found = list(_installation(settings))
     if not providers:
-        todo = "name a cloud under providers: in the settings, or start the embedded ones with `skerry local up`"
-        findings.append(Diagnosis(Level.ERROR, "providers", "no cloud is set up", todo))
+        found.append(Diagnosis(Check.NO_CLOUD, DiagnosisLevel.ERROR))
     used = {cloud.profile.name: cloud for cloud in settings.providers.used}
     for name, provider in sorted(providers.items()):
         if name in used:
-            findings += _clock(used[name], clock, trust_env=settings.embedded is None)
-        findings += _reads(name, provider, owner, settings)
-    return tuple(findings)
+            found += _clock(used[name], clock, trust_env=settings.embedded is None)
+        found += _reads(name, provider, owner, settings)
+    return tuple(found)
 
 
 def _installation(settings: Settings) -> Iterator[Diagnosis]:
     token = Path(settings.ray_token_file or settings.home / "ray-token")
     if not token.is_file():
-        todo = "write a long random secret to it, and the same to each cloud's secret store"
-        yield Diagnosis(Level.ERROR, "ray token", f"{token} does not exist", todo)
+        yield Diagnosis(Check.TOKEN_MISSING, DiagnosisLevel.ERROR, subject=str(token))
     elif token.stat().st_mode & GROUP_AND_OTHERS:
-        yield Diagnosis(Level.WARNING, "ray token", f"{token} can be read by others", f"chmod 600 {token}")
+        yield Diagnosis(Check.TOKEN_READABLE, DiagnosisLevel.WARNING, subject=str(token))
     else:
-        yield Diagnosis(Level.OK, "ray token", "exists, and its owner alone can read it")
+        yield Diagnosis(Check.TOKEN_PRIVATE, DiagnosisLevel.OK, subject=str(token))
     named = {region_id(c.profile.name, region) for c in settings.providers.used for region in c.region_names}
     with_cell = {RegionId(region) for region in settings.cells}
     for region in sorted(named - with_cell):
-        yield Diagnosis(Level.WARNING, region, "has no cell, so nothing is placed there", "give it one under cells:")
+        yield Diagnosis(Check.REGION_WITHOUT_CELL, DiagnosisLevel.WARNING, regions=(region,))
     for region in sorted(with_cell - named):
-        yield Diagnosis(
-            Level.WARNING, region, "has a cell, but no provider has that region", "name it under providers:"
-        )
+        yield Diagnosis(Check.CELL_WITHOUT_CLOUD, DiagnosisLevel.WARNING, regions=(region,))
 
 
 def _clock(cloud: CloudSettings, clock: Clock, *, trust_env: bool) -> Iterator[Diagnosis]:
@@ -92,16 +125,21 @@ def _clock(cloud: CloudSettings, clock: Clock, *, trust_env: bool) -> Iterator[D
         answer = httpx.get(endpoint.url, timeout=10, verify=verify, trust_env=trust_env)
         reported = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
     except (httpx.HTTPError, OSError, KeyError, ValueError) as error:
-        todo = "check the network, a proxy, or the endpoint in the settings"
-        yield Diagnosis(Level.ERROR, name, f"{endpoint.url} does not answer: {type(error).__name__}", todo)
+        message = type(error).__name__
+        yield Diagnosis(Check.ENDPOINT_SILENT, DiagnosisLevel.ERROR, name, subject=endpoint.url, message=message)
         return
     skew = abs(clock.now() - reported)
-    level = Level.OK if skew < SKEW_WARNS else Level.WARNING if skew < SKEW_FAILS else Level.ERROR
-    todo = "" if level is Level.OK else "synchronise this machine's clock"
-    yield Diagnosis(level, name, f"the clocks differ by {skew.total_seconds():.0f} s", todo)
+    level = (
+        DiagnosisLevel.OK
+        if skew < SKEW_WARNS
+        else DiagnosisLevel.WARNING
+        if skew < SKEW_FAILS
+        else DiagnosisLevel.ERROR
+    )
+    yield Diagnosis(Check.CLOCK_SKEW, level, name, skew=skew)
 
 
-def _reads(name: str, provider: Provider, owner: str, settings: Settings) -> Iterator[Diagnosis]:
+def _reads(name: ProviderName, provider: Provider, owner: str, settings: Settings) -> Iterator[Diagnosis]:
     with ThreadPoolExecutor(4) as pool:
         future_offers, future_quotas = pool.submit(provider.offers), pool.submit(provider.quotas)
         machines, notices = pool.submit(provider.instances, owner), pool.submit(provider.notices, owner)
@@ -117,17 +155,23 @@ def _reads(name: str, provider: Provider, owner: str, settings: Settings) -> Ite
         for region, reason in regions.items():
             denied.setdefault((what, reason), []).append(region)
     for (what, reason), where in sorted(denied.items()):
-        todo = "grant the permission, or fix the credentials or the network; docs/how-to/providers.md lists permissions"
-        yield Diagnosis(Level.ERROR, ", ".join(sorted(where)), f"{what}: {reason}", todo)
+        where.sort()
+        yield Diagnosis(
+            Check.READ_FAILED, DiagnosisLevel.ERROR, name, regions=tuple(where), subject=what, message=reason
+        )
     for what, reason in sorted((offers.degraded | machines.result().degraded).items()):
-        todo = "planning goes on without; grant the permission, enable the API or the network: docs/how-to/providers.md"
-        yield Diagnosis(Level.WARNING, name, f"{what}: {reason}", todo)
+        yield Diagnosis(Check.READ_DEGRADED, DiagnosisLevel.WARNING, name, subject=what, message=reason)
     if not denied:
-        yield Diagnosis(Level.OK, name, "credentials are valid, and offers, quotas, machines and notices can be read")
+        yield Diagnosis(Check.ALL_READ, DiagnosisLevel.OK, name)
     for machine in machines.result().items:
         if machine.impairment:
-            todo = "it is replaced once it carries no replica; repair it, or end it"
-            yield Diagnosis(Level.WARNING, machine.key.region, f"{machine.instance_id}: {machine.impairment}", todo)
+            yield Diagnosis(
+                Check.MACHINE_IMPAIRED,
+                DiagnosisLevel.WARNING,
+                regions=(machine.key.region,),
+                subject=machine.instance_id,
+                message=machine.impairment,
+            )
     yield from _supply(provider, offers.items, set(offers.unreachable), settings)
     yield from _quotas(quotas.items, offers.items)
     yield from _lacks(provider, settings)
@@ -140,37 +184,36 @@ def _supply(
     for region in sorted(set(provider.regions) - unreachable):
         here = [offer for offer in offers if offer.key.region == region]
         if not any(offer.machine.gpus for offer in here):
-            todo = "check that the region sells GPUs to this account, and that the price catalogue covers it"
-            yield Diagnosis(Level.WARNING, region, "offers no machine with GPUs", todo)
+            yield Diagnosis(Check.NO_GPUS_OFFERED, DiagnosisLevel.WARNING, regions=(region,))
         if region in settings.cells and not any(not offer.machine.gpus for offer in here):
             cloud = CLOUDS.get(provider.name)
-            todo = NAME_HEAD_TYPES if cloud is None else cloud.profile.head_advice
-            yield Diagnosis(Level.ERROR, region, "sells no machine for a cell's head", todo)
+            advice = NAME_HEAD_TYPES if cloud is None else cloud.profile.head_advice
+            yield Diagnosis(Check.NO_HEAD_OFFERED, DiagnosisLevel.ERROR, regions=(region,), advice=advice)
 
 
 def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Diagnosis]:
     sold = {(o.key.region, o.machine.family, o.key.market) for o in offers if o.machine.gpus}
     for quota in sorted(quotas, key=lambda q: (q.region, q.family, q.market)):
         if quota.limit == 0 and (quota.region, quota.family, quota.market) in sold:
-            kind = "spot" if quota.market is Market.SPOT else "on-demand"
-            what = f"the quota of {quota.family} ({kind}) is 0 {quota.unit}: nothing of it can be started"
             yield Diagnosis(
-                Level.WARNING, quota.region, what, "request an increase from the cloud, if it is to be used"
+                Check.QUOTA_ZERO,
+                DiagnosisLevel.WARNING,
+                regions=(quota.region,),
+                subject=quota.family,
+                market=quota.market,
+                unit=quota.unit,
             )
 
 
 def _lacks(provider: Provider, settings: Settings) -> Iterator[Diagnosis]:
     """Report what a provider cannot do and what that costs."""
     if Capability.FIXED_ADDRESS not in provider.capabilities:
-        what = "it starts no machine with a given address, so no cell can have its head there"
         for region in sorted(set(provider.regions) & set(settings.cells)):
-            yield Diagnosis(Level.ERROR, region, what, "reserve the head's address in the provider's settings")
+            yield Diagnosis(Check.NO_FIXED_ADDRESS, DiagnosisLevel.ERROR, regions=(region,))
     if Capability.IDEMPOTENT_LAUNCH not in provider.capabilities:
-        what = "a launch with no known outcome is not repeated"
-        yield Diagnosis(Level.WARNING, provider.name, what, "look for such machines in the cloud's own console")
+        yield Diagnosis(Check.NO_REPEATED_LAUNCH, DiagnosisLevel.WARNING, provider.name)
     if Capability.TAGS not in provider.capabilities:
-        what = "machines carry no tags: those whose launch had no known outcome are never found, and may cost money"
-        yield Diagnosis(Level.WARNING, provider.name, what, "look for such machines in the cloud's own console")
+        yield Diagnosis(Check.NO_TAGS, DiagnosisLevel.WARNING, provider.name)
 
 
 def _dry_runs(provider: Provider) -> Iterator[Diagnosis]:
@@ -180,7 +223,6 @@ def _dry_runs(provider: Provider) -> Iterator[Diagnosis]:
         try:
             provider.dry_run(region)
         except ProviderError as error:
-            todo = "grant it, or correct the image, subnet or instance profile in the settings"
-            yield Diagnosis(Level.ERROR, region, f"a launch would be refused: {error}", todo)
+            yield Diagnosis(Check.LAUNCH_REFUSED, DiagnosisLevel.ERROR, regions=(region,), message=str(error))
         else:
-            yield Diagnosis(Level.OK, region, f"a launch in {region_name(region)} would be allowed")
+            yield Diagnosis(Check.LAUNCH_ALLOWED, DiagnosisLevel.OK, regions=(region,))

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from providers.catalogue.source import CatalogueSource
 from scheduler.daemon.converge import TickedElsewhereError, await_converged, converge
+from scheduler.documents.spec_warnings import SpecWarning, autoscaling_ignored
 from scheduler.drills.live import count_leaked
 from scheduler.explain.conflict import Conflict, conflict
-from scheduler.explain.obstacles import Obstacle, obstacles
+from scheduler.explain.obstacles import DECISIVE, Obstacle, obstacles
 from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
 from scheduler.observe import observe
 from scheduler.ports import Ports
@@ -16,7 +18,7 @@ from scheduler.tick import decide
 from state.model.ids import ApplicationName
 from state.model.plan import Plan
 from state.model.settings import TICK, SolveBudget
-from state.model.snapshot import Snapshot, Wanted
+from state.model.snapshot import ReadFailure, Snapshot, Wanted
 
 Progress = Callable[[Plan], None]
 
@@ -30,6 +32,19 @@ class Removal:
     """Ready ones, over all cells."""
     is_routed: bool
     """Whether the gateway sends it requests now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSource:
+    """The price catalogue that a plan is decided on alone: stock, quotas and zones are unknown."""
+
+    source: CatalogueSource
+    oldest: datetime
+    newest: datetime
+    listed: int
+    """Offers in it."""
+    considered: int
+    """Offers that the plan considers: those that are cheapest per unit of demand, by region and market."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,15 @@ class PlanReport:
     """Name of the fleet in force, where the spec names another one."""
     is_same_spec: bool = False
     """Whether the spec is in force already."""
+    warnings: tuple[SpecWarning, ...] = ()
+    """What the spec's files ask for and do not get."""
+    prices: PriceSource | None = None
+    """Set where list prices alone were used, and no cloud was called."""
+
+    @property
+    def failures(self) -> tuple[ReadFailure, ...]:
+        """What could not be read of offers and machines: the plan does without those regions."""
+        return tuple(failure for failure in self.snapshot.failures if failure.kind in DECISIVE)
 
     @property
     def removes(self) -> bool:
@@ -86,6 +110,7 @@ def plan_snapshot(snapshot: Snapshot, wanted: Wanted | None = None) -> PlanRepor
         removals=() if wanted is None else removals(snapshot, current, wanted),
         replaces_fleet=current.spec.fleet if is_renamed and current is not None else None,
         is_same_spec=current is not None and wanted is not None and replace(current, version=0) == wanted,
+        warnings=() if snapshot.wanted is None else autoscaling_ignored(snapshot.wanted),
     )
 
 

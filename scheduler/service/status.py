@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from scheduler.documents.spec_warnings import SpecWarning, autoscaling_ignored
 from scheduler.observe import observe
 from scheduler.ports import Ports
 from scheduler.tick import decide
@@ -25,13 +26,18 @@ class StatusReport:
     daemon: str | None
     """The process that ticks; None where none does."""
 
+    @property
+    def warnings(self) -> tuple[SpecWarning, ...]:
+        """What the spec in force asks for and does not get."""
+        return () if self.snapshot.wanted is None else autoscaling_ignored(self.snapshot.wanted)
 
-def read_status(ports: Ports) -> StatusReport | None:
+
+def read_status(store: Store, now: datetime) -> StatusReport | None:
     """Return what the last tick observed and decided; None where there was no tick yet. No cloud is called."""
-    last, now = ports.store.last_tick(), ports.clock.now()
+    last = store.last_tick()
     if last is None:
         return None
-    return StatusReport(last.snapshot, last.plan, now - last.at, ports.store.lease_holder(now))
+    return StatusReport(last.snapshot, last.plan, now - last.at, store.lease_holder(now))
 
 
 def refresh_status(ports: Ports) -> StatusReport:

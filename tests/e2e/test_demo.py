@@ -81,10 +81,15 @@ class Kept:
         with ThreadPoolExecutor(8) as pool:
             return set(pool.map(ask, range(count)))
 
-    def status(self) -> dict[str, Any]:
-        code, status = skerry(self.home, "status")
+    def status(self, *options: str) -> dict[str, Any]:
+        """What an observation of this moment finds, or what other options ask for."""
+        code, status = skerry(self.home, "status", *(options or ("--refresh",)))
         assert code == 0
         return dict(status)
+
+    def last_tick(self) -> dict[str, Any]:
+        """What the daemon's last tick observed and decided."""
+        return self.status("--output", "json")
 
     def in_the_clouds(self) -> list[str]:
         """Ids of our machines as the clouds list them, through each SDK."""
@@ -131,6 +136,9 @@ def test_the_clouds_have_what_is_on_the_books_and_nothing_else(kept: Kept) -> No
     there = kept.in_the_clouds()
     assert there
     assert there == kept.on_the_books()
+    last = kept.last_tick()
+    assert last["age_seconds"] < 60
+    assert [i["instance"] for i in last["instances"]] == [i["instance"] for i in kept.status()["instances"]]
 
 
 def test_applying_the_same_spec_again_changes_nothing(kept: Kept) -> None:

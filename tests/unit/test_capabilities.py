@@ -11,7 +11,7 @@ from providers.errors import InvalidError, UnreachableError
 from providers.fake import FakeCloud
 from providers.recorded import RecordedProvider
 from scheduler.documents.settings_file import CellModel, Settings
-from scheduler.service.doctor import Level, diagnose
+from scheduler.service.doctor import Check, DiagnosisLevel, diagnose
 from scheduler.simulation.world import World
 from state.clock import ManualClock
 from state.model.catalog import Capability, Market
@@ -163,19 +163,21 @@ def test_doctor_checks_launches_where_it_can_and_reports_what_is_lacking(tmp_pat
         {"home": str(tmp_path), "database_url": "x", "cells": {US: CellModel(head_address="10.0.0.4")}}
     )
 
-    def found() -> set[tuple[Level, str, str]]:
+    def found() -> set[tuple[Check, DiagnosisLevel, str]]:
         wrapped = CachedProvider(RecordedProvider(cloud, clock), clock)
-        return {(f.level, f.subject, f.what) for f in diagnose(settings, {cloud.name: wrapped}, "me", clock)}
+        diagnoses = diagnose(settings, {cloud.name: wrapped}, "me", clock)
+        return {(d.check, d.level, ", ".join(d.regions) or d.provider or "") for d in diagnoses}
 
-    def about(findings: set[tuple[Level, str, str]], text: str) -> set[tuple[Level, str]]:
-        return {(level, subject) for level, subject, what in findings if text in what}
+    def about(*checks: Check) -> set[tuple[DiagnosisLevel, str]]:
+        return {(level, subject) for check, level, subject in found() if check in checks}
 
-    assert about(found(), "a launch") == {(Level.OK, US), (Level.ERROR, "aws/us-east-2")}
+    launches = (Check.LAUNCH_ALLOWED, Check.LAUNCH_REFUSED)
+    assert about(*launches) == {(DiagnosisLevel.OK, US), (DiagnosisLevel.ERROR, "aws/us-east-2")}
     cloud.capabilities = frozenset()
-    assert about(found(), "would be") == set()
-    assert about(found(), "given address") == {(Level.ERROR, US)}
-    assert about(found(), "not repeated") == {(Level.WARNING, "aws")}
-    assert about(found(), "no tags") == {(Level.WARNING, "aws")}
+    assert about(*launches) == set()
+    assert about(Check.NO_FIXED_ADDRESS) == {(DiagnosisLevel.ERROR, US)}
+    assert about(Check.NO_REPEATED_LAUNCH) == {(DiagnosisLevel.WARNING, "aws")}
+    assert about(Check.NO_TAGS) == {(DiagnosisLevel.WARNING, "aws")}
 
 
 def test_a_head_that_stands_stays_when_its_provider_loses_the_capability() -> None:

@@ -4,10 +4,12 @@ from datetime import timedelta
 from scheduler.daemon.converge import DeployFailedError, FailureWatch, TickedElsewhereError, await_converged, converge
 from scheduler.daemon.loop import Daemon
 from scheduler.simulation.world import World
-from state.model.history import PLAN_REFUSED
-from state.model.ids import PlanId
+from state.model.history import PlanRefused
+from state.model.ids import ApplicationName, PlanId, RegionId
 from state.model.placement import Placement
-from state.model.plan import Plan
+from state.model.plan import Blocked, BlockedReason, Plan, PlanRule
+from state.model.serving import DeployState
+from state.store import SnapshotKind
 from tests.builders import NOON, a_spec, an_offer, application
 
 MINUTE = timedelta(minutes=1)
@@ -62,7 +64,10 @@ def test_an_unsafe_plan_is_told_and_not_executed() -> None:
 
     assert Daemon(tight, MINUTE, "d").tick_once() is None
     assert world.launches() == 0
-    assert [e.kind for e in world.store.events()][-1] == PLAN_REFUSED
+    refused = world.store.events()[-1].what
+    assert isinstance(refused, PlanRefused)
+    assert [finding.rule for finding in refused.findings] == [PlanRule.ACTIONS_PER_PLAN]
+    assert [kept.kind for kept in world.store.snapshots()] == [SnapshotKind.REFUSED]
 
 
 def test_a_command_ticks_until_everything_serves_and_gives_the_lease_back() -> None:
@@ -89,18 +94,24 @@ def test_a_command_gives_up_in_time() -> None:
 def test_a_deployment_that_goes_on_failing_is_told_before_the_time_is_up() -> None:
     import pytest
 
-    plan = Plan(
-        PlanId("p"), NOON, 1, Placement(), (), (), (), ("aws/us-east-1: chat DEPLOY_FAILED, 0 of 2: no module x",)
+    failing = Blocked(
+        BlockedReason.DEPLOYING,
+        region=RegionId("aws/us-east-1"),
+        application=ApplicationName("chat"),
+        state=DeployState.DEPLOY_FAILED,
+        message="no module x",
     )
+    plan = Plan(PlanId("p"), NOON, 1, Placement(), (), (), (), blocked=(failing,))
     watch = FailureWatch()
 
     for _ in range(4):
-        watch.look(plan)
-    watch.look(replace(plan, blocked=()))
+        watch.poll(plan)
+    watch.poll(replace(plan, blocked=()))
     for _ in range(4):
-        watch.look(plan)
-    with pytest.raises(DeployFailedError, match="no module x"):
-        watch.look(plan)
+        watch.poll(plan)
+    with pytest.raises(DeployFailedError, match="no module x") as failed:
+        watch.poll(plan)
+    assert failed.value.blocked is failing
 
 
 def test_a_command_does_not_tick_beside_a_daemon() -> None:

@@ -1,6 +1,6 @@
 """doctor, on the embedded clouds: all is well, and each thing that may be wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,11 +8,13 @@ import pytest
 
 from providers.azure.permissions import NEEDED, is_granted
 from providers.faults import Fault, FaultKind
+from scheduler.cli.render.doctor import INSTALLATION, remedy, sentence, subject
 from scheduler.documents.settings_file import CellModel, EmbeddedModel, Settings
 from scheduler.embedded.local import provider_settings
-from scheduler.service.doctor import Diagnosis, Level, diagnose
+from scheduler.service.doctor import Check, Diagnosis, DiagnosisLevel, diagnose
 from state.clock import ManualClock, SystemClock
-from state.model.ids import RegionId
+from state.model.catalog import Market
+from state.model.ids import ProviderName, RegionId
 from tests.conformance.clouds import Clouds, embedded_clouds
 
 OWNER = "sk-owner"
@@ -42,19 +44,27 @@ def settings(clouds: Clouds, tmp_path: Path) -> Settings:
 
 
 def found(clouds: Clouds, settings: Settings, clock: ManualClock | SystemClock | None = None) -> list[Diagnosis]:
-    return list(diagnose(settings, {p.name: p for p in clouds.providers.values()}, OWNER, clock or SystemClock()))
+    return list(
+        diagnose(
+            settings, {ProviderName(name): p for name, p in clouds.providers.items()}, OWNER, clock or SystemClock()
+        )
+    )
 
 
-def bad(findings: list[Diagnosis], level: Level = Level.ERROR) -> list[Diagnosis]:
-    return [finding for finding in findings if finding.level is level]
+def bad(found: list[Diagnosis], level: DiagnosisLevel = DiagnosisLevel.ERROR) -> list[Diagnosis]:
+    return [diagnosis for diagnosis in found if diagnosis.level is level]
+
+
+def checks(found: Iterable[Diagnosis]) -> set[Check]:
+    return {diagnosis.check for diagnosis in found}
 
 
 @pytest.mark.clouds
 def test_all_is_well_and_nothing_was_started(clouds: Clouds, settings: Settings) -> None:
-    findings = found(clouds, settings)
+    every = found(clouds, settings)
 
-    assert bad(findings) == []
-    assert any("would be allowed" in finding.what for finding in findings)
+    assert bad(every) == []
+    assert {Check.LAUNCH_ALLOWED, Check.ALL_READ, Check.TOKEN_PRIVATE} <= checks(every)
     assert clouds.embedded.backend.active_machines() == ()
 
 
@@ -63,13 +73,13 @@ def test_missing_permissions_are_told_by_what_cannot_be_done(clouds: Clouds, set
     clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "aws", "quotas"))
     clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "aws", "launch"))
 
-    findings = bad(found(clouds, settings))
+    errors = bad(found(clouds, settings))
     clouds.embedded.backend.faults.clear()
 
-    told = [f.what for f in findings]
-    assert any(what.startswith("quotas:") and "UnauthorizedOperation" in what for what in told)
-    assert any(what.startswith("a launch would be refused") for what in told)
-    assert all(finding.todo for finding in findings)
+    unread = [d for d in errors if d.check is Check.READ_FAILED]
+    assert any(d.subject == "quotas" and "UnauthorizedOperation" in d.message for d in unread)
+    assert Check.LAUNCH_REFUSED in checks(errors)
+    assert all(remedy(diagnosis) for diagnosis in errors)
 
 
 @pytest.mark.clouds
@@ -84,11 +94,11 @@ def test_a_permission_that_only_a_launch_needs_is_told_by_its_name(
     clouds: Clouds, settings: Settings, cloud: str, permission: str, regions: set[str]
 ) -> None:
     clouds.embedded.backend.missing_permissions.add(permission)
-    findings = bad(found(clouds, settings))
+    errors = bad(found(clouds, settings))
     clouds.embedded.backend.missing_permissions.clear()
 
-    assert {finding.subject for finding in findings} == regions
-    assert all(f"missing {permission}" in finding.what for finding in findings)
+    assert {region for diagnosis in errors for region in diagnosis.regions} == regions
+    assert all(f"missing {permission}" in diagnosis.message for diagnosis in errors)
 
 
 def test_azures_roles_grant_by_wildcards_and_leave_things_out() -> None:
@@ -104,13 +114,13 @@ def test_azures_roles_grant_by_wildcards_and_leave_things_out() -> None:
 def test_what_can_be_done_without_is_told_as_a_warning(clouds: Clouds, settings: Settings) -> None:
     clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "azure", "prices"))
 
-    findings = found(clouds, settings)
+    every = found(clouds, settings)
     clouds.embedded.backend.faults.clear()
 
-    assert bad(findings) == []
-    [told] = [f for f in bad(findings, Level.WARNING) if f.subject == "azure"]
-    assert told.what.startswith("live spot prices: ")
-    assert "enable the API" in told.todo
+    assert bad(every) == []
+    [degraded] = [d for d in bad(every, DiagnosisLevel.WARNING) if d.provider == "azure"]
+    assert (degraded.check, degraded.subject) == (Check.READ_DEGRADED, "live spot prices")
+    assert "enable the API" in remedy(degraded)
 
 
 @pytest.mark.clouds
@@ -118,20 +128,22 @@ def test_a_quota_of_nothing_is_told(clouds: Clouds, settings: Settings) -> None:
     quotas = clouds.embedded.backend.regions[RegionId("gcp/us-central1")].quotas
     kept, quotas["NVIDIA_L4_GPUS"] = quotas["NVIDIA_L4_GPUS"], 0
 
-    findings = bad(found(clouds, settings), Level.WARNING)
+    warnings = bad(found(clouds, settings), DiagnosisLevel.WARNING)
     quotas["NVIDIA_L4_GPUS"] = kept
 
-    assert any(f.subject == "gcp/us-central1" and "quota of L4 (on-demand) is 0" in f.what for f in findings)
+    [zero] = [d for d in warnings if d.check is Check.QUOTA_ZERO and d.regions == ("gcp/us-central1",)]
+    assert (zero.subject, zero.market) == ("L4", Market.ON_DEMAND)
+    assert sentence(zero) == "the quota of L4 (on-demand) is 0 gpus: nothing of it can be started"
 
 
 @pytest.mark.clouds
-@pytest.mark.parametrize(("minutes", "level"), [(1, Level.WARNING), (10, Level.ERROR)])
-def test_a_clock_that_is_off_is_told(clouds: Clouds, settings: Settings, minutes: int, level: Level) -> None:
+@pytest.mark.parametrize(("minutes", "level"), [(1, DiagnosisLevel.WARNING), (10, DiagnosisLevel.ERROR)])
+def test_a_clock_that_is_off_is_told(clouds: Clouds, settings: Settings, minutes: int, level: DiagnosisLevel) -> None:
     clock = ManualClock(SystemClock().now() + timedelta(minutes=minutes))
 
-    findings = [f for f in bad(found(clouds, settings, clock), level) if "clock" in f.todo]
+    skewed = [d for d in bad(found(clouds, settings, clock), level) if d.check is Check.CLOCK_SKEW]
 
-    assert {finding.subject for finding in findings} == {"aws", "gcp", "azure"}
+    assert {diagnosis.provider for diagnosis in skewed} == {"aws", "gcp", "azure"}
 
 
 @pytest.mark.clouds
@@ -140,9 +152,9 @@ def test_a_cloud_that_does_not_answer_is_told(clouds: Clouds, settings: Settings
     assert gcp is not None
     nowhere = settings.providers.model_copy(update={"gcp": gcp.model_copy(update={"endpoint": "http://127.0.0.1:9"})})
 
-    findings = bad(found(clouds, settings.model_copy(update={"providers": nowhere})))
+    errors = bad(found(clouds, settings.model_copy(update={"providers": nowhere})))
 
-    assert [f.subject for f in findings if "does not answer" in f.what] == ["gcp"]
+    assert [d.provider for d in errors if d.check is Check.ENDPOINT_SILENT] == ["gcp"]
 
 
 def test_an_installation_without_clouds_cells_or_token_is_told(tmp_path: Path) -> None:
@@ -150,17 +162,32 @@ def test_an_installation_without_clouds_cells_or_token_is_told(tmp_path: Path) -
         home=tmp_path, database_url="sqlite://", cells={"aws/us-east-1": CellModel(head_address="10.0.0.1")}
     )
 
-    findings = diagnose(bare, {}, OWNER, SystemClock())
+    every = list(diagnose(bare, {}, OWNER, SystemClock()))
 
-    assert [f.subject for f in findings if f.level is Level.ERROR] == ["ray token", "providers"]
-    assert [f.subject for f in findings if f.level is Level.WARNING] == ["aws/us-east-1"]
+    assert [d.check for d in bad(every)] == [Check.TOKEN_MISSING, Check.NO_CLOUD]
+    assert [(d.check, d.regions) for d in bad(every, DiagnosisLevel.WARNING)] == [
+        (Check.CELL_WITHOUT_CLOUD, ("aws/us-east-1",))
+    ]
 
 
 def test_a_token_that_others_can_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "ray-token").touch(mode=0o644)
 
-    findings = diagnose(Settings(home=tmp_path, database_url="sqlite://"), {}, OWNER, SystemClock())
+    every = diagnose(Settings(home=tmp_path, database_url="sqlite://"), {}, OWNER, SystemClock())
 
-    assert [(f.level, f.todo) for f in findings if f.subject == "ray token"] == [
-        (Level.WARNING, f"chmod 600 {tmp_path / 'ray-token'}")
+    assert [(d.level, remedy(d)) for d in every if d.check is Check.TOKEN_READABLE] == [
+        (DiagnosisLevel.WARNING, f"chmod 600 {tmp_path / 'ray-token'}")
     ]
+
+
+@pytest.mark.parametrize("check", list(Check))
+@pytest.mark.parametrize("level", [DiagnosisLevel.WARNING, DiagnosisLevel.ERROR])
+def test_every_check_has_a_subject_a_sentence_and_a_remedy_unless_all_is_well(
+    check: Check, level: DiagnosisLevel
+) -> None:
+    provider = None if check in INSTALLATION else ProviderName("aws")
+    is_well = check in {Check.TOKEN_PRIVATE, Check.ALL_READ, Check.LAUNCH_ALLOWED}
+    diagnosis = Diagnosis(check, DiagnosisLevel.OK if is_well else level, provider, advice="do this")
+
+    assert subject(diagnosis) and sentence(diagnosis)
+    assert bool(remedy(diagnosis)) is not is_well

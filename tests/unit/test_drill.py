@@ -1,11 +1,14 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from scheduler.drills.live import DrillRefusedError, count_leaked, simulate
+from scheduler.drills.computed import simulate
+from scheduler.drills.live import count_leaked
+from scheduler.drills.report import DrillRefusedError, loads
 from scheduler.observe.snapshot import observe
 from scheduler.simulation.world import World
-from state.model.history import Drill, DrillState
+from state.model.history import Drill, DrillMode, DrillState
 from state.model.ids import DrillId, RegionId
 from tests.builders import a_spec, an_offer, application
 
@@ -49,7 +52,7 @@ def test_a_region_that_a_drill_cuts_off_is_lost_to_every_decision_until_the_dril
     world = a_world()
     now = world.clock.now()
     until = now + timedelta(minutes=5)
-    drill = Drill(DrillId("d"), RegionId(EU), "live", DrillState.RUNNING, now, until, cuts_off=True)
+    drill = Drill(DrillId("d"), RegionId(EU), DrillMode.LIVE, DrillState.RUNNING, now, until, cuts_off=True)
     world.store.put_drill(drill, "test", now)
 
     world.run(timedelta(minutes=4))
@@ -66,7 +69,8 @@ def test_a_region_that_a_drill_cuts_off_is_lost_to_every_decision_until_the_dril
 def test_a_drill_that_does_not_cut_off_changes_no_decision() -> None:
     world = a_world()
     now = world.clock.now()
-    drill = Drill(DrillId("d"), RegionId(EU), "live", DrillState.RUNNING, now, now + timedelta(hours=1), cuts_off=False)
+    until = now + timedelta(hours=1)
+    drill = Drill(DrillId("d"), RegionId(EU), DrillMode.LIVE, DrillState.RUNNING, now, until, cuts_off=False)
     world.store.put_drill(drill, "test", now)
 
     world.run(timedelta(minutes=5))
@@ -89,10 +93,19 @@ def test_a_machine_without_a_record_is_counted_as_leaked() -> None:
     assert count_leaked(world.ports, RegionId(US)) == 0
 
 
-def test_a_report_is_plain_values() -> None:
-    import json
+def test_a_report_is_read_back_as_it_was_stored() -> None:
+    report = simulate(observe(a_world("none").ports), RegionId(US))
 
-    report = simulate(observe(a_world().ports), RegionId(EU))
+    assert loads(report.dumps()) == report
+    assert (report.region, report.mode) == (US, DrillMode.SIMULATE)
 
-    assert json.loads(json.dumps(report.as_json()))["region"] == EU
-    assert report.mode == "simulate"
+
+def test_a_drill_that_cannot_recover_reports_what_is_unmet_and_violated() -> None:
+    world = a_world()
+    snapshot = observe(world.ports)
+    snapshot = replace(snapshot, offers=tuple(o for o in snapshot.offers if o.key.region != AZ))
+
+    report = simulate(replace(snapshot, cell_settings=snapshot.cell_settings[:1]), RegionId(US))
+
+    assert not report.recovered
+    assert [unmet.application for unmet in report.unmet] == ["chat"]

@@ -7,10 +7,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from scheduler.cli.render import explanations, words
+from scheduler.cli.render.spec import warning_json
 from scheduler.drills.report import DrillReport
 from scheduler.explain.obstacles import Obstacle
 from scheduler.explain.resilience import ResiliencePrice
-from scheduler.service.planning import PlanReport
+from scheduler.service.planning import PlanReport, PriceSource
 from scheduler.service.status import StatusReport
 from state.model.catalog import Offer, Shortage
 from state.model.history import Drill, Event
@@ -18,7 +19,7 @@ from state.model.inventory import Instance
 from state.model.placement import Placement, Survival, UnmetDemand, Violation
 from state.model.plan import Action, Blocked, Drain, Launch, Plan, Route, Serve, Terminate, kind_of
 from state.model.serving import CellStatus
-from state.model.snapshot import Snapshot
+from state.model.snapshot import ReadFailure, Snapshot
 from state.model.units import MILLI
 
 
@@ -187,10 +188,15 @@ def obstacle_json(obstacle: Obstacle) -> dict[str, Any]:
     return {
         "kind": obstacle.kind,
         "application": obstacle.application,
-        "failures": [{"region": f.region, "read": f.kind, "message": f.message} for f in obstacle.failures],
+        "failures": [failure_json(failure) for failure in obstacle.failures],
         "gpus": {gpu: list(similar) for gpu, similar in obstacle.gpus},
         "shortages": [shortage_json(shortage) for shortage in obstacle.shortages],
     }
+
+
+def failure_json(failure: ReadFailure) -> dict[str, Any]:
+    """Return what of a region could not be read."""
+    return {"region": failure.region, "read": failure.kind, "message": failure.message}
 
 
 def shortage_json(shortage: Shortage) -> dict[str, Any]:
@@ -209,8 +215,22 @@ def report_json(report: PlanReport) -> dict[str, Any]:
     return plan_json(report.plan, report.resilience) | {
         "conflict": explanations.conflict_json(report.conflict),
         "obstacles": [obstacle_json(obstacle) for obstacle in report.obstacles],
+        "failures": [failure_json(failure) for failure in report.failures],
         "removals": removals,
         "replaces_fleet": report.replaces_fleet,
+        "warnings": [warning_json(warning) for warning in report.warnings],
+        "catalogue": None if report.prices is None else prices_json(report.prices),
+    }
+
+
+def prices_json(prices: PriceSource) -> dict[str, Any]:
+    """Return the price catalogue that a plan is decided on alone, with its oldest and newest date."""
+    return {
+        "source": prices.source,
+        "as_of": prices.oldest.date().isoformat(),
+        "newest": prices.newest.date().isoformat(),
+        "offers_listed": prices.listed,
+        "offers_considered": prices.considered,
     }
 
 
@@ -238,6 +258,7 @@ def status_json(report: StatusReport) -> dict[str, Any]:
         "unmet": [unmet_json(u) for u in plan.placement.unmet],
         "blocked": [blocked_json(b) for b in plan.blocked],
         "converged": plan.is_converged,
+        "warnings": [warning_json(warning) for warning in report.warnings],
     }
 
 

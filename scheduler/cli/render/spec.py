@@ -21,7 +21,8 @@ _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y
 
 def warning_text(warning: SpecWarning) -> str:
     """Return a warning in words: `file:line: warning: what; what to do`."""
-    return f"{warning.file}:{warning.line}: warning: {_warning_words(warning)}"
+    place = warning.file if warning.line is None else f"{warning.file}:{warning.line}"
+    return f"{place}: warning: {_warning_words(warning)}"
 
 
 def _warning_words(warning: SpecWarning) -> str:

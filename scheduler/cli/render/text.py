@@ -12,7 +12,7 @@ from scheduler.cli.render import as_json, explanations, words
 from scheduler.drills.report import DrillReport
 from scheduler.explain.obstacles import Obstacle, ObstacleKind
 from scheduler.explain.resilience import ResiliencePrice
-from scheduler.service.planning import PlanReport
+from scheduler.service.planning import PlanReport, PriceSource
 from state.model.catalog import Offer
 from state.model.placement import Placement
 from state.model.plan import Plan
@@ -111,6 +111,16 @@ def status_tables(status: dict[str, Any]) -> list[Table]:
 def plan_parts(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> list[RenderableType]:
     """Return a plan, part by part."""
     placement = plan.placement
+    parts = placement_parts(placement, resilience)
+    if plan.actions:
+        parts.append(actions_table(plan))
+    elif placement.machines or plan.is_converged:
+        parts.append("No changes." if plan.is_converged else "Nothing can be done at the moment.")
+    return [*parts, *(f"blocked: {words.blocked(blocked)}" for blocked in plan.blocked)]
+
+
+def placement_parts(placement: Placement, resilience: tuple[ResiliencePrice, ...]) -> list[RenderableType]:
+    """Return a placement, part by part."""
     parts: list[RenderableType] = []
     if placement.machines:
         parts += [machines_table(placement), ""]
@@ -119,11 +129,7 @@ def plan_parts(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> list[Rend
     parts += [Text(line, style="bold red") for line in words.problems(placement)]
     if placement.machines:
         parts += [resilience_line(resilience), gap_line(placement), ""]
-    if plan.actions:
-        parts.append(actions_table(plan))
-    elif placement.machines or plan.is_converged:
-        parts.append("No changes." if plan.is_converged else "Nothing can be done at the moment.")
-    return [*parts, *(f"blocked: {words.blocked(blocked)}" for blocked in plan.blocked)]
+    return parts
 
 
 def report_parts(report: PlanReport, *, are_embedded_down: bool) -> list[RenderableType]:
@@ -133,18 +139,41 @@ def report_parts(report: PlanReport, *, are_embedded_down: bool) -> list[Rendera
         report: The plan.
         are_embedded_down: Whether the clouds of the settings are embedded ones that do not run.
     """
+    if report.prices is not None:
+        return [*_catalogue_parts(report, report.prices), *explanations.conflict_lines(report.conflict)]
     parts = plan_parts(report.plan, report.resilience) if not report.obstacles or report.plan.placement.machines else []
     for obstacle in report.obstacles:
-        parts += obstacle_lines(obstacle, report.snapshot.taken_at, are_embedded_down=are_embedded_down)
+        parts += obstacle_lines(obstacle, report, are_embedded_down=are_embedded_down)
+    if not any(obstacle.failures for obstacle in report.obstacles):
+        parts += map(words.failure, report.failures)
     parts += explanations.conflict_lines(report.conflict)
     return [*parts, *(Text(line, style="bold red") for line in removal_lines(report))]
 
 
-def obstacle_lines(obstacle: Obstacle, now: datetime, *, are_embedded_down: bool) -> list[str]:
+def _catalogue_parts(report: PlanReport, prices: PriceSource) -> list[RenderableType]:
+    """Return a plan on list prices: what to buy, and not how to get there."""
+    parts: list[RenderableType] = [prices_line(prices), ""]
+    if not report.obstacles or report.plan.placement.machines:
+        parts += placement_parts(report.plan.placement, report.resilience)
+    for obstacle in report.obstacles:
+        parts += obstacle_lines(obstacle, report, are_embedded_down=False)
+    return parts
+
+
+def prices_line(prices: PriceSource) -> str:
+    """Return where list prices come from, how old they are, and what they leave unknown."""
+    oldest, newest = prices.oldest.date(), prices.newest.date()
+    dates = f"{oldest}" if oldest == newest else f"{oldest} to {newest}"
+    cut = f" {prices.considered} of {prices.listed} offers considered." if prices.considered < prices.listed else ""
+    source = words.PRICE_SOURCES[prices.source]
+    return f"List prices of {dates}, from {source}.{cut} Stock, quotas and zones are unknown."
+
+
+def obstacle_lines(obstacle: Obstacle, report: PlanReport, *, are_embedded_down: bool) -> list[str]:
     """Return why nothing can be offered, and what to do."""
     match obstacle.kind:
         case ObstacleKind.NO_PROVIDER_ANSWERED:
-            lines = [f"{f.region}: {f.kind} could not be read: {f.message}" for f in obstacle.failures]
+            lines = list(map(words.failure, obstacle.failures))
             hint = (
                 "the embedded clouds do not run; `skerry local up` starts them"
                 if are_embedded_down
@@ -155,9 +184,10 @@ def obstacle_lines(obstacle: Obstacle, now: datetime, *, are_embedded_down: bool
             return ["no provider offers a machine with GPUs in the regions of the settings; `skerry doctor` shows why"]
         case ObstacleKind.GPU_NOT_SOLD:
             models = ", ".join(f"{gpu}{_did_you_mean(similar)}" for gpu, similar in obstacle.gpus)
-            return [f"{obstacle.application}: no provider offers {models}; `skerry offers` lists what is sold"]
+            command = "skerry offers" if report.prices is None else "skerry offers --catalog"
+            return [f"{obstacle.application}: no provider offers {models}; `{command}` lists what is sold"]
         case ObstacleKind.EVERYTHING_SHORT:
-            lines = [words.shortage(shortage, now) for shortage in obstacle.shortages]
+            lines = [words.shortage(shortage, report.snapshot.taken_at) for shortage in obstacle.shortages]
             return [f"{obstacle.application}: every offer that fits is short:", *(f"  {line}" for line in lines)]
         case _:
             assert_never(obstacle.kind)
@@ -169,10 +199,13 @@ def _did_you_mean(names: tuple[str, ...]) -> str:
 
 def removal_lines(report: PlanReport) -> list[str]:
     """Return what applying a spec removes, a line each."""
-    lines = [f"fleet {report.replaces_fleet} is replaced by another one"] if report.replaces_fleet is not None else []
+    wanted = report.snapshot.wanted
+    lines = []
+    if report.replaces_fleet is not None and wanted is not None:
+        lines.append(f"fleet {report.replaces_fleet} is replaced by fleet {wanted.spec.fleet}")
     for removal in report.removals:
         route = ", its route closes" if removal.is_routed else ""
-        lines.append(f"{removal.application}: {removal.replicas} replicas removed{route}")
+        lines.append(f"{removal.application}: {words.counted(removal.replicas, 'replica')} removed{route}")
     return lines
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final, assert_never
 
+from providers.catalogue.source import CatalogueSource
 from state.model.catalog import ChoiceKind, OfferChoice, Shortage, ShortageKind
 from state.model.health import HealthReason
 from state.model.history import (
@@ -31,6 +32,7 @@ from state.model.plan import (
     Serve,
     Terminate,
 )
+from state.model.snapshot import ReadFailure
 from state.model.units import MILLI, Usd
 
 CAUSES: Final[dict[RefusalCause, str]] = {
@@ -56,6 +58,11 @@ CAUSES: Final[dict[RefusalCause, str]] = {
     RefusalCause.PRUNED: "dearer than the offers that one solve considers",
     RefusalCause.QUOTA: "quota",
     RefusalCause.BUDGET: "budget",
+}
+
+PRICE_SOURCES: Final[dict[CatalogueSource, str]] = {
+    CatalogueSource.PUBLISHED: "gpuhunt's published catalogue",
+    CatalogueSource.PACKAGED: "the dated catalogue of this package (gpuhunt's published one is not reachable)",
 }
 
 SHORTAGES: Final[dict[ShortageKind, str]] = {
@@ -142,6 +149,16 @@ RULES: Final[dict[PlanRule, str]] = {
     PlanRule.MIN_READY: "too few replicas stay ready",
     PlanRule.ROUTES: "all routes removed",
 }
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 offer`, `12 offers`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def failure(value: ReadFailure) -> str:
+    """Return what of a region could not be read, and why."""
+    return f"{value.region}: {value.kind} could not be read: {value.message}"
 
 
 def amount(milli: int, unit: Unit) -> str:
@@ -237,7 +254,7 @@ def violation(value: Violation) -> str:
 
 def unmet(value: UnmetDemand) -> str:
     """Return demand that is not placed."""
-    causes = ", ".join(f"{CAUSES[cause]} {count} offers" for cause, count in value.causes)
+    causes = ", ".join(f"{CAUSES[cause]} {counted(count, 'offer')}" for cause, count in value.causes)
     missing = f"{value.missing_milli / MILLI:g} of {amount(value.demand_milli, value.unit)}"
     return f"{value.application}: unmet demand {missing}" + (f": {causes}" if causes else "")
 
@@ -251,7 +268,7 @@ def shortage(value: Shortage, now: datetime) -> str:
     """Return what is short, why and for how long."""
     minutes = max(0, round((value.until - now).total_seconds() / 60))
     message = f" ({value.message})" if value.message else ""
-    return f"{value.scope}: {SHORTAGES[value.kind]}{message}, for {minutes} minutes more"
+    return f"{value.scope}: {SHORTAGES[value.kind]}{message}, for {counted(minutes, 'minute')} more"
 
 
 def health(reason: HealthReason | None, ready: int = 0, expected: int = 0) -> str:
