@@ -164,9 +164,9 @@ def prices_line(prices: PriceSource) -> str:
     """Return where list prices come from, how old they are, and what they leave unknown."""
     oldest, newest = prices.oldest.date(), prices.newest.date()
     dates = f"{oldest}" if oldest == newest else f"{oldest} to {newest}"
-    cut = f" {prices.considered} of {prices.listed} offers considered." if prices.considered < prices.listed else ""
+    cut = f"{prices.considered} of {prices.listed} offers considered. " if prices.considered < prices.listed else ""
     source = words.PRICE_SOURCES[prices.source]
-    return f"List prices of {dates}, from {source}.{cut} Stock, quotas and zones are unknown."
+    return f"List prices of {dates}, from {source}.\n{cut}Stock, quotas and zones are unknown."
 
 
 def obstacle_lines(obstacle: Obstacle, report: PlanReport, *, are_embedded_down: bool) -> list[str]:
