@@ -74,8 +74,8 @@ def test_doctor_reports_on_clouds_that_are_unreachable_and_nothing_else_writes(t
 
     done = run(tmp_path, closed, {}, "doctor", "--output", "json")
 
-    found = json.loads(done.stdout)["findings"]
-    assert all("\n" not in finding["what"] for finding in found)
-    assert any("price catalogue cannot be read" in finding["what"] for finding in found)
+    found = json.loads(done.stdout)["diagnoses"]
+    assert all("\n" not in finding["message"] for finding in found)
+    assert any("price catalogue cannot be read" in finding["message"] for finding in found)
     [line] = done.stderr.splitlines()
     assert line.startswith("skerry: ")
