@@ -4,7 +4,7 @@
 stock, then the next. *First-fit decreasing* (Karpenter): the largest replicas first, into room that is paid for before
 anything is bought, then a consolidation that takes every application out once and keeps what got cheaper. *Per-replica
 program* (Melange): a binary for each replica and offer, solved by CBC through PuLP. None of them knows the loss of a
-region, so the first two are told to spread over three domains, each with half of what must remain.
+region, so the first two spread over three domains, each with half of what must remain.
 """
 
 import time

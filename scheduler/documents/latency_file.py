@@ -25,10 +25,10 @@ def read_latencies(path: Path) -> tuple[tuple[RegionId, RegionId, float], ...]:
 
 
 def _rows(path: Path, reader: "csv.DictReader[str]") -> list[tuple[RegionId, RegionId, float]]:
-    lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if lacking:
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
         remedy = f"the columns are {', '.join(COLUMNS)}"
-        raise DocumentError([Problem(str(path), 1, lacking[0], "is missing", remedy)])
+        raise DocumentError([Problem(str(path), 1, missing[0], "is missing", remedy)])
     found = []
     for row in reader:
         try:

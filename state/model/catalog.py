@@ -201,7 +201,7 @@ class Region:
 
 
 class Capability(StrEnum):
-    """What a provider may lack; whoever needs one asks for it, and never for the provider's name."""
+    """What a provider may lack; code asks for the capability, and never for the provider's name."""
 
     SPOT = "spot"
     """It sells machines that it may take back."""

@@ -274,9 +274,9 @@ class Application(_Model):
     @model_validator(mode="after")
     def _throughput_given(self) -> Self:
         if self.demand.requests_per_second is not None:
-            lacking = [n for n, shape in enumerate(self.shapes) if shape.requests_per_second is None]
-            if lacking:
-                msg = f"demand is in requests_per_second, so shape {lacking[0]} needs its measured requests_per_second"
+            missing = [n for n, shape in enumerate(self.shapes) if shape.requests_per_second is None]
+            if missing:
+                msg = f"demand is in requests_per_second, so shape {missing[0]} needs its measured requests_per_second"
                 raise ValueError(msg)
         return self
 

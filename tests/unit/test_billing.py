@@ -21,7 +21,7 @@ def sku(
 
 
 CATALOGUE = (
-    # Prices of G2 and L4 as somebody's bill of July 2026 had them.
+    # Prices of G2 and L4 as a published bill of July 2026 had them.
     sku("Spot Preemptible G2 Instance Core running in Americas", 0.01277),
     sku("Spot Preemptible G2 Instance Ram running in Americas", 0.001496, "GiBy.h"),
     sku("Nvidia L4 GPU attached to Spot Preemptible VMs running in Americas", 0.2862),

@@ -26,10 +26,10 @@ US, EU = "aws/us-east-1", "gcp/europe-west4"
 CHEAP, DEAR = an_offer(US, "1"), an_offer(EU, "5")
 
 
-def a_world(*lacking: Capability) -> World:
+def a_world(*missing: Capability) -> World:
     """Return a world whose cheaper cloud lacks something, and in which two replicas are wanted."""
     world = World(CHEAP, DEAR)
-    world.cloud("aws").capabilities -= set(lacking)
+    world.cloud("aws").capabilities -= set(missing)
     world.want(a_spec())
     return world
 

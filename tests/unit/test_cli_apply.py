@@ -52,9 +52,9 @@ def test_apply_does_nothing_without_a_terminal_unless_told_to(home: Path, tmp_pa
 def test_a_spec_that_lacks_an_application_is_refused_without_a_terminal_even_with_yes(
     serving: Path, tmp_path: Path
 ) -> None:
-    lacking = other_spec(tmp_path, ("\n  chat:\n", "\n  talk:\n"))
+    other = other_spec(tmp_path, ("\n  chat:\n", "\n  talk:\n"))
 
-    ran = skerry(serving, "apply", str(lacking), "--yes")
+    ran = skerry(serving, "apply", str(other), "--yes")
 
     assert ran.code == 2
     assert "chat: 0 replicas removed" in ran.out
@@ -79,11 +79,11 @@ def test_prune_agrees_to_removals_and_to_nothing_else(serving: Path, tmp_path: P
 
 @pytest.mark.clouds
 def test_at_a_terminal_each_removal_is_asked_for_by_name(serving: Path, tmp_path: Path) -> None:
-    lacking = other_spec(tmp_path, ("\n  chat:\n", "\n  talk:\n"))
+    other = other_spec(tmp_path, ("\n  chat:\n", "\n  talk:\n"))
     by_name = "Type chat to remove it"
 
-    wrong = at_a_terminal(serving, {by_name: "talk"}, "apply", str(lacking), "--yes")
-    right = at_a_terminal(serving, {by_name: "chat", "Apply these changes?": "n"}, "apply", str(lacking))
+    wrong = at_a_terminal(serving, {by_name: "talk"}, "apply", str(other), "--yes")
+    right = at_a_terminal(serving, {by_name: "chat", "Apply these changes?": "n"}, "apply", str(other))
 
     assert wrong.code == 1
     assert by_name in wrong.out

@@ -75,9 +75,9 @@ def test_the_specs_providers_and_regions_are_respected(tmp_path: Path) -> None:
 
 
 def test_a_model_that_the_catalogue_lacks_has_its_reason_and_no_misleading_figures(tmp_path: Path) -> None:
-    lacking = other_spec(tmp_path, ("gpu: L4", "gpu: P100"), ("gpu: T4", "gpu: P100"), ("gpu: A100-80GB", "gpu: P100"))
+    other = other_spec(tmp_path, ("gpu: L4", "gpu: P100"), ("gpu: T4", "gpu: P100"), ("gpu: A100-80GB", "gpu: P100"))
 
-    report = plan_catalogue(packaged(), load_wanted(lacking), NOON)
+    report = plan_catalogue(packaged(), load_wanted(other), NOON)
     shown = "\n".join(str(part) for part in text.report_parts(report, are_embedded_down=False))
 
     assert [obstacle.kind for obstacle in report.obstacles] == [ObstacleKind.GPU_NOT_SOLD]

@@ -36,7 +36,7 @@ def test_explanations_answer_from_what_is_wanted_and_refuse_wrong_questions(home
     assert why_not.code == 0 and "gcp/us-central1" in why_not.out
     assert skerry(mine, "explain", "chat", "--what-if", "applications.chat.market.spott=never").code == 2
     assert skerry(mine, "explain", "chat", "--why-not", "moon/sea-1").code == 2
-    assert skerry(mine, "explain", "nobody").code == 2
+    assert skerry(mine, "explain", "missing").code == 2
 
 
 @pytest.mark.clouds

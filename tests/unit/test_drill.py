@@ -61,7 +61,7 @@ def test_a_region_that_a_drill_cuts_off_is_lost_to_every_decision_until_the_dril
     assert world.running()[f"{EU}/a/l4.1/on_demand"] == 2, "its machines are not touched"
     assert world.running()[f"{US}/a/l4.1/on_demand"] == 4
     world.run(timedelta(minutes=60), every=timedelta(seconds=30))
-    assert world.converge().placement.violations == (), "past its deadline the drill lets go, whoever started it"
+    assert world.converge().placement.violations == (), "past its deadline the drill lets go, whatever started it"
     assert EU in {cell.region for cell in observe(world.ports).cells if cell.answered}
     assert EU in world.routed()
 

@@ -135,7 +135,7 @@ def test_what_if_says_what_could_not_be_kept() -> None:
     ("change", "fault", "words"),
     [
         ("applications.chat.market.spott=never", QuestionFault.UNKNOWN_FIELD, "there is no spott"),
-        ("applications.nobody.market.spot=never", QuestionFault.UNKNOWN_FIELD, "there is no nobody"),
+        ("applications.missing.market.spot=never", QuestionFault.UNKNOWN_FIELD, "there is no missing"),
         ("applications.chat.market.spot=maybe", QuestionFault.BAD_VALUE, "Input should be"),
         ("applications.chat.market.spot", QuestionFault.NO_ASSIGNMENT, "write a field and a value"),
         ("applications.chat.demand.replicas=[", QuestionFault.NOT_YAML, "is not a YAML value"),

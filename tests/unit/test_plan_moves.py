@@ -155,5 +155,5 @@ def test_requests_leave_a_cell_before_its_application_does() -> None:
         if leaving:
             break
 
-    assert leaving, "the cell that is left is told so"
+    assert leaving, "the cell that is left gets its configuration"
     assert US not in world.routed(), "and by then it gets no requests"

@@ -1,4 +1,4 @@
-"""What is asked of each cloud for a machine: safe by default, and nothing that nobody asked for."""
+"""What each cloud is asked for with a machine: safe by default, and nothing beyond the request."""
 
 from typing import Any
 

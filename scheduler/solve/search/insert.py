@@ -2,7 +2,7 @@
 
 What a replica costs at the margin: nothing in a machine that is paid for anyway, else its share of a machine, of the
 scarcity prices, and of the region's head where that does not exist yet; and its move, where it does not run there
-already. The shares are an estimate, since others may fill the machine or not; whoever calls compares true totals.
+already. The shares are an estimate, since others may fill the machine or not; the caller compares true totals.
 """
 
 from typing import NamedTuple

@@ -1,0 +1,99 @@
+"""One vocabulary: names and phrases that were replaced do not come back. `docs/reference/words.md` has the new ones."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OLD_NAMES = (
+    "Outside",
+    "Sighting",
+    "lacking",
+    "look_everywhere",
+    "FAILED_LOOKS",
+    "Governor",
+    "recognise",
+    "is_doom",
+    "_warned",
+    "taken_ports",
+    "Posed",
+    "Sold",
+    "lay_out",
+    "Desk",
+    "Books",
+    "Bench",
+    "afresh",
+    "breaches",
+    "Unplaced",
+    "unplaced",
+    "unrest",
+    "FateDomain",
+    "stray",
+    "strays",
+    "untouchable",
+    "knobs",
+    "nudge",
+    "nudges",
+    "CanRehearse",
+    "Effort",
+    "MOST_ASKED",
+    "NOTICE_HEARD",
+    "CellShare",
+    "is_settled",
+)
+"""Identifiers, as whole words anywhere."""
+OLD_PHRASES = (
+    r"\bclass (Need|Keep|Otherwise|Ask|Work)\b",
+    r"fate domain",
+    r"Make it so",
+    r"NO PLACE",
+    r"NOT KEPT",
+    r"there is nobody to ask",
+    r"nothing is wanted any more",
+    r"is not emptied yet",
+    r"looking at the clouds",
+    r"under the laws? of",
+    r"under these laws",
+    r"who is hit",
+    r"\bblind\b",
+    r"\b[Cc]louds? (says?|said|tells?|told|hears?|heard|believes?|wants?)\b",
+    r"\b(was|were|is|are) told\b",
+    r"\b(nobody|somebody|anybody|whoever)\b",
+)
+"""Regular expressions for phrases in code, messages and documents."""
+
+
+def texts() -> list[Path]:
+    listed = subprocess.run(
+        [shutil.which("git") or "git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout, so nothing says what is part of the project")
+    paths = [ROOT / line for line in listed.stdout.splitlines()]
+    suffixes = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".out", ".json", ".in", ""}
+    return [
+        path
+        for path in paths
+        if path.is_file()
+        and path != Path(__file__)
+        and path.suffix in suffixes
+        and path.name != "LICENSE"
+        and not (path.parent.name == "requirements" and path.suffix == ".txt")
+        and "migrations" not in path.parts  # they name what they replace
+    ]
+
+
+@pytest.mark.parametrize("pattern", [*(rf"\b{name}\b" for name in OLD_NAMES), *OLD_PHRASES])
+def test_no_replaced_word_comes_back(pattern: str) -> None:
+    old = re.compile(pattern)
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in texts()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if old.search(line)
+    ]
+
+    assert found == []
