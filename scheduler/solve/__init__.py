@@ -5,7 +5,7 @@ from typing import Final
 
 from providers.regions import known_regions
 from scheduler.solve.answer import Answer, objective
-from scheduler.solve.certificate import certificate, violations
+from scheduler.solve.certificate import ReplacementStock, certificate, violations
 from scheduler.solve.exact import solve_exactly
 from scheduler.solve.formulate import Formulation, formulate
 from scheduler.solve.highs import Work
@@ -39,7 +39,8 @@ def solve(snapshot: Snapshot) -> Placement:
     else:
         placement = read_placement(snapshot, spec, *found)
         formulation = found[0]
-    placement = replace(placement, certificate=certificate(spec, placement, formulation))
+    stock = ReplacementStock.of(snapshot, placement, formulation)
+    placement = replace(placement, certificate=certificate(spec, placement, stock))
     return replace(placement, violations=violations(spec, placement, known_regions(snapshot.own_regions)))
 
 

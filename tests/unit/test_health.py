@@ -4,12 +4,14 @@ from itertools import pairwise
 
 import pytest
 
-from scheduler.observe.health import ISOLATED, assess, traffic_percent
-from state.model.health import HEALTH_STEPS, HealthState, HealthThresholds, RegionHealth, RegionSignals
+from scheduler.observe.health import assess
+from scheduler.region_policy import traffic_percent
+from state.model.health import HEALTH_STEPS, HealthReason, HealthState, HealthThresholds, RegionHealth, RegionSignals
 from state.model.ids import RegionId
+from state.model.snapshot import Snapshot
 from tests.builders import NOON, a_region
 
-KNOBS = HealthThresholds()
+THRESHOLDS = HealthThresholds()
 OTHER = RegionId("gcp/us-central1")
 
 
@@ -22,7 +24,7 @@ def silent(region: RegionId | None = None) -> RegionSignals:
 
 
 def step(known: tuple[RegionHealth, ...], at: float, *signals: RegionSignals) -> tuple[RegionHealth, ...]:
-    return assess(known, signals, NOON + timedelta(seconds=at), KNOBS)
+    return assess(known, signals, NOON + timedelta(seconds=at), THRESHOLDS)
 
 
 def states(known: tuple[RegionHealth, ...]) -> dict[str, HealthState]:
@@ -97,10 +99,10 @@ def test_if_every_region_looks_down_it_is_us() -> None:
         known = step(known, at, silent(), silent(OTHER))
 
     assert set(states(known).values()) == {HealthState.HEALTHY}
-    assert {health.reason for health in known} == {ISOLATED}
+    assert {health.reason for health in known} == {HealthReason.OBSERVER_ISOLATED}
 
     known = step(known, 310, serving(), serving(OTHER))
-    assert ISOLATED not in {health.reason for health in known}
+    assert HealthReason.OBSERVER_ISOLATED not in {health.reason for health in known}
 
 
 def test_a_region_comes_back_in_steps_after_10_clean_minutes_each() -> None:
@@ -110,7 +112,7 @@ def test_a_region_comes_back_in_steps_after_10_clean_minutes_each() -> None:
     for minute in range(60):
         known = step(known, minute * 60, RegionSignals(a_region(), True, None))
         if known:
-            shares.append((minute, traffic_percent(known[0], KNOBS)))
+            shares.append((minute, traffic_percent(Snapshot(NOON, None, health=known), a_region())))
 
     changes = [shares[0]] + [new for old, new in pairwise(shares) if old[1] != new[1]]
     assert changes == [(0, 0), (10, 10), (20, 30), (30, 100)]

@@ -1,4 +1,4 @@
-"""Machines of our own in the plan: used first, bursting to the clouds, and judged by what they say of themselves."""
+"""Machines of our own in the plan: used first, bursting to the clouds, and judged by what they report of themselves."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,9 @@ from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
 from scheduler.documents.yaml_document import DocumentError
 from scheduler.simulation.world import TICK, World
-from state.model.catalog import Market, Offer, Price
+from state.model.catalog import Market, Offer, Price, ShortageKind
 from state.model.ids import RegionId
-from state.model.inventory import Notice, NoticeKind, Role
+from state.model.inventory import Notice, NoticeKind, Role, TerminationReason
 from state.model.plan import Launch, Terminate
 from state.model.units import Usd
 from tests.builders import NOON, a_head_offer, an_offer
@@ -100,13 +100,13 @@ def test_a_machine_that_joined_without_its_gpus_is_replaced() -> None:
     ends = [a for _ in range(12) for a in world.tick().actions if isinstance(a, Terminate)]
 
     assert [a.instance_id for a in ends][:1] == [dead]
-    assert ends[0].reason == "joined its cell with 0 of 1 GPUs"
+    assert (ends[0].reason, ends[0].message) == (TerminationReason.GPUS_MISSING, "0 of 1")
     assert dead not in {seen.instance_id for seen, _ in world.cloud("aws").alive()}
     world.converge()
     assert workers(world) == {US: 1}
 
 
-def test_a_machine_in_trouble_is_replaced_once_it_is_not_in_its_cell_and_not_before() -> None:
+def test_an_impaired_machine_is_replaced_once_it_is_not_in_its_cell_and_not_before() -> None:
     world = World(an_offer(US, "1", stock=3))
     want(world, 1, survive={"any": "none"})
     world.converge()
@@ -119,7 +119,7 @@ def test_a_machine_in_trouble_is_replaced_once_it_is_not_in_its_cell_and_not_bef
     world.cells[RegionId(US)].drained.add(worker.address or "")
     ends = [a for _ in range(8) for a in world.tick().actions if isinstance(a, Terminate)]
     assert ends[0].instance_id == worker.instance_id
-    assert ends[0].reason == "carries no replica, and its instance status check fails"
+    assert (ends[0].reason, ends[0].message) == (TerminationReason.IMPAIRED, "its instance status check fails")
 
 
 def test_an_offer_whose_machines_never_join_is_left_for_another_for_a_while() -> None:
@@ -138,17 +138,17 @@ def test_an_offer_whose_machines_never_join_is_left_for_another_for_a_while() ->
 
     assert workers(world) == {"gcp/europe-west4": 1}
     [shortage] = world.store.load().shortages
-    assert (shortage.region, shortage.instance_type, shortage.reason) == (US, "l4.1", "never joined its cell")
+    assert (shortage.region, shortage.instance_type, shortage.kind) == (US, "l4.1", ShortageKind.NEVER_READY)
 
 
-def test_regions_of_our_own_have_the_law_and_the_place_that_the_settings_say(tmp_path: Path) -> None:
+def test_regions_of_our_own_have_the_jurisdiction_and_the_place_of_the_settings(tmp_path: Path) -> None:
     place = StaticRegionSettings(register_url="http://x", jurisdiction="EU", latitude=52.5, longitude=13.4)
     static = StaticSettings(regions={"berlin": place}, token_file="t")
     settings = Settings(home=tmp_path, database_url="x", providers=ProvidersSettings(static=static))
-    for law, count in (("EU", 2), ("US", 0)):
+    for jurisdiction, count in (("EU", 2), ("US", 0)):
         world = a_hybrid(2)
         world.ports = replace(world.ports, own_regions=settings.own_regions)
-        want(world, 2, survive={"any": "none"}, regions={"jurisdictions": [law]})
+        want(world, 2, survive={"any": "none"}, regions={"jurisdictions": [jurisdiction]})
         for _ in range(20):
             world.tick(TICK)
         assert workers(world).get(OWN, 0) == count
@@ -180,11 +180,11 @@ def test_a_file_of_machines_that_makes_no_sense_is_refused_with_its_line(tmp_pat
     file = tmp_path / "machines.yaml"
     file.write_text(f"machines:\n  - {line}\n")
 
-    with pytest.raises(DocumentError) as told:
+    with pytest.raises(DocumentError) as raised:
         read_machines(file)
 
-    assert words in str(told.value.problems[0])
-    assert f"{file}:2" in str(told.value.problems[0])
+    assert words in str(raised.value.problems[0])
+    assert f"{file}:2" in str(raised.value.problems[0])
 
 
 def test_a_file_of_machines_knows_the_memory_of_common_gpus(tmp_path: Path) -> None:
