@@ -87,7 +87,7 @@ class _Stock:
 
     def machines(self, milli: int) -> int:
         """Return how many machines the capacity needs at least."""
-        return math.ceil(milli / max(self.capacity.values(), default=1))
+        return -(-milli // max(self.capacity.values()))
 
 
 def credits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:  # noqa: A001  the certificate's own term
@@ -104,7 +104,8 @@ def credits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:  # noqa: A001 
         stock = _stock(line, application, left, snapshot)
         if not 0 < line.credited_milli <= min(share, stock.most):
             yield _wrong(PlanRule.CREDIT, line, line.credited_milli, min(share, stock.most))
-        counted.setdefault(line.domain, []).append((stock, line.credited_milli))
+        else:
+            counted.setdefault(line.domain, []).append((stock, line.credited_milli))
     for domain, stocks in sorted(counted.items()):
         yield from _shared(domain, stocks)
 
@@ -153,7 +154,10 @@ def _stock(line: Survival, application: Application, left: list[tuple[Offer, int
         key = offer.key
         if key.region not in usable:
             usable[key.region] = _may_use(application, key.region, snapshot)
-        each = max(replicas_on(shape, offer.machine) * application.replica_milli(shape) for shape in application.shapes)
+        each = max(
+            replicas_on(shape, offer.machine) * application.replica_milli(shape) // shape.machines
+            for shape in application.shapes
+        )
         if usable[key.region] and each and _domain(line.kind, key.region, key.zone) != line.domain:
             counts[key], capacity[key] = count, each
     return _Stock(counts, capacity)
