@@ -10,7 +10,7 @@ from state.model.ids import ApplicationName, InstanceId, PlanId, RegionId
 from state.model.inventory import Instance, Role
 from state.model.lifecycle import InstanceStatus
 from state.model.placement import MachineCount, Placement, ReplicaCount
-from state.model.plan import Action, Finding, Launch, Plan, Severity
+from state.model.plan import Action, Finding, Launch, Plan
 from state.model.settings import CellSettings
 from state.model.snapshot import Snapshot
 from tests.builders import NOON, a_head_offer, a_spec, an_offer, cells, wanted
@@ -116,10 +116,6 @@ def a_good_plan() -> tuple[Plan, Snapshot]:
     launches += [a_launch(offer, f"sk-{n}") for n, offer in enumerate(offers)]
     machines = [*(placed(head, 1, Role.HEAD) for head in heads), *(placed(offer) for offer in offers)]
     return a_plan(machines, [replicas(offer) for offer in offers], *launches), a_snapshot(*offers, *heads)
-
-
-def without_errors(plan: Plan, snapshot: Snapshot) -> bool:
-    return all(finding.severity is not Severity.ERROR for finding in check_plan(plan, snapshot))
 
 
 def only(plan: Plan, snapshot: Snapshot) -> Finding:

@@ -53,8 +53,9 @@ def _due(plan: Plan, snapshot: Snapshot) -> dict[tuple[str, str], int]:
     """Return by application and failure domain what remains of the application after its loss, in thousandths."""
     lost: Counter[tuple[str, str]] = Counter()
     totals: Counter[str] = Counter()
-    for replicas in plan.placement.replicas if snapshot.wanted is not None else ():
-        application = snapshot.wanted.spec.applications[replicas.application]
+    applications = {} if snapshot.wanted is None else snapshot.wanted.spec.applications
+    for replicas in plan.placement.replicas:
+        application = applications[replicas.application]
         kind = application.survive.any
         capacity = replicas.count * application.replica_milli(application.shapes[replicas.shape])
         totals[replicas.application] += capacity

@@ -60,7 +60,7 @@ def test_a_change_that_leaves_the_demand_ready_is_fine_and_one_less_is_found() -
 
 
 def test_the_disruption_policy_may_allow_less() -> None:
-    half = {"disruption": {"max_unavailable": 0.5}}
+    half: dict[str, Any] = {"disruption": {"max_unavailable": 0.5}}
 
     assert check_plan(*serving(Serve(US), **half)) == ()
     assert only(*serving(Serve(US), Serve(EU, (a_share(1),)), **half)) == too_few(1000, 2000)
@@ -102,7 +102,7 @@ def test_silent_cells_and_other_applications_do_not_count() -> None:
 
 def test_capacity_is_that_of_the_placed_shape_and_of_the_least_where_none_is_placed() -> None:
     shapes = [{"gpu": "L4", "requests_per_second": n} for n in (20, 10, 30)]
-    chat = {"of": {"demand": {"requests_per_second": 50}}, "shapes": shapes}
+    chat: dict[str, Any] = {"of": {"demand": {"requests_per_second": 50}}, "shapes": shapes}
 
     def case(us: int, eu: int, shape: int) -> tuple[Plan, Snapshot]:
         plan, snapshot = serving(Serve(US), us=us, eu=eu, **chat)

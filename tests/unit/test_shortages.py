@@ -230,7 +230,7 @@ def test_an_end_because_a_machine_never_joined_makes_its_offer_doubtful_and_no_o
 
 
 def ended(after: timedelta = 5 * MINUTE, **changes: Any) -> Instance:
-    facts = {
+    facts: dict[str, Any] = {
         "status": InstanceStatus.GONE,
         "reason": TerminationReason.ENDED_BY_PROVIDER,
         "ended_at": NOON + after,
