@@ -51,7 +51,11 @@ def test_a_plan_may_have_as_many_actions_and_launches_as_the_limits_say_and_no_m
 
     assert check_plan(plan, limited(actions_per_plan=4, launches_per_plan=4)) == ()
     assert only(plan, limited(actions_per_plan=3)) == an_error(PlanRule.ACTIONS_PER_PLAN, "", 4, 3)
-    assert only(plan, limited(launches_per_plan=3)) == an_error(PlanRule.LAUNCHES_PER_PLAN, "", 4, 3)
+    too_many = an_error(PlanRule.LAUNCHES_PER_PLAN, "", 4, 3)
+    assert only(plan, limited(launches_per_plan=3)) == too_many
+    idle = running(an_offer(US, zone="b"), "sk-idle")
+    beside = replace(limited(launches_per_plan=3), instances=(idle,))
+    assert only(plan, beside) == too_many, "whatever exists already"
 
 
 def test_repeats_do_not_count_as_launches() -> None:

@@ -88,6 +88,10 @@ def test_a_placement_that_only_keeps_what_exists_above_a_quota_is_a_warning() ->
     assert only(kept, a_snapshot(OFFER, chat=chat(2), instances=held, quotas=quotas)) == Finding(
         PlanRule.QUOTA, Severity.WARNING, subject, None, 2, 1
     )
+    in_vcpus = (a_quota(8, 16, "vcpus"),)
+    assert only(kept, a_snapshot(OFFER, chat=chat(2), instances=held, quotas=in_vcpus)) == Finding(
+        PlanRule.QUOTA, Severity.WARNING, subject, None, 16, 8
+    )
     more = a_plan([placed(OFFER, 3)], [replicas(OFFER, 3)], a_launch(OFFER))
     assert only(more, a_snapshot(OFFER, chat=chat(3), instances=held, quotas=quotas)).severity is Severity.ERROR
     ending = (held[0], replace(held[1], status=InstanceStatus.TERMINATING))
