@@ -246,3 +246,11 @@ def test_a_gang_s_machine_carries_its_part_of_a_replica() -> None:
 
     assert check_plan(*case(2)) == ()
     assert only(*case(1)) == no_credit(1000, 500)
+
+
+def test_a_gang_s_machine_carries_one_part_whatever_else_would_fit() -> None:
+    plan, snapshot = credited(1000, stocked(an_offer(AZ, gpus=4)), us=6, eu=2, shapes=[{"gpu": "L4", "machines": 2}])
+    carried = (replicas(US_OFFER, 3, zone="a"), replicas(EU_OFFER, 1, zone="a"))
+    lines = (line(EU, 3000), line(US, 1000, credited=1000))
+
+    assert only(having(plan, replicas=carried, certificate=lines), snapshot) == no_credit(1000, 500)

@@ -107,6 +107,12 @@ def test_a_gang_has_its_machines_alone() -> None:
     assert check_plan(*beside(4, 2, 0)) == ()
     assert only(*beside(3, 2, 0)) == an_error(PlanRule.PACKING, f"{US}/a/l4.4", None, 8000, 12_000)
     assert only(*beside(2, 1, 1)).rule is PlanRule.PACKING
+    small = a_case(
+        [placed(OFFER, 2)],
+        [replicas(OFFER, 1, zone="a")],
+        chat=chat(1, shapes=[{"gpu": "L4", "count": 2, "machines": 2}]),
+    )
+    assert only(*small).rule is PlanRule.PACKING, "its part does not fit on one machine"
 
 
 def test_replicas_run_on_machines_of_their_own_type_market_region_and_zone() -> None:
@@ -200,6 +206,7 @@ def test_replicas_are_as_near_to_their_clients_as_measured() -> None:
     assert only(*timed(far(89.9), there, back)) == late
     assert check_plan(*timed(far(80), back)) == ()
     assert only(*timed(far(79.9), back)) == late
+    assert check_plan(*timed(far(90.0), (EU, US, 90.0 * (1 + 1e-12)))) == (), "the order of a sum is no distance"
     assert check_plan(*timed(far(70), (EU, US, 99.0), (EU, US, 70.0))) == (), "the last measurement counts"
     assert only(*timed(far(89), (EU, AZ, 1.0), (AZ, US, 1.0), there)) == late
 
@@ -221,6 +228,15 @@ def test_clients_count_by_their_weight_and_the_farthest_by_itself() -> None:
     assert check_plan(*timed(far(70, 90, *clients), *measured)) == ()
     assert only(*timed(far(69.9, None, *clients), *measured)) == an_error(PlanRule.LATENCY, US)
     assert only(*timed(far(70, 89.9, *clients), *measured)) == an_error(PlanRule.LATENCY, US)
+
+
+def test_a_client_on_the_equator_or_the_meridian_is_where_it_is() -> None:
+    us = KNOWN[US]
+    for latitude, longitude in ((0, us.longitude), (us.latitude, 0)):
+        trip = round_trip_ms((latitude, longitude), (us.latitude, us.longitude))
+        point = {"latitude": latitude, "longitude": longitude}
+        assert check_plan(*timed(far(trip + 0.001, None, point))) == ()
+        assert only(*timed(far(trip - 0.001, None, point))) == an_error(PlanRule.LATENCY, US)
 
 
 def test_a_distance_that_is_not_known_is_too_far() -> None:

@@ -3,8 +3,17 @@ from datetime import timedelta
 
 import pytest
 
-from scheduler.observe.inventory import Readings, SyncedInventory, sync_inventory
-from state.model.inventory import CloudInstance, CloudState, Instance, TerminationReason, advanced
+from scheduler.observe.inventory import Readings, SyncedInventory, is_terminal, sync_inventory, terminal_notices
+from state.model.inventory import (
+    CloudInstance,
+    CloudState,
+    Instance,
+    Notice,
+    NoticeKind,
+    Role,
+    TerminationReason,
+    advanced,
+)
 from state.model.lifecycle import STEPS, InstanceStatus, may_step
 from state.model.settings import Thresholds
 from tests.builders import NOON, a_key, a_region, an_instance
@@ -193,6 +202,62 @@ def test_a_machine_that_ends_before_it_was_ever_listed_keeps_the_reason_of_its_e
     assert sync(ending, after=LIMITS.requested_max).live == (ending,)
     [gone] = sync(ending, after=LIMITS.requested_max + SECOND).learned
     assert (gone.reason, gone.ended_at) == (TerminationReason.FLEET_DESTROYED, NOON + LIMITS.requested_max + SECOND)
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def a_notice(kind: NoticeKind, after: timedelta | None = None, **changes: object) -> Notice:
+    made = Notice(an_instance().id, a_region(), kind, None if after is None else NOON + after)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def announced(instance: Instance, *notices: Notice) -> Instance:
+    row = seen(CloudState.PENDING if instance.status is _S.REQUESTED else CloudState.RUNNING)
+    [synced] = sync_inventory((instance,), Readings((row,), frozenset(), notices, NOON), LIMITS).live
+    return synced
+
+
+@pytest.mark.parametrize("kind", list(NoticeKind))
+@pytest.mark.parametrize(
+    ("after", "is_near"),
+    [(None, True), (-MINUTE, True), (LIMITS.maintenance_ahead, True), (LIMITS.maintenance_ahead + SECOND, False)],
+)
+def test_a_machine_whose_end_is_near_ends_and_a_recommendation_moves_nothing(
+    kind: NoticeKind, after: timedelta | None, *, is_near: bool
+) -> None:
+    notice = a_notice(kind, after)
+    is_ending = kind is NoticeKind.INTERRUPTION or (is_near and kind is not NoticeKind.REBALANCE)
+
+    assert is_terminal(notice, NOON, LIMITS) is is_ending
+    synced = announced(an_instance(), a_notice(kind, instance_id="sk-other"), notice)
+    expected = (_S.TERMINATING, TerminationReason.NOTICE, notice) if is_ending else (_S.RUNNING, None, None)
+    assert (synced.status, synced.reason, synced.notice) == expected
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind is not NoticeKind.REBALANCE])
+def test_a_head_is_back_from_maintenance_sooner_than_another_takes_over(kind: NoticeKind) -> None:
+    stays = kind in {NoticeKind.MAINTENANCE, NoticeKind.DRAIN}
+
+    assert announced(replace(an_instance(), role=Role.HEAD), a_notice(kind)).is_standing is stays
+    assert not announced(an_instance(), a_notice(kind)).is_standing
+
+
+def test_a_machine_that_starts_ends_by_notice_too_and_one_that_ends_keeps_its_reason() -> None:
+    notice = a_notice(NoticeKind.INTERRUPTION)
+    ending = advanced(an_instance(), _S.TERMINATING, TerminationReason.NOT_PLACED)
+
+    assert announced(requested(), notice).reason is TerminationReason.NOTICE
+    assert announced(ending, notice).reason is TerminationReason.NOT_PLACED
+
+
+def test_of_several_notices_of_a_machine_the_first_in_order_counts() -> None:
+    first, second = a_notice(NoticeKind.INTERRUPTION, MINUTE), a_notice(NoticeKind.INTERRUPTION, 2 * MINUTE)
+    far = a_notice(NoticeKind.DRAIN, timedelta(days=1))
+
+    for order in ((first, second, far), (far, second, first)):
+        assert terminal_notices(order, NOON, LIMITS) == {first.instance_id: first}
+        assert announced(an_instance(), *order).notice == first
 
 
 def test_what_is_over_stays_over() -> None:

@@ -129,7 +129,8 @@ def test_a_machine_that_its_operator_drains_serves_until_others_carry_its_replic
     assert moving.drains == [Drain(held.id, US, "node-sk-1", T.NOTICE, notice)]
     assert moving.terminations == []
     _, empty = ending(NoticeKind.DRAIN)
-    assert ended(changes_of(empty)) == [(held.id, T.NEVER_JOINED)]
+    [end] = changes_of(empty).terminations
+    assert (end.instance_id, end.reason, end.notice) == (held.id, T.NEVER_JOINED, notice)
 
 
 def test_a_notice_that_is_far_ahead_does_not_hold_up_an_end_of_ours() -> None:

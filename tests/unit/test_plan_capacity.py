@@ -26,6 +26,7 @@ from tests.changes import (
     S,
     T,
     a_fleet,
+    a_readiness,
     changes_of,
     chat,
     ended,
@@ -110,13 +111,14 @@ def test_a_plan_launches_no_more_than_its_limit(limit: int, launches: int) -> No
 def test_no_more_workers_start_at_once_than_all_applications_allow_together() -> None:
     held = (
         a_record(a_launch(OFFER, "sk-starts"), cloud_id="c"),
+        a_record(a_launch(OFFER, "sk-starts-too"), cloud_id="c"),
         a_record(a_launch(HEAD, "sk-head", Role.HEAD), cloud_id="c"),
         running(OFFER, "sk-run"),
     )
-    both = {"chat": chat(disruption={"max_surge": 2}), "code": chat(disruption={"max_surge": 1})}
+    both = {"chat": chat(disruption={"max_surge": 3}), "code": chat(disruption={"max_surge": 1})}
     snapshot = a_fleet(*held, **both)
 
-    changes = changes_of(snapshot, placed(OFFER, 6), placed(HEAD, 1, Role.HEAD), placed(EU_HEAD, 1, Role.HEAD))
+    changes = changes_of(snapshot, placed(OFFER, 7), placed(HEAD, 1, Role.HEAD), placed(EU_HEAD, 1, Role.HEAD))
 
     assert [launch.role for launch in changes.launches] == [Role.HEAD, Role.WORKER, Role.WORKER]
     assert changes.blocked == [blocked_launch(R.MAX_SURGE)]
@@ -205,6 +207,15 @@ def test_nothing_is_repeated_where_nothing_may_start(changes: dict[str, Any]) ->
     found = changes_of(a_fleet(unknown(), other, **changes), placed(OFFER), placed(EU_OFFER))
 
     assert [a.instance_id for a in found.launches if a.is_repeat] == ["sk-2"], "and the others still are"
+
+
+def test_in_a_region_that_is_down_nothing_is_repeated_though_nothing_may_end_yet() -> None:
+    down = (RegionHealth(US, HealthState.DOWN, NOON),)
+
+    found = changes_of(a_fleet(unknown(), health=down), placed(OFFER), ready=a_readiness(floor={CHAT: 1}))
+
+    assert [a.is_repeat for a in found.launches] == [False], "its replacement is requested"
+    assert found.terminations == []
 
 
 def test_what_is_not_placed_any_more_is_ended_and_not_repeated() -> None:

@@ -99,13 +99,13 @@ def test_in_a_region_that_is_down_even_what_is_placed_ends_once_others_carry_its
     snapshot = a_fleet(held, health=(RegionHealth(US, HealthState.DOWN, NOON),))
     ready = a_readiness(
         floor={CHAT: 2000},
-        ready={(CHAT, EU): 2},
-        wanted={(CHAT, EU): 2},
-        milli_each={(CHAT, EU): 1000},
+        ready={(CHAT, EU): 2, (CHAT, US): 5},
+        wanted={(CHAT, EU): 2, (CHAT, US): 5},
+        milli_each={(CHAT, EU): 1000, (CHAT, US): 1000},
     )
 
     assert ended(changes_of(snapshot, placed(OFFER), ready=ready)) == [("sk-1", T.NOT_PLACED)]
-    short = replace(ready, ready={(CHAT, EU): 1})
+    short = replace(ready, ready={(CHAT, EU): 1, (CHAT, US): 5})
     found = changes_of(snapshot, placed(OFFER), ready=short)
     assert [b for b in found.blocked if b.instance_id] == [
         Blocked(R.NOT_CARRIED_ELSEWHERE, ActionKind.TERMINATE, US, CHAT, held.id, held.key, S.RUNNING)
@@ -261,9 +261,11 @@ def test_a_machine_that_joined_with_fewer_gpus_than_its_type_has_is_replaced(
     held, snapshot = faulty(MINUTE)
     snapshot = replace(snapshot, cells=(a_cell(US, a_node(held, gpus=gpus)),))
 
-    found = changes_of(snapshot, placed(OFFER)).terminations
+    changes = changes_of(snapshot, placed(OFFER))
+    found = changes.terminations
 
     message = f"{gpus:g} of 1" if is_short else ""
+    assert [i.message for i in changes.instances] == [message] * is_short
     assert [(t.reason, t.message) for t in found] == ([(T.GPUS_MISSING, message)] if is_short else [])
 
 

@@ -195,6 +195,15 @@ def test_weights_follow_ready_capacity() -> None:
     assert weights(route(a_world(a_cell(US, 1), a_cell(EU, 1000)), us=1, eu=1000)) == {US: 1, EU: 256}
 
 
+def test_capacity_counts_and_not_replicas() -> None:
+    placement = Placement((), (replicas(OFFERS[US], 2, milli_each=4000), replicas(OFFERS[EU], 4)))
+    snapshot = a_world(a_cell(US, 2), a_cell(EU, 4))
+
+    found = routing_change(snapshot, readiness(snapshot, placement))
+
+    assert weights(found) == {US: 256, EU: 128}
+
+
 def test_a_table_that_is_right_is_not_sent_again() -> None:
     snapshot = a_world(a_cell(US, 2))
     sent = route(snapshot, us=2)

@@ -34,7 +34,7 @@ INSTANT = timedelta(microseconds=1)
 def refused(error: ProviderError, offer: Offer = OFFER) -> Shortage:
     made = shortages.from_refusal(a_launch(offer), error, NOON)
     assert made is not None
-    assert (made.region, made.since, made.message) == (US, NOON, str(error))
+    assert (made.region, made.since, made.until, made.message) == (US, NOON, NOON, str(error))
     return made
 
 
@@ -167,6 +167,12 @@ def repeated(times: int, kind: ShortageKind = ShortageKind.STOCK_OUT) -> list[Sh
     return found
 
 
+def test_jitter_differs_between_repeats_of_one_scope() -> None:
+    shares = [length(s) / (min(3 * 2**s.repeats, 30) * MINUTE) for s in repeated(4)]
+
+    assert len(set(shares)) == len(shares)
+
+
 def test_each_repeat_doubles_it_to_half_an_hour() -> None:
     found = repeated(6)
 
@@ -262,10 +268,10 @@ def test_other_ends_make_none(instance: Instance) -> None:
 
 
 def test_several_early_ends_of_an_offer_make_one_and_offers_come_in_order() -> None:
-    late = ended(key=a_key(zone="z"))
-    found = shortages.from_early_ends([late, ended(id=InstanceId("sk-2")), ended(message="again"), late], NOON)
+    late = ended(key=a_key(zone="z"), message="and again")
+    found = shortages.from_early_ends([late, ended(id=InstanceId("sk-2")), ended(message="same"), late], NOON)
 
-    assert [(s.zone, s.message) for s in found] == [("a", "again"), ("z", "host fails")]
+    assert [(s.zone, s.message) for s in found] == [("a", "same"), ("z", "and again")]
 
 
 def test_a_recommendation_to_leave_a_pool_counts_for_a_minute() -> None:
