@@ -31,7 +31,7 @@ from tests.changes import (
     chat,
     ended,
 )
-from tests.plans import CHOICE, EU, US, a_launch, a_record, placed, running
+from tests.plans import CHAT, CHOICE, EU, US, a_launch, a_record, placed, running
 
 # Launches.
 
