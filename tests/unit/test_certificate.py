@@ -153,6 +153,17 @@ def test_stock_that_the_placement_uses_is_not_credited_and_what_stands_uses_none
     assert credited(twice, sold, instances=()) == {US: 0}
 
 
+def test_where_zones_fall_alone_another_zone_of_the_region_has_stock() -> None:
+    chat = survives(4, "zone", replacement_credit=0.5)
+    zoned = replace(ALONE, replicas=(replicas(US_OFFER, 4, zone="a"),))
+    other = stocked(an_offer(US, zone="b"))
+
+    assert credited(zoned, other, chat=chat) == {f"{US}/a": 1000}
+    assert credited(zoned, stocked(US_OFFER, 5), chat=chat) == {f"{US}/a": 0}
+    provider = survives(4, "provider", replacement_credit=0.5)
+    assert credited(ALONE, other, stocked(an_offer("aws/us-west-2"), 5), chat=provider) == {"aws": 0}
+
+
 def test_machines_in_one_zone_do_not_stand_for_new_ones_in_another() -> None:
     zones = [stocked(an_offer(EU, zone=zone)) for zone in "ab"]
     held = tuple(running(zones[0], f"sk-{n}") for n in range(2))
@@ -258,6 +269,14 @@ def test_a_rule_is_violated_beyond_its_bound_and_not_at_it(
 ) -> None:
     assert found_in(spec, kept) == ()
     assert found_in(spec, broken) == (expected,)
+
+
+def test_every_place_of_a_spec_is_looked_at() -> None:
+    rules = {"floors": {"EU": 0.5, "aws": 1}, "shares": {"US": {"max": 0.1}}}
+
+    found = found_in(of(10, regions=rules), spread(10, 0))
+
+    assert [(v.rule, v.subject) for v in found] == [(SpecRule.FLOOR, "EU"), (SpecRule.SHARE_MAX, "US")]
 
 
 def test_a_loss_that_is_not_survived_is_a_violation_with_its_credit_counted() -> None:

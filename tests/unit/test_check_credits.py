@@ -15,6 +15,7 @@ from state.model.lifecycle import InstanceStatus
 from state.model.placement import SpecRule, Unit, Violation
 from state.model.plan import Finding, Plan, PlanRule
 from state.model.snapshot import Snapshot
+from state.model.spec import FailureDomain
 from tests.builders import NOON, an_offer, cells
 from tests.certified import EU_OFFER, US_OFFER, a_case, an_error, line, survives
 from tests.plans import (
@@ -130,6 +131,32 @@ def test_machines_in_another_zone_do_not_stand_for_those_that_are_bought() -> No
     moving = having(replace(plan, actions=(launch,), instances=a_plan([], [], launch).instances), machines=machines)
 
     assert only(moving, snapshot) == no_credit(1000, 0)
+
+
+def test_heads_use_no_stock_and_lines_of_an_offer_add_up() -> None:
+    plan, snapshot = credited(1000, stocked(EU_OFFER, 1))
+    as_head = having(plan, machines=(*plan.placement.machines, placed(EU_OFFER, 1, Role.HEAD)))
+    assert check_plan(as_head, snapshot) == ()
+
+    launch = a_launch(EU_OFFER)
+    more = replace(plan, actions=(launch,), instances=a_plan([], [], launch).instances)
+    two_lines = having(more, machines=(*plan.placement.machines, placed(EU_OFFER)))
+    assert only(two_lines, snapshot) == no_credit(1000, 0)
+
+
+def test_where_zones_fall_alone_another_zone_of_the_region_has_stock() -> None:
+    def case(zone: str) -> tuple[Plan, Snapshot]:
+        sold = stocked(an_offer(US, zone=zone))
+        plan, snapshot = credited(1000, sold, kind="zone")
+        carried = (replicas(US_OFFER, 3, zone="a"), replicas(EU_OFFER, 1, zone="a"))
+        zone_lines = (
+            line(f"{EU}/a", 3000, kind=FailureDomain.ZONE),
+            line(f"{US}/a", 1000, credited=1000, kind=FailureDomain.ZONE),
+        )
+        return having(plan, replicas=carried, certificate=zone_lines), snapshot
+
+    assert check_plan(*case("b")) == ()
+    assert only(*case("a")) == no_credit(1000, 0, f"{US}/a")
 
 
 def test_a_machine_that_ends_and_a_head_do_not_stand_for_those_that_are_bought() -> None:

@@ -208,6 +208,14 @@ def test_replicas_of_machines_that_are_known_to_have_ended_are_not_missed(
     assert (after(HEALTHY, signals(ready, workers=workers)).failing_since is not None) is fails
 
 
+def test_what_is_expected_of_the_machines_that_are_left_is_rounded_down() -> None:
+    known = replace(HEALTHY, replicas_served=3, failing_since=NOON - MINUTE)
+
+    found = after(known, signals(0, 3, 1))
+
+    assert (found.reason, found.ready, found.expected) == (HealthReason.REPLICAS_NOT_READY, 0, 1)
+
+
 def test_all_of_a_few_replicas_are_enough_whatever_share_is_bad() -> None:
     strict = replace(THRESHOLDS, bad_share=0.0)
 
@@ -241,6 +249,7 @@ def test_a_clean_observation_is_what_losses_are_measured_against() -> None:
     assert found == replace(HEALTHY, replicas_served=3, workers_served=5, clean_since=NOON + SECOND)
     assert after(HEALTHY, signals(9, 4)).replicas_served == 4, "no more than are wanted"
     assert after(HEALTHY, signals(4)).clean_since == NOON, "it stays clean since then"
+    assert after(replace(HEALTHY, replicas_served=0), signals(0)).replicas_served == 0
 
 
 def test_a_failure_lasts_from_its_first_observation() -> None:
@@ -252,8 +261,9 @@ def test_a_failure_lasts_from_its_first_observation() -> None:
     early = after(first, silent(), THRESHOLDS.suspect_after)
     assert early.state is HealthState.HEALTHY
     down = after(suspect, silent(), SECOND + THRESHOLDS.down_after)
-    assert (down.state, down.failing_since, down.reason) == (
+    assert (down.state, down.since, down.failing_since, down.reason) == (
         HealthState.DOWN,
+        NOON + SECOND + THRESHOLDS.down_after,
         NOON + SECOND,
         HealthReason.HEAD_SILENT,
     )
