@@ -60,15 +60,15 @@ def main() -> int:
     parser.add_argument("slices", nargs="*", choices=[*SLICES, []], help="which; all where none is named")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--show", action="store_true", help="print each change that survived")
-    parser.add_argument("--again", action="store_true", help="run only those that survived the last time")
+    parser.add_argument("--again", action="store_true", help="run those that survived the last time once more")
     asked = parser.parse_args()
     good = True
     every: Counter[str] = Counter()
     for name in asked.slices or SLICES:
         place = _prepared(name)
-        names = _survivors(place, SLICES[name]) if asked.again else []
-        if names or not asked.again:
+        if asked.again and (names := _survivors(place, SLICES[name])):
             _mutmut(place, "run", "--max-children", str(asked.processes), *names)
+        _mutmut(place, "run", "--max-children", str(asked.processes))
         for module, codes in _results(place, SLICES[name]).items():
             good &= _report(module, codes, every)
             if asked.show:

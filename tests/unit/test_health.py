@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -164,7 +165,7 @@ def signals(ready: int = 4, wanted: int = 4, workers: int = 2, **changes: object
 
 def test_each_failure_has_its_reason_and_figures() -> None:
     failing = replace(HEALTHY, failing_since=NOON - MINUTE)
-    suspect = {"state": HealthState.SUSPECT, "since": NOON + SECOND, "clean_since": None}
+    suspect: dict[str, Any] = {"state": HealthState.SUSPECT, "since": NOON + SECOND, "clean_since": None}
 
     assert after(failing, signals(head_answered=False)) == replace(failing, reason=HealthReason.HEAD_SILENT, **suspect)
     assert after(failing, signals(ready=1)) == replace(
@@ -340,8 +341,8 @@ def test_isolation_changes_nothing_but_the_reason_and_ends_with_the_first_answer
     both = replace(HEALTHY, region=OTHER), HEALTHY
 
     frozen = assess(both, (silent(), silent(OTHER)), NOON + MINUTE, THRESHOLDS)
-    isolated = {"reason": HealthReason.OBSERVER_ISOLATED}
-    assert frozen == (replace(HEALTHY, **isolated), replace(HEALTHY, region=OTHER, **isolated))  # type: ignore[arg-type]
+    isolated: dict[str, Any] = {"reason": HealthReason.OBSERVER_ISOLATED}
+    assert frozen == (replace(HEALTHY, **isolated), replace(HEALTHY, region=OTHER, **isolated))
     assert after(frozen[0], signals()).reason is None
     kept = replace(HEALTHY, reason=HealthReason.STAYED_CLEAN)
     assert after(kept, signals()).reason is HealthReason.STAYED_CLEAN

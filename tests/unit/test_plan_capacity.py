@@ -115,7 +115,7 @@ def test_no_more_workers_start_at_once_than_all_applications_allow_together() ->
         a_record(a_launch(HEAD, "sk-head", Role.HEAD), cloud_id="c"),
         running(OFFER, "sk-run"),
     )
-    both = {"chat": chat(disruption={"max_surge": 3}), "code": chat(disruption={"max_surge": 1})}
+    both: dict[str, Any] = {"chat": chat(disruption={"max_surge": 3}), "code": chat(disruption={"max_surge": 1})}
     snapshot = a_fleet(*held, **both)
 
     changes = changes_of(snapshot, placed(OFFER, 7), placed(HEAD, 1, Role.HEAD), placed(EU_HEAD, 1, Role.HEAD))

@@ -112,7 +112,7 @@ def test_each_machine_is_recorded_once_in_its_newest_state() -> None:
 
     plan = make_plan(placement, empty)
 
-    recorded = {i.id: i.status for i in plan.instances}
+    recorded = {str(i.id): i.status for i in plan.instances}
     assert list(recorded) == sorted(recorded)
     assert (recorded["sk-1"], recorded["sk-0"]) == (InstanceStatus.TERMINATING, InstanceStatus.GONE)
     assert len(plan.instances) == len(recorded) == 4, "and both that are launched"
