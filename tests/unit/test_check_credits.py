@@ -93,6 +93,15 @@ def test_finds_a_credit_below_nothing() -> None:
     plan, snapshot = credited(-1, AZURE, us=4, eu=3)
 
     assert only(plan, snapshot) == no_credit(-1, 1000)
+    assert check_plan(*credited(1, AZURE, us=4, eu=3)) == (), "and a thousandth is one"
+
+
+def test_a_credit_counts_in_the_unit_of_the_demand() -> None:
+    rate: dict[str, Any] = {"of": {"demand": {"requests_per_second": 2}}}
+    shapes = [{"gpu": "L4", "requests_per_second": 1}]
+
+    assert check_plan(*credited(1000, AZURE, shapes=shapes, **rate)) == ()
+    assert only(*credited(1000, stocked(an_offer(AZ), 0), shapes=shapes, **rate)) == no_credit(1000, 0)
 
 
 def test_a_machine_counts_with_all_the_replicas_that_it_holds_and_several_offers_add_up() -> None:
