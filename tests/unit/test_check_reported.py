@@ -170,3 +170,16 @@ def test_nothing_placed_is_demand_without_a_place_alone() -> None:
     empty = replace(plan, placement=Placement(unmet=(UnmetDemand(CHAT, 1000, 1000, Unit.REPLICAS, ()),)))
 
     assert only(empty, snapshot) == an_error(PlanRule.REPORTED_VIOLATION, SpecRule.REGIONS_MIN)
+
+
+def test_lines_of_one_region_add_up_and_a_line_of_nothing_is_no_region() -> None:
+    plan, snapshot = on_spot(3, 1, survive_spot_loss=0.5)
+    spot = plan.placement.replicas[0]
+    in_two_lines = (replace(spot, count=2), replace(spot, count=1), *plan.placement.replicas[1:])
+    broken = an_error(PlanRule.REPORTED_VIOLATION, f"{SpecRule.SURVIVE_SPOT_LOSS} {US}")
+    assert only(having(plan, replicas=in_two_lines), snapshot) == broken
+
+    plan, snapshot = spread(4, 0, regions={"min": 2})
+    nothing = having(plan, replicas=(*plan.placement.replicas, replicas(an_offer(EU), 0)))
+    found = {finding.subject for finding in check_plan(nothing, snapshot)}
+    assert SpecRule.REGIONS_MIN in found

@@ -176,6 +176,8 @@ def test_where_less_than_the_floor_is_ready_a_cell_may_lower_nothing_that_is_rea
 
     assert [short.may_lower(CHAT, US, n) for n in (1, 2, 3)] == [False, True, True]
     assert short.may_lower(CHAT, EU, 0), "none is ready there"
+    surplus = replace(FOUR, ready={(CHAT, US): 3}, milli_each={(CHAT, US): 1000, (CHAT, EU): 1000}, floor={CHAT: 3000})
+    assert not surplus.may_lower(CHAT, EU, 1), "what is placed and not ready carries nothing"
     idle = replace(FOUR, ready={})
     assert idle.may_lower(CHAT, US, 0)
 
