@@ -307,3 +307,18 @@ def test_a_cell_that_does_not_answer_is_waited_for_and_the_others_are_served() -
         assert found.blocked == [blocked(R.CELL_SILENT, EU)]
     snapshot = a_fleet(a_cell(US), cell_settings=())
     assert changes_of(snapshot, a_placement({US: 2})).blocked == [blocked(R.CELL_SILENT)]
+
+
+def test_cells_after_a_silent_one_are_served_too() -> None:
+    found = changes_of(a_fleet(a_cell(EU)), a_placement({US: 2, EU: 2}))
+
+    assert [s.region for s in found.serves] == [EU]
+    assert found.blocked == [blocked(R.CELL_SILENT, US)]
+
+
+def test_a_cell_does_not_serve_alone_while_one_that_is_left_still_does() -> None:
+    snapshot = a_fleet(a_cell(US, deployed(2)), a_cell(EU, deployed(2)))
+
+    found = changes_of(snapshot, a_placement({US: 2}, 1), floor={CHAT: 99_000}, wanted={(CHAT, US): 2})
+
+    assert US not in [s.region for s in found.serves]
