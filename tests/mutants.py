@@ -44,7 +44,7 @@ SLICES: Final = {
     "health": Slice(("scheduler/observe/health.py",), ("health",)),
     "shortages": Slice(("scheduler/shortages.py",), ("shortages",)),
     "policy": Slice(("scheduler/region_policy.py",), ("region_policy",)),
-    "solved": Slice(("scheduler/solve/certificate.py",), ("certificate",)),
+    "solved": Slice(("scheduler/solve/certificate.py",), ("certificate_lines",)),
     "launches": Slice(("scheduler/plan/capacity.py",), ("plan_capacity", "plan_ends", "plan_announced")),
     "plans": Slice(
         ("scheduler/plan/serving.py", "scheduler/plan/__init__.py"),
