@@ -10,7 +10,7 @@ PROCESSES ?= 3
 PYTEST := $(BIN)/pytest -rs -n $(PROCESSES)
 
 .DEFAULT_GOAL := help
-.PHONY: help install setup demo test test-fast test-interop check format accept docs bench-plan bench-documents \
+.PHONY: help install setup demo test test-fast test-interop check mutants format accept docs bench-plan bench-documents \
 	bench-solver bench-providers pins
 
 help: ## List the targets
@@ -37,6 +37,13 @@ $(VENV)/.az: requirements/az.txt | $(VENV)/bin/python
 	@$(PYTHON) -m venv $(VENV)/az
 	@$(VENV)/az/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/az.txt && touch $@
 
+# It stands apart, so that the usual environment stays lean; it finds the other's packages through a path file.
+$(VENV)/.mutants: requirements/mutants.txt $(VENV)/.dev
+	@echo "installing the mutation tool" && $(PYTHON) -m venv $(VENV)/mutants
+	@$(VENV)/mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
+	@site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+		$(BIN)/python -c "$$site" > "$$($(VENV)/mutants/bin/python -c "$$site")/skerry.pth" && touch $@
+
 install: $(VENV)/.runtime ## Install the skerry command into .venv, without what the tests need
 
 setup: $(VENV)/.dev ## Make the development environment
@@ -57,6 +64,9 @@ check: $(VENV)/.dev ## Lint, types, import contracts: what CI runs beside the te
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "ruff: fine"
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache 2>/dev/null | tail -9
+
+mutants: $(VENV)/.mutants ## Change the code that decides what is safe, and count what no test notices (half an hour)
+	@$(VENV)/mutants/bin/python tests/mutants.py $(ARGS)
 
 format: $(VENV)/.dev ## Format the code, and mend what ruff can mend
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
@@ -86,3 +96,5 @@ pins: ## Renew the pins (needs uv)
 		pyproject.toml requirements/build.in requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		requirements/az.in -o requirements/az.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		requirements/mutants.in -c requirements/dev.txt -o requirements/mutants.txt

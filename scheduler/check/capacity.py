@@ -6,7 +6,7 @@ from typing import Final
 
 from state.model.catalog import Market, OfferKey, Quota
 from state.model.health import HealthState
-from state.model.inventory import Role
+from state.model.inventory import Instance, Role
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import Drain, Finding, Launch, Plan, PlanRule, Route, Serve, Severity, Terminate
 from state.model.snapshot import Snapshot
@@ -40,18 +40,26 @@ def limits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
 def single_launches(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Find machines that would be started twice, or that are not recorded before they are requested."""
     held = {instance.id: instance for instance in snapshot.instances}
-    recorded = {i.id for i in plan.instances if i.status is _S.REQUESTED}
+    new = {instance.id: instance for instance in plan.instances}
     times = Counter(launch.instance_id for launch in _launches(plan))
     for launch in _launches(plan):
-        before = held.get(launch.instance_id)
-        if times[launch.instance_id] > 1:
+        before, after = held.get(launch.instance_id), new.get(launch.instance_id)
+        if times[launch.instance_id] > 1 or (before is not None and not _may_repeat(launch, before)):
             yield _error(PlanRule.DOUBLE_LAUNCH, launch.instance_id)
-        if launch.is_repeat and (before is None or before.key != launch.key):
+        if not _is_same(launch, before if launch.is_repeat else after):
             yield _error(PlanRule.UNRECORDED_LAUNCH, launch.instance_id)
-        if not launch.is_repeat and before is not None:
-            yield _error(PlanRule.DOUBLE_LAUNCH, launch.instance_id)
-        if not launch.is_repeat and launch.instance_id not in recorded:
-            yield _error(PlanRule.UNRECORDED_LAUNCH, launch.instance_id)
+
+
+def _may_repeat(launch: Launch, before: Instance) -> bool:
+    """Return whether a machine may be requested again: only one that was requested and never listed."""
+    return launch.is_repeat and before.status is _S.REQUESTED and before.cloud_id is None
+
+
+def _is_same(launch: Launch, recorded: Instance | None) -> bool:
+    if recorded is None:
+        return False
+    is_requested = recorded.status is _S.REQUESTED or launch.is_repeat
+    return is_requested and (recorded.key, recorded.role) == (launch.key, launch.role)
 
 
 def excess_launches(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
@@ -77,11 +85,14 @@ def surge(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
         yield _error(PlanRule.MAX_SURGE, actual=starting + new, allowed=allowed)
 
 
-def prices(plan: Plan, _snapshot: Snapshot) -> Iterator[Finding]:
-    """Find launches without a price; reserved machines are paid for already."""
+def prices(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    """Find launches without a price, or at less than is listed; reserved machines are paid for already."""
+    listed = {offer.key: offer.price.per_hour.micros for offer in snapshot.offers}
     for launch in _launches(plan):
-        if launch.price_per_hour.micros <= 0 and launch.key.market is not Market.RESERVED:
-            yield _error(PlanRule.PRICE, launch.key, launch.price_per_hour.micros)
+        price = launch.price_per_hour.micros
+        least = 0 if launch.is_repeat else listed.get(launch.key, 0)
+        if price < least or (price <= 0 and launch.key.market is not Market.RESERVED):
+            yield _error(PlanRule.PRICE, launch.key, price, least)
 
 
 def budget(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
@@ -130,13 +141,13 @@ def reservations(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Find more machines on a reservation than it has, those that exist on it included."""
     existing = Counter(i.key for i in snapshot.instances if i.is_standing)
     free = {offer.key: offer.stock for offer in snapshot.offers if offer.is_in_force(snapshot.taken_at)}
+    placed: Counter[OfferKey] = Counter()
     for machine in plan.placement.machines:
-        key = machine.offer.key
-        if key.market is not Market.RESERVED:
-            continue
+        placed[machine.offer.key] += machine.count
+    for key, count in sorted(placed.items()):
         stock = free.get(key, 0)
-        if stock is not None and machine.count > existing[key] + stock:
-            yield _error(PlanRule.RESERVATION, key, machine.count, existing[key] + stock)
+        if key.market is Market.RESERVED and stock is not None and count > existing[key] + stock:
+            yield _error(PlanRule.RESERVATION, key, count, existing[key] + stock)
 
 
 def unreachable_regions(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
@@ -155,13 +166,15 @@ def ends(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     A machine whose end was decided earlier, or comes from its cloud, may be ended anywhere.
     """
     held = {i.id: i for i in snapshot.instances}
-    orphans = {orphan.instance_id for orphan in snapshot.orphans}
-    ending = {i.id for i in (*plan.instances, *snapshot.instances) if i.status is _S.TERMINATING} | orphans
+    ours = {(m.id, m.key, m.cloud_id) for m in snapshot.instances}
+    ours |= {(orphan.instance_id, orphan.key, orphan.cloud_id) for orphan in snapshot.orphans}
+    ending = {i.id for i in (*plan.instances, *snapshot.instances) if i.status is _S.TERMINATING}
+    ending |= {orphan.instance_id for orphan in snapshot.orphans}
     unsure = {h.region for h in snapshot.health if h.state in {HealthState.SUSPECT, HealthState.RECOVERING}}
     for action in plan.actions:
         if not isinstance(action, Terminate):
             continue
-        if action.instance_id not in ending or action.instance_id not in {*held, *orphans}:
+        if action.instance_id not in ending or (action.instance_id, action.key, action.cloud_id) not in ours:
             yield _error(PlanRule.FOREIGN_MACHINE, action.instance_id)
         instance = held.get(action.instance_id)
         if instance is not None and instance.is_standing and instance.region in unsure:

@@ -2,52 +2,66 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from providers.gpus import same_gpu
 from providers.regions import known_regions
-from state.model.catalog import Market, Offer
+from scheduler.check.placement import is_too_far, is_under, replicas_on, share_of
+from scheduler.shortages import in_force
+from state.model.catalog import Market, Offer, OfferKey
+from state.model.health import HealthState
 from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.inventory import Role
 from state.model.placement import SpecRule, Survival
 from state.model.plan import Finding, Plan, PlanRule, Severity
 from state.model.snapshot import Snapshot
 from state.model.spec import Application, FailureDomain
-from state.model.units import MILLI
 
 
 def lines(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
-    """Find lines that are missing, or whose figures are not those of the replicas and the spec."""
+    """Find lines that are missing or surplus, or whose figures are not those of the replicas and the spec."""
     if snapshot.wanted is None:
         return
-    found = {(line.application, line.domain): line for line in plan.placement.certificate}
+    found: dict[tuple[str, str], list[Survival]] = {}
+    for line in plan.placement.certificate:
+        found.setdefault((line.application, line.domain), []).append(line)
     reported = {(v.application, v.subject) for v in plan.placement.violations if v.rule is SpecRule.SURVIVE}
-    for name, application in snapshot.wanted.spec.named():
-        kind = application.survive.any
-        if kind is FailureDomain.NONE:
+    due = _due(plan, snapshot)
+    for name, domain in sorted({*found, *due}):
+        several = found.get((name, domain), [])
+        remaining = due.get((name, domain))
+        application = snapshot.wanted.spec.applications.get(name)
+        if application is None or remaining is None or len(several) != 1:
+            yield Finding(PlanRule.CERTIFICATE, Severity.ERROR, domain, ApplicationName(name), len(several), 1)
             continue
-        carried = _carried(plan, name, application)
-        for domain, lost in sorted(carried.items()):
-            line = found.get((name, domain))
-            if line is None or line.kind is not kind or line.remaining_milli != carried.total() - lost:
-                yield Finding(PlanRule.CERTIFICATE, Severity.ERROR, domain, name)
-                continue
-            required = Fraction(round(application.survive.share * 1_000_000), 1_000_000) * application.demand.milli
-            if line.required_milli < required:
-                yield _wrong(PlanRule.CERTIFICATE, line, line.required_milli, math.ceil(required))
-            if not line.holds and (name, domain) not in reported:
-                yield Finding(PlanRule.REPORTED_VIOLATION, Severity.ERROR, f"{SpecRule.SURVIVE} {domain}", name)
+        yield from _line(several[0], application, remaining)
+        if not several[0].holds and (name, domain) not in reported:
+            subject = f"{SpecRule.SURVIVE} {domain}"
+            yield Finding(PlanRule.REPORTED_VIOLATION, Severity.ERROR, subject, ApplicationName(name))
 
 
-def _carried(plan: Plan, name: ApplicationName, application: Application) -> Counter[str]:
-    carried: Counter[str] = Counter()
+def _line(line: Survival, application: Application, remaining: int) -> Iterator[Finding]:
+    if line.kind is not application.survive.any or line.remaining_milli != remaining:
+        yield _wrong(PlanRule.CERTIFICATE, line, line.remaining_milli, remaining)
+    required = math.ceil(share_of(application.survive.share, application.demand.milli))
+    if line.required_milli != required:
+        yield _wrong(PlanRule.CERTIFICATE, line, line.required_milli, required)
+
+
+def _due(plan: Plan, snapshot: Snapshot) -> dict[tuple[str, str], int]:
+    """Return by application and failure domain what remains of the application after its loss, in thousandths."""
+    lost: Counter[tuple[str, str]] = Counter()
+    totals: Counter[str] = Counter()
+    applications = {} if snapshot.wanted is None else snapshot.wanted.spec.applications
     for replicas in plan.placement.replicas:
-        if replicas.application == name:
-            capacity = replicas.count * application.replica_milli(application.shapes[replicas.shape])
-            carried[_domain(application.survive.any, replicas.region, replicas.zone)] += capacity
-    return carried
+        application = applications[replicas.application]
+        kind = application.survive.any
+        capacity = replicas.count * application.replica_milli(application.shapes[replicas.shape])
+        totals[replicas.application] += capacity
+        if kind is not FailureDomain.NONE:
+            lost[replicas.application, _domain(kind, replicas.region, replicas.zone)] += capacity
+    return {(name, domain): totals[name] - capacity for (name, domain), capacity in lost.items()}
 
 
 def _domain(kind: FailureDomain, region: RegionId, zone: str | None) -> str:
@@ -60,68 +74,103 @@ def _wrong(rule: PlanRule, line: Survival, actual: int, allowed: int) -> Finding
     return Finding(rule, Severity.ERROR, line.domain, line.application, actual, allowed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stock:
+    """Machines that one application can count on after one loss."""
+
+    left: Mapping[OfferKey, int]
+    capacity: Mapping[OfferKey, int]
+    """What one machine of an offer carries of the application, in thousandths."""
+
+    @property
+    def most(self) -> int:
+        return sum(count * self.capacity[key] for key, count in self.left.items())
+
+    def machines(self, milli: int) -> int:
+        """Return how many machines the capacity needs at least."""
+        return -(-milli // max(self.capacity.values()))
+
+
 def credits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:  # noqa: A001  the certificate's own term
     """Find credits above the spec's share, above known stock, or above what applications can share after one loss."""
     if snapshot.wanted is None:
         return
-    spec = snapshot.wanted.spec
-    needed: Counter[str] = Counter()
-    spare: dict[str, int] = {}
+    left = _left(plan, snapshot)
+    counted: dict[str, list[tuple[_Stock, int]]] = {}
     for line in plan.placement.certificate:
-        application = spec.applications[line.application]
-        share = Fraction(application.survive.replacement_credit) * application.demand.milli
-        if line.credited_milli > math.ceil(share):
-            yield _wrong(PlanRule.CREDIT, line, line.credited_milli, math.ceil(share))
-        if not line.credited_milli:
+        application = snapshot.wanted.spec.applications.get(line.application)
+        if application is None or not line.credited_milli:
             continue
-        stock = {offer.key: (count, offer) for count, offer in _spare(line, plan, snapshot)}
-        capacity = {key: _capacity(application, offer) for key, (_, offer) in stock.items()}
-        most = sum(count * capacity[key] for key, (count, _) in stock.items())
-        if line.credited_milli > most:
-            yield _wrong(PlanRule.CREDIT, line, line.credited_milli, most)
-        best = max(capacity.values(), default=0)
-        needed[line.domain] += math.ceil(line.credited_milli / best) if best else 0
-        spare[line.domain] = max(spare.get(line.domain, 0), sum(count for count, _ in stock.values()))
-    for domain, machines in sorted(needed.items()):
-        if machines > spare[domain]:
-            yield Finding(PlanRule.CREDIT, Severity.ERROR, domain, actual=machines, allowed=spare[domain])
+        share = math.ceil(share_of(application.survive.replacement_credit, application.demand.milli))
+        stock = _stock(line, application, left, snapshot)
+        if not 0 < line.credited_milli <= min(share, stock.most):
+            yield _wrong(PlanRule.CREDIT, line, line.credited_milli, min(share, stock.most))
+        else:
+            counted.setdefault(line.domain, []).append((stock, line.credited_milli))
+    for domain, stocks in sorted(counted.items()):
+        yield from _shared(domain, stocks)
 
 
-def _spare(line: Survival, plan: Plan, snapshot: Snapshot) -> Iterator[tuple[int, Offer]]:
-    """Yield on-demand offers outside a domain with the machines that are known to be left once the plan is done."""
-    placed = Counter({m.offer.key: m.count for m in plan.placement.machines if m.role is Role.WORKER})
-    existing = Counter(i.key for i in snapshot.instances if i.is_standing)
+def _shared(domain: str, stocks: list[tuple[_Stock, int]]) -> Iterator[Finding]:
+    """Find applications that together count on more machines than the offers have that they all depend on."""
+    needed: Counter[frozenset[OfferKey]] = Counter()
+    left: dict[frozenset[OfferKey], int] = {}
+    for stock, credited in stocks:
+        keys = frozenset(stock.left)
+        needed[keys] += stock.machines(credited)
+        left[keys] = sum(stock.left.values())
+    for keys in sorted(left, key=sorted):
+        machines = sum(count for others, count in needed.items() if others <= keys)
+        if machines > left[keys]:
+            yield Finding(PlanRule.CREDIT, Severity.ERROR, domain, actual=machines, allowed=left[keys])
+
+
+def _left(plan: Plan, snapshot: Snapshot) -> list[tuple[Offer, int]]:
+    """Return on-demand offers with the machines that are known to be left once the plan is done.
+
+    Neither a shortage nor a region that does not count, or is not to be touched, has any.
+    """
+    placed: Counter[OfferKey] = Counter()
+    for machine in plan.placement.machines:
+        placed[machine.offer.key] += machine.count if machine.role is Role.WORKER else 0
+    existing = Counter(i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER)
+    bad = {h.region for h in snapshot.health if h.state is not HealthState.HEALTHY} | snapshot.unreachable
+    found = []
     for offer in snapshot.offers:
+        key, count = offer.key, offer.stock
+        if key.market is not Market.ON_DEMAND or count is None or key.region in bad:
+            continue
+        remaining = count - max(0, placed[key] - existing[key])
+        if remaining > 0 and in_force(snapshot.shortages, offer, snapshot.taken_at) is None:
+            found.append((offer, remaining))
+    return found
+
+
+def _stock(line: Survival, application: Application, left: list[tuple[Offer, int]], snapshot: Snapshot) -> _Stock:
+    """Return what of *left* lies outside the domain of a line and can carry its application."""
+    usable: dict[RegionId, bool] = {}
+    counts: dict[OfferKey, int] = {}
+    capacity: dict[OfferKey, int] = {}
+    for offer, count in left:
         key = offer.key
-        is_elsewhere = _domain(line.kind, key.region, key.zone) != line.domain
-        if key.market is Market.ON_DEMAND and offer.machine.gpus and offer.stock is not None and is_elsewhere:
-            left = offer.stock - max(0, placed[key] - existing[key])
-            if left > 0 and _may_use(line.application, offer, snapshot):
-                yield left, offer
-
-
-def _may_use(name: ApplicationName, offer: Offer, snapshot: Snapshot) -> bool:
-    if snapshot.wanted is None or snapshot.settings_of(offer.key.region) is None:
-        return False
-    spec, region = snapshot.wanted.spec, offer.key.region
-    wanted = spec.applications[name].regions.jurisdictions
-    here = known_regions(snapshot.own_regions).get(region)
-    is_allowed = spec.regions.admits(region) and spec.providers.admits(offer.key.provider)
-    return is_allowed and (not wanted or (here is not None and here.jurisdiction in wanted))
-
-
-def _capacity(application: Application, offer: Offer) -> int:
-    """Return what one machine carries at most, by its GPUs alone, in thousandths."""
-    machine = offer.machine
-    return max(
-        (
-            (1 if shape.machines > 1 else machine.gpus * MILLI // round(shape.count * MILLI))
-            * application.replica_milli(shape)
+        if key.region not in usable:
+            usable[key.region] = _may_use(application, key.region, snapshot)
+        each = max(
+            replicas_on(shape, offer.machine) * application.replica_milli(shape) // shape.machines
             for shape in application.shapes
-            if same_gpu(shape.gpu, machine.gpu or "")
-        ),
-        default=0,
-    )
+        )
+        if usable[key.region] and each and _domain(line.kind, key.region, key.zone) != line.domain:
+            counts[key], capacity[key] = count, each
+    return _Stock(counts, capacity)
+
+
+def _may_use(application: Application, region: RegionId, snapshot: Snapshot) -> bool:
+    if snapshot.wanted is None or snapshot.settings_of(region) is None:
+        return False
+    spec, known = snapshot.wanted.spec, known_regions(snapshot.own_regions)
+    is_allowed = spec.regions.admits(region) and spec.providers.admits(provider_of(region))
+    is_near = not is_too_far(application, region, snapshot, known)
+    return is_allowed and is_near and is_under(application, region, known)
 
 
 RULES: Final[tuple[Callable[[Plan, Snapshot], Iterator[Finding]], ...]] = (lines, credits)

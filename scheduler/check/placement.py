@@ -5,36 +5,39 @@ Every figure is computed anew from the replicas and the spec; the solver's own i
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
+from providers.gpus import same_gpu
 from providers.regions import known_regions, round_trip_ms
-from state.model.catalog import Market, Region
+from state.model.catalog import Machine, Market, Region
 from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.inventory import Role
-from state.model.placement import SpecRule
+from state.model.placement import ReplicaCount, SpecRule
 from state.model.plan import Finding, Plan, PlanRule, Severity
 from state.model.snapshot import Snapshot
-from state.model.spec import Application, Client, Spot
+from state.model.spec import Application, CapacitySpec, Client, Shape, Spot
 from state.model.units import MILLI
 
-UNMET = "demand"
+UNMET: Final = "demand"
 """The subject of a finding on demand that is neither placed nor reported."""
+TOLERANCE: Final = 1e-9
+"""Relative: sums of floats in another order differ in the last digits."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Carried:
     """Where one application's capacity is, in thousandths of its unit."""
 
     name: ApplicationName
     application: Application
-    by_region: Mapping[RegionId, int]
-    spot: Mapping[RegionId, int]
+    by_region: Counter[RegionId] = field(default_factory=Counter)
+    spot: Counter[RegionId] = field(default_factory=Counter)
 
     @property
     def total(self) -> int:
-        return sum(self.by_region.values())
+        return self.by_region.total()
 
     @property
     def one_replica(self) -> int:
@@ -44,41 +47,95 @@ class _Carried:
 def _carried(plan: Plan, snapshot: Snapshot) -> Iterator[_Carried]:
     if snapshot.wanted is None:
         return
-    for name, application in snapshot.wanted.spec.named():
-        by_region: Counter[RegionId] = Counter()
-        spot: Counter[RegionId] = Counter()
-        for replicas in plan.placement.replicas:
-            if replicas.application == name:
-                shape = application.shapes[replicas.shape]
-                capacity = replicas.count * application.replica_milli(shape)
-                by_region[replicas.region] += capacity
-                spot[replicas.region] += capacity if replicas.is_spot else 0
-        yield _Carried(name, application, by_region, spot)
+    found = {name: _Carried(name, application) for name, application in snapshot.wanted.spec.named()}
+    for replicas in plan.placement.replicas:
+        carried = found[replicas.application]
+        capacity = replicas.count * carried.application.replica_milli(carried.application.shapes[replicas.shape])
+        carried.by_region[replicas.region] += capacity
+        if replicas.is_spot:
+            carried.spot[replicas.region] += capacity
+    yield from found.values()
+
+
+@dataclass(slots=True)
+class _Pool:
+    """Machines of one instance type and market in a place, and the replicas that are to run on them."""
+
+    machine: Machine | None = None
+    machines: int = 0
+    replicas: list[tuple[Shape, int]] = field(default_factory=list)
 
 
 def packing(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
-    """Find replicas that need more GPUs than the machines of their region, or of their zone, have."""
+    """Find replicas that do not fit on the machines of their region, or of their zone; figures are thousandths of GPUs.
+
+    The bounds are necessary ones: no packing at all keeps them otherwise.
+    """
     if snapshot.wanted is None:
         return
-    gpus: Counter[tuple[str, str, bool]] = Counter()
+    for (place, instance_type, _), pool in sorted(_pools(plan, snapshot.wanted.spec).items()):
+        gpus = 0 if pool.machine is None else pool.machine.gpus * MILLI * pool.machines
+        needed = sum(count * shape.machines * _gpu_milli(shape) for shape, count in pool.replicas)
+        if not _fits(pool):
+            yield Finding(PlanRule.PACKING, Severity.ERROR, f"{place}/{instance_type}", actual=needed, allowed=gpus)
+
+
+def _pools(plan: Plan, spec: CapacitySpec) -> dict[tuple[str, str, Market], _Pool]:
     by_zone = any(replicas.zone is not None for replicas in plan.placement.replicas)
-    for machine in plan.placement.machines:
-        if machine.role is Role.WORKER:
-            key = machine.offer.key
-            place = f"{key.region}/{key.zone}" if by_zone else key.region
-            is_spot = key.market is Market.SPOT
-            gpus[place, key.instance_type, is_spot] += machine.count * machine.offer.machine.gpus * MILLI
-    needed: Counter[tuple[str, str, bool]] = Counter()
+    pools: dict[tuple[str, str, Market], _Pool] = {}
+    for placed in plan.placement.machines:
+        if placed.role is Role.WORKER:
+            key = placed.offer.key
+            place = f"{key.region}/{key.zone}" if by_zone else str(key.region)
+            pool = pools.setdefault((place, key.instance_type, key.market), _Pool())
+            pool.machine = placed.offer.machine
+            pool.machines += placed.count
     for replicas in plan.placement.replicas:
-        shape = snapshot.wanted.spec.applications[replicas.application].shapes[replicas.shape]
-        place = f"{replicas.region}/{replicas.zone}" if by_zone else replicas.region
-        needed[place, replicas.instance_type, replicas.is_spot] += (
-            replicas.count * round(shape.count * MILLI) * shape.machines
-        )
-    for (place, instance_type, is_spot), need in sorted(needed.items()):
-        have = gpus[place, instance_type, is_spot]
-        if need > have:
-            yield Finding(PlanRule.PACKING, Severity.ERROR, f"{place}/{instance_type}", actual=need, allowed=have)
+        shape = spec.applications[replicas.application].shapes[replicas.shape]
+        place = f"{replicas.region}/{replicas.zone}" if by_zone else str(replicas.region)
+        pool = pools.setdefault((place, replicas.instance_type, _market(replicas)), _Pool())
+        pool.replicas.append((shape, replicas.count))
+    return pools
+
+
+def _market(replicas: ReplicaCount) -> Market:
+    if replicas.is_reserved:
+        return Market.RESERVED
+    return Market.SPOT if replicas.is_spot else Market.ON_DEMAND
+
+
+def _gpu_milli(shape: Shape) -> int:
+    return round(shape.count * MILLI)
+
+
+def _fits(pool: _Pool) -> bool:
+    """Return whether each shape fits alone, and all together need no more than there is; a gang shares no machine."""
+    machine = pool.machine
+    if machine is None:
+        return not pool.replicas
+    left = pool.machines - sum(shape.machines * count for shape, count in pool.replicas if shape.machines > 1)
+    shared = [(shape, count) for shape, count in pool.replicas if shape.machines == 1]
+    if left < 0 or any(replicas_on(shape, machine) < 1 for shape, _ in pool.replicas):
+        return False
+    if any(count > left * replicas_on(shape, machine) for shape, count in shared):
+        return False
+    needs = (
+        (sum(count * _gpu_milli(shape) for shape, count in shared), machine.gpus * MILLI),
+        (sum(count * shape.cpus for shape, count in shared), machine.vcpus),
+        (sum(count * shape.memory_gib for shape, count in shared), machine.memory_gib),
+    )
+    return all(need <= left * have * (1 + TOLERANCE) for need, have in needs)
+
+
+def replicas_on(shape: Shape, machine: Machine) -> int:
+    """Return how many replicas of a shape one machine can hold; 1 for a machine's part of a gang."""
+    is_right = same_gpu(shape.gpu, machine.gpu or "") and machine.gpu_memory_gib >= shape.gpu_memory_gib
+    if not is_right:
+        return 0
+    bounds = [machine.gpus * MILLI // _gpu_milli(shape)]
+    bounds += [int(machine.vcpus / shape.cpus * (1 + TOLERANCE))] if shape.cpus else []
+    bounds += [int(machine.memory_gib / shape.memory_gib * (1 + TOLERANCE))] if shape.memory_gib else []
+    return min(*bounds, 1) if shape.machines > 1 else min(bounds)
 
 
 def allowed(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
@@ -96,33 +153,37 @@ def places(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Find replicas outside their jurisdictions, too far from their clients, or on spot where that is not allowed."""
     known = known_regions(snapshot.own_regions)
     for carried in _carried(plan, snapshot):
-        wanted = carried.application.regions.jurisdictions
         for region in sorted(carried.by_region):
-            here = known.get(region)
-            if wanted and (here is None or here.jurisdiction not in wanted):
+            if not is_under(carried.application, region, known):
                 yield Finding(PlanRule.JURISDICTION, Severity.ERROR, region, carried.name)
-            if _is_too_far(carried.application, region, snapshot, known):
+            if is_too_far(carried.application, region, snapshot, known):
                 yield Finding(PlanRule.LATENCY, Severity.ERROR, region, carried.name)
         if carried.application.market.spot is Spot.NEVER:
-            for region in sorted(region for region, capacity in carried.spot.items() if capacity):
+            for region in sorted(carried.spot):
                 yield Finding(PlanRule.SPOT, Severity.ERROR, region, carried.name)
 
 
-def _is_too_far(
+def is_under(application: Application, region: RegionId, known: Mapping[RegionId, Region]) -> bool:
+    """Return whether a region lies in one of the jurisdictions that an application may be in."""
+    wanted, here = application.regions.jurisdictions, known.get(region)
+    return not wanted or (here is not None and here.jurisdiction in wanted)
+
+
+def is_too_far(
     application: Application, region: RegionId, snapshot: Snapshot, known: Mapping[RegionId, Region]
 ) -> bool:
+    """Return whether a region is farther from an application's clients than it may be; unknown distances are."""
     latency = application.latency
     if latency is None:
         return False
     trips = [_round_trip(client, region, snapshot, known) for client in latency.clients]
-    if any(trip is None for trip in trips):
-        return True
     found = [trip for trip in trips if trip is not None]
+    if len(found) < len(trips):
+        return True
     weights = [client.weight for client in latency.clients]
     expected = sum(trip * weight for trip, weight in zip(found, weights, strict=True)) / sum(weights)
-    tolerance = 1 + 1e-9  # sums in another order differ in the last digits
-    return expected > latency.max_ms * tolerance or (
-        latency.worst_ms is not None and max(found) > latency.worst_ms * tolerance
+    return expected > latency.max_ms * (1 + TOLERANCE) or (
+        latency.worst_ms is not None and max(found) > latency.worst_ms * (1 + TOLERANCE)
     )
 
 
@@ -133,7 +194,7 @@ def _round_trip(client: Client, region: RegionId, snapshot: Snapshot, known: Map
         there = [ms for one, other, ms in snapshot.latencies if (one, other) == (near, region)]
         back = [ms for one, other, ms in snapshot.latencies if (one, other) == (region, near)]
         if there or back:
-            return (there or back)[-1] if there else back[0]
+            return there[-1] if there else back[0]
         origin = known.get(near)
         point = None if origin is None else (origin.latitude, origin.longitude)
     else:
@@ -145,13 +206,15 @@ def _round_trip(client: Client, region: RegionId, snapshot: Snapshot, known: Map
 def reported(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Find rules of the spec that are not kept and that the placement does not report, by application and subject."""
     known = known_regions(snapshot.own_regions)
-    listed = {(v.application, v.rule, v.subject) for v in plan.placement.violations}
-    unmet = {line.application for line in plan.placement.unmet}
+    violations = {(v.application, v.rule, v.subject) for v in plan.placement.violations}
+    unmet = {line.application: line.missing_milli for line in plan.placement.unmet}
     for carried in _carried(plan, snapshot):
-        if carried.total < carried.application.demand.milli and carried.name not in unmet:
-            yield Finding(PlanRule.REPORTED_VIOLATION, Severity.ERROR, UNMET, carried.name)
+        missing = max(0, carried.application.demand.milli - carried.total)
+        if missing != unmet.get(carried.name, 0):
+            reported_missing = unmet.get(carried.name, 0)
+            yield Finding(PlanRule.REPORTED_VIOLATION, Severity.ERROR, UNMET, carried.name, reported_missing, missing)
         for rule, subject in (*_spread_faults(carried), *_market_faults(carried), *_place_faults(carried, known)):
-            if (carried.name, rule, subject) not in listed:
+            if (carried.name, rule, subject) not in violations:
                 yield Finding(PlanRule.REPORTED_VIOLATION, Severity.ERROR, f"{rule} {subject}".strip(), carried.name)
 
 
@@ -159,7 +222,7 @@ def _spread_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
     rules = carried.application.regions
     if sum(capacity > 0 for capacity in carried.by_region.values()) < rules.min:
         yield SpecRule.REGIONS_MIN, ""
-    ceiling = Fraction(rules.max_share) * carried.total + carried.one_replica
+    ceiling = share_of(rules.max_share, carried.total) + carried.one_replica
     for region, capacity in sorted(carried.by_region.items()):
         if capacity > ceiling:
             yield SpecRule.MAX_SHARE, region
@@ -168,9 +231,9 @@ def _spread_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
 def _market_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
     market, demand = carried.application.market, carried.application.demand.milli
     for region, lost in sorted(carried.spot.items()):
-        if lost and carried.total - lost < _at_least(market.survive_spot_loss, demand):
+        if carried.total - lost < share_of(market.survive_spot_loss, demand):
             yield SpecRule.SURVIVE_SPOT_LOSS, region
-    if carried.total - sum(carried.spot.values()) < _at_least(market.on_demand_floor, demand):
+    if carried.total - carried.spot.total() < share_of(market.on_demand_floor, demand):
         yield SpecRule.ON_DEMAND_FLOOR, ""
 
 
@@ -181,15 +244,15 @@ def _place_faults(carried: _Carried, known: Mapping[RegionId, Region]) -> Iterat
         if inside < round(rules.floors.get(place, 0.0) * MILLI):
             yield SpecRule.FLOOR, place
         share = rules.shares.get(place)
-        if share is not None and inside < _at_least(share.min, demand):
+        if share is not None and inside < share_of(share.min, demand):
             yield SpecRule.SHARE_MIN, place
-        if share is not None and inside > Fraction(share.max) * carried.total + carried.one_replica:
+        if share is not None and inside > share_of(share.max, carried.total) + carried.one_replica:
             yield SpecRule.SHARE_MAX, place
 
 
-def _at_least(share: float, demand: int) -> Fraction:
-    """Return the least capacity that is a share of a demand; shares count to a millionth."""
-    return Fraction(round(share * 1_000_000), 1_000_000) * demand
+def share_of(share: float, whole: int) -> Fraction:
+    """Return a share of a demand or a capacity, exactly; shares count to a millionth."""
+    return Fraction(round(share * 1_000_000), 1_000_000) * whole
 
 
 def _is_in(region: RegionId, place: str, known: Mapping[RegionId, Region]) -> bool:

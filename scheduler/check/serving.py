@@ -1,12 +1,13 @@
 """Rules on what serves: no change of ours leaves too little ready, and no application loses all its routes. Pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from state.model.ids import ApplicationName
 from state.model.plan import Finding, Plan, PlanRule, Route, Serve, Severity
 from state.model.snapshot import Snapshot
-from state.model.units import MILLI
+from state.model.spec import Application
 
 
 def min_ready(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
@@ -14,21 +15,29 @@ def min_ready(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     if snapshot.wanted is None:
         return
     sent = {action.region: action for action in plan.actions if isinstance(action, Serve)}
-    each = {(r.application, r.region): r.milli_each for r in plan.placement.replicas}
-    for name, application in snapshot.wanted.spec.named():
-        now = after = 0
-        for cell in snapshot.cells:
-            status = cell.application(name)
-            if not cell.answered or status is None:
-                continue
-            ready = status.replicas_ready
-            serve = sent.get(cell.region)
-            left = ready if serve is None else _left(serve, name, ready)
-            now += ready * each.get((name, cell.region), MILLI)
-            after += left * each.get((name, cell.region), MILLI)
+    shapes = {(r.application, r.region): r.shape for r in plan.placement.replicas}
+    applications = dict(snapshot.wanted.spec.named())
+    now: Counter[ApplicationName] = Counter()
+    after: Counter[ApplicationName] = Counter()
+    for cell in snapshot.cells:
+        for status in cell.applications if cell.answered else ():
+            if status.name in applications:
+                each = _each(applications[status.name], shapes.get((status.name, cell.region)))
+                serve = sent.get(cell.region)
+                left = status.replicas_ready if serve is None else _left(serve, status.name, status.replicas_ready)
+                now[status.name] += status.replicas_ready * each
+                after[status.name] += left * each
+    for name, application in applications.items():
         floor = round(application.demand.milli * (1 - application.disruption.max_unavailable))
-        if after < min(now, floor):
-            yield Finding(PlanRule.MIN_READY, Severity.ERROR, "", name, after, min(now, floor))
+        if after[name] < min(now[name], floor):
+            yield Finding(PlanRule.MIN_READY, Severity.ERROR, "", name, after[name], min(now[name], floor))
+
+
+def _each(application: Application, shape: int | None) -> int:
+    """Return what one ready replica carries, in thousandths: of the placed shape, or else of the least."""
+    if shape is not None:
+        return application.replica_milli(application.shapes[shape])
+    return min(application.replica_milli(each) for each in application.shapes)
 
 
 def _left(serve: Serve, name: ApplicationName, ready: int) -> int:

@@ -43,9 +43,9 @@ def capacity_changes(
     """Return the changes that may be made now; later ticks make the rest."""
     changes = CapacityChanges(unsettled=unsettled)
     _launch_missing(placement, snapshot, plan_id, changes)
-    _repeat_unknown(snapshot, placement, changes)
     for instance in _surplus(placement, snapshot):
         _retire(instance, snapshot, ready, changes)
+    _repeat_unknown(snapshot, placement, changes)
     _end_again(snapshot, ready, changes)
     _end_orphans(snapshot, changes)
     return changes
@@ -139,8 +139,9 @@ def _requested(launch: Launch, snapshot: Snapshot, plan_id: PlanId) -> Instance:
 def _repeat_unknown(snapshot: Snapshot, placement: Placement, changes: CapacityChanges) -> None:
     """Repeat, under the same id, launches with an unknown outcome, in clouds that start each id once."""
     wanted = _targets(placement)
+    ending = {termination.instance_id for termination in changes.terminations}
     for instance in snapshot.instances:
-        is_unknown = instance.status is _S.REQUESTED and instance.cloud_id is None
+        is_unknown = instance.status is _S.REQUESTED and instance.cloud_id is None and instance.id not in ending
         is_once = snapshot.is_capable(instance.key.provider, Capability.IDEMPOTENT_LAUNCH)
         may_act = not must_be_left_alone(snapshot, instance.region) and not is_excluded(snapshot, instance.region)
         if not is_unknown or not is_once or not may_act:
@@ -162,7 +163,7 @@ def _repeat_unknown(snapshot: Snapshot, placement: Placement, changes: CapacityC
 
 
 def _surplus(placement: Placement, snapshot: Snapshot) -> Iterator[Instance]:
-    """Yield the machines that the placement has no use for: first those that carry least."""
+    """Yield the machines that the placement has no use for: first those that are lost, then those that carry least."""
     targets = _targets(placement)
     by_offer: dict[tuple[OfferKey, Role], list[Instance]] = {}
     for instance in snapshot.instances:
@@ -172,7 +173,9 @@ def _surplus(placement: Placement, snapshot: Snapshot) -> Iterator[Instance]:
     for offer, instances in sorted(by_offer.items()):
         is_lost = is_excluded(snapshot, offer[0].region)
         count = len(instances) - (0 if is_lost else targets[offer])
-        ordered = sorted(instances, key=lambda i: (i.status is not _S.REQUESTED, _replicas_on(snapshot, i), i.id))
+        ordered = sorted(
+            instances, key=lambda i: (i.id not in lost, i.status is not _S.REQUESTED, _replicas_on(snapshot, i), i.id)
+        )
         for number, instance in enumerate(ordered):
             if number < count or instance.id in lost:
                 yield instance

@@ -8,7 +8,6 @@ from state.model.ids import ApplicationName, RegionId
 from state.model.placement import Placement
 from state.model.serving import CellStatus
 from state.model.snapshot import Snapshot, Wanted
-from state.model.units import MILLI
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +19,7 @@ class Readiness:
     ready: dict[tuple[ApplicationName, RegionId], int]
     """Replicas that serve now, in cells that answered and count."""
     milli_each: dict[tuple[ApplicationName, RegionId], int]
+    """What one replica carries: by the placement, and in cells that it leaves by the least of the shapes."""
     floor: dict[ApplicationName, int]
     """Capacity that a change may not go below, in thousandths."""
     joined: frozenset[RegionId] = frozenset()
@@ -34,7 +34,7 @@ class Readiness:
             lasting: Count in each cell only what the placement keeps there.
         """
         return sum(
-            (min(count, self.wanted.get(key, 0)) if lasting else count) * self.milli_each.get(key, MILLI)
+            (min(count, self.wanted.get(key, 0)) if lasting else count) * self.milli_each[key]
             for key, count in self.ready.items()
             if key[0] == application and key[1] != region
         )
@@ -44,10 +44,10 @@ class Readiness:
         if application not in self.floor:
             return True  # no longer wanted at all
         own = min(replicas, self.ready.get((application, region), 0))
-        own_milli = own * self.milli_each.get((application, region), MILLI)
+        own_milli = own * self.milli_each.get((application, region), 0)
         rest = self.capacity_without(application, region, lasting=True)
         now = self.capacity_without(application, region, lasting=False)
-        now += self.ready.get((application, region), 0) * self.milli_each.get((application, region), MILLI)
+        now += self.ready.get((application, region), 0) * self.milli_each.get((application, region), 0)
         return rest + own_milli >= min(self.floor[application], now)
 
 
@@ -64,9 +64,22 @@ def readiness(snapshot: Snapshot, placement: Placement) -> Readiness:
         if cell.answered and serves(snapshot, cell.region)
         for application in cell.applications
     }
+    if snapshot.wanted is not None:
+        milli_each = _least_each(snapshot.wanted, ready) | milli_each
     floor = {} if snapshot.wanted is None else _floors(snapshot.wanted)
     joined = frozenset(cell.region for cell in snapshot.cells if _has_joined(placement, snapshot, cell))
     return Readiness(dict(wanted), ready, milli_each, floor, joined)
+
+
+def _least_each(
+    wanted: Wanted, ready: dict[tuple[ApplicationName, RegionId], int]
+) -> dict[tuple[ApplicationName, RegionId], int]:
+    applications = dict(wanted.spec.named())
+    return {
+        (name, region): min(applications[name].replica_milli(shape) for shape in applications[name].shapes)
+        for name, region in ready
+        if name in applications
+    }
 
 
 def _has_joined(placement: Placement, snapshot: Snapshot, cell: CellStatus) -> bool:

@@ -81,5 +81,4 @@ def _has_machines(snapshot: Snapshot, region: RegionId) -> bool:
 
 def _capacity(name: ApplicationName, cell: CellStatus, ready: Readiness) -> int:
     application = cell.application(name)
-    each = ready.milli_each.get((name, cell.region), 1)
-    return 0 if application is None else application.replicas_ready * each
+    return 0 if application is None else application.replicas_ready * ready.milli_each[name, cell.region]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from providers.regions import known_regions
-from scheduler.solve.certificate import certificate, violations
+from scheduler.solve.certificate import ReplacementStock, certificate, violations
 from scheduler.solve.exact import solve_exactly
 from scheduler.solve.formulate import Formulation, formulate
 from scheduler.solve.placement import empty_placement, placement_of
@@ -40,7 +40,8 @@ def solve(snapshot: Snapshot) -> Placement:
     else:
         placement = placement_of(snapshot, spec, *found)
         formulation = found[0]
-    placement = replace(placement, certificate=certificate(spec, placement, formulation))
+    stock = ReplacementStock.of(snapshot, placement, formulation)
+    placement = replace(placement, certificate=certificate(spec, placement, stock))
     return replace(placement, violations=violations(spec, placement, known_regions(snapshot.own_regions)))
 
 

@@ -4,16 +4,29 @@ from datetime import timedelta
 
 from providers.faults import Fault, FaultKind
 from scheduler.daemon.loop import Daemon
-from scheduler.observe.inventory import MAINTENANCE_AHEAD, is_terminal
+from scheduler.observe.inventory import is_terminal
 from scheduler.simulation.world import World
-from state.model.history import NOTICE_RECEIVED
+from state.model.history import Event, NoticeReceived
 from state.model.ids import InstanceId, RegionId
-from state.model.inventory import Notice, NoticeKind, Role
+from state.model.inventory import Notice, NoticeKind, Role, TerminationReason
 from state.model.lifecycle import InstanceStatus
-from state.model.plan import Drain, Launch, Terminate
+from state.model.plan import ActionKind, BlockedReason, Drain, Launch, Plan, Terminate
+from state.model.settings import Thresholds
 from tests.builders import NOON, a_spec, an_offer, application
 
 MINUTES = timedelta(minutes=1)
+LIMITS = Thresholds()
+
+
+def received(world: World) -> list[Event]:
+    return [event for event in world.store.events() if isinstance(event.what, NoticeReceived)]
+
+
+def blocked(plan: Plan, worker: InstanceId) -> list[tuple[BlockedReason, ActionKind | None]]:
+    """Return what keeps the end of a machine, beside that it is on its way."""
+    return [
+        (b.reason, b.action) for b in plan.blocked if b.instance_id == worker and b.reason is not BlockedReason.ENDING
+    ]
 
 
 def a_serving_world() -> tuple[World, InstanceId]:
@@ -30,14 +43,17 @@ def test_a_machine_that_is_taken_back_is_replaced_and_drained_while_its_notice_r
     cloud = next(iter(world.clouds.values()))
     before = len(world.store.load().instances)
 
+    announced_at = world.clock.now()
     cloud.reclaim(worker, 2 * MINUTES)
     plan = world.tick()
 
     assert [type(action) for action in plan.actions if isinstance(action, Launch | Terminate)] == [Launch]
     assert [a.instance_id for a in plan.actions if isinstance(a, Drain)] == [worker]
-    [doomed] = [i for i in world.store.load().instances if i.id == worker]
-    assert doomed.status is InstanceStatus.TERMINATING
-    assert "interruption announced, at 2" in doomed.reason
+    [ending] = [i for i in world.store.load().instances if i.id == worker]
+    assert ending.status is InstanceStatus.TERMINATING
+    assert ending.reason is TerminationReason.NOTICE
+    assert ending.notice is not None
+    assert (ending.notice.kind, ending.notice.at) == (NoticeKind.INTERRUPTION, announced_at + 2 * MINUTES)
     world.run(4 * MINUTES)
     world.converge()
     assert worker not in {i.id for i in world.store.load().instances}
@@ -58,7 +74,7 @@ def test_with_time_to_spare_a_machine_serves_on_while_another_starts() -> None:
     plan = world.tick()
     assert any(isinstance(action, Launch) for action in plan.actions)
     assert not any(isinstance(action, Drain | Terminate) for action in plan.actions)
-    assert any("serves on till another has started" in text for text in plan.blocked)
+    assert blocked(plan, worker) == [(BlockedReason.SERVES_UNTIL_REPLACED, ActionKind.TERMINATE)]
 
     world.run(16 * MINUTES)
     world.run(2 * MINUTES)
@@ -79,12 +95,12 @@ def test_maintenance_is_acted_on_when_it_is_near_and_a_recommendation_is_not() -
     def notice(kind: NoticeKind, after: timedelta | None) -> Notice:
         return Notice(InstanceId("sk-1"), RegionId("fake/one"), kind, None if after is None else NOON + after)
 
-    far, near = MAINTENANCE_AHEAD + MINUTES, MAINTENANCE_AHEAD - MINUTES
-    assert is_terminal(notice(NoticeKind.INTERRUPTION, None), NOON)
-    assert is_terminal(notice(NoticeKind.INTERRUPTION, 2 * MINUTES), NOON)
-    assert is_terminal(notice(NoticeKind.MAINTENANCE, near), NOON)
-    assert not is_terminal(notice(NoticeKind.MAINTENANCE, far), NOON)
-    assert not is_terminal(notice(NoticeKind.REBALANCE, None), NOON)
+    far, near = LIMITS.maintenance_ahead + MINUTES, LIMITS.maintenance_ahead - MINUTES
+    assert is_terminal(notice(NoticeKind.INTERRUPTION, None), NOON, LIMITS)
+    assert is_terminal(notice(NoticeKind.INTERRUPTION, 2 * MINUTES), NOON, LIMITS)
+    assert is_terminal(notice(NoticeKind.MAINTENANCE, near), NOON, LIMITS)
+    assert not is_terminal(notice(NoticeKind.MAINTENANCE, far), NOON, LIMITS)
+    assert not is_terminal(notice(NoticeKind.REBALANCE, None), NOON, LIMITS)
 
 
 def test_a_new_notice_wakes_the_daemon_once_and_is_on_record() -> None:
@@ -98,11 +114,10 @@ def test_a_new_notice_wakes_the_daemon_once_and_is_on_record() -> None:
     daemon.watch_notices()
 
     assert world.store.wakes() == wakes + 1
-    heard = [event for event in world.store.events() if event.kind == NOTICE_RECEIVED]
-    assert [event.subject for event in heard] == [worker]
+    assert [event.subject for event in received(world)] == [worker]
 
 
-def test_a_cloud_that_breaks_the_watcher_does_not_keep_the_others_unheard() -> None:
+def test_a_cloud_that_breaks_the_watcher_does_not_silence_it_for_good() -> None:
     world, worker = a_serving_world()
     daemon = Daemon(world.ports, MINUTES, "d")
 
@@ -130,7 +145,7 @@ def test_a_machine_that_drains_itself_wakes_the_daemon_and_is_replaced_and_ended
     [held] = [i for i in world.store.load().instances if i.id == worker]
     cell = world.cells[held.region]
 
-    cell.told_to_leave.add(worker)
+    cell.draining_themselves.add(worker)
     daemon.watch_cells()
     daemon.watch_cells()
     plan = world.tick()
@@ -138,17 +153,17 @@ def test_a_machine_that_drains_itself_wakes_the_daemon_and_is_replaced_and_ended
     assert world.store.wakes() == wakes + 1
     assert any(isinstance(action, Launch) for action in plan.actions)
     assert not any(isinstance(action, Terminate) for action in plan.actions)
-    assert any("is left to move its replicas" in text for text in plan.blocked)
+    assert blocked(plan, worker) == [(BlockedReason.REPLICAS_MOVING, ActionKind.TERMINATE)]
 
     cell.drained.add(held.address or "")
     ended = [a.instance_id for _ in range(4) for a in world.tick().actions if isinstance(a, Terminate)]
     assert worker in ended
 
 
-def test_a_head_that_somebody_drains_is_left_alone() -> None:
+def test_a_head_that_is_drained_is_left_alone() -> None:
     world, _ = a_serving_world()
     head = next(i for i in world.store.load().instances if i.role is Role.HEAD)
-    world.cells[head.region].told_to_leave.add(head.id)
+    world.cells[head.region].draining_themselves.add(head.id)
 
     plan = world.tick()
 
@@ -164,18 +179,18 @@ def recommended(world: World, worker: InstanceId) -> Notice:
     return notice
 
 
-def test_a_recommendation_is_on_record_wakes_the_daemon_and_moves_nobody() -> None:
+def test_a_recommendation_is_on_record_wakes_the_daemon_and_moves_nothing() -> None:
     world, worker = a_serving_world()
     daemon = Daemon(world.ports, MINUTES, "d")
     wakes = world.store.wakes()
-    recommended(world, worker)
+    notice = recommended(world, worker)
 
     daemon.watch_notices()
     plan = world.tick()
 
     assert world.store.wakes() == wakes + 1
-    [heard] = [event for event in world.store.events() if event.kind == NOTICE_RECEIVED]
-    assert (heard.subject, heard.detail) == (worker, "leaving it is recommended by EC2, since 12:00:00 UTC")
+    [event] = received(world)
+    assert (event.subject, event.what) == (worker, NoticeReceived(notice))
     assert not any(isinstance(action, Launch | Terminate | Drain) for action in plan.actions)
 
 
@@ -211,7 +226,7 @@ def test_a_recommendation_beside_an_interruption_does_not_end_a_machine_before_i
 
 def test_an_end_that_failed_is_asked_for_again_whatever_maintenance_is_far_ahead() -> None:
     world, worker = a_serving_world()
-    announced(world, worker, MAINTENANCE_AHEAD + 600 * MINUTES)
+    announced(world, worker, LIMITS.maintenance_ahead + 600 * MINUTES)
     next(iter(world.clouds.values())).faults.add(Fault(FaultKind.ERROR, operation="terminate", times=2))
 
     world.store.withdraw("test", world.clock.now())

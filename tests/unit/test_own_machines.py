@@ -12,9 +12,9 @@ from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
 from scheduler.documents.yaml_document import DocumentError
 from scheduler.simulation.world import TICK, World
-from state.model.catalog import Market, Offer, Price
+from state.model.catalog import Market, Offer, Price, ShortageKind
 from state.model.ids import RegionId
-from state.model.inventory import Notice, NoticeKind, Role
+from state.model.inventory import Notice, NoticeKind, Role, TerminationReason
 from state.model.plan import Launch, Terminate
 from state.model.units import Usd
 from tests.builders import NOON, a_head_offer, an_offer
@@ -101,7 +101,7 @@ def test_a_machine_that_joined_without_its_gpus_is_replaced() -> None:
     ends = [a for _ in range(12) for a in world.tick().actions if isinstance(a, Terminate)]
 
     assert [a.instance_id for a in ends][:1] == [dead]
-    assert ends[0].reason == "joined its cell with 0 of 1 GPUs"
+    assert (ends[0].reason, ends[0].message) == (TerminationReason.GPUS_MISSING, "0 of 1")
     assert dead not in {seen.instance_id for seen, _ in world.cloud("aws").alive()}
     world.converge()
     assert workers(world) == {US: 1}
@@ -120,7 +120,7 @@ def test_an_impaired_machine_is_replaced_once_it_has_left_its_cell() -> None:
     world.cells[RegionId(US)].drained.add(worker.address or "")
     ends = [a for _ in range(8) for a in world.tick().actions if isinstance(a, Terminate)]
     assert ends[0].instance_id == worker.instance_id
-    assert ends[0].reason == "carries no replica, and its instance status check fails"
+    assert (ends[0].reason, ends[0].message) == (TerminationReason.IMPAIRED, "its instance status check fails")
 
 
 def test_an_offer_whose_machines_never_join_is_avoided_for_a_while() -> None:
@@ -139,7 +139,7 @@ def test_an_offer_whose_machines_never_join_is_avoided_for_a_while() -> None:
 
     assert workers(world) == {"gcp/europe-west4": 1}
     [shortage] = world.store.load().shortages
-    assert (shortage.region, shortage.instance_type, shortage.reason) == (US, "l4.1", "never joined its cell")
+    assert (shortage.region, shortage.instance_type, shortage.kind) == (US, "l4.1", ShortageKind.NEVER_READY)
 
 
 def test_own_regions_have_the_jurisdiction_and_position_of_the_settings(tmp_path: Path) -> None:
