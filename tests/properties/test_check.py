@@ -111,7 +111,7 @@ def test_every_plan_of_the_planner_passes_its_checks(snapshot: Snapshot, later: 
         assert check_plan(plan, snapshot) == ()
 
 
-# A model of the rules on placements, from the words of docs/spec.md alone.
+# A model of the rules on placements, from the words of docs/reference/spec.md alone.
 
 
 def share(value: float, whole: int) -> Fraction:

@@ -90,11 +90,11 @@ def blocked_launch(reason: BlockedReason, key: Any = OFFER.key) -> Blocked:
 
 def test_a_region_that_must_be_left_alone_gets_nothing_and_others_do() -> None:
     machines = placed(OFFER, 2), placed(EU_OFFER)
-    for blind in (
+    for silence in (
         {"unreachable": frozenset({US})},
         {"health": (RegionHealth(US, HealthState.SUSPECT, NOON),)},
     ):
-        changes = changes_of(a_fleet(**blind), *machines)
+        changes = changes_of(a_fleet(**silence), *machines)
 
         assert [launch.key for launch in changes.launches] == [EU_OFFER.key]
         assert changes.blocked == [blocked_launch(R.REGION_LEFT_ALONE)]
