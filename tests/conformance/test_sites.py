@@ -28,7 +28,7 @@ from state.clock import SystemClock
 from state.model.catalog import Offer
 from state.model.ids import InstanceId
 from state.model.inventory import CloudState, Role
-from tests.commands import skerry
+from tests.cli_in_process import skerry
 
 CLOCK = SystemClock()
 OWNER = "sk-owner"

@@ -12,7 +12,7 @@ from scheduler.documents.spec_file import load_wanted
 from scheduler.service.planning import plan_spec
 from scheduler.simulation.world import World, wanted
 from tests.builders import NOON, a_spec, an_offer, application
-from tests.command import EXAMPLE, at_a_terminal, embedded_home, home_beside, other_spec, skerry, store_of
+from tests.cli_process import EXAMPLE, at_a_terminal, embedded_home, home_beside, other_spec, skerry, store_of
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from scheduler.explain.obstacles import ObstacleKind
 from scheduler.service.catalogue import plan_catalogue
 from state.model.ids import provider_of
 from tests.builders import NOON
-from tests.command import EXAMPLE, other_spec, skerry
+from tests.cli_process import EXAMPLE, other_spec, skerry
 
 OFFLINE = {"GPUHUNT_CATALOG_URL": "http://127.0.0.1:9"}
 

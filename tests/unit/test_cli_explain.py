@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.documents.spec_file import load_wanted
 from tests.builders import NOON
-from tests.command import EXAMPLE, embedded_home, home_beside, skerry, store_of
+from tests.cli_process import EXAMPLE, embedded_home, home_beside, skerry, store_of
 
 
 @pytest.fixture(scope="module")

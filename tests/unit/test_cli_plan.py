@@ -16,7 +16,7 @@ from scheduler.simulation.world import World, wanted
 from state.model.catalog import ShortageKind
 from state.model.placement import RefusalCause
 from tests.builders import a_spec, an_offer, application
-from tests.command import EXAMPLE, embedded_home, other_spec, skerry
+from tests.cli_process import EXAMPLE, embedded_home, other_spec, skerry
 
 
 @pytest.fixture(scope="module")

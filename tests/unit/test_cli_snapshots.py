@@ -9,7 +9,7 @@ from scheduler.observe import observe
 from scheduler.service.snapshots import read_snapshot, write_snapshot
 from scheduler.tick import decide
 from state.store import SNAPSHOTS_KEPT
-from tests.command import EXAMPLE, other_spec, simulated_fleet, skerry
+from tests.cli_process import EXAMPLE, other_spec, simulated_fleet, skerry
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from scheduler.simulation.world import World
 from state.model.ids import ApplicationName
 from state.model.snapshot import Wanted
 from tests.builders import a_spec, an_offer, application
-from tests.command import ROOT, simulated_fleet, skerry
+from tests.cli_process import ROOT, simulated_fleet, skerry
 
 
 def unreachable_clouds(home: Path) -> None:
