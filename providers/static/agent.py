@@ -36,7 +36,7 @@ AGENT_REPORT_FAILED: Final = "agent_report_failed"
 
 
 class JoinError(Exception):
-    """The machine cannot join; the message says what to do."""
+    """The machine cannot join; the message has the remedy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def apply(path: Path, *, yes: bool, prune: bool, minutes: float, output: Output)
         if output is Output.JSON:
             answer_json({"changed": False, "spec_version": made.spec_version, "converged": True})
         else:
-            sys.stdout.write("No changes: everything is as the spec says.\n")
+            sys.stdout.write("No changes: everything is as the spec wants it.\n")
         return
     if output is Output.TEXT:
         print_report(report)

@@ -122,7 +122,7 @@ def confirm_names(names: list[str], *, refusal: str) -> None:
     """Have each name typed in before what it names is removed.
 
     Raises:
-        typer.Exit: Another name was typed in, or standard input is not a terminal; *refusal* says what to do then.
+        typer.Exit: Another name was typed in, or standard input is not a terminal; *refusal* has the remedy.
     """
     if not sys.stdin.isatty():
         raise fail(Exit.BAD_INPUT, refusal)

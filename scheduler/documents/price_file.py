@@ -44,7 +44,7 @@ def read_negotiated(path: Path) -> tuple[Negotiated, ...]:
     """Return the agreements of a file.
 
     Raises:
-        DocumentError: It cannot be read, or says something that makes no sense; with file and line.
+        DocumentError: It cannot be read, or does not fit; with file and line.
     """
     document = validated(read_document(path), NegotiatedFile)
     return tuple(

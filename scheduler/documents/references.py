@@ -32,8 +32,8 @@ class KnownPlaces:
     def of(cls, regions: Mapping[RegionId, Region], *, has_own: bool) -> "KnownPlaces":
         """Return the places that *regions* make up."""
         providers = frozenset(provider_of(region) for region in regions)
-        laws = frozenset(region.jurisdiction for region in regions.values())
-        return cls(frozenset(regions), providers, laws, has_own)
+        jurisdictions = frozenset(region.jurisdiction for region in regions.values())
+        return cls(frozenset(regions), providers, jurisdictions, has_own)
 
     def __contains__(self, place: object) -> bool:
         """Return whether *place* is a jurisdiction, a provider or a region."""
@@ -54,10 +54,12 @@ def unknown_choices(fleet: Source, choices: Mapping[str, Choice], known: KnownPl
 def unknown_places(source: Source, application: Application, known: KnownPlaces) -> Iterator[Problem]:
     """Return a problem for each place of an application that does not exist: it would match nothing."""
     rules = application.regions
-    for n, law in enumerate(rules.jurisdictions):
-        if law not in known.jurisdictions:
+    for n, jurisdiction in enumerate(rules.jurisdictions):
+        if jurisdiction not in known.jurisdictions:
             remedy = f"use some of {', '.join(sorted(known.jurisdictions))}"
-            yield source.problem(("regions", "jurisdictions", n), f"no region is in jurisdiction {law!r}", remedy)
+            yield source.problem(
+                ("regions", "jurisdictions", n), f"no region is in jurisdiction {jurisdiction!r}", remedy
+            )
     for field, places in (("floors", rules.floors), ("shares", rules.shares)):
         for place in places:
             if place not in known:

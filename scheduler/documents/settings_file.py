@@ -55,7 +55,7 @@ class HealthModel(_Model):
 
 
 class LimitsModel(_Model):
-    """Bounds that hold whatever the solver says."""
+    """Bounds that hold whatever the solver returns."""
 
     launches_per_plan: Annotated[int, Field(ge=1, le=1000)] = 20
     machines_per_offer: Annotated[int, Field(ge=1, le=10_000)] = 64

@@ -81,7 +81,7 @@ class FleetDocument(_FleetFields, _FleetHead):
 
 
 class ApplicationHead(_Form):
-    """What an Application document says beside the application's fields."""
+    """What an Application document has beside the application's fields."""
 
     apiVersion: ApiVersion  # noqa: N815  as above
     kind: Literal["Application"] = Field(description="Marks a document of one application.")

@@ -57,7 +57,7 @@ Progress = Callable[[str], None]
 
 
 class LocalError(Exception):
-    """The embedded clouds cannot do what was requested; the message says why and what to do."""
+    """The embedded clouds cannot do what was requested; the message has the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)

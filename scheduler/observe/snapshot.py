@@ -95,7 +95,7 @@ def _ours(
     known: Known,
     capabilities: tuple[tuple[ProviderName, frozenset[Capability]], ...],
 ) -> Observation[CloudInstance]:
-    """Return what was listed without other owners' machines: where a cloud has no tags, our cloud ids tell."""
+    """Return what was listed without other owners' machines: where a cloud has no tags, our cloud ids identify ours."""
     untagged = {name for name, its in capabilities if Capability.TAGS not in its}
     tagged = (seen for seen in listed.items if seen.key.provider not in untagged)
     rest = tuple(seen for seen in listed.items if seen.key.provider in untagged)

@@ -93,7 +93,7 @@ def get(gateway: HaproxyGateway, path: str = "/chat") -> httpx.Response:
     return httpx.get(f"http://{gateway.listen}{path}", timeout=5, trust_env=False)
 
 
-def test_says_which_region_answered(gateway: HaproxyGateway, servers: list[Server]) -> None:
+def test_names_the_region_that_answered(gateway: HaproxyGateway, servers: list[Server]) -> None:
     gateway.apply(table(*servers))
 
     answers = {(r.text, r.headers["x-skerry-region"]) for r in (get(gateway) for _ in range(40))}
@@ -191,7 +191,7 @@ def test_starts_again_on_the_last_good_table(gateway: HaproxyGateway, servers: l
     assert get(gateway).status_code == 200
 
 
-def test_an_address_that_is_taken_is_told(servers: list[Server]) -> None:
+def test_an_address_that_is_taken_is_reported(servers: list[Server]) -> None:
     with TemporaryDirectory(prefix="gw") as folder:
         gateway = HaproxyGateway(Path(folder), servers[0].address)
 

@@ -294,7 +294,7 @@ class TestAzure(EmbeddedContract):
         assert [c.path for c in clouds.embedded.azure.calls if c.path.endswith("/register")] == []
 
     def test_throttling_is_reported_at_once_without_a_wait(self, provider: Provider, clouds: Clouds) -> None:
-        # azure-core would retry ten times, and wait as long as Retry-After says.
+        # azure-core would retry ten times, and wait as long as Retry-After asks.
         order = self.order(provider)
         clouds.embedded.backend.faults.add(Fault(FaultKind.THROTTLE, operation="launch", seconds=30))
         before = len(clouds.embedded.azure.calls)

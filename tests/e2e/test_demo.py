@@ -150,7 +150,7 @@ def test_applying_the_same_spec_again_changes_nothing(kept: Kept) -> None:
     assert kept.in_the_clouds() == before
 
 
-def test_the_other_commands_tell_what_happened(kept: Kept) -> None:
+def test_the_other_commands_show_what_happened(kept: Kept) -> None:
     code, explained = skerry(kept.home, "explain", "chat")
     assert code == 0
     assert {line["holds"] for line in explained["certificate"]} == {True}

@@ -130,7 +130,7 @@ def test_our_own_machines_serve_first_burst_to_the_clouds_and_are_drained_under_
     assert OWN in there
     assert kept.statuses(20) == {200}
 
-    # Azure tells an eviction to the machine alone; the machine drains its own node, and the cell shows that.
+    # Azure announces an eviction to the machine alone; the machine drains its own node, and the cell shows that.
     [evicted] = [i["instance"] for i in kept.status()["instances"] if i["offer"].endswith("/spot")]
     assert skerry(site.home, "local", "fault", "reclaim", evicted)[0] == 0
     until(lambda: "its node is being drained" in str(kept.status()["instances"]))

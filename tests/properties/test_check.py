@@ -1,4 +1,4 @@
-"""Every plan of the planner passes its checks, and every corruption of one is found: as a model of the rules says."""
+"""Every plan of the planner passes its checks; every corruption of one is found, by an independent model."""
 
 import os
 from collections import Counter
@@ -166,8 +166,8 @@ def modelled(plan: Plan, snapshot: Snapshot) -> Found:
                 found.add((PlanRule.JURISDICTION, name, region))
         if app.market.spot == "never":
             found |= {(PlanRule.SPOT, name, r.region) for r in carried if r.is_spot and r.count}
-        told = {(v.rule, v.subject) for v in placement.violations if v.application == name}
-        silent = {f"{rule} {subject}".strip() for rule, subject in not_kept(app, carried) - told}
+        reported = {(v.rule, v.subject) for v in placement.violations if v.application == name}
+        silent = {f"{rule} {subject}".strip() for rule, subject in not_kept(app, carried) - reported}
         missing = [u.missing_milli for u in placement.unmet if u.application == name]
         if missing != [app.demand.milli - total][: total < app.demand.milli]:
             silent.add("demand")
@@ -185,7 +185,7 @@ def modelled(plan: Plan, snapshot: Snapshot) -> Found:
             ]
             if len(ours) != 1 or place not in due or len(good) != 1:
                 found.add((PlanRule.CERTIFICATE, name, place))
-            if len(ours) == 1 and place in due and not ours[0].holds and (SpecRule.SURVIVE, place) not in told:
+            if len(ours) == 1 and place in due and not ours[0].holds and (SpecRule.SURVIVE, place) not in reported:
                 silent.add(f"{SpecRule.SURVIVE} {place}")
         found |= {(PlanRule.REPORTED_VIOLATION, name, subject) for subject in silent}
     return found | unheld(plan)
@@ -265,12 +265,12 @@ def a_line_is_changed(plan: Plan, data: st.DataObject) -> Plan:
 
 def something_is_not_reported(plan: Plan, data: st.DataObject) -> Plan:
     """Forget a violation or unmet demand, or blame it on another application."""
-    told: list[Any] = [*plan.placement.violations, *plan.placement.unmet]
-    assume(told)
-    one = told.pop(data.draw(st.integers(0, len(told) - 1)))
+    reported: list[Any] = [*plan.placement.violations, *plan.placement.unmet]
+    assume(reported)
+    one = reported.pop(data.draw(st.integers(0, len(reported) - 1)))
     if data.draw(st.booleans()):
-        told.append(replace(one, application=CODE if one.application == CHAT else CHAT))
-    kept = [v for v in told if hasattr(v, "rule")], [u for u in told if not hasattr(u, "rule")]
+        reported.append(replace(one, application=CODE if one.application == CHAT else CHAT))
+    kept = [v for v in reported if hasattr(v, "rule")], [u for u in reported if not hasattr(u, "rule")]
     return having(plan, violations=tuple(kept[0]), unmet=tuple(kept[1]))
 
 

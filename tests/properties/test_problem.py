@@ -229,7 +229,7 @@ def test_the_exact_program_is_as_good_as_brute_force(d: Drawn) -> None:
 
 @given(drawn)
 @settings(max_examples=EXAMPLES, deadline=None)
-def test_the_search_keeps_every_rule_and_says_what_is_short(d: Drawn) -> None:
+def test_the_search_keeps_every_rule_and_reports_what_is_short(d: Drawn) -> None:
     best = brute_force(d)
     assume(best != -1)
     p = problem(d)
@@ -273,7 +273,7 @@ def test_the_lagrangean_bound_lies_below_every_placement(d: Drawn) -> None:
 
 @given(drawn, st.integers(0, REGIONS - 1))
 @settings(max_examples=EXAMPLES // 2, deadline=None)
-def test_after_a_loss_that_nobody_misses_nothing_moves_that_moving_does_not_pay(d: Drawn, dead: int) -> None:
+def test_after_a_loss_without_effect_nothing_moves_that_moving_does_not_pay(d: Drawn, dead: int) -> None:
     p = problem(d)
     before = engine.cold(p, engine.Schedule(20, 1, 0, 60)).solution
     left = np.where(p.region[p.group] == dead, 0, before.placed)

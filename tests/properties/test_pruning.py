@@ -31,7 +31,7 @@ sold = st.lists(
     max_size=24,
     unique_by=lambda line: line[2],  # no ties: which offers lead is certain
 )
-wishes = st.lists(
+fleets = st.lists(
     st.tuples(
         st.sampled_from(GPUS),
         st.integers(1, 4),
@@ -66,7 +66,7 @@ def snapshot_of(
     return Snapshot(NOON, wanted(a_spec(100_000, **apps)), offers=offers, cell_settings=cells(*REGIONS), limits=limits)
 
 
-@given(sold, wishes)
+@given(sold, fleets)
 @EXAMPLES
 def test_the_offers_of_the_optimum_survive_the_cut(
     lines: list[tuple[str, str, int, Market]], asked: list[tuple[str, int, str, str]]
@@ -83,7 +83,7 @@ def test_the_offers_of_the_optimum_survive_the_cut(
         assert abs(cut.per_hour.micros - whole.per_hour.micros) <= 2e-4 * whole.per_hour.micros
 
 
-@given(sold, wishes, st.integers(0, 30))
+@given(sold, fleets, st.integers(0, 30))
 @EXAMPLES
 def test_every_offer_is_considered_or_counted_with_its_cause(
     lines: list[tuple[str, str, int, Market]], asked: list[tuple[str, int, str, str]], limit: int
@@ -100,7 +100,7 @@ def test_every_offer_is_considered_or_counted_with_its_cause(
     assert considered + supply.refused.total() == gpu_offers
 
 
-@given(sold, wishes, st.integers(0, 5), st.sets(st.integers(0, 5), max_size=4))
+@given(sold, fleets, st.integers(0, 5), st.sets(st.integers(0, 5), max_size=4))
 @EXAMPLES
 def test_offers_of_existing_machines_are_never_cut(
     lines: list[tuple[str, str, int, Market]], asked: list[tuple[str, int, str, str]], limit: int, held: set[int]

@@ -124,7 +124,7 @@ def test_every_gce_code_of_the_table_becomes_its_error(code: str, kind: type[Pro
 
 
 @pytest.mark.parametrize(("reason", "kind"), [("quotaExceeded", QuotaError), ("rateLimitExceeded", ThrottledError)])
-def test_gce_says_two_things_with_403(reason: str, kind: type[ProviderError]) -> None:
+def test_403_has_two_meanings_on_gce(reason: str, kind: type[ProviderError]) -> None:
     error = Forbidden("x", errors=[{"reason": reason}])
 
     assert type(gcp.translated(error, "launch")) is kind
@@ -139,7 +139,7 @@ def azure_error(code: str, status: int, words: str = "words") -> HttpResponseErr
 
 @pytest.mark.parametrize(("code", "kind"), rows(azure.TABLE))
 @pytest.mark.parametrize("status", [200, 409])
-def test_azure_is_told_by_code_never_by_status(code: str, kind: type[ProviderError], status: int) -> None:
+def test_azure_errors_are_classified_by_code_never_by_status(code: str, kind: type[ProviderError], status: int) -> None:
     assert type(azure.translated(azure_error(code, status), "launch")) is kind
 
 
@@ -174,7 +174,7 @@ def test_quota_families(name: str, family: str) -> None:
     assert family_of(name) == family
 
 
-def test_quota_names_tell_the_market() -> None:
+def test_quota_names_give_the_market() -> None:
     limits = [
         ("Running On-Demand P instances", 192.0),
         ("All G and VT Spot Instance Requests", 64.0),
@@ -206,12 +206,12 @@ def test_azure_gpus_are_read_from_the_size(size: str, gpu: str | None) -> None:
     assert azure_gpu(size) == gpu
 
 
-def test_aws_gpus_are_told_apart_by_memory() -> None:
+def test_aws_gpus_are_distinguished_by_memory() -> None:
     assert (aws_gpu("A100", 81_920), aws_gpu("A100", 40_960)) == ("A100-80GB", "A100-40GB")
 
 
 @pytest.mark.parametrize(("usd", "gpus", "expected"), [(0, 1, False), (2, 1, True), (600, 8, False), (0.1, 0, True)])
-def test_prices_out_of_bounds_are_not_believed(usd: float, gpus: int, expected: bool) -> None:  # noqa: FBT001
+def test_prices_out_of_bounds_are_not_plausible(usd: float, gpus: int, expected: bool) -> None:  # noqa: FBT001
     assert is_plausible(usd, gpus) is expected
 
 
@@ -239,7 +239,7 @@ def test_prices_out_of_bounds_are_not_believed(usd: float, gpus: int, expected: 
         ("LocationNotAvailableForResourceGroup", "The provided location is not available", InvalidError),
     ],
 )
-def test_azure_says_several_things_with_one_code(code: str, words: str, kind: type[ProviderError]) -> None:
+def test_one_code_has_several_meanings_on_azure(code: str, words: str, kind: type[ProviderError]) -> None:
     error = azure.translated(azure_error(code, 400, words), "launch")
 
     assert type(error) is kind
@@ -263,7 +263,7 @@ def test_gce_calls_a_type_that_it_does_not_offer_a_bad_request(
     assert type(gcp.refusal(code, words, "launch")) is kind
 
 
-def test_ec2_says_where_there_still_is_some() -> None:
+def test_ec2_reports_zones_with_stock() -> None:
     words = (
         "We currently do not have sufficient p5.4xlarge capacity in the Availability Zone you requested (us-east-1a). "
         "You can currently get p5.4xlarge capacity by not specifying an Availability Zone in your request or choosing "
@@ -288,15 +288,15 @@ def test_ec2_says_where_there_still_is_some() -> None:
     ],
     ids=str,
 )
-def test_a_shortage_is_as_wide_as_the_cloud_says(error: ProviderError, scope: Scope) -> None:
+def test_a_shortage_is_as_wide_as_the_cloud_reports(error: ProviderError, scope: Scope) -> None:
     assert isinstance(error, ShortageError)
     assert error.scope is scope
 
 
 def test_how_long_to_wait_is_read_from_the_answer() -> None:
-    said = {"Error": {"Code": "RequestLimitExceeded"}, "ResponseMetadata": {"HTTPHeaders": {"retry-after": "7"}}}
+    response = {"Error": {"Code": "RequestLimitExceeded"}, "ResponseMetadata": {"HTTPHeaders": {"retry-after": "7"}}}
 
-    error = aws.translated(ClientError(said, "RunInstances"), "launch")  # type: ignore[arg-type]
+    error = aws.translated(ClientError(response, "RunInstances"), "launch")  # type: ignore[arg-type]
 
     assert isinstance(error, ThrottledError)
     assert error.retry_after_s == 7

@@ -16,8 +16,8 @@ def sku(
     nanos = round(usd * 1e9)
     price = {"currencyCode": money, "units": str(nanos // 10**9), "nanos": nanos % 10**9}
     rate = {"usageUnit": unit, "tieredRates": [{"startUsageAmount": 0, "unitPrice": price}]}
-    told = {"description": description, "serviceRegions": list(IOWA), "pricingInfo": [{"pricingExpression": rate}]}
-    return told | {"category": {"usageType": usage, "resourceFamily": "Compute"}}
+    sku = {"description": description, "serviceRegions": list(IOWA), "pricingInfo": [{"pricingExpression": rate}]}
+    return sku | {"category": {"usageType": usage, "resourceFamily": "Compute"}}
 
 
 CATALOGUE = (
@@ -35,7 +35,7 @@ CATALOGUE = (
     sku("Spot Preemptible N1 Predefined Instance Core running in Americas", 0.006),
     sku("Spot Preemptible N1 Predefined Instance Ram running in Americas", 0.0008, "GiBy.h"),
     sku("Nvidia Tesla T4 GPU attached to Spot Preemptible VMs running in Americas", 0.11),
-    # Its usage type says otherwise than its description, which is the one that is right.
+    # Its usage type contradicts its description, which is right.
     sku("Spot Preemptible A4 Nvidia B200 (1 gpu slice) running in Americas", 4.9542, usage="OnDemand"),
     sku("RTX 6000 96GB attached to Spot Preemptible VMs running in Americas", 0.7),
     sku("Spot Preemptible G4 Instance Core running in Americas", 0.01),

@@ -116,7 +116,7 @@ def test_zones_are_kept_where_the_catalogue_has_them_and_are_unknown_elsewhere()
     }
 
 
-def test_a_region_without_a_listed_head_gets_an_estimate_that_says_so() -> None:
+def test_a_region_without_a_listed_head_gets_a_marked_estimate() -> None:
     heads = (a_head(), a_head(location="us-west-2", usd=0.12))
 
     found = offered(a_line(), a_line(location="us-west-2"), a_line(location="eu-north-1"), *heads)
@@ -173,7 +173,7 @@ def test_a_price_far_below_its_peers_is_doubted() -> None:
         (None, 0.0, None),
     ],
 )
-def test_models_are_told_apart_by_memory(listed: str | None, memory: float, ours: str | None) -> None:
+def test_models_are_distinguished_by_memory(listed: str | None, memory: float, ours: str | None) -> None:
     assert canonical_gpu(listed, memory) == ours
 
 

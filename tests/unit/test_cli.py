@@ -32,7 +32,7 @@ def test_the_reference_is_what_the_models_say() -> None:
     assert (ROOT / "docs" / "reference" / "spec.md").read_text() == reference(), "`make docs` writes it"
 
 
-def test_a_valid_spec_is_said_to_be(tmp_path: Path) -> None:
+def test_a_valid_spec_is_reported_as_valid(tmp_path: Path) -> None:
     ran = skerry(tmp_path, "validate", str(EXAMPLE), "--output", "json")
 
     assert (ran.code, ran.err) == (0, "")
@@ -69,7 +69,7 @@ def test_what_has_no_effect_is_warned_of_on_standard_error_and_in_json(tmp_path:
     assert (warning["kind"], warning["line"], warning["subject"]) == ("autoscaling_ignored", 8, "Chat")
 
 
-def test_a_wrong_spec_is_told_with_file_and_line_and_exit_code_2(tmp_path: Path) -> None:
+def test_a_wrong_spec_is_reported_with_file_and_line_and_exit_code_2(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(EXAMPLE.read_text().replace("replicas", "replica").replace("fleet: chat", "flet: chat"))
 
@@ -87,7 +87,7 @@ def test_without_a_cloud_commands_say_what_to_do(tmp_path: Path) -> None:
     assert "skerry local up" in ran.err
 
 
-def test_wrong_settings_are_told_with_file_and_line(tmp_path: Path) -> None:
+def test_wrong_settings_are_reported_with_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text("tick_seconds: soon\n")
 
     ran = skerry(tmp_path, "status")

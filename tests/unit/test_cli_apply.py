@@ -37,7 +37,7 @@ def version_in_force(home: Path) -> int:
 
 
 @pytest.mark.clouds
-def test_apply_does_nothing_without_a_terminal_unless_told_to(home: Path, tmp_path: Path) -> None:
+def test_apply_does_nothing_without_a_terminal_unless_confirmed(home: Path, tmp_path: Path) -> None:
     mine = home_beside(home, tmp_path / "mine")
 
     ran = skerry(mine, "apply", str(EXAMPLE))

@@ -1,4 +1,4 @@
-"""`skerry plan`: what it shows, and what it says where nothing can be offered."""
+"""`skerry plan`: what it shows, and its answer where nothing can be offered."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def test_a_plan_is_priced_explained_and_certified(home: Path) -> None:
 
 
 @pytest.mark.clouds
-def test_a_plan_for_people_says_the_same(home: Path) -> None:
+def test_a_plan_as_text_shows_the_same(home: Path) -> None:
     ran = skerry(home, "plan", str(EXAMPLE))
 
     assert ran.code == 0
@@ -62,7 +62,7 @@ def test_a_plan_that_is_not_possible_now_exits_with_3(home: Path, tmp_path: Path
 
 
 @pytest.mark.clouds
-def test_an_exact_plan_says_what_is_proven(home: Path) -> None:
+def test_an_exact_plan_states_what_is_proven(home: Path) -> None:
     ran = skerry(home, "plan", str(EXAMPLE), "--exact", "--output", "json")
 
     assert json.loads(ran.out)["placement"]["gap"] <= 0.01
@@ -86,7 +86,7 @@ def test_autoscaling_that_a_plan_ignores_is_warned_of_with_file_and_line(home: P
 
 
 @pytest.mark.clouds
-def test_after_the_embedded_clouds_stopped_a_plan_says_that_they_do_not_run(tmp_path: Path) -> None:
+def test_after_the_embedded_clouds_stopped_a_plan_reports_that_they_do_not_run(tmp_path: Path) -> None:
     assert skerry(tmp_path, "local", "up").code == 0
     assert skerry(tmp_path, "local", "down").code == 0
 

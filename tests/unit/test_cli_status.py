@@ -49,7 +49,7 @@ def test_status_shows_the_last_tick_with_its_age_and_calls_no_cloud_unless_asked
     assert now["age_seconds"] == 0
 
 
-def test_without_settings_status_says_what_to_do(tmp_path: Path) -> None:
+def test_without_settings_status_gives_the_remedy(tmp_path: Path) -> None:
     ran = skerry(tmp_path / "fresh", "status")
 
     assert ran.code == 2

@@ -58,7 +58,7 @@ def test_an_error_of_one_tick_ends_nothing() -> None:
     assert daemon.tick_once() is not None
 
 
-def test_an_unsafe_plan_is_told_and_not_executed() -> None:
+def test_an_unsafe_plan_is_logged_and_not_executed() -> None:
     world = a_world()
     tight = replace(world.ports, limits=replace(world.ports.limits, actions_per_plan=0))
 
@@ -91,7 +91,7 @@ def test_a_command_gives_up_in_time() -> None:
     assert await_converged(world.ports, MINUTE) is None
 
 
-def test_a_deployment_that_goes_on_failing_is_told_before_the_time_is_up() -> None:
+def test_a_deployment_that_goes_on_failing_is_reported_before_the_time_is_up() -> None:
     import pytest
 
     failing = Blocked(

@@ -69,7 +69,7 @@ def test_all_is_well_and_nothing_was_started(clouds: Clouds, settings: Settings)
 
 
 @pytest.mark.clouds
-def test_missing_permissions_are_told_by_what_cannot_be_done(clouds: Clouds, settings: Settings) -> None:
+def test_missing_permissions_are_reported_by_what_cannot_be_done(clouds: Clouds, settings: Settings) -> None:
     clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "aws", "quotas"))
     clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "aws", "launch"))
 
@@ -90,7 +90,7 @@ def test_missing_permissions_are_told_by_what_cannot_be_done(clouds: Clouds, set
         ("azure", "Microsoft.Compute/virtualMachines/write", {"azure/eastus", "azure/westeurope"}),
     ],
 )
-def test_a_permission_that_only_a_launch_needs_is_told_by_its_name(
+def test_a_permission_that_only_a_launch_needs_is_reported_by_its_name(
     clouds: Clouds, settings: Settings, cloud: str, permission: str, regions: set[str]
 ) -> None:
     clouds.embedded.backend.missing_permissions.add(permission)
@@ -111,7 +111,7 @@ def test_azures_roles_grant_by_wildcards_and_leave_things_out() -> None:
 
 
 @pytest.mark.clouds
-def test_what_can_be_done_without_is_told_as_a_warning(clouds: Clouds, settings: Settings) -> None:
+def test_what_can_be_done_without_is_a_warning(clouds: Clouds, settings: Settings) -> None:
     clouds.embedded.backend.faults.add(Fault(FaultKind.DENIED, "azure", "prices"))
 
     every = found(clouds, settings)
@@ -124,7 +124,7 @@ def test_what_can_be_done_without_is_told_as_a_warning(clouds: Clouds, settings:
 
 
 @pytest.mark.clouds
-def test_a_quota_of_nothing_is_told(clouds: Clouds, settings: Settings) -> None:
+def test_a_quota_of_nothing_is_reported(clouds: Clouds, settings: Settings) -> None:
     quotas = clouds.embedded.backend.regions[RegionId("gcp/us-central1")].quotas
     kept, quotas["NVIDIA_L4_GPUS"] = quotas["NVIDIA_L4_GPUS"], 0
 
@@ -138,7 +138,9 @@ def test_a_quota_of_nothing_is_told(clouds: Clouds, settings: Settings) -> None:
 
 @pytest.mark.clouds
 @pytest.mark.parametrize(("minutes", "level"), [(1, DiagnosisLevel.WARNING), (10, DiagnosisLevel.ERROR)])
-def test_a_clock_that_is_off_is_told(clouds: Clouds, settings: Settings, minutes: int, level: DiagnosisLevel) -> None:
+def test_a_clock_that_is_off_is_reported(
+    clouds: Clouds, settings: Settings, minutes: int, level: DiagnosisLevel
+) -> None:
     clock = ManualClock(SystemClock().now() + timedelta(minutes=minutes))
 
     skewed = [d for d in bad(found(clouds, settings, clock), level) if d.check is Check.CLOCK_SKEW]
@@ -147,7 +149,7 @@ def test_a_clock_that_is_off_is_told(clouds: Clouds, settings: Settings, minutes
 
 
 @pytest.mark.clouds
-def test_a_cloud_that_does_not_answer_is_told(clouds: Clouds, settings: Settings) -> None:
+def test_a_cloud_that_does_not_answer_is_reported(clouds: Clouds, settings: Settings) -> None:
     gcp = settings.providers.gcp
     assert gcp is not None
     nowhere = settings.providers.model_copy(update={"gcp": gcp.model_copy(update={"endpoint": "http://127.0.0.1:9"})})
@@ -157,7 +159,7 @@ def test_a_cloud_that_does_not_answer_is_told(clouds: Clouds, settings: Settings
     assert [d.provider for d in errors if d.check is Check.ENDPOINT_SILENT] == ["gcp"]
 
 
-def test_an_installation_without_clouds_cells_or_token_is_told(tmp_path: Path) -> None:
+def test_an_installation_without_clouds_cells_or_token_is_reported(tmp_path: Path) -> None:
     bare = Settings(
         home=tmp_path, database_url="sqlite://", cells={"aws/us-east-1": CellModel(head_address="10.0.0.1")}
     )
@@ -170,7 +172,7 @@ def test_an_installation_without_clouds_cells_or_token_is_told(tmp_path: Path) -
     ]
 
 
-def test_a_token_that_others_can_read_is_told(tmp_path: Path) -> None:
+def test_a_token_that_others_can_read_is_reported(tmp_path: Path) -> None:
     (tmp_path / "ray-token").touch(mode=0o644)
 
     every = diagnose(Settings(home=tmp_path, database_url="sqlite://"), {}, OWNER, SystemClock())

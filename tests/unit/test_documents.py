@@ -68,7 +68,7 @@ def test_demand_in_requests_needs_measured_shapes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         ("a: 1\nb: 2\na: 3\n", "f.yaml:3: a: stands here again; it stands in line 1 already"),
         ("a: &x 1\nb: *x\n", "f.yaml:2: aliases are not allowed"),
@@ -88,8 +88,8 @@ def test_demand_in_requests_needs_measured_shapes() -> None:
         ("- a\n", "must be a mapping of names to values"),
     ],
 )
-def test_refuses_what_is_not_safe_or_not_yaml(text: str, says: str) -> None:
-    assert says in "\n".join(problems(text))
+def test_refuses_what_is_not_safe_or_not_yaml(text: str, expected: str) -> None:
+    assert expected in "\n".join(problems(text))
 
 
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, LOADER])
@@ -181,7 +181,7 @@ def spec_with(tmp_path: Path, old: str, new: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "expected"),
     [
         ("config: serve.yaml", "config: none.yaml", "none.yaml is not a file"),
         ("application: chat", "application: talk", "has no application 'talk'; it has chat"),
@@ -192,11 +192,11 @@ def spec_with(tmp_path: Path, old: str, new: str) -> Path:
         ("fleet: chat", "fleet: chat\nregions: {allow: [aws/us-east-9]}", "no region 'aws/us-east-9'"),
     ],
 )
-def test_what_a_spec_refers_to_must_exist(tmp_path: Path, old: str, new: str, says: str) -> None:
+def test_what_a_spec_refers_to_must_exist(tmp_path: Path, old: str, new: str, expected: str) -> None:
     with pytest.raises(DocumentError) as caught:
         load_wanted(spec_with(tmp_path, old, new))
 
-    assert says in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_two_applications_may_not_share_a_prefix(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def a_world(survive: str = "region") -> World:
     return world
 
 
-def test_a_simulated_drill_says_what_is_carried_and_what_would_be_bought() -> None:
+def test_a_simulated_drill_reports_what_is_carried_and_what_would_be_bought() -> None:
     world = a_world()
 
     report = simulate(observe(world.ports), RegionId(EU))

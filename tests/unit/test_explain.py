@@ -85,7 +85,7 @@ def test_what_does_not_bind_is_not_named() -> None:
         ({"latency": {"max_ms": 30, "clients": [{"near": US}]}}, "gcp", RefusalCause.LATENCY_EXPECTED),
     ],
 )
-def test_says_why_an_offer_may_not_be_used(rules: dict[str, Any], place: str, cause: RefusalCause) -> None:
+def test_gives_the_cause_why_an_offer_may_not_be_used(rules: dict[str, Any], place: str, cause: RefusalCause) -> None:
     answer = why_not(a_snapshot(an_offer(US, "1"), an_offer(EU, "1"), chat=application(**rules)), "chat", place)
 
     assert dict(answer.causes) == {cause: 1}
@@ -93,7 +93,7 @@ def test_says_why_an_offer_may_not_be_used(rules: dict[str, Any], place: str, ca
     assert why_not_lines(answer, "chat")[-1] == "chat may use none of them."
 
 
-def test_says_what_a_place_would_cost_more() -> None:
+def test_gives_what_a_place_would_cost_more() -> None:
     answer = why_not(a_snapshot(an_offer(US, "1"), an_offer(EU, "1.5")), "chat", EU)
 
     # One of two replicas there, and one more head.
@@ -104,7 +104,7 @@ def test_says_what_a_place_would_cost_more() -> None:
     ]
 
 
-def test_says_that_a_place_is_used() -> None:
+def test_reports_that_a_place_is_used() -> None:
     assert why_not(a_snapshot(an_offer(US, "1"), an_offer(EU, "1.5")), "chat", US).is_used
 
 
@@ -123,7 +123,7 @@ def test_what_if_is_a_priced_difference() -> None:
     assert what_if_lines(answer, "x=y")[0] == "With x=y: $4.10/h instead of $2.10/h, $2.00/h more, bought from scratch."
 
 
-def test_what_if_says_what_could_not_be_kept() -> None:
+def test_what_if_reports_what_could_not_be_kept() -> None:
     answer = what_if(a_snapshot(an_offer(US, "2")), "applications.chat.survive.any=region")
 
     assert answer.difference is None

@@ -224,7 +224,7 @@ NODES = {
 }
 
 
-def test_reads_what_ray_says() -> None:
+def test_reads_what_ray_reports() -> None:
     status = read_status(a_region(), SERVE, NODES, (Placed("chat", "Chat"),))
 
     chat = status.application(ApplicationName("chat"))
@@ -242,7 +242,7 @@ def test_an_empty_answer_while_serve_rebuilds_is_not_zero_replicas() -> None:
     assert talk.replicas_target is None
 
 
-def test_an_application_nobody_wants_any_more_is_counted_by_its_gpus() -> None:
+def test_an_application_that_is_not_wanted_any_more_is_counted_by_its_gpus() -> None:
     chat = read_status(a_region(), SERVE, NODES, ()).application(ApplicationName("chat"))
 
     assert chat is not None

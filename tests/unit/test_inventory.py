@@ -190,7 +190,7 @@ def test_a_machine_that_its_cloud_ends_after_we_asked_keeps_our_reason() -> None
     assert sync(ending, seen(CloudState.STOPPING, address=None)).learned == ()
 
 
-def test_a_machine_that_is_being_stopped_says_why() -> None:
+def test_a_machine_that_is_being_stopped_has_a_reason() -> None:
     [instance] = sync(an_instance(), seen(CloudState.STOPPING, reason="host fails")).live
 
     assert (instance.message, instance.cloud_id) == ("host fails", "c-1")

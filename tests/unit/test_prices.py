@@ -1,4 +1,4 @@
-"""Prices: what was agreed upon, what spot costs now, and what is not believed."""
+"""Prices: what was agreed upon, what spot costs now, and which prices are doubted."""
 
 import shutil
 from dataclasses import replace
@@ -54,7 +54,7 @@ def test_agreed_prices_stand_for_those_that_they_match_and_no_others(tmp_path: P
     assert usd("gcp", "us-central1-a", "a3-highgpu-8g") == 60
 
 
-def test_a_price_says_by_whom_it_was_agreed_and_on_what(tmp_path: Path) -> None:
+def test_a_negotiated_price_has_its_source_and_its_list_price(tmp_path: Path) -> None:
     price = with_negotiated(LISTED, agreed(tmp_path)).price("aws", ("us-east-1",), "p5.48xlarge", Market.ON_DEMAND)
 
     assert price is not None
@@ -70,12 +70,12 @@ def test_a_price_says_by_whom_it_was_agreed_and_on_what(tmp_path: Path) -> None:
         ("{provider: aws, discount: 0.1, regions: us}", "regions"),
     ],
 )
-def test_a_wrong_agreement_is_told_with_file_and_line(tmp_path: Path, line: str, words: str) -> None:
-    with pytest.raises(DocumentError) as told:
+def test_a_wrong_agreement_is_reported_with_file_and_line(tmp_path: Path, line: str, words: str) -> None:
+    with pytest.raises(DocumentError) as raised:
         agreed(tmp_path, f"prices:\n  - {{provider: gcp, discount: 0.5}}\n  - {line}\n")
 
-    assert words in str(told.value)
-    assert "prices.yaml:3" in str(told.value)
+    assert words in str(raised.value)
+    assert "prices.yaml:3" in str(raised.value)
 
 
 @pytest.mark.parametrize(("usd", "expected"), [(0.5, 0.5), (None, 0.3), (0.0, 0.3), (0.05, 0.3), (1.6, 0.3)], ids=str)
@@ -133,7 +133,7 @@ def test_a_reservation_of_an_unknown_type_is_left_out() -> None:
     assert reserved_offers(a_region(), {an_offer().key.instance_type: an_offer().machine}, [strange], NOON) == []
 
 
-def test_a_price_far_below_its_peers_is_believed_when_it_is_seen_twice() -> None:
+def test_a_price_far_below_its_peers_is_used_once_it_is_seen_twice() -> None:
     def key(location: str, market: Market = Market.ON_DEMAND) -> tuple[str, str, str, Market]:
         return ("aws", location, "p5.48xlarge", market)
 

@@ -78,8 +78,8 @@ def test_the_host_runs_the_script_with_what_a_machine_would_be_given(tmp_path: P
     token = tmp_path / "token"
     token.write_text("secret-of-the-cell")
     host = Host(tmp_path / "h", (Path("/apps"),), token, CLOCK)
-    said = '"$SKERRY_NODE_ADDRESS" "$RAY_AUTH_TOKEN_PATH" "$SKERRY_RAY_ARGS" "$PYTHONPATH"'
-    script = f'#!/bin/bash\nenv > "$HOME/env"\nprintf "%s|%s|%s|%s" {said} > "$HOME/out"\nsleep 60\n'
+    variables = '"$SKERRY_NODE_ADDRESS" "$RAY_AUTH_TOKEN_PATH" "$SKERRY_RAY_ARGS" "$PYTHONPATH"'
+    script = f'#!/bin/bash\nenv > "$HOME/env"\nprintf "%s|%s|%s|%s" {variables} > "$HOME/out"\nsleep 60\n'
     boot = Boot("sk-00000001", a_region(), script, "127.10.0.7", 4, 8, 16)
 
     host.boot(boot)

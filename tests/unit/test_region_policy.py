@@ -32,7 +32,7 @@ def a_snapshot(state: HealthState | None, step: int = 0, *, unreachable: bool = 
 
 
 @pytest.mark.parametrize("state", POLICY)
-def test_each_state_permits_what_the_table_says(state: HealthState | None) -> None:
+def test_each_state_permits_what_the_table_lists(state: HealthState | None) -> None:
     snapshot, region = a_snapshot(state), a_region()
 
     found = (

@@ -62,7 +62,7 @@ def test_a_head_is_bought_once_per_region() -> None:
     assert [m.offer.key.region for m in placement.machines if m.role is Role.HEAD] == [US, EU]
 
 
-def test_stays_under_the_law_asked_for() -> None:
+def test_stays_in_the_jurisdictions_asked_for() -> None:
     placement = solve(
         a_snapshot(an_offer(US, "1"), an_offer(EU, "5"), chat=application(regions={"jurisdictions": ["EU"]}))
     )
@@ -71,7 +71,7 @@ def test_stays_under_the_law_asked_for() -> None:
     assert causes(placement)[RefusalCause.JURISDICTION] == 1
 
 
-def test_survives_the_loss_of_any_region_and_says_so() -> None:
+def test_survives_the_loss_of_any_region_and_certifies_it() -> None:
     placement = solve(a_snapshot(an_offer(US), an_offer(EU), an_offer(AZ), chat=application(survive={"any": "region"})))
 
     assert where(placement) == {f"chat {US}": 1, f"chat {EU}": 1, f"chat {AZ}": 1}
@@ -269,7 +269,7 @@ def test_places_the_important_one_when_there_is_not_enough_and_counts_the_causes
     assert dict(placement.unmet[0].causes) == {RefusalCause.SPOT_NOT_ALLOWED: 1, RefusalCause.STOCK_OUT: 1}
 
 
-def test_serves_the_demand_even_where_it_cannot_survive_and_says_what_is_not_kept() -> None:
+def test_serves_the_demand_even_where_it_cannot_survive_and_reports_what_is_not_kept() -> None:
     chat = application(survive={"any": "region"}, regions={"min": 2})
 
     placement = solve(a_snapshot(an_offer(US), chat=chat))

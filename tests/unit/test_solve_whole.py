@@ -129,7 +129,7 @@ def test_shares_bound_a_provider_from_both_sides() -> None:
     assert placement.violations == ()
 
 
-def test_a_share_that_cannot_be_kept_is_said_not_to_be() -> None:
+def test_a_share_that_cannot_be_kept_is_reported() -> None:
     placement = checked(a_snapshot(an_offer(US), chat=application(regions={"shares": {"azure": {"min": 0.5}}})))
 
     assert placement.violations == (
@@ -333,7 +333,7 @@ def test_small_fleets_never_load_the_compiler() -> None:
     assert ran.stdout.splitlines()[-1] == "False"
 
 
-def test_a_table_of_round_trips_is_read_and_wrong_ones_are_told_with_their_line(tmp_path: Path) -> None:
+def test_a_table_of_round_trips_is_read_and_wrong_ones_are_reported_with_their_line(tmp_path: Path) -> None:
     table = tmp_path / "latency.csv"
     table.write_text("from_provider,from_region,to_provider,to_region,p50_ms\naws,us-east-1,gcp,us-east4,2.5\n")
     assert read_latencies(table) == ((RegionId("aws/us-east-1"), RegionId("gcp/us-east4"), 2.5),)
@@ -348,11 +348,11 @@ def test_a_table_of_round_trips_is_read_and_wrong_ones_are_told_with_their_line(
         read_latencies(tmp_path / "none.csv")
 
 
-def test_names_are_what_the_spec_says() -> None:
+def test_names_are_those_of_the_spec() -> None:
     assert ApplicationName("chat") in {r.application for r in solve(a_snapshot(an_offer(US))).replicas}
 
 
-def test_the_fit_fills_what_was_not_measured_as_well_as_it_says() -> None:
+def test_the_fit_fills_what_was_not_measured_as_well_as_stated() -> None:
     table = ROOT.parent / "shared" / "data" / "latency_ms.csv"
     if not table.exists():
         pytest.skip("the table of measured round trips is not here")

@@ -84,7 +84,7 @@ def test_a_wrong_default_is_named_once_where_it_stands_however_many_inherit_it(t
 
 
 @pytest.mark.parametrize(
-    ("defaults", "says"),
+    ("defaults", "expected"),
     [
         ("defaults: 5\n", "fleet.yaml:5: defaults: Input should be a valid dictionary"),
         ("defaults: {name: a}\n", "fleet.yaml:5: defaults.name: is not a field of this document"),
@@ -92,11 +92,13 @@ def test_a_wrong_default_is_named_once_where_it_stands_however_many_inherit_it(t
         ("defaults: {shapes: [{gpu: L4, count: 1.5}]}\n", "fleet.yaml:5: defaults.shapes[0].count: 1.5 GPUs: beyond"),
     ],
 )
-def test_defaults_are_checked_even_where_no_application_inherits_them(tmp_path: Path, defaults: str, says: str) -> None:
+def test_defaults_are_checked_even_where_no_application_inherits_them(
+    tmp_path: Path, defaults: str, expected: str
+) -> None:
     own = ("demand: {replicas: 1}", "shapes: [{gpu: T4}]", "priority: 1")
     fleet_in(tmp_path, *own, defaults=defaults)
 
-    assert [problem for problem in problems_of(tmp_path) if problem.startswith(says)]
+    assert [problem for problem in problems_of(tmp_path) if problem.startswith(expected)]
 
 
 def test_applications_inside_the_head_inherit_too(tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_origins_are_listed_by_path_in_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("warning", "says"),
+    ("warning", "expected"),
     [
         (
             SpecWarning(WarningKind.AUTOSCALING_IGNORED, "s.yaml", 8, "a", "Chat"),
@@ -160,7 +162,7 @@ def test_origins_are_listed_by_path_in_json(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_warning_in_words_has_its_place_and_what_to_do(warning: SpecWarning, says: str) -> None:
-    assert warning_text(warning).startswith(says)
+def test_a_warning_in_words_has_its_place_and_what_to_do(warning: SpecWarning, expected: str) -> None:
+    assert warning_text(warning).startswith(expected)
     assert warning_json(warning)["message"] in warning_text(warning)
     assert warning_json(warning)["kind"] == warning.kind.value

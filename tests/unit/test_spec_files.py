@@ -88,7 +88,7 @@ def test_files_that_are_no_spec_are_ignored_with_a_warning_unless_an_application
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         (application_document("b").replace("apiVersion: skerry/v1\n", ""), "b.yaml:1: apiVersion: is missing; add it"),
         (application_document("b").replace("skerry/v1", "skerry/v2"), "b.yaml:1: apiVersion: Input should be 'skerry"),
@@ -111,11 +111,11 @@ def test_files_that_are_no_spec_are_ignored_with_a_warning_unless_an_application
         (application_document("a"), "b.yaml:3: name: the application 'a' is defined already at a.yaml:3; rename one"),
     ],
 )
-def test_what_is_wrong_in_one_file_of_many_has_its_file_and_line(tmp_path: Path, text: str, says: str) -> None:
+def test_what_is_wrong_in_one_file_of_many_has_its_file_and_line(tmp_path: Path, text: str, expected: str) -> None:
     files = {"a.yaml": application_document("a"), "b.yaml": text, "serve.yaml": serve_config("a", "b")}
     write(tmp_path, files | {"a-fleet.yaml": FLEET})
 
-    assert [problem for problem in problems_of(tmp_path) if problem.startswith(says)]
+    assert [problem for problem in problems_of(tmp_path) if problem.startswith(expected)]
 
 
 def test_labels_of_kubernetes_are_labels(tmp_path: Path) -> None:

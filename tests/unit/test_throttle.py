@@ -79,7 +79,7 @@ def test_a_look_is_tried_again_while_that_may_help() -> None:
 
 
 @pytest.mark.parametrize("error", [DeniedError("aws", "read"), InvalidError("aws", "read")], ids=str)
-def test_what_no_repetition_can_help_is_told_at_once(error: ProviderError) -> None:
+def test_what_no_repetition_can_help_is_reported_at_once(error: ProviderError) -> None:
     watched = Watched()
 
     with pytest.raises(type(error)):

@@ -45,7 +45,7 @@ def tracked() -> list[Path]:
         [shutil.which("git") or "git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if listed.returncode != 0:
-        pytest.skip("not a git checkout, so nothing says what is part of the project")
+        pytest.skip("not a git checkout, so no list has what is part of the project")
     return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
 
 

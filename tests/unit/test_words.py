@@ -71,7 +71,7 @@ def texts() -> list[Path]:
         [shutil.which("git") or "git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if listed.returncode != 0:
-        pytest.skip("not a git checkout, so nothing says what is part of the project")
+        pytest.skip("not a git checkout, so no list has what is part of the project")
     paths = [ROOT / line for line in listed.stdout.splitlines()]
     suffixes = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".out", ".json", ".in", ""}
     return [
