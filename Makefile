@@ -31,6 +31,13 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@$(PIP) --no-deps --no-build-isolation -e . && touch $@ $(VENV)/.runtime
 
+# The search is compiled when it first runs, once for these sources; no test is to wait for that.
+$(VENV)/.compiled: $(wildcard scheduler/solve/search/*.py) scheduler/solve/problem.py $(VENV)/.dev
+	@echo "compiling the search of the solver (a minute or two)"
+	@SKERRY_EXAMPLES=15 $(BIN)/pytest --quiet --timeout 0 tests/properties/test_problem.py > $(VENV)/compile.log 2>&1 \
+		|| { cat $(VENV)/compile.log; exit 1; }
+	@touch $@
+
 # It pins other releases of the SDKs than ours, so that it stands apart.
 $(VENV)/.az: requirements/az.txt | $(VENV)/bin/python
 	@echo "installing the az command, which drives the embedded Azure in a test (a minute or two)"
@@ -46,15 +53,15 @@ $(VENV)/.mutants: requirements/mutants.txt $(VENV)/.dev
 
 install: $(VENV)/.runtime ## Install the skerry command into .venv, without what the tests need
 
-setup: $(VENV)/.dev ## Make the development environment
+setup: $(VENV)/.dev $(VENV)/.compiled ## Make the development environment
 
 demo: $(VENV)/.runtime ## Show the whole product on this computer
 	@$(BIN)/skerry demo $(ARGS)
 
-test: $(VENV)/.dev ## Run the tests, real Ray included (PROCESSES at a time)
+test: $(VENV)/.dev $(VENV)/.compiled ## Run the tests, real Ray included (PROCESSES at a time)
 	@$(PYTEST) -m "not interop" $(ARGS)
 
-test-fast: $(VENV)/.dev ## Run the tests without Ray and clouds, with fewer examples of each property
+test-fast: $(VENV)/.dev $(VENV)/.compiled ## Run the tests without Ray and clouds, with fewer examples of each property
 	@SKERRY_EXAMPLES=15 $(PYTEST) -m "not e2e and not clouds and not interop" $(ARGS)
 
 test-interop: $(VENV)/.dev $(VENV)/.az ## Run the clients that others wrote against the embedded clouds

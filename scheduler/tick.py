@@ -13,6 +13,8 @@ from state.model.snapshot import Snapshot
 def decide(snapshot: Snapshot) -> Plan:
     """Return the checked plan for *snapshot*; nothing has happened yet. Pure.
 
+    A process that decides calls `scheduler.daemon.solver.prepare_solver` once before, or HiGHS prints its banner.
+
     Raises:
         UnsafePlanError: The plan breaks a rule.
     """

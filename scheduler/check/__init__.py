@@ -24,6 +24,10 @@ def check_plan(plan: Plan, snapshot: Snapshot) -> tuple[Finding, ...]:
 
 
 def _findings(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
+    unknown = tuple(placement.unknown_replicas(plan, snapshot))
+    if unknown:
+        yield from unknown  # the other rules read each replica's application and shape
+        return
     for subject in SUBJECTS:
         for rule in subject.RULES:
             yield from rule(plan, snapshot)

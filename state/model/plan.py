@@ -215,6 +215,8 @@ class Severity(StrEnum):
 class PlanRule(StrEnum):
     """A rule that every plan must keep."""
 
+    UNKNOWN_REPLICA = "unknown_replica"
+    """A replica of no application or shape of the spec, or none at all; nothing else of the plan can be checked."""
     ACTIONS_PER_PLAN = "actions_per_plan"
     LAUNCHES_PER_PLAN = "launches_per_plan"
     DOUBLE_LAUNCH = "double_launch"

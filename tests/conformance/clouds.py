@@ -57,7 +57,7 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
     clouds = EmbeddedClouds(folder, host_folder=folder / "h", ray_token_file=folder / "token", dry=True)
     addresses = clouds.start()
     prices = load_prices(("aws", "gcp", "azure"), CATALOG, NOON)
-    timeout = 2.0
+    timeout = 10.0
     aws = AwsSettings(
         regions=("us-east-1", "eu-central-1"),
         images=dict.fromkeys(("us-east-1", "eu-central-1"), "ami-12c6146b"),

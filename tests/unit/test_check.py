@@ -1,6 +1,7 @@
 """What the checker is as a whole: it finds nothing in the planner's plans, and an error refuses a plan."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from scheduler.simulation.world import World
 from scheduler.solve import solve
 from scheduler.tick import decide
 from state.model.catalog import Market, Quota
-from state.model.ids import RegionId
+from state.model.ids import ApplicationName, RegionId
 from state.model.plan import Finding, Plan, PlanRule, Severity
 from state.model.snapshot import Snapshot
 from tests.builders import a_spec, an_offer, application
@@ -47,6 +48,20 @@ def test_a_plan_for_nothing_wanted_is_checked_too() -> None:
         PlanRule.DOUBLE_LAUNCH,
         PlanRule.EXCESS_LAUNCH,
     }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"application": ApplicationName("x")}, {"shape": 9}, {"shape": -1}, {"count": 0}, {"count": -1}],
+)
+def test_a_replica_of_nothing_in_the_spec_refuses_the_plan(changes: dict[str, Any]) -> None:
+    plan, snapshot = a_good_plan()
+    first, *others = plan.placement.replicas
+    wrong = replace(first, **changes)
+
+    found = check_plan(replace(plan, placement=replace(plan.placement, replicas=(wrong, *others))), snapshot)
+
+    assert found == (Finding(PlanRule.UNKNOWN_REPLICA, Severity.ERROR, first.region, wrong.application),)
 
 
 def test_an_error_names_its_rules_and_subjects_and_a_warning_refuses_nothing() -> None:

@@ -33,7 +33,7 @@ def test_a_plan_is_priced_explained_and_certified(home: Path) -> None:
     assert ran.code == 0, ran.err
     plan = json.loads(ran.out)
     assert len({m["offer"].split("/")[0] for m in plan["placement"]["machines"]}) == 3
-    assert all(m["reason"] for m in plan["placement"]["machines"])
+    assert all(m["message"] for m in plan["placement"]["machines"])
     assert all(line["holds"] for line in plan["placement"]["certificate"])
     costs = plan["resilience_usd_per_hour"]
     assert costs["none"] < costs["region"] <= costs["provider"]

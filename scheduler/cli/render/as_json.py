@@ -44,18 +44,22 @@ def offer_json(offer: Offer, now: datetime) -> dict[str, Any]:
 
 
 def action_json(action: Action) -> dict[str, Any]:
-    """Return an action."""
-    base: dict[str, Any] = {"action": kind_of(action), "reason": words.action(action)}
+    """Return an action; its message is for people, and all that it states is in the other fields."""
+    base: dict[str, Any] = {"action": kind_of(action), "message": words.action(action)}
     match action:
         case Launch():
             base |= {"instance": action.instance_id, "offer": str(action.key), "role": action.role}
-            base |= {"usd_per_hour": action.price_per_hour.dollars}
+            base |= {"usd_per_hour": action.price_per_hour.dollars, "repeats": action.is_repeat}
+            base |= {} if action.choice is None else {"choice": action.choice.kind}
         case Terminate():
-            base |= {"instance": action.instance_id, "offer": str(action.key)}
-        case Serve() | Drain():
-            base |= {"region": action.region}
+            base |= {"instance": action.instance_id, "offer": str(action.key), "reason": action.reason}
+        case Drain():
+            base |= {"instance": action.instance_id, "region": action.region, "reason": action.reason}
+        case Serve():
+            changes = [{"application": c.application, "replicas": c.replicas} for c in action.changes]
+            base |= {"region": action.region, "changes": changes, "restarts": action.restarts}
         case Route():
-            base |= {"regions": sorted(action.table.regions())}
+            base |= {"regions": sorted(action.table.regions()), "added": action.added, "removed": action.removed}
     return base
 
 
@@ -70,7 +74,7 @@ def placement_json(placement: Placement) -> dict[str, Any]:
                 "role": m.role,
                 "count": m.count,
                 "usd_per_hour_each": m.offer.price.per_hour.dollars,
-                "reason": words.choice(m.choice),
+                "message": words.choice(m.choice),
                 "choice": m.choice.kind,
                 "usd_per_unit_hour": None if m.choice.usd_per_unit is None else m.choice.usd_per_unit.dollars,
                 "rank": m.choice.rank or None,

@@ -125,6 +125,7 @@ BLOCKED: Final[dict[BlockedReason, str]] = {
 }
 
 RULES: Final[dict[PlanRule, str]] = {
+    PlanRule.UNKNOWN_REPLICA: "replicas of an application or a shape that the spec lacks",
     PlanRule.ACTIONS_PER_PLAN: "more actions than one plan may have",
     PlanRule.LAUNCHES_PER_PLAN: "more launches than one plan may have",
     PlanRule.DOUBLE_LAUNCH: "machine launched twice",
