@@ -55,15 +55,17 @@ class FakeCell:
         if not self._answers():
             return CellStatus(self.region, answered=False, message="no answer")
         workers = sorted(self._running(Role.WORKER), key=lambda seen: seen.instance_id)
-        rooms = [self._room(w) for w in workers if w.address not in self.drained]
+        headrooms = [self._headroom(w) for w in workers if w.address not in self.drained]
         names = {p.application: p.deployment for p in placed}
         listed = json.loads(self.config or '{"applications":[]}')["applications"]
-        applications = tuple(self._fill(application, names.get(application["name"]), rooms) for application in listed)
+        applications = tuple(
+            self._fill(application, names.get(application["name"]), headrooms) for application in listed
+        )
         nodes = [
             NodeStatus(
                 r.id, r.address, f"node-{r.address}", False, r.replicas, r.gpus, r.id in self.draining_themselves
             )
-            for r in rooms
+            for r in headrooms
         ]
         heads = [
             NodeStatus(h.instance_id, h.address or "", f"node-{h.address}", is_head=True, replicas=0)
@@ -72,20 +74,20 @@ class FakeCell:
         proxies = tuple(f"{node.address}:8000" for node in (*heads, *nodes))
         return CellStatus(self.region, True, applications, (*heads, *nodes), proxies)
 
-    def _room(self, worker: CloudInstance) -> "_Room":
+    def _headroom(self, worker: CloudInstance) -> "_Headroom":
         machine = self._machine_of(worker.key.instance_type)
-        return _Room(worker, replace(machine, gpus=0) if worker.instance_id in self.short_of_gpus else machine)
+        return _Headroom(worker, replace(machine, gpus=0) if worker.instance_id in self.short_of_gpus else machine)
 
-    def _fill(self, application: dict[str, Any], placed: str | None, rooms: list["_Room"]) -> ApplicationStatus:
+    def _fill(self, application: dict[str, Any], placed: str | None, headrooms: list["_Headroom"]) -> ApplicationStatus:
         """Place an application's replicas where they fit; old ones stay beside them while new ones may surge."""
         name, deployment = ApplicationName(application["name"]), _placed(application, placed)
         target: int = deployment["num_replicas"]
-        ready = sum(room.take(deployment) for room in _until(rooms, deployment, target))
+        ready = sum(headroom.take(deployment) for headroom in _until(headrooms, deployment, target))
         if ready == target:
             self._serving[name] = (deployment, target)
         elif deployment.get("max_surge_percent") and name in self._serving:
             old, count = self._serving[name]
-            ready = min(target, ready + sum(room.take(old) for room in _until(rooms, old, count)))
+            ready = min(target, ready + sum(headroom.take(old) for headroom in _until(headrooms, old, count)))
         is_whole = name in self._serving and self._serving[name][0] == deployment
         state = DeployState.RUNNING if is_whole and ready == target else DeployState.DEPLOYING
         return ApplicationStatus(name, state, target, ready, canonical(application))
@@ -119,7 +121,7 @@ class FakeCell:
         return tuple(sorted(self.draining_themselves))
 
 
-class _Room:
+class _Headroom:
     """One machine, while replicas are placed on it."""
 
     def __init__(self, seen: CloudInstance, machine: Machine) -> None:
@@ -142,13 +144,13 @@ class _Room:
         return 1
 
 
-def _until(rooms: list[_Room], deployment: dict[str, Any], target: int) -> Iterator[_Room]:
+def _until(headrooms: list[_Headroom], deployment: dict[str, Any], target: int) -> Iterator[_Headroom]:
     """Yield a machine for each of *target* replicas, while one has headroom."""
     for _ in range(target):
-        room = next((room for room in rooms if room.fits(deployment)), None)
-        if room is None:
+        headroom = next((headroom for headroom in headrooms if headroom.fits(deployment)), None)
+        if headroom is None:
             return
-        yield room
+        yield headroom
 
 
 def _placed(application: dict[str, Any], name: str | None) -> dict[str, Any]:

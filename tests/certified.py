@@ -38,7 +38,7 @@ def line(domain: str, remaining: int, required: int = 2000, credited: int = 0, *
 
 
 def a_case(*lines: Survival, us: int = 2, eu: int = 2, offers: Any = (), **chat: Any) -> tuple[Plan, Snapshot]:
-    """Return a placement over two regions, all of it standing, with a certificate."""
+    """Return a placement over two regions, all of it running, with a certificate."""
     counts = ((US_OFFER, us), (EU_OFFER, eu))
     held = tuple(running(o, f"sk-{o.key.region}-{n}") for o, count in counts for n in range(count))
     plan = a_plan([placed(*c) for c in counts], [replicas(*c) for c in counts])

@@ -31,10 +31,10 @@ def a_readiness(**changes: Any) -> Readiness:
 
 
 def changes_of(
-    snapshot: Snapshot, *machines: MachineCount, ready: Readiness | None = None, unsettled: Any = ()
+    snapshot: Snapshot, *machines: MachineCount, ready: Readiness | None = None, changing: Any = ()
 ) -> CapacityChanges:
     return capacity_changes(
-        Placement(machines), snapshot, ready or a_readiness(), PLAN, frozenset(RegionId(r) for r in unsettled)
+        Placement(machines), snapshot, ready or a_readiness(), PLAN, frozenset(RegionId(r) for r in changing)
     )
 
 

@@ -67,7 +67,7 @@ def excess_launches(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     placed: Counter[tuple[OfferKey, Role]] = Counter()
     for machine in plan.placement.machines:
         placed[machine.offer.key, machine.role] += machine.count
-    existing = Counter((i.key, i.role) for i in snapshot.instances if i.is_standing)
+    existing = Counter((i.key, i.role) for i in snapshot.instances if i.exists)
     for offer, count in sorted(Counter((launch.key, launch.role) for launch in _new_launches(plan)).items()):
         allowed = max(0, placed[offer] - existing[offer])
         if count > allowed:
@@ -90,9 +90,9 @@ def prices(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     listed = {offer.key: offer.price.per_hour.micros for offer in snapshot.offers}
     for launch in _launches(plan):
         price = launch.price_per_hour.micros
-        least = 0 if launch.is_repeat else listed.get(launch.key, 0)
-        if price < least or (price <= 0 and launch.key.market is not Market.RESERVED):
-            yield _error(PlanRule.PRICE, launch.key, price, least)
+        lowest = 0 if launch.is_repeat else listed.get(launch.key, 0)
+        if price < lowest or (price <= 0 and launch.key.market is not Market.RESERVED):
+            yield _error(PlanRule.PRICE, launch.key, price, lowest)
 
 
 def budget(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
@@ -120,7 +120,7 @@ def quotas(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
         ours = [i for i in snapshot.instances if _counts(quota, i.key, i.machine.family)]
         listed = sum(_size(quota, i.machine.gpus, i.machine.vcpus) for i in ours if i.cloud_id is not None)
         existing = sum(
-            _size(quota, i.machine.gpus, i.machine.vcpus) for i in ours if i.is_standing and i.role is Role.WORKER
+            _size(quota, i.machine.gpus, i.machine.vcpus) for i in ours if i.exists and i.role is Role.WORKER
         )
         allowed = quota.limit - max(0, quota.used - listed)
         if placed > allowed:
@@ -139,7 +139,7 @@ def _size(quota: Quota, gpus: int, vcpus: int) -> int:
 
 def reservations(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Find more machines on a reservation than it has, those that exist on it included."""
-    existing = Counter(i.key for i in snapshot.instances if i.is_standing)
+    existing = Counter(i.key for i in snapshot.instances if i.exists)
     free = {offer.key: offer.stock for offer in snapshot.offers if offer.is_in_force(snapshot.taken_at)}
     placed: Counter[OfferKey] = Counter()
     for machine in plan.placement.machines:
@@ -177,7 +177,7 @@ def ends(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
         if action.instance_id not in ending or (action.instance_id, action.key, action.cloud_id) not in ours:
             yield _error(PlanRule.FOREIGN_MACHINE, action.instance_id)
         instance = held.get(action.instance_id)
-        if instance is not None and instance.is_standing and instance.region in unsure:
+        if instance is not None and instance.exists and instance.region in unsure:
             yield _error(PlanRule.RECOVERING_REGION, action.instance_id)
 
 

@@ -83,7 +83,7 @@ class _Stock:
     """What one machine of an offer carries of the application, in thousandths."""
 
     @property
-    def most(self) -> int:
+    def milli(self) -> int:
         return sum(count * self.capacity[key] for key, count in self.left.items())
 
     def machines(self, milli: int) -> int:
@@ -103,8 +103,8 @@ def credits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:  # noqa: A001 
             continue
         share = math.ceil(share_of(application.survive.replacement_credit, application.demand.milli))
         stock = _stock(line, application, left, snapshot)
-        if not 0 < line.credited_milli <= min(share, stock.most):
-            yield _wrong(PlanRule.CREDIT, line, line.credited_milli, min(share, stock.most))
+        if not 0 < line.credited_milli <= min(share, stock.milli):
+            yield _wrong(PlanRule.CREDIT, line, line.credited_milli, min(share, stock.milli))
         else:
             counted.setdefault(line.domain, []).append((stock, line.credited_milli))
     for domain, stocks in sorted(counted.items()):
@@ -133,7 +133,7 @@ def _left(plan: Plan, snapshot: Snapshot) -> list[tuple[Offer, int]]:
     placed: Counter[OfferKey] = Counter()
     for machine in plan.placement.machines:
         placed[machine.offer.key] += machine.count if machine.role is Role.WORKER else 0
-    existing = Counter(i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER)
+    existing = Counter(i.key for i in snapshot.instances if i.exists and i.role is Role.WORKER)
     bad = {h.region for h in snapshot.health if h.state is not HealthState.HEALTHY} | snapshot.unreachable
     found = []
     for offer in snapshot.offers:
@@ -155,12 +155,12 @@ def _stock(line: Survival, application: Application, left: list[tuple[Offer, int
         key = offer.key
         if key.region not in usable:
             usable[key.region] = _may_use(application, key.region, snapshot)
-        each = max(
+        milli_each = max(
             replicas_on(shape, offer.machine) * application.replica_milli(shape) // shape.machines
             for shape in application.shapes
         )
-        if usable[key.region] and each and _domain(line.kind, key.region, key.zone) != line.domain:
-            counts[key], capacity[key] = count, each
+        if usable[key.region] and milli_each and _domain(line.kind, key.region, key.zone) != line.domain:
+            counts[key], capacity[key] = count, milli_each
     return _Stock(counts, capacity)
 
 

@@ -22,22 +22,22 @@ def min_ready(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     for cell in snapshot.cells:
         for status in cell.applications if cell.answered else ():
             if status.name in applications:
-                each = _each(applications[status.name], shapes.get((status.name, cell.region)))
+                milli_each = _milli_each(applications[status.name], shapes.get((status.name, cell.region)))
                 serve = sent.get(cell.region)
                 left = status.replicas_ready if serve is None else _left(serve, status.name, status.replicas_ready)
-                now[status.name] += status.replicas_ready * each
-                after[status.name] += left * each
+                now[status.name] += status.replicas_ready * milli_each
+                after[status.name] += left * milli_each
     for name, application in applications.items():
         floor = round(application.demand.milli * (1 - application.disruption.max_unavailable))
         if after[name] < min(now[name], floor):
             yield Finding(PlanRule.MIN_READY, Severity.ERROR, "", name, after[name], min(now[name], floor))
 
 
-def _each(application: Application, shape: int | None) -> int:
-    """Return what one ready replica carries, in thousandths: of the placed shape, or else of the least."""
+def _milli_each(application: Application, shape: int | None) -> int:
+    """Return what one ready replica carries, in thousandths: of the placed shape, or else of the smallest."""
     if shape is not None:
         return application.replica_milli(application.shapes[shape])
-    return min(application.replica_milli(each) for each in application.shapes)
+    return min(application.replica_milli(other) for other in application.shapes)
 
 
 def _left(serve: Serve, name: ApplicationName, ready: int) -> int:

@@ -116,8 +116,8 @@ class Daemon:
         """Read which machines are leaving their cells: their own metadata services announce that first."""
         try:
             held = self._ports.store.load().instances
-            cells = {i.region for i in held if i.role is Role.HEAD and i.is_standing}
-            workers = {i.id for i in held if i.role is Role.WORKER and i.is_standing}
+            cells = {i.region for i in held if i.role is Role.HEAD and i.exists}
+            workers = {i.id for i in held if i.role is Role.WORKER and i.exists}
             asked = [cell for cell in self._ports.cell_settings if cell.region in cells]
             with ThreadPoolExecutor(PARALLEL_CELLS) as pool:
                 read = [notice for found in pool.map(self._leaving, asked) for notice in found]

@@ -89,14 +89,14 @@ def _quotas(snapshot: Snapshot, placement: Placement) -> list[tuple[Limit, Snaps
             continue
         smallest = min(members, key=lambda o: (o.price.per_hour, o.key))
         size = max(1, quota_size(quota, smallest.machine.gpus, smallest.machine.vcpus))
-        taken = sum(
+        used = sum(
             count * quota_size(quota, offer.machine.gpus, offer.machine.vcpus)
             for offer, count in _used(placement).items()
             if _is_for(quota, offer)
         )
-        if quota_headroom(snapshot, quota) - taken >= size:
+        if quota_headroom(snapshot, quota) - used >= size:
             continue
-        raised = replace(quota, limit=quota.limit + max(size, taken + size - quota_headroom(snapshot, quota)))
+        raised = replace(quota, limit=quota.limit + max(size, used + size - quota_headroom(snapshot, quota)))
         quotas = (*snapshot.quotas[:number], raised, *snapshot.quotas[number + 1 :])
         limit = Limit(LimitKind.QUOTA, smallest.key, smallest.machine.gpu or "", quota.limit, Usd(), quota)
         found.append((limit, replace(snapshot, quotas=quotas)))

@@ -38,7 +38,7 @@ def from_scratch(snapshot: Snapshot, spec: CapacitySpec | None = None) -> Counte
 
 def _without_machines(snapshot: Snapshot) -> Snapshot:
     """Return the snapshot as if our machines were given back: their stock and quota can be had again."""
-    held = Counter(instance.key for instance in snapshot.instances if instance.is_standing)
+    held = Counter(instance.key for instance in snapshot.instances if instance.exists)
     offers = tuple(o if o.stock is None else replace(o, stock=o.stock + held[o.key]) for o in snapshot.offers)
     quotas = tuple(replace(q, used=q.limit - quota_headroom(snapshot, q)) for q in snapshot.quotas)
     return replace(snapshot, offers=offers, quotas=quotas, instances=(), placed=())

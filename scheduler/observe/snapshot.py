@@ -173,7 +173,7 @@ def _joined(futures: list[Future[Observation[Result]]]) -> Observation[Result]:
 
 
 def _regions_with_head(known: Known) -> list[RegionId]:
-    return sorted({i.region for i in known.instances if i.role is Role.HEAD and i.is_standing})
+    return sorted({i.region for i in known.instances if i.role is Role.HEAD and i.exists})
 
 
 def placed_deployments(wanted: Wanted | None) -> tuple[Placed, ...]:
@@ -212,14 +212,14 @@ def _signals_of(
     cell: CellStatus | None,
     api_answered: bool,  # noqa: FBT001
 ) -> RegionSignals:
-    standing = [instance for instance in live if instance.region == region and instance.is_standing]
-    if not standing:
+    existing = [instance for instance in live if instance.region == region and instance.exists]
+    if not existing:
         return RegionSignals(region, api_answered, head_answered=None)
     if cell is None or not cell.answered:
-        is_starting = any(i.role is Role.HEAD and i.status is InstanceStatus.REQUESTED for i in standing)
+        is_starting = any(i.role is Role.HEAD and i.status is InstanceStatus.REQUESTED for i in existing)
         return RegionSignals(region, api_answered, head_answered=None if is_starting else False)
     targets = sum(a.replicas_target or a.replicas_ready for a in cell.applications)
     # Replicas behind proxies that take no requests do not serve.
     ready = sum(a.replicas_ready for a in cell.applications) if cell.proxies else 0
-    workers = sum(i.role is Role.WORKER and i.status is InstanceStatus.RUNNING for i in standing)
+    workers = sum(i.role is Role.WORKER and i.status is InstanceStatus.RUNNING for i in existing)
     return RegionSignals(region, api_answered, True, targets, ready, workers)

@@ -24,7 +24,7 @@ def make_plan(placement: Placement, snapshot: Snapshot) -> Plan:
     made_id = plan_id(snapshot)
     ready = readiness(snapshot, placement)
     serving = serving_changes(placement, snapshot, ready)
-    capacity = capacity_changes(placement, snapshot, ready, made_id, frozenset(serving.unsettled))
+    capacity = capacity_changes(placement, snapshot, ready, made_id, frozenset(serving.changing))
     route = routing_change(snapshot, ready)
     actions: list[Action] = [] if route is None else [route]
     actions += capacity.launches

@@ -33,15 +33,15 @@ class CapacityChanges:
     instances: list[Instance] = field(default_factory=list)
     """Requested and terminating ones, to be recorded."""
     blocked: list[Blocked] = field(default_factory=list)
-    unsettled: frozenset[RegionId] = frozenset()
+    changing: frozenset[RegionId] = frozenset()
     """Cells whose configuration is about to change, or waits to."""
 
 
 def capacity_changes(
-    placement: Placement, snapshot: Snapshot, ready: Readiness, plan_id: PlanId, unsettled: frozenset[RegionId]
+    placement: Placement, snapshot: Snapshot, ready: Readiness, plan_id: PlanId, changing: frozenset[RegionId]
 ) -> CapacityChanges:
     """Return the changes that may be made now; later ticks make the rest."""
-    changes = CapacityChanges(unsettled=unsettled)
+    changes = CapacityChanges(changing=changing)
     _launch_missing(placement, snapshot, plan_id, changes)
     for instance in _surplus(placement, snapshot):
         _retire(instance, snapshot, ready, changes)
@@ -59,7 +59,7 @@ def _targets(placement: Placement) -> Counter[tuple[OfferKey, Role]]:
 
 
 def _existing(snapshot: Snapshot) -> Counter[tuple[OfferKey, Role]]:
-    return Counter((i.key, i.role) for i in snapshot.instances if i.is_standing and not is_excluded(snapshot, i.region))
+    return Counter((i.key, i.role) for i in snapshot.instances if i.exists and not is_excluded(snapshot, i.region))
 
 
 def _launch_missing(placement: Placement, snapshot: Snapshot, plan_id: PlanId, changes: CapacityChanges) -> None:
@@ -167,7 +167,7 @@ def _surplus(placement: Placement, snapshot: Snapshot) -> Iterator[Instance]:
     targets = _targets(placement)
     by_offer: dict[tuple[OfferKey, Role], list[Instance]] = {}
     for instance in snapshot.instances:
-        if instance.is_standing and may_end_machines(snapshot, instance.region):
+        if instance.exists and may_end_machines(snapshot, instance.region):
             by_offer.setdefault((instance.key, instance.role), []).append(instance)
     lost = {instance.id for instance in snapshot.instances if _fault(instance, snapshot)}
     for offer, instances in sorted(by_offer.items()):
@@ -276,7 +276,7 @@ def _end_blocked(instance: Instance, snapshot: Snapshot, ready: Readiness, chang
     if instance.role is Role.HEAD:
         ending = {t.instance_id for t in changes.terminations}
         workers = [i for i in snapshot.instances if i.region == instance.region and i.role is Role.WORKER]
-        has_workers = any(w.is_standing and w.id not in ending for w in workers)
+        has_workers = any(w.exists and w.id not in ending for w in workers)
         return Blocked(BlockedReason.CELL_HAS_WORKERS) if has_workers else None
     if is_excluded(snapshot, instance.region):
         short = [a for a, need in sorted(ready.floor.items()) if _others(ready, a, instance.region) < need]
@@ -294,7 +294,7 @@ def _blockers(region: RegionId, snapshot: Snapshot, ready: Readiness, changes: C
     """Yield why replicas of a cell cannot move yet: they need machines that have joined, and a stable cell."""
     if region not in ready.joined:
         yield Blocked(BlockedReason.NOT_ALL_JOINED)
-    if region in changes.unsettled:
+    if region in changes.changing:
         yield Blocked(BlockedReason.CELL_CHANGING)
     cell = snapshot.cell(region)
     for application in cell.applications if cell is not None else ():

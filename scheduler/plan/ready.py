@@ -84,7 +84,7 @@ def _least_each(
 
 def _has_joined(placement: Placement, snapshot: Snapshot, cell: CellStatus) -> bool:
     there = {node.instance_id for node in cell.nodes}
-    have = Counter(i.key for i in snapshot.instances if i.is_standing and i.id in there)
+    have = Counter(i.key for i in snapshot.instances if i.exists and i.id in there)
     return all(have[m.offer.key] >= m.count for m in placement.machines if m.offer.key.region == cell.region)
 
 

@@ -30,7 +30,7 @@ class ServingChanges:
     blocked: list[Blocked] = field(default_factory=list)
     restarting: set[ApplicationName] = field(default_factory=set)
     """Applications of which one cell's replicas are replaced by this plan."""
-    unsettled: set[RegionId] = field(default_factory=set)
+    changing: set[RegionId] = field(default_factory=set)
     """Cells whose configuration changes now, or waits to."""
 
     def block(self, reason: BlockedReason, region: RegionId, deployed: ApplicationStatus | None = None) -> None:
@@ -95,7 +95,7 @@ def _serve_cell(
         if deployed.name not in {share.application for share in shares}:
             _remove_application(cell, deployed, following, snapshot, ready, changes)
     if following.changes:
-        changes.unsettled.add(cell.region)
+        changes.changing.add(cell.region)
         changes.serves.append(
             Serve(
                 cell.region,
@@ -130,7 +130,7 @@ def _serve_application(
     is_busy = _is_busy(snapshot, changes, share.application)
     if not _may_change(cell.region, share, deployed, ready, is_busy=is_busy):
         changes.block(BlockedReason.REPLACEMENT_NOT_READY, cell.region, deployed)
-        changes.unsettled.add(cell.region)
+        changes.changing.add(cell.region)
         following.kept.append(KeptApplication(share.application, deployed.config))
         return
     if differs is not Difference.COUNT:

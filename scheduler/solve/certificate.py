@@ -28,7 +28,7 @@ class ReplacementStock:
     @classmethod
     def of(cls, snapshot: Snapshot, placement: Placement, formulation: Formulation) -> "ReplacementStock":
         """Return the stock; neither a shortage nor a region that must be left alone has any."""
-        existing = Counter(i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER)
+        existing = Counter(i.key for i in snapshot.instances if i.exists and i.role is Role.WORKER)
         placed: Counter[OfferKey] = Counter()
         for machine in placement.machines:
             placed[machine.offer.key] += machine.count if machine.role is Role.WORKER else 0
@@ -153,9 +153,9 @@ class _Placed:
 
 
 def _too_few_regions(placed: _Placed, _known: Mapping[RegionId, Region]) -> Iterator[Violation]:
-    count, least = len(placed.by_region), placed.application.regions.min
-    if count < least:
-        yield Violation(placed.name, SpecRule.REGIONS_MIN, "", count * MILLI, least * MILLI, Unit.REGIONS)
+    count, required = len(placed.by_region), placed.application.regions.min
+    if count < required:
+        yield Violation(placed.name, SpecRule.REGIONS_MIN, "", count * MILLI, required * MILLI, Unit.REGIONS)
 
 
 def _not_surviving(placed: _Placed, _known: Mapping[RegionId, Region]) -> Iterator[Violation]:

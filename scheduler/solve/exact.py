@@ -101,8 +101,8 @@ def _cheapest(
             return None
         is_proven = is_proven and point.gap <= budget.gap
         budget = replace(budget, exact_nodes=max(0, budget.exact_nodes - point.nodes))
-        least = sum(point.values[column] for column in violations)
-        program.row(dict.fromkeys(violations, 1.0), at_most=max(0.0, least) * (1 + 1e-9) + 1e-6)
+        fewest = sum(point.values[column] for column in violations)
+        program.row(dict.fromkeys(violations, 1.0), at_most=max(0.0, fewest) * (1 + 1e-9) + 1e-6)
     point = minimise(program, budget)
     if isinstance(point, Unsolved):
         return None

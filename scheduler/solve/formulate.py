@@ -264,7 +264,7 @@ def _refusals(
 def _head_cost(snapshot: Snapshot, supply: Supply, region: RegionId) -> int:
     """Return what opening a cell costs: its head's price, and its start where there is none."""
     price = supply.heads[region].price.per_hour.micros
-    exists = any(i.region == region and i.role is Role.HEAD and i.is_standing for i in snapshot.instances)
+    exists = any(i.region == region and i.role is Role.HEAD and i.exists for i in snapshot.instances)
     return price if exists else round(price * (1 + MOVE_COST))
 
 

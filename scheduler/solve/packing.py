@@ -33,8 +33,8 @@ def misfit(formulation: Formulation, spec: CapacitySpec, counts: IntArray, machi
             continue  # the bound by replicas per machine is exact
         wanted = [(shapes[owner[j]][p.shape[j]], count) for count, j in members]
         if not packs(formulation.supply.groups[g].machine, int(machines[g]), wanted):
-            most = max(members)[1]
-            stays &= (p.group != g) | (np.arange(p.pairs) == most)
+            main_user = max(members)[1]
+            stays &= (p.group != g) | (np.arange(p.pairs) == main_user)
     return None if stays.all() else stays
 
 

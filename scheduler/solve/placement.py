@@ -108,7 +108,7 @@ def _spread(snapshot: Snapshot, group: OfferGroup, count: int) -> list[tuple[Off
     existing: Counter[str] = Counter(
         i.key.zone
         for i in snapshot.instances
-        if i.is_standing and i.role is Role.WORKER and any(i.key == o.key for o in group.offers)
+        if i.exists and i.role is Role.WORKER and any(i.key == o.key for o in group.offers)
     )
     headroom = {
         offer.key.zone: snapshot.limits.machines_per_offer if offer.stock is None else offer.stock

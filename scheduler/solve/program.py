@@ -123,16 +123,16 @@ class _Parts:
 def _parts(p: Problem, a: int, columns: Columns) -> _Parts:
     parts = _Parts()
     for j in range(int(p.first[a]), int(p.first[a + 1])):
-        g, column, each = int(p.group[j]), columns.replicas[j], float(p.capacity_per_replica[j])
+        g, column, capacity = int(p.group[j]), columns.replicas[j], float(p.capacity_per_replica[j])
         region = int(p.region[g])
         domain = {ZONE: p.zone, PROVIDER: p.provider}.get(int(p.kind[a]), p.region)[g]
-        parts.region[region][column] = each
-        parts.domain[int(domain)][column] = each
+        parts.region[region][column] = capacity
+        parts.domain[int(domain)][column] = capacity
         parts.shapes[region][column] = int(p.shape[j])
         if p.is_spot[g]:
-            parts.spot[region][column] = each
+            parts.spot[region][column] = capacity
         else:
-            parts.bought[column] = each
+            parts.bought[column] = capacity
     return parts
 
 

@@ -63,10 +63,10 @@ def _ranked(spec: CapacitySpec, kinds: list[Kind], cheapest: FloatArray) -> tupl
     for capacity in _capacities(spec, [machine for _, _, machine in kinds]):
         cost = np.full(len(kinds), np.inf)
         np.divide(cheapest, capacity, out=cost, where=capacity > 0)
-        least = np.min(cost, where=cost > 0, initial=np.inf)
-        if np.isfinite(least):
+        lowest = np.min(cost, where=cost > 0, initial=np.inf)
+        if np.isfinite(lowest):
             share = np.full(len(kinds), np.inf)
-            np.divide(1.0, capacity * least, out=share, where=capacity > 0)
+            np.divide(1.0, capacity * lowest, out=share, where=capacity > 0)
             np.minimum(factor, share, out=factor)
         leads |= (cost == np.minimum.reduceat(cost, starts)[segment]) & np.isfinite(cost)
     return factor, leads

@@ -62,7 +62,7 @@ def build_supply(snapshot: Snapshot, spec: CapacitySpec) -> Supply:
 
 def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
     """Return per region the offer that its head runs on, or else the cheapest it could."""
-    existing = {i.region: i for i in snapshot.instances if i.role is Role.HEAD and i.is_standing}
+    existing = {i.region: i for i in snapshot.instances if i.role is Role.HEAD and i.exists}
     fit: dict[RegionId, list[Offer]] = {}
     for offer in snapshot.offers:
         if not _is_fit_for_head(snapshot, offer):
@@ -103,7 +103,7 @@ def _screened(
     snapshot: Snapshot, spec: CapacitySpec, heads: dict[RegionId, Offer]
 ) -> tuple[list[Offer], Counter[RefusalCause]]:
     """Return the GPU offers that any application may use, and counts of the others by cause."""
-    ours = {(i.key): i for i in snapshot.instances if i.is_standing and i.role is Role.WORKER}
+    ours = {(i.key): i for i in snapshot.instances if i.exists and i.role is Role.WORKER}
     sold = {offer.key: offer for offer in snapshot.offers if offer.machine.gpus}
     # What we hold but no list has (its region does not answer) is still there.
     sold |= {key: offer_of(i) for key, i in ours.items() if key not in sold}
@@ -164,7 +164,7 @@ def _causes_of_no_head(snapshot: Snapshot, regions: set[RegionId]) -> dict[Regio
 
 def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tuple[OfferGroup, ...]:
     by_zone = zones_matter(spec)
-    existing: Counter[OfferKey] = Counter(i.key for i in snapshot.instances if i.is_standing and i.role is Role.WORKER)
+    existing: Counter[OfferKey] = Counter(i.key for i in snapshot.instances if i.exists and i.role is Role.WORKER)
     by_kind: dict[tuple[RegionId, str, Market, Usd, int, str], list[Offer]] = {}
     for offer in offers:
         key = offer.key

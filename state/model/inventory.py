@@ -152,7 +152,7 @@ class Instance:
         return self.status in LIVE
 
     @property
-    def is_standing(self) -> bool:
+    def exists(self) -> bool:
         """Whether it counts as capacity: requested or running, and not ending."""
         return self.status in {InstanceStatus.REQUESTED, InstanceStatus.RUNNING}
 

@@ -13,8 +13,8 @@ from state.model.inventory import Role
 from state.model.plan import Plan, PlanRule
 from state.model.snapshot import Snapshot
 from tests.builders import a_head_offer, an_offer
+from tests.placed_case import OFFER, SPOT, a_case, an_error, chat
 from tests.plans import AZ, CODE, EU, US, only, placed, replicas
-from tests.standing import OFFER, SPOT, a_case, an_error, chat
 
 BERLIN = RegionId("static/berlin")
 

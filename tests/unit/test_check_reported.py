@@ -10,8 +10,8 @@ from state.model.placement import Placement, ReplicaCount, SpecRule, Unit, Unmet
 from state.model.plan import Plan, PlanRule
 from state.model.snapshot import Snapshot
 from tests.builders import an_offer, application
+from tests.placed_case import OFFER, SPOT, a_case, an_error, chat
 from tests.plans import CHAT, CODE, EU, US, having, only, placed, replicas
-from tests.standing import OFFER, SPOT, a_case, an_error, chat
 
 # What the placement must report: each rule of the spec at its bound and beyond.
 

@@ -90,7 +90,7 @@ def test_the_search_finds_names(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ['"""A region, such as `aws/us-east-1`."""', "laws = draws", '"""A cloud, such as `gcp`."""']
+    "line", ['"""A region, such as `aws/us-east-1`."""', "flaws = draws", '"""A cloud, such as `gcp`."""']
 )
 def test_the_search_leaves_examples_alone(line: str) -> None:
     assert not named(f"{line}\n")

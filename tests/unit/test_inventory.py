@@ -239,8 +239,8 @@ def test_a_machine_whose_end_is_near_ends_and_a_recommendation_moves_nothing(
 def test_a_head_is_back_from_maintenance_sooner_than_another_takes_over(kind: NoticeKind) -> None:
     stays = kind in {NoticeKind.MAINTENANCE, NoticeKind.DRAIN}
 
-    assert announced(replace(an_instance(), role=Role.HEAD), a_notice(kind)).is_standing is stays
-    assert not announced(an_instance(), a_notice(kind)).is_standing
+    assert announced(replace(an_instance(), role=Role.HEAD), a_notice(kind)).exists is stays
+    assert not announced(an_instance(), a_notice(kind)).exists
 
 
 def test_a_machine_that_starts_ends_by_notice_too_and_one_that_ends_keeps_its_reason() -> None:

@@ -158,7 +158,7 @@ def test_a_machine_with_replicas_is_drained_before_it_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ready", "unsettled", "status", "expected"),
+    ("ready", "changing", "status", "expected"),
     [
         (replace(READY, joined=frozenset({EU})), (), None, Blocked(R.NOT_ALL_JOINED)),
         (READY, (US,), None, Blocked(R.CELL_CHANGING)),
@@ -180,11 +180,11 @@ def test_a_machine_with_replicas_is_drained_before_it_ends() -> None:
     ],
 )
 def test_replicas_move_only_from_a_stable_cell_with_room(
-    ready: Readiness, unsettled: Any, status: Any, expected: Blocked | None
+    ready: Readiness, changing: Any, status: Any, expected: Blocked | None
 ) -> None:
     held, snapshot = busy(*([status] if status else []))
 
-    changes = changes_of(snapshot, ready=ready, unsettled=unsettled)
+    changes = changes_of(snapshot, ready=ready, changing=changing)
 
     if expected is None:
         assert (len(changes.drains), changes.blocked) == (1, [])

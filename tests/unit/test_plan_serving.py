@@ -66,13 +66,13 @@ def test_an_empty_cell_is_sent_its_share() -> None:
     changes = changes_of(a_fleet(a_cell(US)), a_placement({US: 2}))
 
     assert changes.serves == [Serve(US, (share_of(2),), (), (ServeChange(CHAT, 2),), restarts=False)]
-    assert (changes.blocked, changes.unsettled) == ([], {US})
+    assert (changes.blocked, changes.changing) == ([], {US})
 
 
 def test_a_cell_that_has_its_share_is_sent_nothing() -> None:
     changes = changes_of(a_fleet(a_cell(US, deployed(2))), a_placement({US: 2}))
 
-    assert (changes.serves, changes.blocked, changes.unsettled) == ([], [], set())
+    assert (changes.serves, changes.blocked, changes.changing) == ([], [], set())
 
 
 def test_nothing_is_sent_where_nothing_is_wanted() -> None:
@@ -131,7 +131,7 @@ def test_a_count_goes_down_only_where_enough_stays_ready() -> None:
     refused = changes_of(snapshot, placement, floor={CHAT: 4001})
     assert refused.serves == []
     assert refused.blocked == [blocked(R.REPLACEMENT_NOT_READY, US, CHAT)]
-    assert refused.unsettled == {US}
+    assert refused.changing == {US}
 
 
 @pytest.mark.parametrize(("target", "count"), [(2, 3), (None, 4), (3, 3)])
@@ -210,7 +210,7 @@ def test_one_cell_at_a_time_replaces_an_applications_replicas() -> None:
 
     assert [(s.region, s.restarts) for s in changes.serves] == [(US, True)]
     assert changes.blocked == [blocked(R.REPLACEMENT_NOT_READY, EU, CHAT)]
-    assert changes.unsettled == {US, EU}
+    assert changes.changing == {US, EU}
 
 
 def test_while_one_cell_is_changing_another_is_not_restarted_but_its_own_may_be() -> None:

@@ -206,9 +206,9 @@ def test_replacements_are_credited_only_where_stock_for_them_is_known() -> None:
 
 def test_a_replica_with_heavy_weights_stays_where_it_runs() -> None:
     key = an_offer(US, "1").key
-    standing = tuple(an_instance(f"sk-{n}", key=key) for n in range(2))
+    existing = tuple(an_instance(f"sk-{n}", key=key) for n in range(2))
     apps: dict[str, Any] = {"chat": application(demand={"replicas": 1}, weights_gib=500)}
-    snapshot = replace(a_snapshot(an_offer(US, "1"), an_offer(EU, "0.2"), **apps), instances=standing)
+    snapshot = replace(a_snapshot(an_offer(US, "1"), an_offer(EU, "0.2"), **apps), instances=existing)
     placed = solve(replace(snapshot, offers=with_heads(an_offer(US, "1")))).replicas
 
     assert {r.region for r in solve(replace(snapshot, placed=placed)).replicas} == {US}

@@ -43,6 +43,14 @@ OLD_NAMES = (
     "NOTICE_HEARD",
     "CellShare",
     "is_settled",
+    "is_standing",
+    "standing",
+    "unsettled",
+    "law",
+    "laws",
+    "_Room",
+    "USUAL",
+    "told",
 )
 """Identifiers, as whole words anywhere."""
 OLD_PHRASES = (
