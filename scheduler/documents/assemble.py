@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from scheduler.documents.origins import Source, merge
+from scheduler.documents.plain_errors import NAME_REMEDY
 from scheduler.documents.spec_forms import (
     HEAD_FIELDS,
     ApplicationDocument,
@@ -24,7 +25,6 @@ from state.model.spec import APPLICATIONS_MAX, NAME, Application
 Form = TypeVar("Form", bound=BaseModel)
 HeadDocument = SingleDocument | FleetDocument
 _NAME: Final = re.compile(NAME)
-NAME_REMEDY: Final = "use lower-case letters, digits and dashes, a letter first, 40 characters at most"
 
 
 @dataclass(slots=True)
@@ -39,8 +39,10 @@ class Assembly:
     """Every application by name, with the defaults merged in."""
     applications: dict[str, Application] = field(default_factory=dict)
     """Those that are right."""
+    bodies: list[tuple[str | None, Source]] = field(default_factory=list)
+    """Every application, right or wrong; None stands for the name of one without a name of its own."""
     count: int = 0
-    """How many there are, right or wrong."""
+    """How many there are, those that are no mapping included."""
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -150,6 +152,7 @@ def _add_document(document: Document, assembly: Assembly) -> None:
 def _add(name: str | None, source: Source, form: type[BaseModel], assembly: Assembly) -> None:
     """Check an application, and keep it where it has a name of its own; *form* is the model that its document has."""
     assembly.count += 1
+    assembly.bodies.append((name, source))
     application = _checked(source, source.content, Application, form, assembly.problems)
     if name is not None:
         assembly.sources[name] = source

@@ -1,5 +1,6 @@
 """The Ray Serve configs that a spec refers to: each file read once, and its applications found by name."""
 
+import difflib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,11 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from scheduler.documents.origins import Source
+from scheduler.documents.spec_sources import FLEET_SIZE_MAX
 from scheduler.documents.spec_warnings import SpecWarning, WarningKind, autoscaling_field
 from scheduler.documents.yaml_document import Document, DocumentError, Problem, dotted, read_document
 from state.model.spec import Application
 
-SERVE_SIZE_MAX: Final = 256 * 1024
+SERVE_SIZE_MAX: Final = FLEET_SIZE_MAX
+"""Bytes of one Serve config: it may configure every application of the largest fleet."""
+NAMES_SHOWN_MAX: Final = 10
+"""Names that a remedy lists; of more, only those that are spelt like the wrong one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +40,27 @@ class ServeFiles:
         """The real paths of what was read."""
         return frozenset(os.path.realpath(path) for path in self._read)
 
-    def entry(self, source: Source, application: Application) -> ServeEntry:
-        """Return an application's entry of its Serve config.
+    def entry(self, source: Source) -> ServeEntry | None:
+        """Return an application's entry of its Serve config; None where its reference to one is not well-formed.
 
         Raises:
             DocumentError: The file, the application or the deployment is not there.
         """
-        reference = application.serve
-        path = config_path(source, application)
+        path = config_path(source)
+        application, deployment = (source.value("serve", name) for name in ("application", "deployment"))
+        if path is None:
+            return None
         entries = self._entries(path, source)
-        if reference.application not in entries:
-            message = f"{path} has no application {reference.application!r}"
-            remedy = f"it has {', '.join(sorted(entries))}" if entries else ""
-            raise DocumentError([source.problem(("serve", "application"), message, remedy)])
-        entry = entries[reference.application]
+        if not isinstance(application, str) or not application:
+            return None
+        if application not in entries:
+            message = f"{path} has no application {application!r}"
+            raise DocumentError([source.problem(("serve", "application"), message, _choice(application, entries))])
+        entry = entries[application]
         deployments = [str(deployment["name"]) for deployment in _deployments(entry)]
-        if deployments and reference.deployment not in deployments:
-            message = f"{path} configures no deployment {reference.deployment!r}"
-            raise DocumentError([source.problem(("serve", "deployment"), message, f"it has {', '.join(deployments)}")])
+        if deployments and isinstance(deployment, str) and deployment and deployment not in deployments:
+            message = f"{path} configures no deployment {deployment!r}"
+            raise DocumentError([source.problem(("serve", "deployment"), message, _choice(deployment, deployments))])
         if "import_path" not in entry.content:
             raise DocumentError([_problem(entry, "import_path", "is missing", "add it")])
         return entry
@@ -73,10 +81,22 @@ class ServeFiles:
         return known
 
 
-def config_path(source: Source, application: Application) -> Path:
-    """Return the path of an application's Serve config, which is relative to the file that names it."""
+def config_path(source: Source) -> Path | None:
+    """Return the path of an application's Serve config, relative to the file that names it; None without a name."""
+    config = source.value("serve", "config")
+    if not isinstance(config, str) or not config or "\0" in config:
+        return None
     file = source.origin(("serve", "config")).file or source.document.file
-    return Path(file).parent / application.serve.config
+    return Path(file).parent / config
+
+
+def _choice(name: str, names: Iterable[str]) -> str:
+    """Return a remedy that lists what *name* may be."""
+    listed = sorted(names)
+    if len(listed) > NAMES_SHOWN_MAX:
+        near = difflib.get_close_matches(name, listed, n=2)
+        return f"did you mean {' or '.join(near)}?" if near else f"use one of the {len(listed)} that it has"
+    return f"it has {', '.join(listed)}" if listed else ""
 
 
 def autoscaling_warning(name: str, entry: ServeEntry, application: Application) -> SpecWarning | None:
