@@ -26,7 +26,7 @@ TIMEOUT = timedelta(minutes=30)
 
 
 def of(*names: str) -> CapacitySpec:
-    return a_spec(**{name: application() for name in names})
+    return a_spec(1000, **{name: application() for name in names})
 
 
 def a_fleet(*names: str, store: MemoryStore | None = None) -> World:
