@@ -115,7 +115,7 @@ def plan(
 def apply(
     spec: SpecFile,
     yes: Yes = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove what serves and the spec lacks.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what the spec lacks; rename the fleet.")] = False,
     timeout: Minutes = 30,
     output: OutputOption = Output.TEXT,
 ) -> None:

@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -94,45 +95,72 @@ def print_report(report: PlanReport) -> None:
 
 
 def apply(path: Path, *, yes: bool, prune: bool, minutes: float, output: Output) -> None:
-    """Put a spec in force, and wait until everything serves."""
+    """Put a spec in force, and wait until the fleet is stable."""
     fleet = load_fleet(path, load_settings().own_regions)
-    wanted = fleet.wanted
     _, ports = opened()
     with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions · solving"):
-        report = replace(plan_spec(ports, wanted), warnings=fleet.warnings)
-    made = report.plan
-    if report.is_same_spec and made.is_converged:
-        if output is Output.JSON:
-            answer_json({"changed": False, "spec_version": made.spec_version, "converged": True})
-        else:
-            sys.stdout.write("No changes: everything is as the spec wants it.\n")
+        report = replace(plan_spec(ports, fleet.wanted), warnings=fleet.warnings)
+    if _is_served(report, output):
         return
-    if output is Output.TEXT:
-        print_report(report)
-    if made.placement.unmet:
-        raise fail(Exit.NOT_NOW, "; ".join(words.problems(made.placement)))
     if report.removes and not prune:
         _confirm_removals(report)
     confirm("Apply these changes?", yes=yes)
     with working("starting") as progress:
-        version, converged = apply_spec(ports, wanted, timedelta(minutes=minutes), lambda p: progress.update(_doing(p)))
+        timeout = timedelta(minutes=minutes)
+        version, reached = apply_spec(
+            ports, fleet.wanted, report.reviewed, timeout, lambda p: progress.update(_doing(p))
+        )
     if output is Output.JSON:
-        cost = converged.placement.per_hour.dollars if converged else None
-        facts = {"changed": True, "spec_version": version, "converged": converged is not None, "usd_per_hour": cost}
-        answer_json(facts)
-    if converged is None:
-        raise fail(Exit.FAILED, f"not converged after {minutes:g} minutes; `skerry status` shows what is blocked")
+        cost = reached.placement.per_hour.dollars if reached else None
+        answer_json({"changed": True, "usd_per_hour": cost} | _applied(version, reached))
+    if reached is None:
+        raise fail(Exit.FAILED, f"not stable after {minutes:g} minutes; `skerry status` shows what is blocked")
+    if not reached.is_converged:
+        problems = "; ".join(words.problems(reached.placement))
+        raise fail(Exit.NOT_NOW, f"version {version} is in force and does not serve as it asks: {problems}")
     if output is Output.TEXT:
-        sys.stdout.write(f"Version {version} serves, at {converged.placement.per_hour}/h.\n")
+        sys.stdout.write(f"Version {version} serves, at {reached.placement.per_hour}/h.\n")
+
+
+def _is_served(report: PlanReport, output: Output) -> bool:
+    """Show the plan, and return whether the spec serves already.
+
+    Raises:
+        typer.Exit: The spec cannot be served now, and is not in force or leaves nothing to do.
+    """
+    made = report.plan
+    is_served = report.is_same_spec and made.is_converged
+    # What a spec in force leaves to do is done as far as possible, as a daemon does it.
+    is_refused = not made.placement.is_whole and (made.is_stable or not report.is_same_spec)
+    if output is Output.JSON and (is_served or is_refused):
+        answer_json({"changed": False} | _applied(made.spec_version or None, made))
+    elif output is Output.TEXT and is_served:
+        sys.stdout.write("No changes: everything is as the spec wants it.\n")
+    elif output is Output.TEXT:
+        print_report(report)
+    if is_refused:
+        raise fail(Exit.NOT_NOW, "; ".join(words.problems(made.placement)))
+    return is_served
+
+
+def _applied(version: int | None, made: Plan | None) -> dict[str, Any]:
+    """Return the version in force and what its plan does not serve; null while that is unknown."""
+    return {
+        "spec_version": version,
+        "converged": made is not None and made.is_converged,
+        "unmet": None if made is None else [as_json.unmet_json(u) for u in made.placement.unmet],
+        "violations": None if made is None else [as_json.violation_json(v) for v in made.placement.violations],
+    }
 
 
 def _confirm_removals(report: PlanReport) -> None:
     """Have each removal confirmed by name where a person can answer; refuse it otherwise."""
-    names = [str(removal.application) for removal in report.removals]
-    if report.replaces_fleet is not None:
-        names.insert(0, report.replaces_fleet)
-    removed = "; ".join(text.removal_lines(report))
-    confirm_names(names, refusal=f"{removed}: pass --prune to remove what the spec lacks")
+    names = [(str(removal.application), "remove it") for removal in report.removals]
+    wanted = report.snapshot.wanted
+    if report.replaces_fleet is not None and wanted is not None:
+        names.insert(0, (report.replaces_fleet, f"rename the fleet {wanted.spec.fleet}"))
+    agrees = "remove what the spec lacks" if report.removals else "rename it"
+    confirm_names(names, refusal=f"{'; '.join(text.removal_lines(report))}: pass --prune to {agrees}")
 
 
 def _doing(made: Plan) -> str:

@@ -118,16 +118,20 @@ def confirm(question: str, *, yes: bool) -> None:
         raise fail(Exit.FAILED, "nothing was changed")
 
 
-def confirm_names(names: list[str], *, refusal: str) -> None:
-    """Have each name typed in before what it names is removed.
+def confirm_names(names: list[tuple[str, str]], *, refusal: str) -> None:
+    """Have each name typed in before what it names is removed or renamed.
+
+    Args:
+        names: Each name, and what typing it in leads to.
+        refusal: What is reported where standard input is not a terminal.
 
     Raises:
         typer.Exit: Another name was typed in, or standard input is not a terminal; *refusal* has the remedy.
     """
     if not sys.stdin.isatty():
         raise fail(Exit.BAD_INPUT, refusal)
-    for name in names:
-        if typer.prompt(f"Type {name} to remove it", err=True).strip() != name:
+    for name, effect in names:
+        if typer.prompt(f"Type {name} to {effect}", err=True).strip() != name:
             raise fail(Exit.FAILED, "nothing was changed")
 
 

@@ -110,6 +110,9 @@ def _last(clock: Clock) -> Callable[[], StatusReport]:
 
     def read() -> StatusReport:
         report = read_status(store, clock.now())
+        refusal = store.last_refusal() if report is None else None
+        if refusal is not None:
+            raise fail(Exit.NOT_NOW, f"nothing was committed yet: {words.refusal(refusal)}")
         if report is None:
             raise fail(Exit.NOT_NOW, "no tick has run yet; start `skerry daemon`, or pass --refresh to observe now")
         return report

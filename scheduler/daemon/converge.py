@@ -1,4 +1,4 @@
-"""Ticks in this process until the fleet has converged: for commands without a daemon."""
+"""Ticks in this process until the fleet is stable: for commands without a daemon."""
 
 import os
 from collections.abc import Callable
@@ -48,8 +48,13 @@ class FailureWatch:
             raise DeployFailedError(failing[0])
 
 
-def converge(ports: Ports, timeout: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
-    """Tick until the plan has converged, and return the last one; None where it did not in time.
+def tick_until_stable(
+    ports: Ports, timeout: timedelta, progress: Callable[[Plan], None] = lambda _: None
+) -> Plan | None:
+    """Tick until nothing is left to do or to wait for.
+
+    Returns:
+        The last plan, whose demand may be unmet; None where it was not stable in time.
 
     Raises:
         TickedElsewhereError: Another process holds the lease.
@@ -66,7 +71,7 @@ def converge(ports: Ports, timeout: timedelta, progress: Callable[[Plan], None] 
                 raise TickedElsewhereError(ports.store.lease_holder(ports.clock.now()))
             plan = tick(ports, fence)
             progress(plan)
-            if plan.is_converged:
+            if plan.is_stable:
                 return plan
             watch.poll(plan)
             ports.clock.sleep(PAUSE)
@@ -75,11 +80,11 @@ def converge(ports: Ports, timeout: timedelta, progress: Callable[[Plan], None] 
     return None
 
 
-def await_converged(ports: Ports, timeout: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
+def await_stable(ports: Ports, timeout: timedelta, progress: Callable[[Plan], None] = lambda _: None) -> Plan | None:
     """Wait until an observation of our own finds nothing to do and nothing to learn, while a daemon does the work.
 
     Returns:
-        The plan of that observation; None where it did not converge in time.
+        The plan of that observation, whose demand may be unmet; None where it was not stable in time.
 
     Raises:
         DeployFailedError: An application cannot run.
@@ -90,7 +95,7 @@ def await_converged(ports: Ports, timeout: timedelta, progress: Callable[[Plan],
         plan = decide(observe(ports))
         progress(plan)
         # What this observation learned is not recorded before the daemon has observed it too.
-        if plan.is_converged and not plan.instances:
+        if plan.is_stable and not plan.instances:
             return plan
         watch.poll(plan)
         ports.clock.sleep(PAUSE)

@@ -115,7 +115,7 @@ class LiveDrill:
             raise DrillRefusedError(msg)
         snapshot = observe(ports)
         plan = decide(snapshot)
-        if not plan.is_converged:
+        if not plan.is_stable:
             raise FleetNotStableError(plan)
         report = simulate(snapshot, region)
         report.mode = DrillMode.LIVE

@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from providers.processes import end_session, members, start_recorded, uninterrupted
-from scheduler.daemon.converge import converge
+from scheduler.daemon.converge import tick_until_stable
 from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
@@ -296,7 +296,7 @@ def start_daemon(local: Local) -> int:
 def end_fleet(ports: Ports, timeout: timedelta) -> int:
     """Withdraw what is wanted and tick until nothing of ours is live; return how many machines still are."""
     ports.store.withdraw("destroy", ports.clock.now())
-    converge(ports, timeout)
+    tick_until_stable(ports, timeout)
     return len(ports.store.load().instances)
 
 

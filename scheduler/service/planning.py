@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from providers.catalogue.source import CatalogueSource
-from scheduler.daemon.converge import TickedElsewhereError, await_converged, converge
+from scheduler.daemon.converge import TickedElsewhereError, await_stable, tick_until_stable
 from scheduler.documents.spec_warnings import SpecWarning, autoscaling_ignored
 from scheduler.drills.live import count_leaked
 from scheduler.explain.conflict import Conflict, conflict
@@ -19,6 +19,7 @@ from state.model.ids import ApplicationName
 from state.model.plan import Plan
 from state.model.settings import TICK, SolveBudget
 from state.model.snapshot import ReadFailure, Snapshot, Wanted
+from state.store import ConflictError
 
 Progress = Callable[[Plan], None]
 
@@ -32,6 +33,22 @@ class Removal:
     """Ready ones, over all cells."""
     is_routed: bool
     """Whether the gateway sends it requests now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What was reviewed before a spec is applied, and what was agreed to."""
+
+    version: int
+    """The version in force that the plan was made on; 0 where none was."""
+    removals: frozenset[ApplicationName] = frozenset()
+    """Applications in force whose removal is agreed to."""
+    replaces_fleet: str | None = None
+    """Name of the fleet in force whose replacement or new name is agreed to."""
+
+
+class NotReviewedError(ConflictError):
+    """Applying a spec would change what was not reviewed, or remove what was not agreed to; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +92,17 @@ class PlanReport:
 
     @property
     def removes(self) -> bool:
-        """Whether applying the spec removes something that is in force."""
+        """Whether applying the spec removes an application in force, or changes the fleet's name."""
         return bool(self.removals) or self.replaces_fleet is not None
+
+    @property
+    def reviewed(self) -> Reviewed:
+        """What agreeing to all of this plan agrees to."""
+        return Reviewed(
+            version=self.plan.spec_version or 0,
+            removals=frozenset(removal.application for removal in self.removals),
+            replaces_fleet=self.replaces_fleet,
+        )
 
 
 def plan_spec(ports: Ports, wanted: Wanted, budget: SolveBudget = TICK) -> PlanReport:
@@ -100,7 +126,6 @@ def plan_snapshot(snapshot: Snapshot, wanted: Wanted | None = None) -> PlanRepor
         snapshot = replace(snapshot, wanted=replace(wanted, version=current.version if current else 0))
     plan = decide(snapshot)
     found = obstacles(snapshot, plan.placement)
-    is_renamed = current is not None and wanted is not None and current.spec.fleet != wanted.spec.fleet
     return PlanReport(
         plan=plan,
         snapshot=snapshot,
@@ -108,7 +133,7 @@ def plan_snapshot(snapshot: Snapshot, wanted: Wanted | None = None) -> PlanRepor
         conflict=None if plan.placement.is_whole or found else conflict(snapshot),
         obstacles=found,
         removals=() if wanted is None else removals(snapshot, current, wanted),
-        replaces_fleet=current.spec.fleet if is_renamed and current is not None else None,
+        replaces_fleet=None if wanted is None else _replaced_fleet(current, wanted),
         is_same_spec=current is not None and wanted is not None and replace(current, version=0) == wanted,
         warnings=() if snapshot.wanted is None else autoscaling_ignored(snapshot.wanted),
     )
@@ -123,38 +148,76 @@ def removals(snapshot: Snapshot, current: Wanted | None, wanted: Wanted) -> tupl
         for status in cell.applications:
             ready[status.name] += status.replicas_ready
     routed = {route.application for route in snapshot.routing.routes} if snapshot.routing else set()
-    gone = [name for name, _ in current.spec.named() if name not in wanted.spec.applications]
-    return tuple(Removal(name, ready[name], name in routed) for name in gone)
+    return tuple(Removal(name, ready[name], name in routed) for name in _gone(current, wanted))
+
+
+def _gone(current: Wanted, wanted: Wanted) -> list[ApplicationName]:
+    return [name for name, _ in current.spec.named() if name not in wanted.spec.applications]
+
+
+def _replaced_fleet(current: Wanted | None, wanted: Wanted) -> str | None:
+    if current is None or current.spec.fleet == wanted.spec.fleet:
+        return None
+    return current.spec.fleet
 
 
 def apply_spec(
-    ports: Ports, wanted: Wanted, timeout: timedelta, progress: Progress = lambda _: None
+    ports: Ports, wanted: Wanted, reviewed: Reviewed, timeout: timedelta, progress: Progress = lambda _: None
 ) -> tuple[int, Plan | None]:
-    """Put a spec in force, and wait until the fleet has converged on it.
+    """Put a spec in force as it was reviewed, and wait until the fleet is stable.
 
     Returns:
-        The version, and the plan that found nothing left to do; None where it did not converge in time.
+        The version, and the plan that found nothing left to do, whose demand may be unmet; None where the fleet was
+        not stable in time.
 
     Raises:
+        NotReviewedError: Another version is in force than the one reviewed, or a removal was not agreed to.
+        ConflictError: Another version came into force while this one was applied, or while the fleet changed.
         DeployFailedError: An application cannot run.
         UnsafePlanError, StoreError: As a tick does.
     """
     current = ports.store.wanted()
-    is_same = current is not None and replace(current, version=0) == wanted
-    version = current.version if is_same and current is not None else None
-    if version is None:
-        version = ports.store.want(wanted, "apply", ports.clock.now())
-    return version, run_until_converged(ports, timeout, progress)
+    _refuse_unreviewed(current, wanted, reviewed)
+    if current is not None and replace(current, version=0) == wanted:
+        version = current.version
+    else:
+        version = ports.store.want(wanted, "apply", ports.clock.now(), replaces=reviewed.version)
+    plan = run_until_stable(ports, timeout, progress)
+    if plan is not None and plan.spec_version != version:
+        msg = f"version {version} is no longer in force: {_in_force(plan.spec_version)}"
+        raise ConflictError(msg)
+    return version, plan
 
 
-def run_until_converged(ports: Ports, timeout: timedelta, progress: Progress = lambda _: None) -> Plan | None:
-    """Wait for the daemon to converge, or tick here where none runs; None where it did not in time."""
+def _refuse_unreviewed(current: Wanted | None, wanted: Wanted, reviewed: Reviewed) -> None:
+    version = 0 if current is None else current.version
+    if version != reviewed.version:
+        reviewed_on = f"version {reviewed.version}" if reviewed.version else "no spec"
+        msg = f"nothing was changed: {_in_force(version)}, and the plan was made on {reviewed_on}"
+        raise NotReviewedError(msg)
+    if current is None:
+        return
+    names = [name for name in _gone(current, wanted) if name not in reviewed.removals]
+    if names:
+        msg = f"nothing was changed: the removal of {', '.join(names)} was not agreed to"
+        raise NotReviewedError(msg)
+    if _replaced_fleet(current, wanted) not in {None, reviewed.replaces_fleet}:
+        msg = f"nothing was changed: another name for fleet {current.spec.fleet} was not agreed to"
+        raise NotReviewedError(msg)
+
+
+def _in_force(version: int | None) -> str:
+    return f"version {version} is in force" if version else "no spec is in force"
+
+
+def run_until_stable(ports: Ports, timeout: timedelta, progress: Progress = lambda _: None) -> Plan | None:
+    """Wait for the daemon to make the fleet stable, or tick here where none runs; None where it was not in time."""
     if ports.store.lease_holder(ports.clock.now()) is not None:
-        return await_converged(ports, timeout, progress)
+        return await_stable(ports, timeout, progress)
     try:
-        return converge(ports, timeout, progress)
+        return tick_until_stable(ports, timeout, progress)
     except TickedElsewhereError:
-        return await_converged(ports, timeout, progress)
+        return await_stable(ports, timeout, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +242,6 @@ def destroy_fleet(ports: Ports, timeout: timedelta, progress: Progress = lambda 
     """End every machine of the fleet, and count what is left in the store and in the clouds."""
     live = len(ports.store.load().instances)
     ports.store.withdraw("destroy", ports.clock.now())
-    plan = run_until_converged(ports, timeout, progress)
+    plan = run_until_stable(ports, timeout, progress)
     left = len(ports.store.load().instances)
     return DestroyReport(live, left, count_leaked(ports), plan is not None)

@@ -25,6 +25,13 @@ class StatusReport:
     age: timedelta
     daemon: str | None
     """The process that ticks; None where none does."""
+    refused: Event | None = None
+    """The refusal of a later tick's plan, with what it breaks; None where the last tick's plan was committed."""
+
+    @property
+    def is_converged(self) -> bool:
+        """Whether the last tick found nothing to do, nothing unmet and no rule violated."""
+        return self.plan.is_converged and self.refused is None
 
     @property
     def warnings(self) -> tuple[SpecWarning, ...]:
@@ -33,11 +40,12 @@ class StatusReport:
 
 
 def read_status(store: Store, now: datetime) -> StatusReport | None:
-    """Return what the last tick observed and decided; None where there was no tick yet. No cloud is called."""
-    last = store.last_tick()
+    """Return what the last tick observed and decided; None where no plan was committed yet. No cloud is called."""
+    last, refusal = store.last_tick(), store.last_refusal()
     if last is None:
         return None
-    return StatusReport(last.snapshot, last.plan, now - last.at, store.lease_holder(now))
+    refused = refusal if refusal is not None and refusal.at > last.at else None
+    return StatusReport(last.snapshot, last.plan, now - last.at, store.lease_holder(now), refused)
 
 
 def refresh_status(ports: Ports) -> StatusReport:

@@ -99,7 +99,7 @@ class World:
         """
         for _ in range(ticks_max):
             plan = self.tick()
-            if plan.is_converged:
+            if plan.is_stable:
                 return plan
         msg = f"after {ticks_max} ticks: {plan.actions} {plan.blocked}"
         raise NotConvergedError(msg)

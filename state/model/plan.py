@@ -199,9 +199,14 @@ class Plan:
         return bool(self.actions)
 
     @property
-    def is_converged(self) -> bool:
-        """Whether nothing is left to do or to wait for."""
+    def is_stable(self) -> bool:
+        """Whether nothing is left to do or to wait for; demand may be unmet all the same."""
         return not self.actions and not self.blocked
+
+    @property
+    def is_converged(self) -> bool:
+        """Whether the plan is stable, all demand is placed and every rule is kept."""
+        return self.is_stable and self.placement.is_whole
 
 
 class Severity(StrEnum):

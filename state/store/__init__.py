@@ -79,8 +79,18 @@ class Store(Protocol):
     def installation(self) -> str:
         """Return the id of this installation, the same for as long as the store lives."""
 
-    def want(self, wanted: Wanted, actor: str, now: datetime) -> int:
-        """Make *wanted* the newest version, whatever version it names, and return its number."""
+    def want(self, wanted: Wanted, actor: str, now: datetime, *, replaces: int | None = None) -> int:
+        """Make *wanted* the newest version, whatever version it names, and return its number.
+
+        Args:
+            wanted: The spec to put in force.
+            actor: What puts it in force.
+            now: The time of the event.
+            replaces: The version that is in force until then, 0 where none is; None for any.
+
+        Raises:
+            ConflictError: Another version than *replaces* is in force.
+        """
 
     def withdraw(self, actor: str, now: datetime) -> int:
         """Withdraw the spec, and return the version that does."""
@@ -106,6 +116,9 @@ class Store(Protocol):
 
     def keep_refused(self, snapshot: Snapshot, findings: tuple[Finding, ...], plan_id: PlanId, now: datetime) -> None:
         """Keep the snapshot of a plan that broke rules, and record that it was refused."""
+
+    def last_refusal(self) -> Event | None:
+        """Return the event of the newest plan that was refused, or None."""
 
     def last_tick(self) -> LastTick | None:
         """Return what the last tick observed and decided, or None where there was none."""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from state.model.catalog import Shortage
 from state.model.health import RegionHealth
-from state.model.history import Drill, DrillState, Event, Outcome
+from state.model.history import Drill, DrillState, Event, EventKind, Outcome
 from state.model.ids import PlanId
 from state.model.inventory import Instance
 from state.model.plan import Finding, Plan
@@ -19,6 +19,7 @@ from state.store.rules import (
     event_of_refusal,
     event_of_spec,
     events_of_commit,
+    require_in_force,
 )
 
 
@@ -47,9 +48,10 @@ class MemoryStore:
         """Return the id given at the start."""
         return self._installation
 
-    def want(self, wanted: Wanted, actor: str, now: datetime) -> int:
+    def want(self, wanted: Wanted, actor: str, now: datetime, *, replaces: int | None = None) -> int:
         """Append a version."""
         with self._lock:
+            require_in_force(self.wanted(), replaces)
             version = len(self._versions) + 1
             self._versions.append(replace(wanted, version=version))
             self.note(event_of_spec(wanted, version, actor, now))
@@ -118,6 +120,11 @@ class MemoryStore:
         with self._lock:
             self._keep(KeptSnapshot(plan_id, SnapshotKind.REFUSED, snapshot.taken_at), snapshot)
             self._events_append([event_of_refusal(plan_id, findings, self.lease_holder(now) or "", now)])
+
+    def last_refusal(self) -> Event | None:
+        """Return the newest refusal."""
+        with self._lock:
+            return next((e for e in reversed(self._events) if e.kind is EventKind.PLAN_REFUSED), None)
 
     def last_tick(self) -> LastTick | None:
         """Return the last tick."""

@@ -22,6 +22,7 @@ from state.model.inventory import Instance, TerminationReason, advanced
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import ActionKind, Finding, Plan
 from state.model.snapshot import Wanted
+from state.store import ConflictError
 
 
 def after_outcome(instance: Instance, outcome: Outcome) -> Instance:
@@ -40,6 +41,22 @@ def event_of_spec(wanted: Wanted | None, version: int, actor: str, now: datetime
     if wanted is None:
         return Event(now, actor, "fleet", SpecWithdrawn(version))
     return Event(now, actor, wanted.spec.fleet, SpecApplied(version))
+
+
+def require_in_force(found: Wanted | None, replaces: int | None) -> None:
+    """Compare the version in force with the one that a new version replaces.
+
+    Args:
+        found: The spec in force.
+        replaces: Its expected version, 0 for none; None for any.
+
+    Raises:
+        ConflictError: They differ.
+    """
+    version = 0 if found is None else found.version
+    if replaces not in {None, version}:
+        msg = f"nothing was changed: version {version} is in force, not {replaces}"
+        raise ConflictError(msg)
 
 
 def events_of_commit(plan: Plan, old_status: dict[str, str], actor: str, now: datetime) -> list[Event]:

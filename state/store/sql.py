@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from sqlalchemy import Engine, create_engine, event, func
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from state.clock import draw_installation_id
-from state.model.history import Drill, DrillState, Event, Outcome
+from state.model.history import Drill, DrillState, Event, EventKind, Outcome
 from state.model.ids import PlanId
 from state.model.inventory import Instance
 from state.model.lifecycle import LIVE
@@ -27,6 +28,7 @@ from state.store.rules import (
     event_of_refusal,
     event_of_spec,
     events_of_commit,
+    require_in_force,
 )
 from state.store.tables import (
     DrillRow,
@@ -101,19 +103,25 @@ class SqlStore:
         with self._reading() as session:
             return session.get_one(SettingRow, "installation").value
 
-    def want(self, wanted: Wanted, actor: str, now: datetime) -> int:
+    def want(self, wanted: Wanted, actor: str, now: datetime, *, replaces: int | None = None) -> int:
         """Append a version."""
-        return self._append_version(wanted, actor, now)
+        return self._append_version(wanted, actor, now, replaces)
 
     def withdraw(self, actor: str, now: datetime) -> int:
         """Append a version that wants nothing."""
         return self._append_version(None, actor, now)
 
-    def _append_version(self, wanted: Wanted | None, actor: str, now: datetime) -> int:
+    def _append_version(self, wanted: Wanted | None, actor: str, now: datetime, replaces: int | None = None) -> int:
         with self._writing() as session:
+            require_in_force(_wanted(session), replaces)
             version = (session.exec(select(func.max(SpecRow.version))).one() or 0) + 1
             body = None if wanted is None else r.text(r.WANTED, replace(wanted, version=version))
             session.add(SpecRow(version=version, applied_at=r.stamp(now), actor=actor, body=body))
+            try:
+                session.flush()
+            except IntegrityError as error:  # PostgreSQL lets two transactions read the same newest version
+                msg = f"nothing was changed: another process put version {version} in force"
+                raise ConflictError(msg) from error
             session.add(r.event_row(event_of_spec(wanted, version, actor, now)))
             self._count_wake(session)
             return version
@@ -177,6 +185,13 @@ class SqlStore:
             lease = session.get(LeaseRow, LEASE)
             _keep(session, KeptSnapshot(plan_id, SnapshotKind.REFUSED, snapshot.taken_at), snapshot)
             session.add(r.event_row(event_of_refusal(plan_id, findings, lease.holder if lease else "", now)))
+
+    def last_refusal(self) -> Event | None:
+        """Return the newest refusal."""
+        refused = select(EventRow).where(EventRow.kind == EventKind.PLAN_REFUSED)
+        with self._reading() as session:
+            row = session.exec(refused.order_by(col(EventRow.number).desc()).limit(1)).first()
+            return None if row is None else r.event_value(row)
 
     def last_tick(self) -> LastTick | None:
         """Return the last tick."""

@@ -113,6 +113,19 @@ class StoreContract:
         assert store.wanted() is None
         assert store.want(wanted(a_spec()), "me", NOON) == 3
 
+    def test_a_version_replaces_the_one_that_it_names_and_no_other(self, store: Store) -> None:
+        assert store.want(wanted(a_spec(1)), "me", NOON, replaces=0) == 1
+        for other in (0, 2):
+            with pytest.raises(ConflictError, match="version 1 is in force"):
+                store.want(wanted(a_spec(2)), "me", NOON, replaces=other)
+        assert store.want(wanted(a_spec(2)), "me", NOON, replaces=1) == 2
+
+        store.withdraw("me", NOON)
+        with pytest.raises(ConflictError):
+            store.want(wanted(a_spec(3)), "me", NOON, replaces=2)
+        assert store.want(wanted(a_spec(3)), "me", NOON, replaces=0) == 4
+        assert [event.kind for event in store.events()].count(EventKind.SPEC_APPLIED) == 3, "a refusal writes nothing"
+
     def test_a_committed_plan_comes_back_whole(self, store: Store) -> None:
         health = RegionHealth(a_region(), HealthState.SUSPECT, NOON, HealthReason.HEAD_SILENT)
         plan = a_plan(a_request(), health=(health,))
@@ -242,7 +255,19 @@ class StoreContract:
         assert store.snapshots() == (KeptSnapshot("plan-1", SnapshotKind.REFUSED, NOON),)
         [event] = store.events()
         assert (event.kind, event.what) == (EventKind.PLAN_REFUSED, PlanRefused((finding,)))
+        assert store.last_refusal() == event
         assert store.last_tick() is None, "nothing was committed"
+
+    def test_the_last_refusal_is_the_newest(self, store: Store) -> None:
+        assert store.last_refusal() is None
+        for n, name in enumerate(("plan-2", "plan-1")):
+            store.keep_refused(a_snapshot(), (), PlanId(name), NOON + timedelta(seconds=n))
+        store.want(wanted(a_spec()), "me", NOON)
+
+        last = store.last_refusal()
+
+        assert last is not None
+        assert (last.subject, last.at) == ("plan-1", NOON + timedelta(seconds=1))
 
     def test_the_last_tick_is_what_was_committed_last(self, store: Store) -> None:
         assert store.last_tick() is None

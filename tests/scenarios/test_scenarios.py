@@ -73,8 +73,9 @@ class Story:
     def do_converge(self) -> None:
         for number in range(1, 100):
             plan = self.world.tick()
-            if plan.is_converged:
-                self.out.append(f"  converged after {number} ticks, {plan.placement.per_hour}/h")
+            if plan.is_stable:
+                reached = "converged" if plan.is_converged else "stable"
+                self.out.append(f"  {reached} after {number} ticks, {plan.placement.per_hour}/h")
                 return
             self._report(plan)
         raise AssertionError("never converged")

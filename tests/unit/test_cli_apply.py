@@ -70,7 +70,7 @@ def test_prune_agrees_to_removals_and_to_nothing_else(serving: Path, tmp_path: P
     pruned = skerry(serving, "apply", str(renamed), "--prune")
 
     assert (refused.code, refused.out) == (2, "")
-    assert "fleet chat is replaced by fleet talk: pass --prune" in refused.err
+    assert "fleet chat is renamed talk, and no application is removed: pass --prune to rename it" in refused.err
     assert pruned.code == 2
     assert "pass --prune" not in pruned.err
     assert "not a terminal: pass --yes to apply" in pruned.err
@@ -94,6 +94,19 @@ def test_at_a_terminal_each_removal_is_asked_for_by_name(serving: Path, tmp_path
     assert version_in_force(serving) == 1
 
 
+@pytest.mark.clouds
+def test_at_a_terminal_a_new_name_of_the_fleet_is_asked_for_as_what_it_is(serving: Path, tmp_path: Path) -> None:
+    renamed = other_spec(tmp_path, ("fleet: chat", "fleet: talk"))
+    question = "Type chat to rename the fleet talk"
+
+    ran = at_a_terminal(serving, {question: "chat", "Apply these changes?": "n"}, "apply", str(renamed))
+
+    assert question in ran.out
+    assert "Apply these changes?" in ran.out
+    assert "to remove" not in ran.out
+    assert version_in_force(serving) == 1
+
+
 def a_fleet() -> World:
     world = World(an_offer())
     world.want(a_spec(chat=application(demand={"replicas": 4}), talk=application(demand={"replicas": 1})))
@@ -112,7 +125,7 @@ def test_each_removal_names_its_replicas_and_its_route() -> None:
     assert removal == {"application": "chat", "replicas": 4, "routed": True}
 
 
-def test_another_fleets_name_counts_as_replacing_the_fleet() -> None:
+def test_another_name_of_the_fleet_is_shown_and_removes_nothing() -> None:
     world = a_fleet()
     same = wanted(a_spec(chat=application(demand={"replicas": 4}), talk=application(demand={"replicas": 1})))
     renamed = replace(same, spec=same.spec.model_copy(update={"fleet": "other"}))
@@ -121,7 +134,7 @@ def test_another_fleets_name_counts_as_replacing_the_fleet() -> None:
 
     assert report.removes
     assert report.removals == ()
-    assert text.removal_lines(report) == ["fleet test is replaced by fleet other"]
+    assert text.removal_lines(report) == ["fleet test is renamed other, and no application is removed"]
     assert as_json.report_json(report)["replaces_fleet"] == "test"
 
 

@@ -117,6 +117,7 @@ def test_a_model_that_nothing_has_is_named_with_those_that_are_sold() -> None:
 
     [obstacle] = report.obstacles
     assert obstacle.kind is ObstacleKind.GPU_NOT_SOLD
+    assert as_json.report_json(report)["converged"] is False
     assert (
         shown(report)
         == "chat: no provider offers A100-8GB (did you mean A100-80GB?); `skerry offers` lists what is sold"

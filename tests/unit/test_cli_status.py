@@ -1,19 +1,24 @@
 """`skerry status`: what the last tick observed and decided, or what an observation finds now."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from scheduler.cli.render import as_json
+from scheduler.cli.render import as_json, text, words
+from scheduler.daemon.loop import Daemon
+from scheduler.observe import observe
 from scheduler.service.status import read_status
 from scheduler.simulation.world import World
-from state.model.ids import ApplicationName
+from state.model.ids import ApplicationName, PlanId
+from state.model.plan import Finding, PlanRule, Severity
 from state.model.snapshot import Wanted
-from tests.builders import a_spec, an_offer, application
-from tests.cli_process import ROOT, simulated_fleet, skerry
+from tests.builders import NOON, a_spec, an_offer, application
+from tests.cli_process import ROOT, simulated_fleet, skerry, store_of
 
 
 def unreachable_clouds(home: Path) -> None:
@@ -67,6 +72,60 @@ def test_the_age_counts_from_the_last_tick_and_names_the_daemon() -> None:
     assert report is not None
     assert (report.age, report.daemon) == (timedelta(seconds=30), "simulation")
     assert as_json.status_json(report)["age_seconds"] == 30
+
+
+def shown(facts: dict[str, Any]) -> str:
+    return "\n".join(str(part) for part in text.status_parts(facts))
+
+
+def test_unmet_demand_is_shown_as_in_a_plan() -> None:
+    world = World(an_offer())
+    world.want(a_spec(1.5, chat=application()))
+    world.tick()
+
+    report = read_status(world.store, world.clock.now())
+
+    assert report is not None
+    [problem] = words.problems(report.plan.placement)
+    assert "chat: unmet demand " in problem
+    assert problem in shown(as_json.status_json(report))
+
+
+def test_a_refused_plan_is_shown_until_a_later_tick_is_committed() -> None:
+    world = World(an_offer())
+    world.want(a_spec(chat=application()))
+    world.converge()
+    world.want(a_spec(chat=application(demand={"replicas": 3})))
+    refused_at = world.clock.now()
+    tight = replace(world.ports, limits=replace(world.ports.limits, actions_per_plan=0))
+    assert Daemon(tight, timedelta(minutes=1), "simulation").tick_once() is None
+    world.clock.sleep(timedelta(seconds=30))
+
+    refused = read_status(world.store, world.clock.now())
+    world.tick()
+    later = read_status(world.store, world.clock.now())
+
+    assert refused is not None and later is not None
+    facts = as_json.status_json(refused)
+    assert facts["converged"] is False, "the last committed plan was"
+    assert facts["refused"]["at"] == refused_at.isoformat()
+    assert [finding["rule"] for finding in facts["refused"]["findings"]] == [PlanRule.ACTIONS_PER_PLAN]
+    assert f"the plan of {refused_at:%Y-%m-%d %H:%M:%S} UTC was refused" in shown(facts)
+    assert words.RULES[PlanRule.ACTIONS_PER_PLAN] in shown(facts)
+    assert as_json.status_json(later)["refused"] is None
+    assert "was refused" not in shown(as_json.status_json(later))
+
+
+def test_where_the_first_plan_was_refused_the_reason_is_given(tmp_path: Path) -> None:
+    unreachable_clouds(tmp_path)
+    finding = Finding(PlanRule.BUDGET, Severity.ERROR, "")
+    store_of(tmp_path).keep_refused(observe(World(an_offer()).ports), (finding,), PlanId("plan-1"), NOON)
+
+    ran = skerry(tmp_path, "status")
+
+    assert ran.code == 3
+    assert "no tick has run" not in ran.err
+    assert words.RULES[PlanRule.BUDGET] in ran.err
 
 
 @pytest.mark.parametrize(

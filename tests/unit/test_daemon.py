@@ -1,7 +1,13 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from scheduler.daemon.converge import DeployFailedError, FailureWatch, TickedElsewhereError, await_converged, converge
+from scheduler.daemon.converge import (
+    DeployFailedError,
+    FailureWatch,
+    TickedElsewhereError,
+    await_stable,
+    tick_until_stable,
+)
 from scheduler.daemon.loop import Daemon
 from scheduler.simulation.world import World
 from state.model.history import PlanRefused
@@ -74,21 +80,21 @@ def test_a_command_ticks_until_everything_serves_and_gives_the_lease_back() -> N
     world = a_world()
     seen: list[Plan] = []
 
-    plan = converge(world.ports, timedelta(minutes=10), seen.append)
+    plan = tick_until_stable(world.ports, timedelta(minutes=10), seen.append)
 
     assert plan is not None
     assert plan.is_converged
     assert len(seen) > 2
     assert world.store.lease_holder(world.clock.now()) is None
-    assert await_converged(world.ports, MINUTE) is not None
+    assert await_stable(world.ports, MINUTE) is not None
 
 
 def test_a_command_gives_up_in_time() -> None:
     world = World(an_offer(), boot=timedelta(hours=1))
     world.want(a_spec(chat=application()))
 
-    assert converge(world.ports, MINUTE) is None
-    assert await_converged(world.ports, MINUTE) is None
+    assert tick_until_stable(world.ports, MINUTE) is None
+    assert await_stable(world.ports, MINUTE) is None
 
 
 def test_a_deployment_that_goes_on_failing_is_reported_before_the_time_is_up() -> None:
@@ -121,4 +127,4 @@ def test_a_command_does_not_tick_beside_a_daemon() -> None:
     Daemon(world.ports, MINUTE, "d").tick_once()
 
     with pytest.raises(TickedElsewhereError):
-        converge(world.ports, MINUTE)
+        tick_until_stable(world.ports, MINUTE)

@@ -261,8 +261,18 @@ def status_json(report: StatusReport) -> dict[str, Any]:
         "violations": [violation_json(v) for v in plan.placement.violations],
         "unmet": [unmet_json(u) for u in plan.placement.unmet],
         "blocked": [blocked_json(b) for b in plan.blocked],
-        "converged": plan.is_converged,
+        "converged": report.is_converged,
+        "refused": None if report.refused is None else _refusal_json(report.refused),
         "warnings": [warning_json(warning) for warning in report.warnings],
+    }
+
+
+def _refusal_json(refusal: Event) -> dict[str, Any]:
+    return {
+        "plan": refusal.subject,
+        "at": refusal.at.isoformat(),
+        "findings": event_json(refusal)["what"]["findings"],
+        "message": words.refusal(refusal),
     }
 
 

@@ -114,8 +114,8 @@ def plan_parts(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> list[Rend
     parts = placement_parts(placement, resilience)
     if plan.actions:
         parts.append(actions_table(plan))
-    elif placement.machines or plan.is_converged:
-        parts.append("No changes." if plan.is_converged else "Nothing can be done at the moment.")
+    elif placement.machines or plan.is_stable:
+        parts.append("No changes." if plan.is_stable else "Nothing can be done at the moment.")
     return [*parts, *(f"blocked: {words.blocked(blocked)}" for blocked in plan.blocked)]
 
 
@@ -198,11 +198,12 @@ def _did_you_mean(names: tuple[str, ...]) -> str:
 
 
 def removal_lines(report: PlanReport) -> list[str]:
-    """Return what applying a spec removes, a line each."""
+    """Return what applying a spec removes or renames, a line each."""
     wanted = report.snapshot.wanted
     lines = []
     if report.replaces_fleet is not None and wanted is not None:
-        lines.append(f"fleet {report.replaces_fleet} is replaced by fleet {wanted.spec.fleet}")
+        kept = "" if report.removals else ", and no application is removed"
+        lines.append(f"fleet {report.replaces_fleet} is renamed {wanted.spec.fleet}{kept}")
     for removal in report.removals:
         route = ", its route closes" if removal.is_routed else ""
         lines.append(f"{removal.application}: {words.counted(removal.replicas, 'replica')} removed{route}")
@@ -213,10 +214,13 @@ def status_parts(facts: dict[str, Any]) -> list[RenderableType]:
     """Return a status, part by part."""
     fleet, daemon = facts["fleet"] or "(none applied)", facts["daemon"] or "not running"
     parts: list[RenderableType] = [f"fleet {fleet}, daemon {daemon}, observed {facts['age_seconds']:.0f} s ago"]
+    if facts["refused"]:
+        parts.append(Text(f"since then, {facts['refused']['message']}", style="bold red"))
     for shown in status_tables(facts):
         parts += [shown, ""]
     parts += [f"{region}: its cloud does not answer" for region in facts["unreachable"]]
-    parts += [Text(violation["message"], style="bold red") for violation in facts["violations"]]
+    problems = [*facts["violations"], *facts["unmet"]]
+    parts += [Text(problem["message"], style="bold red") for problem in problems]
     return [*parts, *(f"blocked: {blocked['message']}" for blocked in facts["blocked"])]
 
 

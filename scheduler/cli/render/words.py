@@ -294,6 +294,11 @@ def finding(value: Finding) -> str:
     return f"{RULES[value.rule]}{f' ({subject})' if subject else ''}{figures}"
 
 
+def refusal(value: Event) -> str:
+    """Return when a tick's plan was refused, and what it breaks."""
+    return f"the plan of {value.at:%Y-%m-%d %H:%M:%S} UTC was refused, so nothing was done: {event(value)}"
+
+
 def event(value: Event) -> str:  # noqa: PLR0911  one sentence a kind
     """Return what happened, without its subject."""
     what = value.what
