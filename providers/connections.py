@@ -49,10 +49,14 @@ def _fault(error: BaseException) -> str:
 
 
 def _url(error: BaseException) -> str:
-    """Return the address that was called: botocore keeps it in `kwargs`, other libraries in the request."""
+    """Return the address that was called: where botocore, urllib3 and other libraries keep it."""
     options = getattr(error, "kwargs", None)
     if isinstance(options, dict) and "endpoint_url" in options:
         return str(options["endpoint_url"])
+    for called in (getattr(error, "conn", None), *error.args[:1]):
+        host, port = getattr(called, "host", None), getattr(called, "port", None)
+        if isinstance(host, str):
+            return f"//{host}:{port}" if port else f"//{host}"
     try:
         return str(error.request.url)  # type: ignore[attr-defined]
     except (AttributeError, RuntimeError):  # httpx raises the latter for an error without a request

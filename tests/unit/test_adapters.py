@@ -154,7 +154,7 @@ def test_azures_chain_without_a_connection_is_no_missing_credential() -> None:
     attempt = (
         "HTTPSConnection(host='login.example', port=443): Failed to establish a new connection: [Errno 111] refused"
     )
-    chain = f"{azure.NO_CREDENTIALS} from the included credentials.\n\tEnvironmentCredential: Authentication failed: {attempt}"
+    chain = f"{azure.NO_CREDENTIALS}\n\tEnvironmentCredential: Authentication failed: {attempt}"
 
     found = azure.translated(ClientAuthenticationError(chain), "read")
 

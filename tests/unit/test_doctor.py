@@ -167,7 +167,7 @@ def test_a_lost_connection_is_one_error_and_what_it_hides_is_skipped(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    options = {"regions": ["us-east-1"], "images": {"us-east-1": "ami-1"}, "endpoint": "http://127.0.0.1:9"}
+    options = {"regions": ["us-east-1"], "images": {"us-east-1": "ami-1"}, "endpoint_url": "http://127.0.0.1:9"}
     (tmp_path / "ray-token").touch(mode=0o600)
     settings = Settings.model_validate({"home": tmp_path, "database_url": "sqlite://", "providers": {"aws": options}})
     aws = settings.providers.aws
