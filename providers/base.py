@@ -31,6 +31,8 @@ class Observation(Generic[Observed]):
     """Region to the reason why it could not be read."""
     degraded: dict[str, str] = field(default_factory=dict)
     """Details that the items lack since they could not be read, such as live spot prices, to the reason."""
+    not_connected: frozenset[RegionId] = frozenset()
+    """Those of the unreachable regions to which there is no connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ ProviderError
 │  ├─ DeniedError       stop using the provider, alert a person
 │  └─ InvalidError      our bug
 └─ UnreachableError   uncertain: it may have happened; only a later read can show it
+   └─ NotConnectedError  no connection, or one that broke: the network or the endpoint
 """
 
 from collections.abc import Mapping
@@ -77,6 +78,14 @@ class InvalidError(RefusedError):
 
 class UnreachableError(ProviderError):
     """Uncertain: it may have happened; only a later read can show it."""
+
+
+class NotConnectedError(UnreachableError):
+    """No answer, since no connection was made or it broke: check the network or the endpoint."""
+
+    def __str__(self) -> str:
+        """Return the address and what is wrong with it: the same for every call."""
+        return self.detail
 
 
 @dataclass(frozen=True, slots=True)

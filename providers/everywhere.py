@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from providers.base import Observation
-from providers.errors import ProviderError
+from providers.errors import NotConnectedError, ProviderError
 from providers.throttle import RateLimiter
 from state.model.ids import RegionId
 from state.model.inventory import CloudInstance
@@ -18,6 +18,13 @@ Item = TypeVar("Item")
 def without_repeats(seen: Iterable[CloudInstance]) -> list[CloudInstance]:
     """Return each machine once: pages that shift while they are read name some twice."""
     return list({machine.cloud_id: machine for machine in seen}.values())
+
+
+def unanswered(regions: Iterable[RegionId], error: ProviderError) -> Observation[Any]:
+    """Return what one failed call for all regions leaves: none of them is reachable."""
+    regions = tuple(regions)
+    not_connected = frozenset(regions) if isinstance(error, NotConnectedError) else frozenset()
+    return Observation((), dict.fromkeys(regions, str(error)), not_connected=not_connected)
 
 
 def query_all_regions(
@@ -38,6 +45,7 @@ def query_all_regions(
     """
     items: list[Item] = []
     unreachable: dict[RegionId, str] = {}
+    not_connected: set[RegionId] = set()
     with ThreadPoolExecutor(min(len(regions), PARALLEL_REGIONS)) as pool:
         pending = [(r, pool.submit(limiter.read, r, lambda r=r: read(r), failures, translate)) for r in regions]
         for region, future in pending:
@@ -45,4 +53,6 @@ def query_all_regions(
                 items += future.result()
             except ProviderError as error:
                 unreachable[region] = str(error)
-    return Observation(tuple(items), unreachable)
+                if isinstance(error, NotConnectedError):
+                    not_connected.add(region)
+    return Observation(tuple(items), unreachable, not_connected=frozenset(not_connected))

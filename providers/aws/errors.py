@@ -8,6 +8,7 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from providers.connections import not_connected
 from providers.errors import (
     DeniedError,
     Failure,
@@ -114,7 +115,7 @@ def translated(error: Exception, operation: str) -> ProviderError:
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return DeniedError("aws", operation, code, "the SDK's chain finds no credentials")
     if not isinstance(error, ClientError):
-        return classified(Failure("aws", operation, code), TABLE)
+        return not_connected("aws", operation, error) or classified(Failure("aws", operation, code), TABLE)
     detail = str(error.response.get("Error", {}).get("Message", ""))
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     found = CHOOSING.search(detail)

@@ -115,7 +115,11 @@ class Aws:
         if not readable:
             return observed
         read = self._query_regions(lambda region: self._recommended_in(region, queues[region], owner), readable)
-        return Observation(observed.items + read.items, observed.unreachable | read.unreachable)
+        return Observation(
+            observed.items + read.items,
+            observed.unreachable | read.unreachable,
+            not_connected=observed.not_connected | read.not_connected,
+        )
 
     def _recommended_in(self, region: RegionId, queue: str, owner: str) -> list[Notice]:
         api, now = self._apis[region], self._clock.now()

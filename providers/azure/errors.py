@@ -9,10 +9,12 @@ from typing import Final
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.identity import CredentialUnavailableError
 
+from providers.connections import not_connected
 from providers.errors import (
     DeniedError,
     Failure,
     InvalidError,
+    NotConnectedError,
     ProviderError,
     QuotaError,
     Row,
@@ -72,6 +74,18 @@ FAMILIES: Final = (AzureError,)
 """Every family of exceptions that the SDK lets through."""
 NO_CREDENTIALS: Final = "DefaultAzureCredential failed to retrieve a token"
 """How azure-identity begins the page in which each part of its chain gives its reason."""
+SIGN_IN_FAILED: Final = re.compile(
+    r"Authentication failed: HTTPS?Connection(?:Pool)?\(host='([^']+)', port=(\d+)\).*?"
+    r"(refused|resolve|timed out|aborted|certificate)"
+)
+"""How that page quotes urllib3 where there is no connection to the sign-in service: the chain keeps the text alone."""
+SIGN_IN_FAULTS: Final = {
+    "refused": "refuses the connection",
+    "resolve": "does not resolve",
+    "timed out": "times out",
+    "aborted": "ends the connection",
+    "certificate": "has a certificate that is not trusted",
+}
 NOT_FOUND: Final = frozenset({"ResourceNotFound", "NotFound"})
 LEFT_BEHIND: Final = (ShortageError, QuotaError, InvalidError)
 """After these, a creation that was accepted first has left a VM resource behind."""
@@ -95,6 +109,13 @@ def code_of(error: Exception) -> str:
 def translated(error: Exception, operation: str) -> ProviderError:
     """Return our error for one of the SDK's."""
     code, words = code_of(error), str(error)
+    if words.startswith(NO_CREDENTIALS) and (found := SIGN_IN_FAILED.search(words)):
+        host, port, fault = found.groups()
+        return NotConnectedError("azure", operation, code, f"{host}:{port} {SIGN_IN_FAULTS[fault]}")
+    if not isinstance(error, ClientAuthenticationError | HttpResponseError):
+        failed = not_connected("azure", operation, error)
+        if failed is not None:
+            return failed
     if isinstance(error, CredentialUnavailableError) or words.startswith(NO_CREDENTIALS):
         return DeniedError("azure", operation, code, "azure-identity's default chain finds no credentials")
     if isinstance(error, ClientAuthenticationError):

@@ -17,7 +17,7 @@ from providers.azure.settings import AzureSettings
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.context import Context
 from providers.errors import DeniedError, InvalidError, ProviderError
-from providers.everywhere import query_all_regions, without_repeats
+from providers.everywhere import query_all_regions, unanswered, without_repeats
 from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Reservation, reserved_offers, select_reservation
 from providers.throttle import RateLimiter
@@ -112,7 +112,7 @@ class Azure:
         try:
             seen = self._read(read)
         except ProviderError as error:
-            return Observation((), dict.fromkeys(self._regions, str(error)))
+            return unanswered(self._regions, error)
         return Observation(tuple(seen))
 
     def _query_regions(self, read: Callable[[RegionId], list[Item]]) -> Observation[Item]:

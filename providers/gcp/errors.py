@@ -8,9 +8,10 @@ from typing import Final
 
 import requests
 from google.api_core.exceptions import GoogleAPICallError, RetryError
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.protobuf.json_format import ParseError
 
+from providers.connections import not_connected
 from providers.errors import (
     DeniedError,
     Failure,
@@ -83,6 +84,10 @@ def code_of(error: Exception) -> str:
 def translated(error: Exception, operation: str) -> ProviderError:
     """Return our error for one of the SDK's."""
     code = code_of(error)
+    if isinstance(error, TransportError | requests.exceptions.RequestException):
+        failed = not_connected("gcp", operation, error)
+        if failed is not None:
+            return failed
     if isinstance(error, GoogleAuthError):
         return DeniedError("gcp", operation, code, str(error))
     response = getattr(error, "response", None)

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.context import Context
 from providers.errors import DeniedError, InvalidError, ProviderError
-from providers.everywhere import without_repeats
+from providers.everywhere import unanswered, without_repeats
 from providers.gcp.api import EVERYWHERE, GcpApi
 from providers.gcp.catalog import (
     attached_of,
@@ -145,7 +145,7 @@ class Gcp:
         try:
             return self._limiter.read(EVERYWHERE, read, FAMILIES, lambda error: translated(error, "read"))
         except ProviderError as error:
-            return Observation((), dict.fromkeys(self._regions, str(error)))
+            return unanswered(self._regions, error)
 
     def _is_of_use(self, described: Any, zone: str, sold: set[tuple[str, str]]) -> bool:  # noqa: ANN401
         """Return whether a machine type is of use: its GPUs are sold in the zone, or it is fit for a head."""

@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 from pydantic import ValidationError
 
+from providers.connections import not_connected
 from providers.errors import (
     DeniedError,
     Failure,
@@ -57,4 +58,5 @@ def translated(error: Exception, operation: str) -> ProviderError:
         return classified(Failure("static", operation, error.code, str(error), retry_after), TABLE)
     if isinstance(error, FileNotFoundError | PermissionError):
         return DeniedError("static", operation, type(error).__name__, f"cannot read the register's token: {error}")
-    return classified(Failure("static", operation, type(error).__name__, str(error)), TABLE)
+    failed = not_connected("static", operation, error)
+    return failed or classified(Failure("static", operation, type(error).__name__, str(error)), TABLE)

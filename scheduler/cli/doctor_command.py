@@ -5,6 +5,7 @@ import sys
 from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.render import words
 from scheduler.cli.render.doctor import diagnosis_json, lines
+from scheduler.cli.session import are_embedded_clouds_down
 from scheduler.daemon.logs import configure_logs
 from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import load_settings
@@ -18,7 +19,8 @@ def run(output: Output) -> None:
     settings = load_settings()
     ports = open_ports(settings)
     try:
-        found = diagnose(settings, ports.providers, ports.store.installation(), SystemClock())
+        owner, is_down = ports.store.installation(), are_embedded_clouds_down()
+        found = diagnose(settings, ports.providers, owner, SystemClock(), are_embedded_down=is_down)
     finally:
         ports.store.close()
     errors = sum(diagnosis.level is DiagnosisLevel.ERROR for diagnosis in found)

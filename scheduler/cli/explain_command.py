@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
 from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.render import explain_report, explanations
-from scheduler.cli.session import console, opened, saved, working
+from scheduler.cli.session import are_embedded_clouds_down, console, opened, saved, working
 from scheduler.explain.what_if import NoSuchFieldError, what_if
 from scheduler.explain.why_not import why_not
 from scheduler.service.explaining import current_snapshot, explain_application
@@ -78,6 +80,9 @@ def _explain_placement(snapshot: Snapshot, application: ApplicationName, output:
         report = explain_application(snapshot, application)
     if output is Output.JSON:
         answer_json(explain_report.report_json(report))
-        return
-    for part in explain_report.report_parts(report):
-        console().print(part)
+    else:
+        is_down = are_embedded_clouds_down()
+        for part in explain_report.report_parts(report, snapshot.taken_at, are_embedded_down=is_down):
+            console().print(part)
+    if not report.is_possible:
+        raise typer.Exit(Exit.NOT_NOW)

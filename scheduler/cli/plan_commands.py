@@ -59,7 +59,7 @@ def plan(asked: PlanRequest, output: Output) -> None:
         answer_json(as_json.report_json(report))
     else:
         print_report(report)
-    if not report.plan.placement.is_whole:
+    if not report.is_possible:
         raise typer.Exit(Exit.NOT_NOW)
 
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.render import as_json, text, words
+from scheduler.cli.render.obstacles import failure_lines, remedy
 from scheduler.cli.render.spec import warning_text
-from scheduler.cli.session import console, listed_prices, opened, settings_with_cells, working
+from scheduler.cli.session import are_embedded_clouds_down, console, listed_prices, opened, settings_with_cells, working
 from scheduler.daemon.wiring import open_store
 from scheduler.documents.settings_file import load_settings
 from scheduler.service.catalogue import offers_listed, price_source
@@ -65,8 +66,12 @@ def offers(wanted: OfferFilter, output: Output, *, catalogue: bool = False) -> N
         _, ports = opened()
         with working(f"reading {len(ports.providers)} providers"):
             sold = list_offers(ports, wanted.admits)
-        for region, reason in sold.unreachable:
-            say(f"{region} did not answer: {reason}")
+        for line in failure_lines(sold.failures):
+            say(line)
+        if not sold.is_any_read:
+            if output is Output.JSON:
+                answer_json([])
+            raise fail(Exit.NOT_NOW, f"no provider answered: {remedy(are_embedded_down=are_embedded_clouds_down())}")
         found, now = list(sold.offers), ports.clock.now()
     found.sort(key=SORTS[wanted.sort])
     if output is Output.JSON:

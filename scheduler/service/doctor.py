@@ -3,17 +3,18 @@
 import ssl
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
-from providers.base import Provider, supports_dry_run
-from providers.errors import ProviderError
+from providers.base import Observation, Provider, supports_dry_run
+from providers.connections import not_connected
+from providers.errors import NotConnectedError, ProviderError
 from providers.profile import NAME_HEAD_TYPES
 from providers.registry import CLOUDS
 from providers.settings import CloudSettings
@@ -21,6 +22,7 @@ from scheduler.documents.settings_file import Settings
 from state.clock import Clock
 from state.model.catalog import Capability, Market, Offer, Quota
 from state.model.ids import ProviderName, RegionId, region_id
+from state.model.inventory import CloudInstance, Notice
 
 SKEW_WARNS: Final = timedelta(seconds=30)
 SKEW_FAILS: Final = timedelta(minutes=2)
@@ -47,6 +49,11 @@ class Check(StrEnum):
     REGION_WITHOUT_CELL = "region_without_cell"
     CELL_WITHOUT_CLOUD = "cell_without_cloud"
     ENDPOINT_SILENT = "endpoint_silent"
+    NOT_CONNECTED = "not_connected"
+    EMBEDDED_DOWN = "embedded_down"
+    """No connection to an embedded cloud, and these do not run."""
+    CHECKS_SKIPPED = "checks_skipped"
+    """Offers and launches, for want of a connection."""
     CLOCK_SKEW = "clock_skew"
     READ_FAILED = "read_failed"
     READ_DEGRADED = "read_degraded"
@@ -85,17 +92,36 @@ class Diagnosis:
 
 
 def diagnose(
-    settings: Settings, providers: Mapping[ProviderName, Provider], owner: str, clock: Clock
+    settings: Settings,
+    providers: Mapping[ProviderName, Provider],
+    owner: str,
+    clock: Clock,
+    *,
+    are_embedded_down: bool = False,
 ) -> tuple[Diagnosis, ...]:
-    """Return what is right and wrong, provider by provider; change nothing."""
+    """Return what is right and wrong, provider by provider; change nothing.
+
+    Args:
+        settings: The settings.
+        providers: The providers to check, by name.
+        owner: The installation's id.
+        clock: The clock that is compared with the clouds'.
+        are_embedded_down: Whether the clouds of the settings are embedded ones that do not run.
+    """
     found = list(_installation(settings))
     if not providers:
         found.append(Diagnosis(Check.NO_CLOUD, DiagnosisLevel.ERROR))
     used = {cloud.profile.name: cloud for cloud in settings.providers.used}
     for name, provider in sorted(providers.items()):
-        if name in used:
+        reads = _read(provider, owner)
+        lost = _lost(provider, reads)
+        if name in used and lost != set(provider.regions):
             found += _clock(used[name], clock, trust_env=settings.embedded is None)
-        found += _reads(name, provider, owner, settings)
+        found += _unread(name, reads, Check.EMBEDDED_DOWN if are_embedded_down else Check.NOT_CONNECTED)
+        if lost:
+            found.append(Diagnosis(Check.CHECKS_SKIPPED, DiagnosisLevel.WARNING, name, regions=tuple(sorted(lost))))
+        found += _details(provider, reads, settings)
+        found += _dry_runs(provider, lost)
     return tuple(found)
 
 
@@ -125,7 +151,8 @@ def _clock(cloud: CloudSettings, clock: Clock, *, trust_env: bool) -> Iterator[D
         answer = httpx.get(endpoint.url, timeout=10, verify=verify, trust_env=trust_env)
         reported = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
     except (httpx.HTTPError, OSError, KeyError, ValueError) as error:
-        message = type(error).__name__
+        failed = not_connected(name, "time", error)
+        message = type(error).__name__ if failed is None else str(failed)
         yield Diagnosis(Check.ENDPOINT_SILENT, DiagnosisLevel.ERROR, name, subject=endpoint.url, message=message)
         return
     skew = abs(clock.now() - reported)
@@ -139,31 +166,59 @@ def _clock(cloud: CloudSettings, clock: Clock, *, trust_env: bool) -> Iterator[D
     yield Diagnosis(Check.CLOCK_SKEW, level, name, skew=skew)
 
 
-def _reads(name: ProviderName, provider: Provider, owner: str, settings: Settings) -> Iterator[Diagnosis]:
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """All that a tick would read of a provider."""
+
+    offers: Observation[Offer]
+    quotas: Observation[Quota]
+    machines: Observation[CloudInstance]
+    notices: Observation[Notice]
+
+    def by_subject(self) -> tuple[tuple[str, Observation[Any]], ...]:
+        """Return what was read, by its name."""
+        return tuple((field.name, getattr(self, field.name)) for field in fields(self))
+
+
+def _read(provider: Provider, owner: str) -> _Reads:
     with ThreadPoolExecutor(4) as pool:
-        future_offers, future_quotas = pool.submit(provider.offers), pool.submit(provider.quotas)
+        offers, quotas = pool.submit(provider.offers), pool.submit(provider.quotas)
         machines, notices = pool.submit(provider.instances, owner), pool.submit(provider.notices, owner)
-        offers, quotas = future_offers.result(), future_quotas.result()
-        unreachable = {
-            "offers": offers.unreachable,
-            "quotas": quotas.unreachable,
-            "machines": machines.result().unreachable,
-            "notices": notices.result().unreachable,
-        }
+        return _Reads(offers.result(), quotas.result(), machines.result(), notices.result())
+
+
+def _lost(provider: Provider, reads: _Reads) -> frozenset[RegionId]:
+    """Return the regions whose later checks would fail for want of a connection."""
+    return reads.offers.not_connected & reads.machines.not_connected & set(provider.regions)
+
+
+def _unread(name: ProviderName, reads: _Reads, disconnected: Check) -> Iterator[Diagnosis]:
+    """Report what could not be read; all that one lost connection hides is one diagnosis."""
+    lost: dict[str, tuple[set[str], set[RegionId]]] = {}
     denied: dict[tuple[str, str], list[RegionId]] = {}
-    for what, regions in unreachable.items():
-        for region, reason in regions.items():
-            denied.setdefault((what, reason), []).append(region)
-    for (what, reason), where in sorted(denied.items()):
-        where.sort()
-        yield Diagnosis(
-            Check.READ_FAILED, DiagnosisLevel.ERROR, name, regions=tuple(where), subject=what, message=reason
-        )
-    for what, reason in sorted((offers.degraded | machines.result().degraded).items()):
+    for what, observed in reads.by_subject():
+        for region, reason in observed.unreachable.items():
+            if region in observed.not_connected:
+                subjects, regions = lost.setdefault(reason, (set(), set()))
+                subjects.add(what)
+                regions.add(region)
+            else:
+                denied.setdefault((what, reason), []).append(region)
+    for reason, (subjects, regions) in sorted(lost.items()):
+        where, what = tuple(sorted(regions)), ", ".join(sorted(subjects))
+        yield Diagnosis(disconnected, DiagnosisLevel.ERROR, name, regions=where, subject=what, message=reason)
+    for (what, reason), found in sorted(denied.items()):
+        where = tuple(sorted(found))
+        yield Diagnosis(Check.READ_FAILED, DiagnosisLevel.ERROR, name, regions=where, subject=what, message=reason)
+    for what, reason in sorted((reads.offers.degraded | reads.machines.degraded).items()):
         yield Diagnosis(Check.READ_DEGRADED, DiagnosisLevel.WARNING, name, subject=what, message=reason)
-    if not denied:
+    if not lost and not denied:
         yield Diagnosis(Check.ALL_READ, DiagnosisLevel.OK, name)
-    for machine in machines.result().items:
+
+
+def _details(provider: Provider, reads: _Reads, settings: Settings) -> Iterator[Diagnosis]:
+    """Report what is wrong with what was read."""
+    for machine in reads.machines.items:
         if machine.impairment:
             yield Diagnosis(
                 Check.MACHINE_IMPAIRED,
@@ -172,10 +227,9 @@ def _reads(name: ProviderName, provider: Provider, owner: str, settings: Setting
                 subject=machine.instance_id,
                 message=machine.impairment,
             )
-    yield from _supply(provider, offers.items, set(offers.unreachable), settings)
-    yield from _quotas(quotas.items, offers.items)
+    yield from _supply(provider, reads.offers.items, set(reads.offers.unreachable), settings)
+    yield from _quotas(reads.quotas.items, reads.offers.items)
     yield from _lacks(provider, settings)
-    yield from _dry_runs(provider)
 
 
 def _supply(
@@ -216,12 +270,15 @@ def _lacks(provider: Provider, settings: Settings) -> Iterator[Diagnosis]:
         yield Diagnosis(Check.NO_TAGS, DiagnosisLevel.WARNING, provider.name)
 
 
-def _dry_runs(provider: Provider) -> Iterator[Diagnosis]:
+def _dry_runs(provider: Provider, lost: frozenset[RegionId]) -> Iterator[Diagnosis]:
     if not supports_dry_run(provider):
         return
-    for region in provider.regions:
+    for region in (region for region in provider.regions if region not in lost):
         try:
             provider.dry_run(region)
+        except NotConnectedError as error:
+            check, message = Check.NOT_CONNECTED, str(error)
+            yield Diagnosis(check, DiagnosisLevel.ERROR, regions=(region,), subject="permissions", message=message)
         except ProviderError as error:
             yield Diagnosis(Check.LAUNCH_REFUSED, DiagnosisLevel.ERROR, regions=(region,), message=str(error))
         else:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from scheduler.explain.binding import Limit, limits, rule_prices
 from scheduler.explain.conflict import Conflict, conflict
+from scheduler.explain.obstacles import BLOCKING, DECISIVE, Obstacle, obstacles
 from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
 from scheduler.explain.rules import Requirement
 from scheduler.observe import observe
@@ -11,7 +12,7 @@ from scheduler.ports import Ports
 from scheduler.tick import decide
 from state.model.ids import ApplicationName
 from state.model.placement import Placement
-from state.model.snapshot import Snapshot
+from state.model.snapshot import ReadFailure, Snapshot
 from state.model.units import Usd
 
 
@@ -28,7 +29,16 @@ class ExplainReport:
     limits: tuple[Limit, ...]
     """Quotas and stock that are used up; empty where not all is kept."""
     conflict: Conflict | None
-    """What conflicts; None where all is kept."""
+    """What conflicts; None where all is kept, or where nothing is offered at all."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """Why nothing can be offered: to the application, or to all."""
+    failures: tuple[ReadFailure, ...] = ()
+    """What could not be read of offers and machines."""
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether offers could be read, demand is met and no rule is violated, in the whole fleet."""
+        return self.placement.is_whole and not any(obstacle.kind in BLOCKING for obstacle in self.obstacles)
 
 
 def current_snapshot(ports: Ports) -> Snapshot:
@@ -43,11 +53,15 @@ def explain_application(snapshot: Snapshot, application: ApplicationName) -> Exp
         UnsafePlanError: The plan breaks a rule.
     """
     placement = decide(snapshot).placement
+    found = obstacles(snapshot, placement)
+    is_priced = placement.is_whole and not found
     return ExplainReport(
         application,
         placement,
-        price_of_resilience(snapshot),
-        rules=rule_prices(snapshot, application) if placement.is_whole else (),
-        limits=limits(snapshot) if placement.is_whole else (),
-        conflict=None if placement.is_whole else conflict(snapshot),
+        () if found else price_of_resilience(snapshot),
+        rules=rule_prices(snapshot, application) if is_priced else (),
+        limits=limits(snapshot) if is_priced else (),
+        conflict=None if placement.is_whole or found else conflict(snapshot),
+        obstacles=tuple(obstacle for obstacle in found if obstacle.application in {None, application}),
+        failures=tuple(failure for failure in snapshot.failures if failure.kind in DECISIVE),
     )

@@ -10,7 +10,7 @@ from scheduler.daemon.converge import TickedElsewhereError, await_stable, tick_u
 from scheduler.documents.spec_warnings import SpecWarning, autoscaling_ignored
 from scheduler.drills.live import count_leaked
 from scheduler.explain.conflict import Conflict, conflict
-from scheduler.explain.obstacles import DECISIVE, Obstacle, obstacles
+from scheduler.explain.obstacles import BLOCKING, DECISIVE, Obstacle, obstacles
 from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
 from scheduler.observe import observe
 from scheduler.ports import Ports
@@ -89,6 +89,11 @@ class PlanReport:
     def failures(self) -> tuple[ReadFailure, ...]:
         """What could not be read of offers and machines: the plan does without those regions."""
         return tuple(failure for failure in self.snapshot.failures if failure.kind in DECISIVE)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether offers could be read, demand is met and no rule is violated."""
+        return self.plan.placement.is_whole and not any(obstacle.kind in BLOCKING for obstacle in self.obstacles)
 
     @property
     def removes(self) -> bool:

@@ -10,9 +10,8 @@ from scheduler.ports import Ports
 from scheduler.tick import decide
 from state.model.catalog import Offer
 from state.model.history import Event
-from state.model.ids import RegionId
 from state.model.plan import Plan
-from state.model.snapshot import Snapshot
+from state.model.snapshot import ReadFailure, ReadKind, Snapshot
 from state.store import Store
 
 
@@ -66,17 +65,27 @@ def list_events(store: Store, after: int, limit: int) -> tuple[Event, ...]:
 
 @dataclass(frozen=True, slots=True)
 class OfferList:
-    """Offers, and the regions that did not answer."""
+    """Offers, and what could not be read of them."""
 
     offers: tuple[Offer, ...]
-    unreachable: tuple[tuple[RegionId, str], ...]
-    """Region and the provider's message."""
+    failures: tuple[ReadFailure, ...]
+    is_any_read: bool
+    """Whether some region answered."""
 
 
 def list_offers(ports: Ports, admits: Callable[[Offer], bool]) -> OfferList:
     """Return the offers that *admits* lets through, in no particular order."""
-    observations = [provider.offers() for provider in ports.providers.values()]
+    providers = [ports.providers[name] for name in sorted(ports.providers)]
+    observations = [provider.offers() for provider in providers]
     return OfferList(
         tuple(offer for found in observations for offer in found.items if admits(offer)),
-        tuple(pair for found in observations for pair in sorted(found.unreachable.items())),
+        tuple(
+            ReadFailure(region, ReadKind.OFFERS, message)
+            for found in observations
+            for region, message in sorted(found.unreachable.items())
+        ),
+        any(
+            set(provider.regions) - set(found.unreachable)
+            for provider, found in zip(providers, observations, strict=True)
+        ),
     )

@@ -1,10 +1,17 @@
 """The adapters' pure parts: error tables, catalogues, names."""
 
+import errno
+import socket
+from collections.abc import Callable
 from typing import Any
 
+import boto3
+import httpx
 import pytest
 import requests
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ServiceRequestError
+from azure.core.pipeline.transport import HttpRequest, RequestsTransport
+from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
 from google.api_core.exceptions import Forbidden, ServiceUnavailable
 from google.auth.exceptions import DefaultCredentialsError
@@ -20,6 +27,7 @@ from providers.errors import (
     DETAIL_MAX,
     DeniedError,
     InvalidError,
+    NotConnectedError,
     ProviderError,
     QuotaError,
     RefusedError,
@@ -79,6 +87,80 @@ def test_every_ec2_code_of_the_table_becomes_its_error(code: str, kind: type[Pro
 def test_what_is_not_known_is_uncertain(error: ProviderError) -> None:
     assert isinstance(error, UnreachableError)
     assert not isinstance(error, RefusedError)
+
+
+def a_refused_connection(call: Callable[[str], object]) -> tuple[Exception, str]:
+    """Return the exception of a call to a port that nothing listens on, and the port's address."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        try:
+            call(f"http://{address}/path?secret=1")
+        except Exception as error:  # noqa: BLE001  whatever the SDK raises
+            return error, address
+    pytest.fail("the connection was not refused")
+
+
+def aws_call(url: str) -> object:
+    options = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    config = Config(retries={"max_attempts": 0})
+    return boto3.client("ec2", endpoint_url=url, config=config, **options).describe_regions()
+
+
+def azure_call(url: str) -> object:
+    with RequestsTransport() as transport:
+        return transport.send(HttpRequest("GET", url))
+
+
+@pytest.mark.parametrize(
+    ("translated", "call"),
+    [
+        (aws.translated, aws_call),
+        (azure.translated, azure_call),
+        (gcp.translated, requests.get),
+        (static.translated, httpx.get),
+    ],
+    ids=["aws", "azure", "gcp", "static"],
+)
+def test_a_refused_connection_is_one_short_sentence(
+    translated: Callable[[Exception, str], ProviderError], call: Callable[[str], object]
+) -> None:
+    error, address = a_refused_connection(call)
+
+    found = translated(error, "read")
+
+    assert isinstance(found, NotConnectedError)
+    assert str(found) == f"{address} refuses the connection"
+
+
+@pytest.mark.parametrize(
+    ("cause", "sentence"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "cloud.example does not resolve"),
+        (TimeoutError("timed out"), "cloud.example times out"),
+        (ConnectionResetError(104, "reset"), "cloud.example ends the connection"),
+        (OSError(errno.ENETUNREACH, "unreachable"), "cloud.example cannot be reached from here"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_way_a_connection_fails_has_its_sentence(cause: Exception, sentence: str) -> None:
+    error = requests.exceptions.ConnectionError("pages", request=requests.Request("GET", "https://cloud.example/x"))
+    error.__cause__ = cause
+
+    assert str(gcp.translated(error, "read")) == sentence
+
+
+def test_azures_chain_without_a_connection_is_no_missing_credential() -> None:
+    attempt = (
+        "HTTPSConnection(host='login.example', port=443): Failed to establish a new connection: [Errno 111] refused"
+    )
+    chain = f"{azure.NO_CREDENTIALS}\n\tEnvironmentCredential: Authentication failed: {attempt}"
+
+    found = azure.translated(ClientAuthenticationError(chain), "read")
+
+    assert isinstance(found, NotConnectedError)
+    assert str(found) == "login.example:443 refuses the connection"
+    assert isinstance(azure.translated(ClientAuthenticationError(azure.NO_CREDENTIALS), "read"), DeniedError)
 
 
 def test_missing_credentials_are_denied_not_silence() -> None:

@@ -9,11 +9,15 @@ import pytest
 
 from providers.errors import DeniedError, ShortageError
 from scheduler.cli.render import as_json, text, words
+from scheduler.cli.render.explain_report import report_parts
+from scheduler.cli.render.obstacles import EMBEDDED_DOWN
 from scheduler.explain.obstacles import ObstacleKind
 from scheduler.observe import observe
+from scheduler.service.explaining import explain_application
 from scheduler.service.planning import PlanReport, plan_snapshot, plan_spec
 from scheduler.simulation.world import World, wanted
 from state.model.catalog import ShortageKind
+from state.model.ids import ApplicationName, provider_of
 from state.model.placement import RefusalCause
 from tests.builders import a_spec, an_offer, application
 from tests.cli_process import EXAMPLE, embedded_home, other_spec, skerry
@@ -95,7 +99,10 @@ def test_after_the_embedded_clouds_stopped_a_plan_reports_that_they_do_not_run(t
 
     assert shown.code == 3
     assert "no provider answered:" in shown.out
-    assert "aws/us-east-1: offers could not be read: " in shown.out
+    reason = (
+        r"aws/eu-central-1, aws/us-east-1: offers and machines could not be read: 127.0.0.1:\d+ refuses the connection"
+    )
+    assert len(re.findall(f"^  {reason}$", shown.out, re.MULTILINE)) == 1
     assert "the embedded clouds do not run; `skerry local up` starts them" in shown.out
     for misleading in ("Machines", "optimum", "No single change", "cannot be kept together", "violates"):
         assert misleading not in shown.out
@@ -104,6 +111,9 @@ def test_after_the_embedded_clouds_stopped_a_plan_reports_that_they_do_not_run(t
     assert obstacle["kind"] == "no_provider_answered"
     assert {"region": "gcp/us-central1", "read": "offers"}.items() <= obstacle["failures"][-1].items()
     assert answer["conflict"] is None
+    listed = skerry(tmp_path, "offers", "--output", "json")
+    assert (listed.code, listed.json()) == (3, [])
+    assert "no provider answered: the embedded clouds do not run; `skerry local up` starts them" in listed.err
 
 
 def shown(report: PlanReport) -> str:
@@ -177,6 +187,57 @@ def test_where_only_one_cloud_denies_a_plan_goes_on_and_names_the_regions_it_doe
 
     assert report.obstacles == ()
     assert {failure.region for failure in report.failures} == {"aws/us-east-1"}
-    assert "aws/us-east-1: offers could not be read: " in shown(report)
+    assert "aws/us-east-1: offers and machines could not be read: " in shown(report)
     assert {f["region"] for f in as_json.report_json(report)["failures"]} == {"aws/us-east-1"}
     assert not report.plan.placement.unmet
+
+
+def silenced(*clouds: str) -> World:
+    """Return a world whose fleet stands on L4 at two clouds, of which some answer no more."""
+    world = World(an_offer("aws/us-east-1", gpu="L40S"), an_offer("gcp/us-central1", "2", gpu="L4"))
+    world.want(a_spec(chat=application()))
+    world.converge()
+    for settings in world.settings:
+        if provider_of(settings.region) in clouds:
+            world.cloud(provider_of(settings.region)).silent.add(settings.region)
+    return world
+
+
+def test_where_no_provider_answers_a_standing_fleet_is_not_called_proven() -> None:
+    report = plan_snapshot(observe(silenced("aws", "gcp").ports))
+
+    [obstacle] = report.obstacles
+    assert obstacle.kind is ObstacleKind.NO_PROVIDER_ANSWERED
+    assert report.plan.placement.machines and not report.is_possible
+    assert "no provider answered:" in shown(report)
+    assert "optimum" not in shown(report) and "resilience" not in shown(report)
+
+
+def test_an_explanation_of_a_standing_fleet_reports_that_no_provider_answers() -> None:
+    snapshot = observe(silenced("aws", "gcp").ports)
+
+    report = explain_application(snapshot, ApplicationName("chat"))
+    lines = [str(part) for part in report_parts(report, snapshot.taken_at, are_embedded_down=True)]
+
+    assert [obstacle.kind for obstacle in report.obstacles] == [ObstacleKind.NO_PROVIDER_ANSWERED]
+    assert "no provider answered:" in lines and EMBEDDED_DOWN in lines
+    assert not report.is_possible and not any("resilience" in line for line in lines)
+
+
+def test_a_model_counts_as_not_sold_only_by_providers_that_answered() -> None:
+    world = silenced("gcp")
+    both = a_spec(chat=application(), other=application(shapes=[{"gpu": "H200"}]))
+
+    report = plan_snapshot(observe(world.ports), wanted(both))
+
+    expected = "other: no provider that answered offers H200; these did not answer: gcp/us-central1 (no answer)"
+    assert expected in shown(report)
+    assert "no provider answered" not in shown(report)
+
+
+def test_a_plan_that_leaves_demand_unmet_is_not_called_proven() -> None:
+    world = World(an_offer())
+    report = plan_spec(world.ports, wanted(a_spec(0.5, chat=application())))
+
+    assert report.plan.placement.unmet and not report.obstacles
+    assert "optimum" not in shown(report) and "resilience" not in shown(report)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from providers.aws.machines import Aws
 from providers.azure.permissions import NEEDED, is_granted
 from providers.faults import Fault, FaultKind
+from providers.prices import PriceList
 from scheduler.cli.render.doctor import INSTALLATION, remedy, sentence, subject
 from scheduler.documents.settings_file import CellModel, EmbeddedModel, Settings
 from scheduler.embedded.local import provider_settings
@@ -156,7 +158,29 @@ def test_a_cloud_that_does_not_answer_is_reported(clouds: Clouds, settings: Sett
 
     errors = bad(found(clouds, settings.model_copy(update={"providers": nowhere})))
 
-    assert [d.provider for d in errors if d.check is Check.ENDPOINT_SILENT] == ["gcp"]
+    [silent] = [d for d in errors if d.check is Check.ENDPOINT_SILENT]
+    assert (silent.provider, silent.message) == ("gcp", "127.0.0.1:9 refuses the connection")
+
+
+def test_a_lost_connection_is_one_error_and_what_it_hides_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    options = {"regions": ["us-east-1"], "images": {"us-east-1": "ami-1"}, "endpoint_url": "http://127.0.0.1:9"}
+    (tmp_path / "ray-token").touch(mode=0o600)
+    settings = Settings.model_validate({"home": tmp_path, "database_url": "sqlite://", "providers": {"aws": options}})
+    aws = settings.providers.aws
+    assert aws is not None
+    provider = Aws(aws, lambda: PriceList({}), lambda: OWNER, SystemClock())
+
+    every = diagnose(settings, {ProviderName("aws"): provider}, OWNER, SystemClock(), are_embedded_down=True)
+
+    [error] = bad(list(every))
+    assert (error.check, error.regions) == (Check.EMBEDDED_DOWN, ("aws/us-east-1",))
+    assert error.message == "127.0.0.1:9 refuses the connection"
+    assert "`skerry local up`" in remedy(error)
+    assert Check.CHECKS_SKIPPED in checks(every) and Check.LAUNCH_REFUSED not in checks(every)
 
 
 def test_an_installation_without_clouds_cells_or_token_is_reported(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from scheduler.cli.render.obstacles import EMBEDDED_DOWN
 from scheduler.service.doctor import Check, Diagnosis, DiagnosisLevel
 from state.model.catalog import Market
 
@@ -15,6 +16,9 @@ SENTENCES: Final[dict[Check, str]] = {
     Check.REGION_WITHOUT_CELL: "has no cell, so nothing is placed there",
     Check.CELL_WITHOUT_CLOUD: "has a cell, but no provider names the region",
     Check.ENDPOINT_SILENT: "{subject} does not answer: {message}",
+    Check.NOT_CONNECTED: "{message}, so {subject} cannot be read",
+    Check.EMBEDDED_DOWN: "{message}, so {subject} cannot be read",
+    Check.CHECKS_SKIPPED: "supply, quotas and permissions to launch are not checked, for want of a connection",
     Check.CLOCK_SKEW: "its clock and ours differ by {seconds:.0f} s",
     Check.READ_FAILED: "{subject} cannot be read: {message}",
     Check.READ_DEGRADED: "{subject} cannot be read: {message}",
@@ -37,6 +41,9 @@ REMEDIES: Final[dict[Check, str]] = {
     Check.REGION_WITHOUT_CELL: "give it one under cells:",
     Check.CELL_WITHOUT_CLOUD: "name it under providers:",
     Check.ENDPOINT_SILENT: "check the network, a proxy, or the endpoint in the settings",
+    Check.NOT_CONNECTED: "check the network, a proxy, or the endpoint in the settings",
+    Check.EMBEDDED_DOWN: EMBEDDED_DOWN,
+    Check.CHECKS_SKIPPED: "run `skerry doctor` again once it answers",
     Check.CLOCK_SKEW: "synchronise this machine's clock",
     Check.READ_FAILED: "grant the permission, or mend the credentials or the network: docs/how-to/providers.md",
     Check.READ_DEGRADED: "not needed; to have it, grant the permission, enable the API or restore the network",

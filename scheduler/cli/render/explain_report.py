@@ -1,11 +1,13 @@
 """Why an application is placed where it is, as JSON and as text. Pure."""
 
+from datetime import datetime
 from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from scheduler.cli.render import as_json, explanations, text, words
+from scheduler.cli.render.obstacles import obstacle_lines
 from scheduler.service.explaining import ExplainReport
 from state.model.units import MILLI
 
@@ -26,19 +28,32 @@ def report_json(report: ExplainReport) -> dict[str, Any]:
         "rules": [explanations.rule_price_json(rule, cost) for rule, cost in report.rules],
         "limits": [explanations.limit_json(limit) for limit in report.limits],
         "conflict": explanations.conflict_json(report.conflict),
+        "obstacles": [as_json.obstacle_json(obstacle) for obstacle in report.obstacles],
+        "failures": [as_json.failure_json(failure) for failure in report.failures],
     }
 
 
-def report_parts(report: ExplainReport) -> list[RenderableType]:
-    """Return why an application is placed where it is, part by part."""
+def report_parts(report: ExplainReport, now: datetime, *, are_embedded_down: bool) -> list[RenderableType]:
+    """Return why an application is placed where it is, part by part.
+
+    Args:
+        report: The explanation.
+        now: The time of the snapshot.
+        are_embedded_down: Whether the clouds of the settings are embedded ones that do not run.
+    """
     placement = report.placement
     parts: list[RenderableType] = []
     for r in placement.replicas:
         if r.application == report.application:
             market = "spot" if r.is_spot else "reserved" if r.is_reserved else "on demand"
             parts.append(f"{r.count} x {r.milli_each / MILLI:g} in {r.region} on {r.instance_type}, {market}")
-    parts += ["", text.machines_table(placement), "", text.certificate_table(placement)]
-    parts.append(text.resilience_line(report.resilience))
+    if placement.machines:
+        parts += ["", text.machines_table(placement), ""]
+    if placement.certificate:
+        parts += [text.certificate_table(placement), ""]
+    if report.resilience and placement.machines and not placement.unmet:
+        parts.append(text.resilience_line(report.resilience))
+    parts += obstacle_lines(report.obstacles, report.failures, now, are_embedded_down=are_embedded_down)
     parts += [*explanations.price_lines(report.rules, report.limits), *explanations.conflict_lines(report.conflict)]
     refused = ((cause, count) for app, cause, count in placement.refusals if app == report.application)
     parts += [f"not considered: {count} offers, {words.CAUSES[cause]}" for cause, count in refused]

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from scheduler.cli.render import as_json, explanations, words
+from scheduler.cli.render.obstacles import obstacle_lines
 from scheduler.drills.report import DrillReport
-from scheduler.explain.obstacles import Obstacle, ObstacleKind
 from scheduler.explain.resilience import ResiliencePrice
 from scheduler.service.planning import PlanReport, PriceSource
 from state.model.catalog import Offer
@@ -127,7 +127,7 @@ def placement_parts(placement: Placement, resilience: tuple[ResiliencePrice, ...
     if placement.certificate:
         parts += [certificate_table(placement), ""]
     parts += [Text(line, style="bold red") for line in words.problems(placement)]
-    if placement.machines:
+    if resilience and placement.machines and not placement.unmet:
         parts += [resilience_line(resilience), gap_line(placement), ""]
     return parts
 
@@ -142,10 +142,8 @@ def report_parts(report: PlanReport, *, are_embedded_down: bool) -> list[Rendera
     if report.prices is not None:
         return [*_catalogue_parts(report, report.prices), *explanations.conflict_lines(report.conflict)]
     parts = plan_parts(report.plan, report.resilience) if not report.obstacles or report.plan.placement.machines else []
-    for obstacle in report.obstacles:
-        parts += obstacle_lines(obstacle, report, are_embedded_down=are_embedded_down)
-    if not any(obstacle.failures for obstacle in report.obstacles):
-        parts += map(words.failure, report.failures)
+    now = report.snapshot.taken_at
+    parts += obstacle_lines(report.obstacles, report.failures, now, are_embedded_down=are_embedded_down)
     parts += explanations.conflict_lines(report.conflict)
     return [*parts, *(Text(line, style="bold red") for line in removal_lines(report))]
 
@@ -155,9 +153,8 @@ def _catalogue_parts(report: PlanReport, prices: PriceSource) -> list[Renderable
     parts: list[RenderableType] = [prices_line(prices), ""]
     if not report.obstacles or report.plan.placement.machines:
         parts += placement_parts(report.plan.placement, report.resilience)
-    for obstacle in report.obstacles:
-        parts += obstacle_lines(obstacle, report, are_embedded_down=False)
-    return parts
+    now = report.snapshot.taken_at
+    return parts + obstacle_lines(report.obstacles, (), now, are_embedded_down=False, is_catalogue=True)
 
 
 def prices_line(prices: PriceSource) -> str:
@@ -167,34 +164,6 @@ def prices_line(prices: PriceSource) -> str:
     cut = f"{prices.considered} of {prices.listed} offers considered. " if prices.considered < prices.listed else ""
     source = words.PRICE_SOURCES[prices.source]
     return f"List prices of {dates}, from {source}.\n{cut}Stock, quotas and zones are unknown."
-
-
-def obstacle_lines(obstacle: Obstacle, report: PlanReport, *, are_embedded_down: bool) -> list[str]:
-    """Return why nothing can be offered, and what to do."""
-    match obstacle.kind:
-        case ObstacleKind.NO_PROVIDER_ANSWERED:
-            lines = list(map(words.failure, obstacle.failures))
-            hint = (
-                "the embedded clouds do not run; `skerry local up` starts them"
-                if are_embedded_down
-                else ("`skerry doctor` checks credentials, permissions and the network")
-            )
-            return ["no provider answered:", *(f"  {line}" for line in lines), hint]
-        case ObstacleKind.NOTHING_SOLD:
-            return ["no provider offers a machine with GPUs in the regions of the settings; `skerry doctor` shows why"]
-        case ObstacleKind.GPU_NOT_SOLD:
-            models = ", ".join(f"{gpu}{_did_you_mean(similar)}" for gpu, similar in obstacle.gpus)
-            command = "skerry offers" if report.prices is None else "skerry offers --catalog"
-            return [f"{obstacle.application}: no provider offers {models}; `{command}` lists what is sold"]
-        case ObstacleKind.EVERYTHING_SHORT:
-            lines = [words.shortage(shortage, report.snapshot.taken_at) for shortage in obstacle.shortages]
-            return [f"{obstacle.application}: every offer that fits is short:", *(f"  {line}" for line in lines)]
-        case _:
-            assert_never(obstacle.kind)
-
-
-def _did_you_mean(names: tuple[str, ...]) -> str:
-    return f" (did you mean {' or '.join(names)}?)" if names else ""
 
 
 def removal_lines(report: PlanReport) -> list[str]:

@@ -32,7 +32,6 @@ from state.model.plan import (
     Serve,
     Terminate,
 )
-from state.model.snapshot import ReadFailure
 from state.model.units import MILLI, Usd
 
 CAUSES: Final[dict[RefusalCause, str]] = {
@@ -155,11 +154,6 @@ RULES: Final[dict[PlanRule, str]] = {
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun: `1 offer`, `12 offers`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def failure(value: ReadFailure) -> str:
-    """Return what of a region could not be read, and why."""
-    return f"{value.region}: {value.kind} could not be read: {value.message}"
 
 
 def amount(milli: int, unit: Unit) -> str:
