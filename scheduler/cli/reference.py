@@ -24,7 +24,7 @@ Files without such a document, such as Ray Serve configs, are ignored; `skerry v
 application refers to. A document without `apiVersion` is refused if its `kind` is Fleet or Application, or if it has
 a `fleet`: its author forgot the line.
 
-**Limits.** 8 MiB for all files that hold spec documents together, 10,000 applications, 256 KiB for a Serve config.
+**Limits.** 8 MiB for all files that hold spec documents together, 10,000 applications, 8 MiB for a Serve config.
 Aliases, duplicate keys, tags, nesting over 32 deep and unknown fields are refused. Every problem of all files is named
 at once, with its file and line.
 

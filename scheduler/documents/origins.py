@@ -65,6 +65,15 @@ class Source:
     defaults: Document | None = None
     """The document that holds the defaults."""
 
+    def value(self, *location: Hashable) -> Any:  # noqa: ANN401  whatever YAML holds
+        """Return the value that is written at *location*, valid or not; None where there is none."""
+        here: Any = self.content
+        for part in location:
+            if not isinstance(here, Mapping) or part not in here:
+                return None
+            here = here[part]
+        return here
+
     def origin(self, location: Location) -> Origin:
         """Return where the value at *location* was given."""
         depth, line, is_inherited = self._follow(location)

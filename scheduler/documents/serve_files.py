@@ -1,17 +1,21 @@
 """The Ray Serve configs that a spec refers to: each file read once, and its applications found by name."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from scheduler.documents.origins import Source
+from scheduler.documents.spec_sources import FLEET_SIZE_MAX
 from scheduler.documents.spec_warnings import SpecWarning, WarningKind, autoscaling_field
 from scheduler.documents.yaml_document import Document, DocumentError, Problem, dotted, read_document
 from state.model.spec import Application
 
-SERVE_SIZE_MAX: Final = 256 * 1024
+SERVE_SIZE_MAX: Final = FLEET_SIZE_MAX
+"""Bytes of one Serve config: it may configure every application of the largest fleet."""
+NAMES_SHOWN_MAX: Final = 10
+"""Names that a remedy lists; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +39,27 @@ class ServeFiles:
         """The real paths of what was read."""
         return frozenset(os.path.realpath(path) for path in self._read)
 
-    def entry(self, source: Source, application: Application) -> ServeEntry:
-        """Return an application's entry of its Serve config.
+    def entry(self, source: Source) -> ServeEntry | None:
+        """Return an application's entry of its Serve config; None where its reference to one is not well-formed.
 
         Raises:
             DocumentError: The file, the application or the deployment is not there.
         """
-        reference = application.serve
-        path = config_path(source, application)
+        path = config_path(source)
+        application, deployment = (source.value("serve", name) for name in ("application", "deployment"))
+        if path is None:
+            return None
         entries = self._entries(path, source)
-        if reference.application not in entries:
-            message = f"{path} has no application {reference.application!r}"
-            remedy = f"it has {', '.join(sorted(entries))}" if entries else ""
-            raise DocumentError([source.problem(("serve", "application"), message, remedy)])
-        entry = entries[reference.application]
-        deployments = [str(deployment["name"]) for deployment in _deployments(entry)]
-        if deployments and reference.deployment not in deployments:
-            message = f"{path} configures no deployment {reference.deployment!r}"
-            raise DocumentError([source.problem(("serve", "deployment"), message, f"it has {', '.join(deployments)}")])
+        if not isinstance(application, str) or not application:
+            return None
+        if application not in entries:
+            message = f"{path} has no application {application!r}"
+            raise DocumentError([source.problem(("serve", "application"), message, _choice(entries))])
+        entry = entries[application]
+        deployments = [str(configured["name"]) for configured in _deployments(entry)]
+        if deployments and isinstance(deployment, str) and deployment and deployment not in deployments:
+            message = f"{path} configures no deployment {deployment!r}"
+            raise DocumentError([source.problem(("serve", "deployment"), message, _choice(deployments))])
         if "import_path" not in entry.content:
             raise DocumentError([_problem(entry, "import_path", "is missing", "add it")])
         return entry
@@ -60,7 +67,7 @@ class ServeFiles:
     def _entries(self, path: Path, source: Source) -> dict[str, ServeEntry]:
         known = self._read.get(str(path))
         if known is None:
-            if not path.is_file():
+            if not os.path.isfile(path):  # noqa: PTH113  Path's raises for a name that no file can have
                 remedy = "the path is relative to the file that names it"
                 raise DocumentError([source.problem(("serve", "config"), f"{path} is not a file", remedy)])
             try:
@@ -73,10 +80,20 @@ class ServeFiles:
         return known
 
 
-def config_path(source: Source, application: Application) -> Path:
-    """Return the path of an application's Serve config, which is relative to the file that names it."""
+def config_path(source: Source) -> Path | None:
+    """Return the path of an application's Serve config, relative to the file that names it; None without a name."""
+    config = source.value("serve", "config")
+    if not isinstance(config, str) or not config:
+        return None
     file = source.origin(("serve", "config")).file or source.document.file
-    return Path(file).parent / application.serve.config
+    return Path(file).parent / config
+
+
+def _choice(names: Collection[str]) -> str:
+    """Return a remedy that lists *names*, or counts them where they are many: each application may need it."""
+    if len(names) > NAMES_SHOWN_MAX:
+        return f"use one of the {len(names)} that it has"
+    return f"it has {', '.join(sorted(names))}" if names else ""
 
 
 def autoscaling_warning(name: str, entry: ServeEntry, application: Application) -> SpecWarning | None:

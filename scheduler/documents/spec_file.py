@@ -12,7 +12,7 @@ from providers.regions import known_regions
 from scheduler.documents.assemble import Assembly, assemble
 from scheduler.documents.origins import Origin, Source
 from scheduler.documents.references import KnownPlaces, unknown_choices, unknown_gpus, unknown_places
-from scheduler.documents.serve_files import ServeEntry, ServeFiles, autoscaling_warning, config_path, shared_prefixes
+from scheduler.documents.serve_files import ServeEntry, ServeFiles, autoscaling_warning, shared_prefixes
 from scheduler.documents.spec_forms import API_VERSION, SingleDocument
 from scheduler.documents.spec_sources import read_sources
 from scheduler.documents.spec_warnings import SpecWarning, WarningKind
@@ -84,22 +84,19 @@ def _collection_paused() -> Iterator[None]:
 def _load(path: Path, own_regions: tuple[Region, ...]) -> LoadedFleet:
     sources = read_sources(path)
     assembly = assemble(sources.documents, str(path), is_whole=not sources.problems)
-    problems = sources.problems + assembly.problems
+    reported = {(problem.file, problem.line, problem.field) for problem in sources.problems}
+    problems = sources.problems + [p for p in assembly.problems if (p.file, p.line, p.field) not in reported]
     warnings: list[SpecWarning] = []
     known = KnownPlaces.of(known_regions(own_regions), has_own=bool(own_regions))
     problems += _references(assembly, known, warnings)
     files = ServeFiles()
-    entries: dict[str, ServeEntry] = {}
-    for name, application in sorted(assembly.applications.items()):
-        try:
-            entries[name] = files.entry(assembly.sources[name], application)
-        except DocumentError as error:
-            problems += error.problems
-        else:
-            warnings += [w for w in (autoscaling_warning(name, entries[name], application),) if w is not None]
+    entries = _serve_entries(assembly, files, problems)
     problems += shared_prefixes((name, assembly.sources[name], entry) for name, entry in entries.items())
     if problems or assembly.head is None or assembly.fleet is None:
         raise DocumentError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line)))
+    for name, entry in entries.items():
+        warning = autoscaling_warning(name, entry, assembly.applications[name])
+        warnings += [] if warning is None else [warning]
     read = files.paths
     unused = [str(file) for file in sources.ignored if os.path.realpath(file) not in read]
     warnings += [SpecWarning(WarningKind.FILE_IGNORED, file, 1) for file in unused]
@@ -109,15 +106,27 @@ def _load(path: Path, own_regions: tuple[Region, ...]) -> LoadedFleet:
     return LoadedFleet(wanted, tuple(in_order), assembly.fleet, assembly.sources)
 
 
+def _serve_entries(assembly: Assembly, files: ServeFiles, problems: list[Problem]) -> dict[str, ServeEntry]:
+    """Return each application's entry of its Serve config, by name, and report those that are not there."""
+    entries: dict[str, ServeEntry] = {}
+    for name, source in sorted(assembly.bodies, key=lambda body: body[0] or ""):
+        try:
+            entry = files.entry(source)
+        except DocumentError as error:
+            problems += error.problems
+        else:
+            if name is not None and entry is not None:
+                entries[name] = entry
+    return entries
+
+
 def _references(assembly: Assembly, known: KnownPlaces, warnings: list[SpecWarning]) -> Iterator[Problem]:
     """Return a problem for each name of the spec that refers to nothing; what is only doubtful becomes a warning."""
-    if assembly.head is not None and assembly.fleet is not None:
-        choices = {"providers": assembly.head.providers, "regions": assembly.head.regions}
-        yield from unknown_choices(assembly.fleet, choices, known)
-    for name, application in assembly.applications.items():
-        source = assembly.sources[name]
-        yield from unknown_places(source, application, known)
-        for problem, warning in unknown_gpus(name, source, application):
+    if assembly.fleet is not None:
+        yield from unknown_choices(assembly.fleet, known)
+    for name, source in assembly.bodies:
+        yield from unknown_places(source, known)
+        for problem, warning in unknown_gpus(name or "", source):
             if known.has_own:
                 warnings.append(warning)
             else:
@@ -145,5 +154,5 @@ def _relative_to(folder: Path, source: Source, application: Application) -> Appl
     here = Path(origin.file or source.document.file).parent
     if here == folder or Path(application.serve.config).is_absolute():
         return application
-    config = Path(os.path.relpath(config_path(source, application), folder)).as_posix()
+    config = Path(os.path.relpath(here / application.serve.config, folder)).as_posix()
     return application.model_copy(update={"serve": application.serve.model_copy(update={"config": config})})

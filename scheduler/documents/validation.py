@@ -3,10 +3,11 @@
 import difflib
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from scheduler.documents.plain_errors import in_plain_words
 from scheduler.documents.yaml_document import Document, DocumentError, Location, Problem, dotted
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -21,7 +22,7 @@ def validated(document: Document, model: type[Model]) -> Model:
         DocumentError: It does not fit; all problems at once, with their lines.
     """
     if not isinstance(document.content, dict):
-        raise DocumentError([Problem(document.file, 1, "", "must be a mapping of names to values")])
+        raise not_a_mapping(document)
 
     def report(location: Location, message: str, remedy: str) -> Problem:
         return Problem(document.file, document.line(location), dotted(location), message, remedy)
@@ -33,25 +34,16 @@ def validated(document: Document, model: type[Model]) -> Model:
         raise DocumentError(sorted(problems, key=lambda problem: problem.line)) from error
 
 
+def not_a_mapping(document: Document) -> DocumentError:
+    """Return the error of a document that must be a mapping and is none."""
+    message, remedy = in_plain_words({"type": "dict_type", "input": document.content})
+    return DocumentError([Problem(document.file, document.line(()), "", message, remedy)])
+
+
 def problems_of(error: ValidationError, model: type[BaseModel], report: Report) -> list[Problem]:
     """Return the problems that pydantic found with a value of *model*, in its order."""
     details = [dict(detail) for detail in error.errors(include_url=False)]
     return [_problem(detail, model, report) for detail in details if not _is_echo(detail, details)]
-
-
-REMEDIES: Final = {
-    "missing": "add it",
-    "extra_forbidden": "remove it, or correct its spelling",
-    "string_type": "write text; quote it if it looks like a number",
-    "int_type": "write a whole number",
-    "int_parsing": "write a whole number",
-    "int_from_float": "write a whole number",
-    "float_type": "write a number",
-    "float_parsing": "write a number",
-    "dict_type": "write a mapping, one `name: value` a line",
-    "model_type": "write a mapping, one `name: value` a line",
-    "tuple_type": "write a list, each item with a dash",
-}
 
 
 def _is_echo(detail: dict[str, Any], details: list[dict[str, Any]]) -> bool:
@@ -64,20 +56,10 @@ def _is_echo(detail: dict[str, Any], details: list[dict[str, Any]]) -> bool:
 
 def _problem(detail: dict[str, Any], model: type[BaseModel], report: Report) -> Problem:
     location: Location = tuple(part for part in detail["loc"] if part != "[key]")
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    remedy = REMEDIES.get(detail["type"], "")
+    message, remedy = in_plain_words(detail)
     if detail["type"] == "extra_forbidden":
-        message = "is not a field of this document"
         near = nearest(str(location[-1]), _siblings(model, location[:-1]))
         remedy = f"did you mean {near}?" if near else remedy
-    elif detail["type"] == "missing":
-        message = "is missing"
-    elif detail["type"] == "enum":
-        remedy = f"use one of {detail['ctx']['expected']}"
-        message = f"{detail['input']!r} is not known"
-    elif detail["type"] == "string_pattern_mismatch":
-        message = f"{detail['input']!r} does not look right"
-        remedy = f"it must match {detail['ctx']['pattern']}"
     return report(location, message, remedy)
 
 

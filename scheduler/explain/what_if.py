@@ -7,6 +7,7 @@ from enum import StrEnum
 import yaml
 from pydantic import ValidationError
 
+from scheduler.documents.plain_errors import in_plain_words
 from scheduler.explain.counterfactual import Counterfactual, from_scratch
 from scheduler.explain.rules import changed
 from state.model.placement import Placement
@@ -64,7 +65,7 @@ def what_if(snapshot: Snapshot, change: str) -> WhatIf:
     except KeyError as error:
         raise NoSuchFieldError(QuestionFault.UNKNOWN_FIELD, path, text, str(error.args[0])) from error
     except ValidationError as error:
-        detail = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        detail = "; ".join(filter(None, in_plain_words(dict(error.errors()[0]))))
         raise NoSuchFieldError(QuestionFault.BAD_VALUE, path, text, detail) from error
     except yaml.YAMLError as error:
         raise NoSuchFieldError(QuestionFault.NOT_YAML, path, text) from error

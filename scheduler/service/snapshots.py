@@ -5,7 +5,8 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from scheduler.documents.yaml_document import DocumentError, Problem
+from scheduler.documents.plain_errors import in_plain_words
+from scheduler.documents.yaml_document import DocumentError, Problem, dotted
 from state.model.snapshot import Snapshot
 
 SNAPSHOT: Final = TypeAdapter(Snapshot)
@@ -36,6 +37,7 @@ def read_snapshot(path: Path) -> Snapshot:
         ) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
+        message, _ = in_plain_words(first)
         remedy = "write it with `skerry snapshot save` of this version"
-        raise DocumentError([Problem(str(path), 1, field, f"is no snapshot: {first['msg']}", remedy)]) from error
+        problem = Problem(str(path), 1, dotted(first["loc"]), f"is no snapshot: {message}", remedy)
+        raise DocumentError([problem]) from error
