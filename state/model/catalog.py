@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import AwareDatetime
+
 from state.model.ids import ProviderName, RegionId, provider_of
 from state.model.units import Usd
 
@@ -67,7 +69,7 @@ class Price:
 
     per_hour: Usd
     source: str
-    as_of: datetime
+    as_of: AwareDatetime
     is_doubted: bool = False
     """Whether it lies so far below its peers that it is not used until it is seen twice."""
 
@@ -83,9 +85,9 @@ class Offer:
     """Machines left beyond ours; None where the provider does not report it."""
     minimum: int = 1
     """Fewest machines that are sold at once."""
-    valid_from: datetime | None = None
+    valid_from: AwareDatetime | None = None
     """When a reservation begins; None: it is in force, or needs no beginning."""
-    valid_until: datetime | None = None
+    valid_until: AwareDatetime | None = None
     """When a reservation ends; None: it has no end."""
     interruptions_per_hour: float | None = None
     """How often a spot machine is reclaimed; None where it is not known."""
@@ -145,8 +147,8 @@ class Shortage:
     instance_type: str | None
     market: Market | None
     kind: ShortageKind
-    since: datetime
-    until: datetime
+    since: AwareDatetime
+    until: AwareDatetime
     message: str = ""
     """The provider's own text, if there is one."""
     repeats: int = 0

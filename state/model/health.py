@@ -1,9 +1,11 @@
 """Region health: the states, the legal steps, the reasons and the thresholds."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
+
+from pydantic import AwareDatetime
 
 from state.model.ids import RegionId
 
@@ -87,14 +89,14 @@ class RegionHealth:
 
     region: RegionId
     state: HealthState
-    since: datetime
+    since: AwareDatetime
     reason: HealthReason | None = None
     ready: int = 0
     """Replicas that were ready when the reason arose."""
     expected: int = 0
     """Replicas that should have been ready then."""
-    failing_since: datetime | None = None
-    clean_since: datetime | None = None
+    failing_since: AwareDatetime | None = None
+    clean_since: AwareDatetime | None = None
     established: bool = False
     """Whether its cell has served: before that, a silent head is starting, not failing."""
     replicas_served: int = 0

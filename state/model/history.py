@@ -1,9 +1,10 @@
 """What happened: outcomes of actions, events and drills."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
+
+from pydantic import AwareDatetime
 
 from state.model.catalog import OfferKey, Shortage
 from state.model.health import HealthReason, HealthState
@@ -37,7 +38,7 @@ class Outcome:
     kind: OutcomeKind
     message: str
     """The error's text; empty where it is done."""
-    at: datetime
+    at: AwareDatetime
     instance_id: InstanceId | None = None
     cloud_id: str | None = None
     shortage: Shortage | None = None
@@ -180,7 +181,7 @@ _KINDS = {
 class Event:
     """One entry of the append-only log."""
 
-    at: datetime
+    at: AwareDatetime
     actor: str
     """The process or command that caused it."""
     subject: str
@@ -209,8 +210,8 @@ class Drill:
     region: RegionId
     mode: DrillMode
     state: DrillState
-    started_at: datetime
-    until: datetime
+    started_at: AwareDatetime
+    until: AwareDatetime
     """A live drill gives the region back by then, whatever becomes of the process that started it."""
     cuts_off: bool
     """Whether the scheduler itself must treat the region as lost while the drill runs."""

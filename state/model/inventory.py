@@ -1,8 +1,9 @@
 """Machines: as a cloud lists them, and as the store holds them."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
+
+from pydantic import AwareDatetime
 
 from state.model.catalog import Machine, OfferChoice, OfferKey
 from state.model.ids import InstanceId, PlanId, RegionId
@@ -35,14 +36,14 @@ class CloudInstance:
     key: OfferKey
     state: CloudState
     address: str | None
-    launched_at: datetime | None
+    launched_at: AwareDatetime | None
     reason: str = ""
     """The provider's own text on why it ended, if there is one."""
     price_per_hour: Usd | None = None
     """What it costs by the current price list; None where that is not known."""
     impairment: str = ""
     """What its cloud finds wrong with it; empty for nothing, or where the cloud does not check."""
-    impairment_since: datetime | None = None
+    impairment_since: AwareDatetime | None = None
 
 
 class NoticeKind(StrEnum):
@@ -67,7 +68,7 @@ class Notice:
     instance_id: InstanceId
     region: RegionId
     kind: NoticeKind
-    at: datetime | None = None
+    at: AwareDatetime | None = None
     """When it happens; None: not reported, so at any moment."""
     detail: str = ""
 
@@ -83,7 +84,7 @@ class Impairment:
 
     instance_id: InstanceId
     reason: str
-    since: datetime | None
+    since: AwareDatetime | None
     """None: not reported."""
 
 
@@ -123,13 +124,13 @@ class Instance:
     price_per_hour: Usd
     """What it costs, as agreed at launch: cost reports do not change when a catalogue does."""
     plan_id: PlanId
-    requested_at: datetime
+    requested_at: AwareDatetime
     cloud_id: str | None = None
     address: str | None = None
-    running_at: datetime | None = None
-    missing_since: datetime | None = None
+    running_at: AwareDatetime | None = None
+    missing_since: AwareDatetime | None = None
     """Since when its region is listed without it; absence becomes a fact only with time."""
-    ended_at: datetime | None = None
+    ended_at: AwareDatetime | None = None
     choice: OfferChoice | None = None
     """Why its offer was chosen; None for one that was not placed by a plan."""
     reason: TerminationReason | None = None

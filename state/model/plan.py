@@ -1,8 +1,9 @@
 """What is decided: the plan, the actions from the current state to the placement, and what blocks the rest."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
+
+from pydantic import AwareDatetime
 
 from state.model.catalog import Machine, OfferChoice, OfferKey, Shortage
 from state.model.health import RegionHealth
@@ -181,7 +182,7 @@ class Plan:
     """The actions from here to the placement, in order, and what is recorded before the first of them."""
 
     id: PlanId
-    made_at: datetime
+    made_at: AwareDatetime
     spec_version: int | None
     placement: Placement
     actions: tuple[Action, ...]

@@ -1,11 +1,10 @@
 """What one observation knows: the snapshot, which is all that a decision reads."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import PlainSerializer
+from pydantic import AwareDatetime, PlainSerializer
 
 from state.model.catalog import Capability, Offer, Quota, Region, Shortage
 from state.model.health import RegionHealth
@@ -54,7 +53,7 @@ class ReadFailure:
 class Snapshot:
     """Everything a decision may read. Equal snapshots give equal plans, on every machine and on any day."""
 
-    taken_at: datetime
+    taken_at: AwareDatetime
     wanted: Wanted | None
     """None: nothing is wanted, and every machine is to end."""
     offers: tuple[Offer, ...] = ()
