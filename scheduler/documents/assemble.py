@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from scheduler.documents.origins import Source, merge
-from scheduler.documents.plain_errors import NAME_REMEDY
+from scheduler.documents.plain_errors import NAME_REMEDY, in_plain_words
 from scheduler.documents.spec_forms import (
     HEAD_FIELDS,
     ApplicationDocument,
@@ -18,7 +18,7 @@ from scheduler.documents.spec_forms import (
     SingleDocument,
 )
 from scheduler.documents.spec_sources import KINDS
-from scheduler.documents.validation import problems_of
+from scheduler.documents.validation import not_a_mapping, problems_of
 from scheduler.documents.yaml_document import Document, Lines, Location, Problem
 from state.model.spec import APPLICATIONS_MAX, NAME, Application
 
@@ -41,6 +41,8 @@ class Assembly:
     """Those that are right."""
     bodies: list[tuple[str | None, Source]] = field(default_factory=list)
     """Every application, right or wrong; None stands for the name of one without a name of its own."""
+    are_defaults_known: bool = True
+    """Whether the fleet's defaults could be read; else no field of an application is reported as missing."""
     count: int = 0
     """How many there are, those that are no mapping included."""
     problems: list[Problem] = field(default_factory=list)
@@ -58,10 +60,13 @@ def assemble(documents: Sequence[Document], name: str, *, is_whole: bool = True)
     heads: list[Document] = []
     bodies: list[Document] = []
     for document in documents:
-        if _is_known_kind(document, assembly.problems):
-            (bodies if document.content.get("kind") == "Application" else heads).append(document)
-        else:
+        problem = _kind_problem(document)
+        if problem is not None:
+            assembly.problems.append(problem)
             is_whole = False
+        kind = _intended_kind(document.content, is_known=problem is None)
+        if kind is not None:
+            (bodies if kind == "Application" else heads).append(document)
     for other in heads[1:]:
         message = f"defines a second fleet; the first stands at {heads[0].file}:{heads[0].line(())}"
         assembly.problems.append(Problem(other.file, other.line(()), "", message, "keep one of them"))
@@ -70,6 +75,8 @@ def assemble(documents: Sequence[Document], name: str, *, is_whole: bool = True)
     elif is_whole:
         remedy = "add one with the fleet's name and its budget"
         assembly.problems.append(Problem(name, 1, "", "no document is of kind: Fleet", remedy))
+    else:
+        assembly.are_defaults_known = False
     for document in bodies:
         _add_document(document, assembly)
     _check_count(assembly, is_whole=is_whole)
@@ -87,23 +94,32 @@ def _check_count(assembly: Assembly, *, is_whole: bool) -> None:
         assembly.problems.append(assembly.fleet.problem(("applications",), "the fleet has no application", remedy))
 
 
-def _is_known_kind(document: Document, problems: list[Problem]) -> bool:
+def _kind_problem(document: Document) -> Problem | None:
+    """Return what is wrong with the kind of a document, or None."""
     content = document.content
     if not isinstance(content, dict):
-        problems.append(Problem(document.file, document.line(()), "", "must be a mapping of names to values"))
-        return False
+        return not_a_mapping(document).problems[0]
     kind = content.get("kind")
     if "kind" in content and kind not in KINDS:
-        problems.append(
-            Problem(document.file, document.line(("kind",)), "kind", f"{kind!r} is not known", _KIND_REMEDY)
-        )
-        return False
+        return Problem(document.file, document.line(("kind",)), "kind", f"{kind!r} is not known", _KIND_REMEDY)
     if kind is None and "name" in content and "fleet" not in content:
-        problems.append(Problem(document.file, document.line(()), "kind", "is missing", _KIND_REMEDY))
-        return False
-    return True
+        return Problem(document.file, document.line(()), "kind", "is missing", _KIND_REMEDY)
+    return None
 
 
+def _intended_kind(content: Any, *, is_known: bool) -> str | None:  # noqa: ANN401  whatever YAML holds
+    """Return the kind of a document, by its fields where the kind is wrong; "" for a whole fleet, None for neither."""
+    if not isinstance(content, dict):
+        return None
+    if is_known:
+        return str(content.get("kind", ""))
+    if _APPLICATION_SIGNS & content.keys():
+        return "Application"
+    return "Fleet" if _FLEET_SIGNS & content.keys() else None
+
+
+_APPLICATION_SIGNS: Final = frozenset({"serve", "demand", "shapes"})
+_FLEET_SIGNS: Final = frozenset({"budget", "defaults", "applications"})
 _KIND_REMEDY: Final = f"use {' or '.join(KINDS)}"
 
 
@@ -111,13 +127,15 @@ def _read_head(document: Document, assembly: Assembly) -> None:
     content = document.content
     assembly.fleet = fleet = Source(document, (), content, document.lines)
     inline = content.get("applications")
+    assembly.are_defaults_known = isinstance(content.get("defaults"), dict | None)
     given = {name: value for name, value in content.items() if name != "defaults"}
     if isinstance(inline, dict):
         given["applications"] = {}
     if "defaults" in content:
         defaults = Source(document, ("defaults",), content["defaults"], _part(document.lines, ("defaults",)))
         _checked(defaults, defaults.content, ApplicationFields, ApplicationFields, assembly.problems)
-    if "kind" in content:
+    if "kind" in content or ("fleet" not in content and "name" in content):
+        given["kind"] = "Fleet"  # a wrong one is reported already
         assembly.head = _checked(fleet, given, FleetDocument, FleetDocument, assembly.problems)
     else:
         assembly.head = _checked(fleet, given, SingleDocument, SingleDocument, assembly.problems)
@@ -128,15 +146,15 @@ def _read_head(document: Document, assembly: Assembly) -> None:
         if isinstance(body, dict):
             _add(name, _merged(document, place, body, assembly), Application, assembly)
         else:
-            remedy = "write a mapping, one `name: value` a line"
             assembly.count += 1
-            assembly.problems.append(fleet.problem(place, "must be a mapping of names to values", remedy))
+            assembly.problems.append(fleet.problem(place, *in_plain_words({"type": "dict_type", "input": body})))
 
 
 def _add_document(document: Document, assembly: Assembly) -> None:
     content = document.content
     own = Source(document, (), content, document.lines)
     given = {name: content[name] for name in HEAD_FIELDS if name in content}
+    given["kind"] = "Application"  # a wrong one is reported already
     head = _checked(own, given, ApplicationHead, ApplicationDocument, assembly.problems)
     name = None if head is None else head.name
     if name in assembly.sources:
@@ -153,10 +171,11 @@ def _add(name: str | None, source: Source, form: type[BaseModel], assembly: Asse
     """Check an application, and keep it where it has a name of its own; *form* is the model that its document has."""
     assembly.count += 1
     assembly.bodies.append((name, source))
-    application = _checked(source, source.content, Application, form, assembly.problems)
+    model = Application if assembly.are_defaults_known else ApplicationFields
+    application = _checked(source, source.content, model, form, assembly.problems)
     if name is not None:
         assembly.sources[name] = source
-        if application is not None:
+        if isinstance(application, Application):
             assembly.applications[name] = application
 
 

@@ -81,12 +81,12 @@ PATTERNS: Final[Mapping[str, str]] = {
 
 def in_plain_words(detail: Mapping[str, Any]) -> tuple[str, str]:
     """Return the message and the remedy of one of pydantic's error details; a rule of our own has its own message."""
-    message, remedy = WORDS.get(detail["type"], (str(detail["msg"]).removeprefix("Value error, "), ""))
+    if detail["type"] not in WORDS:
+        return str(detail["msg"]).removeprefix("Value error, "), ""
+    message, remedy = WORDS[detail["type"]]
     known = {name: _limit(value) for name, value in detail.get("ctx", {}).items()}
     if "pattern" in known:
         known["pattern"] = PATTERNS.get(known["pattern"], f"it must match {known['pattern']}")
-    if detail["type"] not in WORDS:
-        return message, remedy
     known["value"] = _shown(detail["input"])
     return message.format_map(known), remedy.format_map(known)
 

@@ -1,8 +1,7 @@
 """The Ray Serve configs that a spec refers to: each file read once, and its applications found by name."""
 
-import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ from state.model.spec import Application
 SERVE_SIZE_MAX: Final = FLEET_SIZE_MAX
 """Bytes of one Serve config: it may configure every application of the largest fleet."""
 NAMES_SHOWN_MAX: Final = 10
-"""Names that a remedy lists; of more, only those that are spelt like the wrong one."""
+"""Names that a remedy lists; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,12 @@ class ServeFiles:
             return None
         if application not in entries:
             message = f"{path} has no application {application!r}"
-            raise DocumentError([source.problem(("serve", "application"), message, _choice(application, entries))])
+            raise DocumentError([source.problem(("serve", "application"), message, _choice(entries))])
         entry = entries[application]
-        deployments = [str(deployment["name"]) for deployment in _deployments(entry)]
+        deployments = [str(configured["name"]) for configured in _deployments(entry)]
         if deployments and isinstance(deployment, str) and deployment and deployment not in deployments:
             message = f"{path} configures no deployment {deployment!r}"
-            raise DocumentError([source.problem(("serve", "deployment"), message, _choice(deployment, deployments))])
+            raise DocumentError([source.problem(("serve", "deployment"), message, _choice(deployments))])
         if "import_path" not in entry.content:
             raise DocumentError([_problem(entry, "import_path", "is missing", "add it")])
         return entry
@@ -68,7 +67,7 @@ class ServeFiles:
     def _entries(self, path: Path, source: Source) -> dict[str, ServeEntry]:
         known = self._read.get(str(path))
         if known is None:
-            if not path.is_file():
+            if not os.path.isfile(path):  # noqa: PTH113  Path's raises for a name that no file can have
                 remedy = "the path is relative to the file that names it"
                 raise DocumentError([source.problem(("serve", "config"), f"{path} is not a file", remedy)])
             try:
@@ -84,19 +83,17 @@ class ServeFiles:
 def config_path(source: Source) -> Path | None:
     """Return the path of an application's Serve config, relative to the file that names it; None without a name."""
     config = source.value("serve", "config")
-    if not isinstance(config, str) or not config or "\0" in config:
+    if not isinstance(config, str) or not config:
         return None
     file = source.origin(("serve", "config")).file or source.document.file
     return Path(file).parent / config
 
 
-def _choice(name: str, names: Iterable[str]) -> str:
-    """Return a remedy that lists what *name* may be."""
-    listed = sorted(names)
-    if len(listed) > NAMES_SHOWN_MAX:
-        near = difflib.get_close_matches(name, listed, n=2)
-        return f"did you mean {' or '.join(near)}?" if near else f"use one of the {len(listed)} that it has"
-    return f"it has {', '.join(listed)}" if listed else ""
+def _choice(names: Collection[str]) -> str:
+    """Return a remedy that lists *names*, or counts them where they are many: each application may need it."""
+    if len(names) > NAMES_SHOWN_MAX:
+        return f"use one of the {len(names)} that it has"
+    return f"it has {', '.join(sorted(names))}" if names else ""
 
 
 def autoscaling_warning(name: str, entry: ServeEntry, application: Application) -> SpecWarning | None:

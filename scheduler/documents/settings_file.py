@@ -13,8 +13,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from providers.registry import ProvidersSettings
-from scheduler.documents.validation import validated
-from scheduler.documents.yaml_document import DocumentError, Problem, read_document
+from scheduler.documents.validation import not_a_mapping, validated
+from scheduler.documents.yaml_document import read_document
 from state.model.catalog import Region
 from state.model.health import HealthThresholds
 from state.model.ids import RegionId
@@ -157,6 +157,6 @@ def load_settings() -> Settings:
         return Settings.model_validate(fixed)
     document = read_document(path)
     if not isinstance(document.content, dict):
-        raise DocumentError([Problem(str(path), 1, "", "must be a mapping of names to values")])
+        raise not_a_mapping(document)
     document.content = {**fixed, **document.content}
     return validated(document, Settings)

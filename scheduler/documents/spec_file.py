@@ -12,7 +12,7 @@ from providers.regions import known_regions
 from scheduler.documents.assemble import Assembly, assemble
 from scheduler.documents.origins import Origin, Source
 from scheduler.documents.references import KnownPlaces, unknown_choices, unknown_gpus, unknown_places
-from scheduler.documents.serve_files import ServeEntry, ServeFiles, autoscaling_warning, config_path, shared_prefixes
+from scheduler.documents.serve_files import ServeEntry, ServeFiles, autoscaling_warning, shared_prefixes
 from scheduler.documents.spec_forms import API_VERSION, SingleDocument
 from scheduler.documents.spec_sources import read_sources
 from scheduler.documents.spec_warnings import SpecWarning, WarningKind
@@ -84,7 +84,8 @@ def _collection_paused() -> Iterator[None]:
 def _load(path: Path, own_regions: tuple[Region, ...]) -> LoadedFleet:
     sources = read_sources(path)
     assembly = assemble(sources.documents, str(path), is_whole=not sources.problems)
-    problems = sources.problems + assembly.problems
+    reported = {(problem.file, problem.line, problem.field) for problem in sources.problems}
+    problems = sources.problems + [p for p in assembly.problems if (p.file, p.line, p.field) not in reported]
     warnings: list[SpecWarning] = []
     known = KnownPlaces.of(known_regions(own_regions), has_own=bool(own_regions))
     problems += _references(assembly, known, warnings)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from scheduler.documents.spec_forms import API_VERSION
-from scheduler.documents.yaml_document import Document, DocumentError, Problem, parse_documents, read_text
+from scheduler.documents.yaml_document import Document, DocumentError, Problem, documents_and_problems, read_text
 
 FLEET_SIZE_MAX: Final = 8 * 1024 * 1024
 """Bytes of all files that hold documents of the spec, together."""
@@ -64,11 +64,12 @@ def is_spec(content: Any) -> bool:  # noqa: ANN401  whatever YAML holds
 
 def _read_file(path: Path, sources: SpecSources) -> None:
     try:
-        sources.documents += parse_documents(read_text(path, FLEET_SIZE_MAX), str(path))
+        text = read_text(path, FLEET_SIZE_MAX)
     except DocumentError as error:
         sources.problems += error.problems
         return
-    if not sources.documents:
+    sources.documents, sources.problems = documents_and_problems(text, str(path))
+    if not sources.documents and not sources.problems:
         sources.problems.append(Problem(str(path), 1, "", "is empty", "write a capacity spec"))
 
 
@@ -85,18 +86,15 @@ def _read_one_of_many(path: Path, sources: SpecSources, left: int) -> int:
     size = len(text.encode())
     if size > left:
         return size
-    try:
-        documents = parse_documents(text, str(path))
-    except DocumentError as error:
-        sources.problems += error.problems
-        return size
-    ours = [document for document in documents if is_spec(document.content)]
-    if not ours:
+    documents, problems = documents_and_problems(text, str(path))
+    sources.problems += problems
+    if not problems and not any(is_spec(document.content) for document in documents):
         sources.ignored.append(path)
         return 0
-    sources.documents += ours
     for document in documents:
-        if document not in ours:
+        if is_spec(document.content):
+            sources.documents.append(document)
+        elif not problems:
             message = "is not a document of a capacity spec"
             remedy = f"write apiVersion: {API_VERSION} and its kind, or move it to another file"
             sources.problems.append(Problem(str(path), document.line(()), "", message, remedy))

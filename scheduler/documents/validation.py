@@ -22,7 +22,7 @@ def validated(document: Document, model: type[Model]) -> Model:
         DocumentError: It does not fit; all problems at once, with their lines.
     """
     if not isinstance(document.content, dict):
-        raise DocumentError([Problem(document.file, 1, "", "must be a mapping of names to values")])
+        raise not_a_mapping(document)
 
     def report(location: Location, message: str, remedy: str) -> Problem:
         return Problem(document.file, document.line(location), dotted(location), message, remedy)
@@ -32,6 +32,12 @@ def validated(document: Document, model: type[Model]) -> Model:
     except ValidationError as error:
         problems = problems_of(error, model, report)
         raise DocumentError(sorted(problems, key=lambda problem: problem.line)) from error
+
+
+def not_a_mapping(document: Document) -> DocumentError:
+    """Return the error of a document that must be a mapping and is none."""
+    message, remedy = in_plain_words({"type": "dict_type", "input": document.content})
+    return DocumentError([Problem(document.file, document.line(()), "", message, remedy)])
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], report: Report) -> list[Problem]:

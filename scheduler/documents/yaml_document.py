@@ -137,12 +137,25 @@ def parse_documents(text: str, name: str, loader: type[Any] = LOADER) -> list[Do
     Raises:
         DocumentError: The text is not YAML, or holds what is not allowed; every problem that can be found is named.
     """
+    documents, problems = documents_and_problems(text, name, loader)
+    if problems:
+        raise DocumentError(problems)
+    return documents
+
+
+def documents_and_problems(text: str, name: str, loader: type[Any] = LOADER) -> tuple[list[Document], list[Problem]]:
+    """Return the documents of *text* as far as they can be read, and what is wrong with the text.
+
+    What is not allowed is None in its document, and the first of two equal keys counts. Where the text is not YAML,
+    the documents before that place are returned.
+    """
     problems: list[Problem] = []
     documents: list[Document] = []
     try:
         parser = loader(text)
         try:
-            documents.extend(_Reader(parser, name, problems).documents())
+            for document in _Reader(parser, name, problems).documents():
+                documents.append(document)  # noqa: PERF402  an error must leave those before it
         finally:
             parser.dispose()
     except yaml.MarkedYAMLError as error:
@@ -150,9 +163,7 @@ def parse_documents(text: str, name: str, loader: type[Any] = LOADER) -> list[Do
         problems.append(Problem(name, line, "", error.problem or "is not YAML"))
     except (yaml.YAMLError, RecursionError, ValueError):
         problems.append(Problem(name, 1, "", "is not YAML, or is nested too deeply"))
-    if problems:
-        raise DocumentError(problems)
-    return documents
+    return documents, problems
 
 
 class _Reader:

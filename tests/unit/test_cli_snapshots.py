@@ -1,12 +1,13 @@
 """`skerry snapshot`, and decisions replayed from a file without settings and credentials."""
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from scheduler.observe import observe
-from scheduler.service.snapshots import read_snapshot, write_snapshot
+from scheduler.service.snapshots import SNAPSHOT, read_snapshot, write_snapshot
 from scheduler.tick import decide
 from state.store import SNAPSHOTS_KEPT
 from tests.cli_process import EXAMPLE, other_spec, simulated_fleet, skerry
@@ -101,6 +102,40 @@ def test_a_file_that_is_no_snapshot_is_refused_with_its_name(tmp_path: Path) -> 
     assert (wrong.code, missing.code) == (2, 2)
     assert f"{tmp_path / 's.json'}:1: taken_at: is no snapshot: " in wrong.err
     assert f"{tmp_path / 'none.json'}" in missing.err
+
+
+def test_a_time_without_a_zone_is_refused_with_its_place(file: Path, tmp_path: Path) -> None:
+    content = json.loads(file.read_text())
+    at = content["instances"][0]["requested_at"]
+    taken = json.dumps({**content, "taken_at": content["taken_at"].removesuffix("Z")})
+    for text, place in ((taken, "taken_at"), (file.read_text().replace(at, at[:-1]), "].requested_at")):
+        (tmp_path / "s.json").write_text(text)
+
+        found = skerry(tmp_path, "plan", "--snapshot", str(tmp_path / "s.json"))
+
+        assert found.code == 2
+        assert f"{place}: is no snapshot: '20" in found.err and "has no time zone; write it with" in found.err
+        assert "Traceback" not in found.err
+
+
+def test_no_time_of_a_snapshot_may_lack_its_zone() -> None:
+    times = list(times_of(SNAPSHOT.core_schema))
+
+    assert len(times) > 10
+    assert all(time.get("tz_constraint") == "aware" for time in times)
+
+
+def times_of(schema: object) -> Iterator[dict[str, object]]:
+    """Return the parts of pydantic's schema that read a time."""
+    parts: Iterable[object] = ()
+    if isinstance(schema, dict):
+        if schema.get("type") == "datetime":
+            yield schema
+        parts = [value for name, value in schema.items() if name not in {"metadata", "cls"}]
+    elif isinstance(schema, list | tuple):
+        parts = schema
+    for part in parts:
+        yield from times_of(part)
 
 
 def test_a_snapshot_is_read_back_as_it_was_written(tmp_path: Path) -> None:

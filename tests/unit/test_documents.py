@@ -85,7 +85,7 @@ def test_demand_in_requests_needs_measured_shapes() -> None:
         ("", "is empty"),
         ("a: 1\n---\nb: 2\n", "but found another document"),
         ("? [1, 2]\n: 3\n", "a key must be plain text"),
-        ("- a\n", "must be a mapping of names to values"),
+        ("- a\n", "f.yaml:1: a list is not a mapping; write a mapping, one `name: value` a line"),
     ],
 )
 def test_refuses_what_is_not_safe_or_not_yaml(text: str, expected: str) -> None:

@@ -65,8 +65,8 @@ def test_a_negotiated_price_has_its_source_and_its_list_price(tmp_path: Path) ->
     ("line", "words"),
     [
         ("{provider: aws}", "exactly one of usd_per_hour and discount"),
-        ("{provider: aws, discount: 1.5}", "less than 1"),
-        ("{provider: aws, usd_per_hour: -1}", "greater than 0"),
+        ("{provider: aws, discount: 1.5}", "write a number below 1"),
+        ("{provider: aws, usd_per_hour: -1}", "write a number above 0"),
         ("{provider: aws, discount: 0.1, regions: us}", "regions"),
     ],
 )

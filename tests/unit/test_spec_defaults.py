@@ -73,22 +73,18 @@ def test_a_wrong_default_is_named_once_where_it_stands_however_many_inherit_it(t
     found = problems_of(tmp_path / "fleet.yaml")
 
     assert [problem.partition("; ")[0] for problem in found] == [
-        "fleet.yaml:6: defaults.priority: Input should be a valid integer, unable to parse string as an integer",
+        "fleet.yaml:6: defaults.priority: 'high' is not a whole number",
+        "fleet.yaml:7: defaults.shapes[0].gpu: unknown GPU 'L44'",
         "fleet.yaml:9: defaults.market.spott: is not a field of this document",
-    ]
-    text = (tmp_path / "fleet.yaml").read_text().replace("high", "1").replace("spott", "spot")
-    (tmp_path / "fleet.yaml").write_text(text)
-    assert problems_of(tmp_path / "fleet.yaml") == [
-        "fleet.yaml:7: defaults.shapes[0].gpu: unknown GPU 'L44'; did you mean L4 or L40S?"
     ]
 
 
 @pytest.mark.parametrize(
     ("defaults", "expected"),
     [
-        ("defaults: 5\n", "fleet.yaml:5: defaults: Input should be a valid dictionary"),
+        ("defaults: 5\n", "fleet.yaml:5: defaults: 5 is not a mapping; write a mapping"),
         ("defaults: {name: a}\n", "fleet.yaml:5: defaults.name: is not a field of this document"),
-        ("defaults: {priority: 5000}\n", "fleet.yaml:5: defaults.priority: Input should be less than or equal to 1000"),
+        ("defaults: {priority: 5000}\n", "fleet.yaml:5: defaults.priority: 5000 is too large; write 1000 or less"),
         ("defaults: {shapes: [{gpu: L4, count: 1.5}]}\n", "fleet.yaml:5: defaults.shapes[0].count: 1.5 GPUs: beyond"),
     ],
 )

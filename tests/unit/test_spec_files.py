@@ -5,12 +5,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from scheduler.documents import assemble, spec_sources
+from scheduler.documents import assemble, serve_files, spec_sources
 from scheduler.documents.spec_file import load_fleet, load_wanted
 from scheduler.documents.spec_forms import spec_schema
 from scheduler.documents.spec_warnings import SpecWarning, WarningKind, autoscaled_deployments
 from state.model.catalog import Region
 from state.model.ids import RegionId
+from state.model.spec import APPLICATIONS_MAX
 from tests.fleet_files import EXAMPLES, FLEET, application_document, problems_of, serve_config, write
 
 OWN = (Region(RegionId("static/berlin"), "EU", 52.5, 13.4),)
@@ -91,7 +92,10 @@ def test_files_that_are_no_spec_are_ignored_with_a_warning_unless_an_application
     ("text", "expected"),
     [
         (application_document("b").replace("apiVersion: skerry/v1\n", ""), "b.yaml:1: apiVersion: is missing; add it"),
-        (application_document("b").replace("skerry/v1", "skerry/v2"), "b.yaml:1: apiVersion: Input should be 'skerry"),
+        (
+            application_document("b").replace("skerry/v1", "skerry/v2"),
+            "b.yaml:1: apiVersion: 'skerry/v2' is not known; write 'skerry/v1'",
+        ),
         (application_document("b") + "---\na: 1\n", "b.yaml:8: is not a document of a capacity spec"),
         (application_document("b").replace("kind: A", "kind: a"), "b.yaml:2: kind: 'application' is not known; use"),
         (application_document("b").replace("kind: Application\n", ""), "b.yaml:1: kind: is missing; use Fleet or"),
@@ -100,7 +104,7 @@ def test_files_that_are_no_spec_are_ignored_with_a_warning_unless_an_application
             application_document("b") + "nmae: b\n",
             "b.yaml:7: nmae: is not a field of this document; did you mean name?",
         ),
-        (application_document("b") + "owner: [x]\n", "b.yaml:7: owner: Input should be a valid string; write text"),
+        (application_document("b") + "owner: [x]\n", "b.yaml:7: owner: a list is not text; write text"),
         (application_document("b") + "labels: {-a: b}\n", "b.yaml:7: labels.-a: '-a' does not look right"),
         (application_document("b") + "labels: {a: b c}\n", "b.yaml:7: labels.a: 'b c' does not look right"),
         (application_document("b") + 'labels: {a: "b\\n"}\n', "b.yaml:7: labels.a: 'b\\n' does not look right"),
@@ -147,23 +151,113 @@ def test_every_problem_of_every_file_is_named_at_once_by_file_and_line(tmp_path:
     found = problems_of(tmp_path)
 
     assert [problem.partition(": ")[0] for problem in found] == [
+        "a.yaml:4",
         "a.yaml:5",
+        "a.yaml:6",
         "b.yaml:3",
-        "e.yaml:4",
-        "fleet.yaml:5",
-        "fleet.yaml:6",
-    ]
-    write(tmp_path, {"b.yaml": application_document("b"), "fleet.yaml": FLEET + "providers: {allow: [ibm]}\n"})
-    assert [problem.partition(": ")[0] for problem in problems_of(tmp_path)] == [
-        "a.yaml:5",
-        "b.yaml:4",
         "c.yaml:4",
         "c.yaml:6",
         "d-serve.yaml:1",
         "d.yaml:7",
         "e.yaml:4",
         "fleet.yaml:5",
+        "fleet.yaml:6",
     ]
+
+
+def test_a_mistake_of_an_application_hides_no_wrong_reference_of_it(tmp_path: Path) -> None:
+    wrong = (
+        "demand: {replicas: 0}",
+        "shapes: [{gpu: T44, count: 0}, 3, {gpu: 5}]",
+        "regions: {jurisdictions: [Mars, 7], floors: {Mars: x}, min: 0}",
+        "latency: {clients: [{near: aws/mars}, {near: Mars}]}",
+    )
+    head = FLEET.replace("budget", "bugdet") + "regions: {deny: [aws/moon, 5], allow: 3}\nproviders: 1\n"
+    serve = "apiVersion: skerry/v1\nkind: Application\nserve: {config: none.yaml}\nname: Bad_\n"
+    write(
+        tmp_path,
+        {
+            "fleet.yaml": head,
+            "a.yaml": application_document("a", *wrong).replace("deployment: Chat", "deployment: Talk"),
+            "b.yaml": serve,
+            "serve.yaml": serve_config("a"),
+        },
+    )
+
+    found = problems_of(tmp_path)
+
+    for expected in (
+        "a.yaml:4: serve.deployment: serve.yaml configures no deployment 'Talk'; it has Chat",
+        "a.yaml:5: demand.replicas: 0 is too small; write 1 or more",
+        "a.yaml:6: shapes[0].gpu: unknown GPU 'T44'; did you mean T4 or T4G?",
+        "a.yaml:6: shapes[0].count: 0 is too small; write a number above 0",
+        "a.yaml:6: shapes[2].gpu: 5 is not text; write text; quote it if it looks like a number",
+        "a.yaml:7: regions.jurisdictions[0]: no region is in jurisdiction 'Mars'; use some of ",
+        "a.yaml:7: regions.floors.Mars: 'Mars' is neither a jurisdiction nor a region nor a provider; ",
+        "a.yaml:8: latency.clients[0].near: there is no region 'aws/mars'; ",
+        "b.yaml:3: serve.config: none.yaml is not a file; ",
+        "b.yaml:4: name: 'Bad_' does not look right; ",
+        "fleet.yaml:4: bugdet: is not a field of this document; did you mean budget?",
+        "fleet.yaml:5: regions.deny[0]: there is no region 'aws/moon'; write provider/region",
+    ):
+        assert [problem for problem in found if problem.startswith(expected)], expected
+    assert len(found) == len({problem.partition("; ")[0] for problem in found})
+    assert not [problem for problem in found if "clients[1]" in problem and "there is no region" in problem]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ("apiVersion: skerry/v1\nname: [", "did not find expected"),
+        (FLEET.replace("Fleet", "fleet") + "defaults: {demand: {replicas: 1}}\n", "fleet.yaml:2: kind: 'fleet' is not"),
+        (FLEET + "defaults: 5\n", "fleet.yaml:5: defaults: 5 is not a mapping"),
+    ],
+)
+def test_what_the_defaults_may_give_is_not_reported_as_missing_where_they_cannot_be_read(
+    tmp_path: Path, wrong: str, expected: str
+) -> None:
+    body = ("shapes: [{gpu: L44, count: 0}]",)
+    write(tmp_path, {"fleet.yaml": wrong, "a.yaml": application_document("a", *body), "serve.yaml": serve_config("a")})
+
+    found = problems_of(tmp_path)
+
+    assert [problem.partition(": ")[0] for problem in found] == ["a.yaml:5", "a.yaml:5", found[2].partition(": ")[0]]
+    assert expected in found[2]
+
+
+def test_a_kind_or_a_text_that_is_wrong_hides_nothing_of_its_document(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "fleet.yaml": FLEET,
+            "a.yaml": application_document("a", *BODY, "priority: !x 5", "owner: a", "owner: b", "weights_gib: -1"),
+            "b.yaml": application_document("b", "shapes: [{gpu: L44}]", "demand: 3").replace("kind: A", "kind: a"),
+            "serve.yaml": serve_config("a", "b"),
+        },
+    )
+
+    assert [problem.partition(";")[0] for problem in problems_of(tmp_path)] == [
+        "a.yaml:7: priority: the tag !x is not allowed",
+        "a.yaml:9: owner: stands here again",
+        "a.yaml:10: weights_gib: -1 is too small",
+        "b.yaml:2: kind: 'application' is not known",
+        "b.yaml:5: shapes[0].gpu: unknown GPU 'L44'",
+        "b.yaml:6: demand: 3 is not a mapping",
+    ]
+
+
+def test_a_serve_config_may_configure_every_application_of_the_largest_fleet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"application-{n}" for n in range(APPLICATIONS_MAX)]
+    document = application_document(names[-1])
+    write(tmp_path, {"f.yaml": FLEET, "a.yaml": document, "serve.yaml": serve_config(*names)})
+    assert load_wanted(tmp_path).serve_applications
+
+    write(tmp_path, {"a.yaml": document.replace("application: app", "application: app1")})
+    assert problems_of(tmp_path)[0].endswith("; use one of the 10000 that it has")
+    monkeypatch.setattr(serve_files, "SERVE_SIZE_MAX", 1000)
+    assert "bytes, 1000 at most; split it" in problems_of(tmp_path)[0]
 
 
 def test_a_fleet_needs_its_head_and_an_application(tmp_path: Path) -> None:
