@@ -129,15 +129,17 @@ def _is_served(report: PlanReport, output: Output) -> bool:
         typer.Exit: The spec cannot be served now, and is not in force or leaves nothing to do.
     """
     made = report.plan
-    is_served = report.is_same_spec and made.is_converged
+    is_served = report.is_same_spec and made.is_converged and report.is_informed
     # What a spec in force leaves to do is done as far as possible, as a daemon does it.
-    is_refused = not made.placement.is_whole and (made.is_stable or not report.is_same_spec)
+    is_refused = not report.is_informed or (not made.placement.is_whole and (made.is_stable or not report.is_same_spec))
     if output is Output.JSON and (is_served or is_refused):
-        answer_json({"changed": False} | _applied(made.spec_version or None, made))
+        answer_json({"changed": False} | _applied(made.spec_version or None, made) | {"converged": is_served})
     elif output is Output.TEXT and is_served:
         sys.stdout.write("No changes: everything is as the spec wants it.\n")
     elif output is Output.TEXT:
         print_report(report)
+    if not report.is_informed:
+        raise fail(Exit.NOT_NOW, "no offers could be read: nothing was changed")
     if is_refused:
         raise fail(Exit.NOT_NOW, "; ".join(words.problems(made.placement)))
     return is_served

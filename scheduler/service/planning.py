@@ -93,7 +93,12 @@ class PlanReport:
     @property
     def is_possible(self) -> bool:
         """Whether offers could be read, demand is met and no rule is violated."""
-        return self.plan.placement.is_whole and not any(obstacle.kind in BLOCKING for obstacle in self.obstacles)
+        return self.plan.placement.is_whole and self.is_informed
+
+    @property
+    def is_informed(self) -> bool:
+        """Whether offers could be read at all."""
+        return not any(obstacle.kind in BLOCKING for obstacle in self.obstacles)
 
     @property
     def removes(self) -> bool:

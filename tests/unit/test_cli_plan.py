@@ -111,6 +111,10 @@ def test_after_the_embedded_clouds_stopped_a_plan_reports_that_they_do_not_run(t
     assert obstacle["kind"] == "no_provider_answered"
     assert {"region": "gcp/us-central1", "read": "offers"}.items() <= obstacle["failures"][-1].items()
     assert answer["conflict"] is None
+    applied = skerry(tmp_path, "apply", str(EXAMPLE), "--yes", "--output", "json")
+    done = json.loads(applied.out)
+    assert (applied.code, done["changed"], done["converged"]) == (3, False, False)
+    assert "no offers could be read: nothing was changed" in applied.err
     listed = skerry(tmp_path, "offers", "--output", "json")
     assert (listed.code, listed.json()) == (3, [])
     assert "no provider answered: the embedded clouds do not run; `skerry local up` starts them" in listed.err
@@ -209,6 +213,8 @@ def test_where_no_provider_answers_a_standing_fleet_is_not_called_proven() -> No
     [obstacle] = report.obstacles
     assert obstacle.kind is ObstacleKind.NO_PROVIDER_ANSWERED
     assert report.plan.placement.machines and not report.is_possible
+    answer = as_json.report_json(report)
+    assert (answer["converged"], report.is_informed) == (False, False)
     assert "no provider answered:" in shown(report)
     assert "optimum" not in shown(report) and "resilience" not in shown(report)
 

@@ -67,7 +67,7 @@ def placement_json(placement: Placement) -> dict[str, Any]:
     """Return a placement."""
     return {
         "usd_per_hour": placement.per_hour.dollars,
-        "gap": placement.gap,
+        "gap": placement.gap if placement.is_whole else None,
         "machines": [
             {
                 "offer": str(m.offer.key),
@@ -217,6 +217,7 @@ def report_json(report: PlanReport) -> dict[str, Any]:
     """Return a plan and what explains it."""
     removals = [{"application": r.application, "replicas": r.replicas, "routed": r.is_routed} for r in report.removals]
     return plan_json(report.plan, report.resilience) | {
+        "converged": report.plan.is_converged and report.is_informed,
         "conflict": explanations.conflict_json(report.conflict),
         "obstacles": [obstacle_json(obstacle) for obstacle in report.obstacles],
         "failures": [failure_json(failure) for failure in report.failures],
