@@ -37,7 +37,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in passed:
         passed.add(id(error))
         yield error
-        inner = getattr(error, "inner_exception", None)  # Azure's SDK chains no exceptions
+        inner = getattr(error, "inner_exception", None)  # some SDKs chain no exceptions
         error = inner if isinstance(inner, BaseException) else error.__cause__ or error.__context__
 
 
@@ -49,7 +49,7 @@ def _fault(error: BaseException) -> str:
 
 
 def _url(error: BaseException) -> str:
-    """Return the address that was called: where botocore, urllib3 and other libraries keep it."""
+    """Return the address that was called: where HTTP libraries keep it."""
     options = getattr(error, "kwargs", None)
     if isinstance(options, dict) and "endpoint_url" in options:
         return str(options["endpoint_url"])

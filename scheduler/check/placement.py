@@ -27,14 +27,14 @@ TOLERANCE: Final = 1e-9
 
 
 def unknown_replicas(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
-    """Find replicas of an application or a shape that the spec lacks, and counts that are no counts."""
+    """Find replicas of an application or a shape that the spec lacks, and negative counts."""
     if snapshot.wanted is None:
         return
     applications = dict(snapshot.wanted.spec.named())
     for replicas in plan.placement.replicas:
         application = applications.get(replicas.application)
         shapes = 0 if application is None else len(application.shapes)
-        if not 0 <= replicas.shape < shapes or replicas.count < 1:
+        if not 0 <= replicas.shape < shapes or replicas.count < 0:
             yield Finding(PlanRule.UNKNOWN_REPLICA, Severity.ERROR, replicas.region, replicas.application)
 
 

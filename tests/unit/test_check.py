@@ -52,7 +52,7 @@ def test_a_plan_for_nothing_wanted_is_checked_too() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"application": ApplicationName("x")}, {"shape": 9}, {"shape": -1}, {"count": 0}, {"count": -1}],
+    [{"application": ApplicationName("x")}, {"shape": 9}, {"shape": -1}, {"count": -1}],
 )
 def test_a_replica_of_nothing_in_the_spec_refuses_the_plan(changes: dict[str, Any]) -> None:
     plan, snapshot = a_good_plan()
