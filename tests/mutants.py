@@ -41,6 +41,7 @@ SLICES: Final = {
     "certificate": Slice(("scheduler/check/certificate.py",), ("check_certificate", "check_credits")),
     "serving": Slice(("scheduler/check/serving.py",), ("check_serving",)),
     "inventory": Slice(("scheduler/observe/inventory.py",), ("inventory",)),
+    "untagged": Slice(("scheduler/observe/untagged.py",), ("capabilities",)),
     "health": Slice(("scheduler/observe/health.py",), ("health",)),
     "shortages": Slice(("scheduler/shortages.py",), ("shortages",)),
     "policy": Slice(("scheduler/region_policy.py",), ("region_policy",)),

@@ -138,10 +138,9 @@ def _is_served(report: PlanReport, output: Output) -> bool:
         sys.stdout.write("No changes: everything is as the spec wants it.\n")
     elif output is Output.TEXT:
         print_report(report)
-    if not report.is_informed:
-        raise fail(Exit.NOT_NOW, "no offers could be read: nothing was changed")
     if is_refused:
-        raise fail(Exit.NOT_NOW, "; ".join(words.problems(made.placement)))
+        unread = [] if report.is_informed else ["no offers could be read: nothing was changed"]
+        raise fail(Exit.NOT_NOW, "; ".join([*unread, *words.problems(made.placement)]))
     return is_served
 
 

@@ -15,6 +15,7 @@ PURE: Final = (
     "scheduler/shortages.py",
     "scheduler/observe/health.py",
     "scheduler/observe/inventory.py",
+    "scheduler/observe/untagged.py",
     "scheduler/drills/computed.py",
     "scheduler/cli/render",
     "inference/ray/config.py",
