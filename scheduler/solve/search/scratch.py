@@ -221,24 +221,25 @@ def in_place(p: Problem, d: Scratch, f: int) -> int:
 
 
 @compiled
+def _fullest(places: IntArray, count: int, capacity: IntArray) -> tuple[int, int, int]:
+    """Return the fullest of the first *count* places, what is in it, and what is in the second fullest."""
+    first, highest, second = -1, 0, 0
+    for k in range(count):
+        inside = capacity[places[k]]
+        if inside > highest:
+            first, highest, second = places[k], inside, highest
+        elif inside > second:
+            second = inside
+    return first, highest, second
+
+
+@compiled
 def summarise(d: Scratch) -> None:
     """Look up the fullest two domains and regions, for `missing_with`."""
-    first, most, second = -1, 0, 0
-    for k in range(d.now[DOMAINS]):
-        inside = d.in_domain[d.domains[k]]
-        if inside > most:
-            first, most, second = d.domains[k], inside, most
-        elif inside > second:
-            second = inside
-    d.top[FIRST_DOMAIN], d.top[IN_FIRST_DOMAIN], d.top[IN_SECOND_DOMAIN] = first, most, second
-    first, most, second = -1, 0, 0
-    for k in range(d.now[REGIONS]):
-        inside = d.in_region[d.regions[k]]
-        if inside > most:
-            first, most, second = d.regions[k], inside, most
-        elif inside > second:
-            second = inside
-    d.top[FIRST_REGION], d.top[IN_FIRST_REGION], d.top[IN_SECOND_REGION] = first, most, second
+    first, highest, second = _fullest(d.domains, d.now[DOMAINS], d.in_domain)
+    d.top[FIRST_DOMAIN], d.top[IN_FIRST_DOMAIN], d.top[IN_SECOND_DOMAIN] = first, highest, second
+    first, highest, second = _fullest(d.regions, d.now[REGIONS], d.in_region)
+    d.top[FIRST_REGION], d.top[IN_FIRST_REGION], d.top[IN_SECOND_REGION] = first, highest, second
 
 
 @compiled
