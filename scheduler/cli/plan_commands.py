@@ -129,7 +129,7 @@ def _is_served(report: PlanReport, output: Output) -> bool:
         typer.Exit: The spec cannot be served now, and is not in force or leaves nothing to do.
     """
     made = report.plan
-    is_served = report.is_same_spec and made.is_converged and report.is_informed
+    is_served = report.is_same_spec and report.is_converged
     # What a spec in force leaves to do is done as far as possible, as a daemon does it.
     is_refused = not report.is_informed or (not made.placement.is_whole and (made.is_stable or not report.is_same_spec))
     if output is Output.JSON and (is_served or is_refused):

@@ -1,7 +1,7 @@
 """Why a plan has nothing to offer an application: nothing answered, nothing is sold, or everything is short. Pure."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -50,11 +50,21 @@ BLOCKING: Final = frozenset({ObstacleKind.NO_PROVIDER_ANSWERED, ObstacleKind.NO_
 """With these nothing can be decided, whatever stands."""
 
 
+def are_blocking(obstacles: Iterable[Obstacle]) -> bool:
+    """Return whether nothing could be decided, since no offers were read."""
+    return any(obstacle.kind in BLOCKING for obstacle in obstacles)
+
+
+def decisive_failures(snapshot: Snapshot) -> tuple[ReadFailure, ...]:
+    """Return what could not be read of offers and machines: a plan does without those regions."""
+    return tuple(failure for failure in snapshot.failures if failure.kind in DECISIVE)
+
+
 def obstacles(snapshot: Snapshot, placement: Placement) -> tuple[Obstacle, ...]:
     """Return why nothing can be offered: to all, whatever stands, or to applications without any capacity."""
     if snapshot.wanted is None:
         return ()
-    failures = tuple(failure for failure in snapshot.failures if failure.kind in DECISIVE)
+    failures = decisive_failures(snapshot)
     if not _is_any_read(snapshot, ReadKind.OFFERS):
         is_silent = not _is_any_read(snapshot, ReadKind.INSTANCES)
         kind = ObstacleKind.NO_PROVIDER_ANSWERED if is_silent else ObstacleKind.NO_OFFERS_READ

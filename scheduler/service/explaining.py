@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from scheduler.explain.binding import Limit, limits, rule_prices
 from scheduler.explain.conflict import Conflict, conflict
-from scheduler.explain.obstacles import BLOCKING, DECISIVE, Obstacle, obstacles
+from scheduler.explain.obstacles import Obstacle, are_blocking, decisive_failures, obstacles
 from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
 from scheduler.explain.rules import Requirement
 from scheduler.observe import observe
@@ -38,7 +38,7 @@ class ExplainReport:
     @property
     def is_possible(self) -> bool:
         """Whether offers could be read, demand is met and no rule is violated, in the whole fleet."""
-        return self.placement.is_whole and not any(obstacle.kind in BLOCKING for obstacle in self.obstacles)
+        return self.placement.is_whole and not are_blocking(self.obstacles)
 
 
 def current_snapshot(ports: Ports) -> Snapshot:
@@ -63,5 +63,5 @@ def explain_application(snapshot: Snapshot, application: ApplicationName) -> Exp
         limits=limits(snapshot) if is_priced else (),
         conflict=None if placement.is_whole or found else conflict(snapshot),
         obstacles=tuple(obstacle for obstacle in found if obstacle.application in {None, application}),
-        failures=tuple(failure for failure in snapshot.failures if failure.kind in DECISIVE),
+        failures=decisive_failures(snapshot),
     )

@@ -10,7 +10,7 @@ from scheduler.daemon.converge import TickedElsewhereError, await_stable, tick_u
 from scheduler.documents.spec_warnings import SpecWarning, autoscaling_ignored
 from scheduler.drills.live import count_leaked
 from scheduler.explain.conflict import Conflict, conflict
-from scheduler.explain.obstacles import BLOCKING, DECISIVE, Obstacle, obstacles
+from scheduler.explain.obstacles import Obstacle, are_blocking, decisive_failures, obstacles
 from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
 from scheduler.observe import observe
 from scheduler.ports import Ports
@@ -88,7 +88,7 @@ class PlanReport:
     @property
     def failures(self) -> tuple[ReadFailure, ...]:
         """What could not be read of offers and machines: the plan does without those regions."""
-        return tuple(failure for failure in self.snapshot.failures if failure.kind in DECISIVE)
+        return decisive_failures(self.snapshot)
 
     @property
     def is_possible(self) -> bool:
@@ -98,7 +98,12 @@ class PlanReport:
     @property
     def is_informed(self) -> bool:
         """Whether offers could be read at all."""
-        return not any(obstacle.kind in BLOCKING for obstacle in self.obstacles)
+        return not are_blocking(self.obstacles)
+
+    @property
+    def is_converged(self) -> bool:
+        """Whether the plan is converged, and not only for want of anything read."""
+        return self.plan.is_converged and self.is_informed
 
     @property
     def removes(self) -> bool:
@@ -144,7 +149,7 @@ def plan_snapshot(snapshot: Snapshot, wanted: Wanted | None = None) -> PlanRepor
         obstacles=found,
         removals=() if wanted is None else removals(snapshot, current, wanted),
         replaces_fleet=None if wanted is None else _replaced_fleet(current, wanted),
-        is_same_spec=current is not None and wanted is not None and replace(current, version=0) == wanted,
+        is_same_spec=current is not None and wanted is not None and _is_same(current, wanted),
         warnings=() if snapshot.wanted is None else autoscaling_ignored(snapshot.wanted),
     )
 
@@ -159,6 +164,11 @@ def removals(snapshot: Snapshot, current: Wanted | None, wanted: Wanted) -> tupl
             ready[status.name] += status.replicas_ready
     routed = {route.application for route in snapshot.routing.routes} if snapshot.routing else set()
     return tuple(Removal(name, ready[name], name in routed) for name in _gone(current, wanted))
+
+
+def _is_same(current: Wanted, wanted: Wanted) -> bool:
+    """Return whether two specs differ in nothing but their version."""
+    return replace(current, version=0) == wanted
 
 
 def _gone(current: Wanted, wanted: Wanted) -> list[ApplicationName]:
@@ -188,7 +198,7 @@ def apply_spec(
     """
     current = ports.store.wanted()
     _refuse_unreviewed(current, wanted, reviewed)
-    if current is not None and replace(current, version=0) == wanted:
+    if current is not None and _is_same(current, wanted):
         version = current.version
     else:
         version = ports.store.want(wanted, "apply", ports.clock.now(), replaces=reviewed.version)

@@ -17,7 +17,7 @@ from state.model.catalog import Offer, Shortage
 from state.model.history import Drill, Event
 from state.model.inventory import Instance
 from state.model.placement import Placement, Survival, UnmetDemand, Violation
-from state.model.plan import Action, Blocked, Drain, Launch, Plan, Route, Serve, Terminate, kind_of
+from state.model.plan import Action, Blocked, Drain, Launch, Route, Serve, Terminate, kind_of
 from state.model.serving import CellStatus
 from state.model.snapshot import ReadFailure, Snapshot
 from state.model.units import MILLI
@@ -108,19 +108,6 @@ def survival_json(line: Survival) -> dict[str, Any]:
         "required": line.required_milli / MILLI,
         "credited": line.credited_milli / MILLI,
         "holds": line.holds,
-    }
-
-
-def plan_json(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> dict[str, Any]:
-    """Return a plan with the price of resilience."""
-    return {
-        "plan": plan.id,
-        "changes": plan.changes_anything,
-        "converged": plan.is_converged,
-        "actions": [action_json(action) for action in plan.actions],
-        "blocked": [blocked_json(b) for b in plan.blocked],
-        "placement": placement_json(plan.placement),
-        "resilience_usd_per_hour": resilience_json(resilience),
     }
 
 
@@ -216,8 +203,15 @@ def shortage_json(shortage: Shortage) -> dict[str, Any]:
 def report_json(report: PlanReport) -> dict[str, Any]:
     """Return a plan and what explains it."""
     removals = [{"application": r.application, "replicas": r.replicas, "routed": r.is_routed} for r in report.removals]
-    return plan_json(report.plan, report.resilience) | {
-        "converged": report.plan.is_converged and report.is_informed,
+    plan = report.plan
+    return {
+        "plan": plan.id,
+        "changes": plan.changes_anything,
+        "converged": report.is_converged,
+        "actions": [action_json(action) for action in plan.actions],
+        "blocked": [blocked_json(b) for b in plan.blocked],
+        "placement": placement_json(plan.placement),
+        "resilience_usd_per_hour": resilience_json(report.resilience),
         "conflict": explanations.conflict_json(report.conflict),
         "obstacles": [obstacle_json(obstacle) for obstacle in report.obstacles],
         "failures": [failure_json(failure) for failure in report.failures],

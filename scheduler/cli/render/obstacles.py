@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, assert_never
 
 from scheduler.cli.render import words
-from scheduler.explain.obstacles import BLOCKING, Obstacle, ObstacleKind
+from scheduler.explain.obstacles import Obstacle, ObstacleKind, are_blocking
 from state.model.ids import RegionId, provider_of
 from state.model.snapshot import ReadFailure, ReadKind
 
@@ -53,8 +53,7 @@ def obstacle_lines(
     """
     obstacles, failures = tuple(obstacles), tuple(failures)
     lines = [line for obstacle in obstacles for line in _lines(obstacle, now, is_catalogue=is_catalogue)]
-    is_blocked = any(obstacle.kind in BLOCKING for obstacle in obstacles)
-    if is_blocked:
+    if are_blocking(obstacles):
         return [*lines, remedy(are_embedded_down=are_embedded_down)]
     shown = {failure.region for obstacle in obstacles for failure in obstacle.failures}
     lines += failure_lines(failure for failure in failures if failure.region not in shown)
