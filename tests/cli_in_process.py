@@ -24,6 +24,11 @@ class Ran:
     def json(self) -> object:
         return json.loads(self.out)
 
+    def facts(self) -> dict[str, object]:
+        found = self.json()
+        assert isinstance(found, dict), self
+        return found
+
 
 def skerry(home: Path, *arguments: str) -> Ran:
     """Run a command in this process: a process of its own would load the clouds' SDKs each time."""

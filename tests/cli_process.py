@@ -1,6 +1,5 @@
 """The `skerry` command as a process, in a home of its own."""
 
-import json
 import os
 import pty
 import select
@@ -8,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,26 +17,11 @@ from scheduler.embedded.local import ReactionTimes, provider_settings
 from scheduler.simulation.world import World
 from state.store.sql import SqlStore
 from tests.builders import an_offer
+from tests.cli_in_process import ROOT, Ran
 from tests.conformance.clouds import Clouds, embedded_clouds
 
-ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "chat" / "capacity.yaml"
 TIMEOUT_S = 240
-
-
-@dataclass
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> object:
-        return json.loads(self.out)
-
-    def facts(self) -> dict[str, object]:
-        found = self.json()
-        assert isinstance(found, dict), self
-        return found
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

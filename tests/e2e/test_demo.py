@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,21 +22,13 @@ from scheduler.embedded.demo import start_daemon
 from scheduler.embedded.local import Control, Local
 from state.clock import SystemClock
 from state.model.inventory import CloudState
+from tests.cli_in_process import ROOT
+from tests.cli_process import EXAMPLE, command, environment
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "chat" / "capacity.yaml"
 CLOCK = SystemClock()
 EXIT_INTERRUPTED = 130
-
-
-def environment(home: Path) -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")} | {"SKERRY_HOME": str(home)}
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "scheduler.cli.main", *arguments]
 
 
 def skerry(home: Path, *arguments: str, timeout: float = 400) -> tuple[int, Any]:

@@ -17,7 +17,8 @@ from providers.processes import SessionLog, kill_session
 from scheduler.embedded.local import Local
 from state.clock import SystemClock
 from state.model.ids import RegionId
-from tests.e2e.test_demo import EXAMPLE, Kept, environment, skerry, until
+from tests.cli_process import EXAMPLE, environment
+from tests.e2e.test_demo import Kept, skerry, until
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,8 @@ import yaml
 from scheduler.cli.reference import reference
 from scheduler.documents.spec_forms import spec_schema
 from scheduler.embedded.local import locked_home
-from tests.cli_process import EXAMPLE, ROOT, skerry
+from tests.cli_in_process import ROOT
+from tests.cli_process import EXAMPLE, skerry
 
 
 def test_the_examples_validate_against_the_printed_schema(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from state.model.ids import ApplicationName, PlanId
 from state.model.plan import Finding, PlanRule, Severity
 from state.model.snapshot import Wanted
 from tests.builders import NOON, a_spec, an_offer, application
-from tests.cli_process import ROOT, simulated_fleet, skerry, store_of
+from tests.cli_in_process import ROOT
+from tests.cli_process import simulated_fleet, skerry, store_of
 
 
 def unreachable_clouds(home: Path) -> None:
