@@ -20,7 +20,7 @@ from state.model.catalog import Shortage
 from state.model.history import Outcome, OutcomeKind
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import Role
-from state.model.plan import Action, Drain, Launch, Plan, Route, Serve, Terminate, kind_of
+from state.model.plan import Action, Drain, Launch, Plan, Route, Serve, Terminate, kind_of, target_of
 from state.model.settings import CellSettings
 
 PARALLEL_CALLS: Final = 8
@@ -120,19 +120,6 @@ class _Executor:
 
     def _settings(self, region: RegionId) -> CellSettings:
         return next(cell for cell in self.ports.cell_settings if cell.region == region)
-
-
-def target_of(action: Action) -> str:
-    """Return what an action acts on: an offer, a region, or the gateway."""
-    match action:
-        case Launch() | Terminate():
-            return str(action.key)
-        case Serve() | Drain():
-            return action.region
-        case Route():
-            return "gateway"
-        case _:
-            assert_never(action)
 
 
 def _instance_id(action: Action) -> InstanceId | None:

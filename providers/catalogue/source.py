@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from providers.catalogue import ListedMachine
 from providers.registry import CLOUDS
+from state.model.catalog import CatalogueSource
 from state.model.ids import ProviderName
 
 PACKAGED: Final = Path(__file__).parent
@@ -29,15 +29,6 @@ DOWNLOAD_MAX: Final = timedelta(seconds=15)
 
 CATALOG_DIR: Final = "GPUHUNT_CATALOG_DIR"
 """The environment variable by which gpuhunt reads a folder instead of what it downloaded."""
-
-
-class CatalogueSource(StrEnum):
-    """Where prices come from."""
-
-    PUBLISHED = "published"
-    """gpuhunt's catalogue, downloaded now."""
-    PACKAGED = "packaged"
-    """The dated one of this package."""
 
 
 @dataclass(frozen=True, slots=True)

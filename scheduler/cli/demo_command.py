@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
-from scheduler.cli.render import text
+from scheduler.cli.render import progress, text
 from scheduler.cli.session import console
 from scheduler.daemon.logs import configure_logs
 from scheduler.drills.report import DrillRefusedError
@@ -24,7 +24,7 @@ def run(spec: Path | None, *, keep: bool, output: Output) -> None:
     configure_logs(quiet=True)
     signal.signal(signal.SIGTERM, _interrupt)
     local = Local()
-    story = Demo(spec or EXAMPLE, local, say)
+    story = Demo(spec or EXAMPLE, local, lambda after, step: say(progress.demo(after, step)))
 
     def show_plan(plan: Plan, resilience: tuple[ResiliencePrice, ...], _snapshot: Snapshot) -> None:
         if output is Output.TEXT:
@@ -37,7 +37,8 @@ def run(spec: Path | None, *, keep: bool, output: Output) -> None:
     except (LocalError, DemoFailedError, DrillRefusedError) as error:
         if output is Output.JSON:
             answer_json(story.report.as_json())
-        raise fail(Exit.FAILED, str(error)) from error
+        message = progress.refusal(error) if isinstance(error, DrillRefusedError) else str(error)
+        raise fail(Exit.FAILED, message) from error
     if output is Output.JSON:
         answer_json(report.as_json())
     else:

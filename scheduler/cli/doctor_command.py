@@ -9,7 +9,8 @@ from scheduler.cli.session import are_embedded_clouds_down
 from scheduler.daemon.logs import configure_logs
 from scheduler.daemon.wiring import open_ports
 from scheduler.documents.settings_file import load_settings
-from scheduler.service.doctor import DiagnosisLevel, diagnose
+from scheduler.service.diagnosis import DiagnosisLevel
+from scheduler.service.doctor import diagnose
 from state.clock import SystemClock
 
 

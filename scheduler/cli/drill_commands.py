@@ -8,19 +8,22 @@ from pathlib import Path
 import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
-from scheduler.cli.render import as_json, text, words
+from scheduler.cli.render import as_json, progress, text
 from scheduler.cli.session import confirm, opened, saved, working
 from scheduler.daemon.wiring import open_store
 from scheduler.documents.settings_file import load_settings
-from scheduler.drills.computed import simulate
-from scheduler.drills.live import FleetNotStableError
-from scheduler.drills.report import DrillRefusedError, DrillReport
-from scheduler.execute import target_of
-from scheduler.service.drilling import LiveRequest, find_drill, run_live_drill, simulate_drill
-from scheduler.service.drilling import list_drills as listed
-from state.model.history import Drill, DrillMode
+from scheduler.drills.report import DrillRefusedError
+from scheduler.service.drilling import (
+    LiveRequest,
+    find_drill,
+    list_drills,
+    replay_drill,
+    run_live_drill,
+    simulate_drill,
+)
+from scheduler.service.reports import DrillResult
+from state.model.history import DrillMode
 from state.model.ids import RegionId
-from state.model.plan import Plan, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +43,27 @@ def region(asked: DrillRequest, *, yes: bool, output: Output) -> None:
     if asked.mode not in list(DrillMode):
         raise fail(Exit.BAD_INPUT, f"--mode {asked.mode}: use {' or '.join(DrillMode)}")
     try:
-        drill, report = _replayed(asked, asked.snapshot) if asked.snapshot is not None else _run(asked, yes=yes)
-    except FleetNotStableError as error:
-        raise fail(Exit.NOT_NOW, f"{error}: {'; '.join(_unstable(error.plan))}") from error
+        result = _replayed(asked, asked.snapshot) if asked.snapshot is not None else _run(asked, yes=yes)
     except DrillRefusedError as error:
-        raise fail(Exit.NOT_NOW, str(error)) from error
+        raise fail(Exit.NOT_NOW, progress.refusal(error)) from error
     if output is Output.JSON:
-        answer_json(as_json.drill_report_json(report) if drill is None else as_json.drill_json(drill, report))
-    else:
-        sys.stdout.write("\n".join(text.drill_lines(report)) + "\n")
-    if not report.recovered:
+        answer_json(as_json.drill_json(result))
+    elif result.report is not None:
+        sys.stdout.write("\n".join(text.drill_lines(result.report)) + "\n")
+    if result.report is None or not result.report.recovered:
         raise typer.Exit(Exit.FAILED)
 
 
-def _replayed(asked: DrillRequest, path: Path) -> tuple[Drill | None, DrillReport]:
+def _replayed(asked: DrillRequest, path: Path) -> DrillResult:
     """Compute a drill from a file; nothing is read or recorded."""
     if asked.mode != DrillMode.SIMULATE:
         raise fail(Exit.BAD_INPUT, "--snapshot needs --mode simulate")
     snapshot = saved(path)
     with working("solving"):
-        return None, simulate(snapshot, RegionId(asked.region))
+        return replay_drill(snapshot, RegionId(asked.region))
 
 
-def _run(asked: DrillRequest, *, yes: bool) -> tuple[Drill | None, DrillReport]:
+def _run(asked: DrillRequest, *, yes: bool) -> DrillResult:
     settings, ports = opened()
     if RegionId(asked.region) not in {cell.region for cell in ports.cell_settings}:
         known = ", ".join(cell.region for cell in ports.cell_settings)
@@ -72,35 +73,27 @@ def _run(asked: DrillRequest, *, yes: bool) -> tuple[Drill | None, DrillReport]:
             return simulate_drill(ports, RegionId(asked.region))
     confirm(f"Really cut off {asked.region}?", yes=yes)
     request = LiveRequest(RegionId(asked.region), timedelta(minutes=asked.minutes), asked.requests_per_second)
-    return run_live_drill(ports, settings, request, say)
+    return run_live_drill(ports, settings, request, lambda step: say(progress.drill(step)))
 
 
-def _unstable(plan: Plan) -> list[str]:
-    """Return what a plan still does and waits for."""
-    return [*(f"{kind_of(a)} {target_of(a)}" for a in plan.actions), *map(words.blocked, plan.blocked)]
-
-
-def list_drills(output: Output) -> None:
+def list_all(output: Output) -> None:
     """List drills."""
-    drills = listed(open_store(load_settings()))
+    results = list_drills(open_store(load_settings()))
     if output is Output.JSON:
-        answer_json([as_json.drill_json(found.drill, found.report) for found in drills])
+        answer_json([as_json.drill_json(result) for result in results])
         return
-    for drill in (found.drill for found in drills):
-        sys.stdout.write(
-            f"{drill.id}  {drill.started_at:%Y-%m-%d %H:%M}  {drill.region}  {drill.mode}  {drill.state}\n"
-        )
+    for result in results:
+        sys.stdout.write(f"{text.drill_line(result)}\n")
 
 
-def show_drill(drill_id: str, output: Output) -> None:
+def show(drill_id: str, output: Output) -> None:
     """Show one drill."""
-    found = find_drill(open_store(load_settings()), drill_id)
-    if found is None:
+    result = find_drill(open_store(load_settings()), drill_id)
+    if result is None:
         raise fail(Exit.BAD_INPUT, f"no drill {drill_id}; `skerry drill list` names them")
-    drill, report = found.drill, found.report
     if output is Output.JSON:
-        answer_json(as_json.drill_json(drill, report))
-    elif report is not None:
-        sys.stdout.write("\n".join(text.drill_lines(report)) + "\n")
+        answer_json(as_json.drill_json(result))
+    elif result.report is not None:
+        sys.stdout.write("\n".join(text.drill_lines(result.report)) + "\n")
     else:
-        sys.stdout.write(f"{drill.id} {drill.region} {drill.state}: no report yet\n")
+        sys.stdout.write(f"{text.drill_line(result)}: no report yet\n")

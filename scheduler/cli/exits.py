@@ -72,7 +72,7 @@ def errors_as_exits() -> Iterator[None]:
     except StoreError as error:
         raise fail(Exit.NOT_NOW, f"{error}; try again") from error
     except DeployFailedError as error:
-        raise fail(Exit.FAILED, f"{error}; what ran before runs on") from error
+        raise fail(Exit.FAILED, f"{words.deploy_failed(error.blocked)}; what ran before runs on") from error
     except InferenceError as error:
         raise fail(Exit.FAILED, str(error)) from error
     except KeyboardInterrupt as error:

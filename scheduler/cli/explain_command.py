@@ -1,5 +1,6 @@
 """explain: why an application is placed where it is, why not elsewhere, and what a change would cost."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,11 +8,18 @@ import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.render import explain_report, explanations
+from scheduler.cli.render.obstacles import obstacle_lines
 from scheduler.cli.session import are_embedded_clouds_down, console, opened, saved, working
-from scheduler.explain.what_if import NoSuchFieldError, what_if
-from scheduler.explain.why_not import why_not
-from scheduler.service.explaining import current_snapshot, explain_application
-from state.model.ids import ApplicationName
+from scheduler.explain.obstacles import Obstacle, are_blocking
+from scheduler.explain.what_if import NoSuchFieldError
+from scheduler.service.explaining import (
+    NoSpecError,
+    UnknownApplicationError,
+    current_snapshot,
+    explain_application,
+    explain_what_if,
+    explain_why_not,
+)
 from state.model.snapshot import Snapshot
 
 
@@ -28,18 +36,23 @@ class Question:
 
 def explain(question: Question, output: Output) -> None:
     """Answer a question about an application."""
+    if question.why_not is not None and question.what_if is not None:
+        raise fail(Exit.BAD_INPUT, "--why-not and --what-if exclude each other: give one of them")
     snapshot = _snapshot(question.snapshot)
-    if snapshot.wanted is None:
-        raise fail(Exit.NOT_NOW, "no spec is in force; `skerry apply` first")
-    application, known = question.application, snapshot.wanted.spec.applications
-    if application not in known:
-        raise fail(Exit.BAD_INPUT, f"no application {application}; there are {', '.join(known)}")
-    if question.why_not is not None:
-        _explain_why_not(snapshot, application, question.why_not, output)
-    elif question.what_if is not None:
-        _explain_what_if(snapshot, question.what_if, output)
-    else:
-        _explain_placement(snapshot, ApplicationName(application), output)
+    try:
+        if question.why_not is not None:
+            _explain_why_not(snapshot, question.application, question.why_not, output)
+        elif question.what_if is not None:
+            _explain_what_if(snapshot, question.application, question.what_if, output)
+        else:
+            _explain_placement(snapshot, question.application, output)
+    except NoSpecError as error:
+        raise fail(Exit.NOT_NOW, "no spec is in force; `skerry apply` first") from error
+    except UnknownApplicationError as error:
+        known = ", ".join(error.known)
+        raise fail(Exit.BAD_INPUT, f"no application {error.application}; there are {known}") from error
+    except NoSuchFieldError as error:
+        raise fail(Exit.BAD_INPUT, explanations.question_fault(error)) from error
 
 
 def _snapshot(path: Path | None) -> Snapshot:
@@ -52,30 +65,37 @@ def _snapshot(path: Path | None) -> Snapshot:
 
 def _explain_why_not(snapshot: Snapshot, application: str, place: str, output: Output) -> None:
     with working("solving"):
-        answer = why_not(snapshot, application, place)
-    if not answer.offers:
+        answer = explain_why_not(snapshot, application, place)
+    if not answer.offers and not answer.obstacles:
         raise fail(Exit.BAD_INPUT, f"no offer with GPUs begins with {place}; `skerry offers` lists them")
     if output is Output.JSON:
         answer_json(explanations.why_not_json(answer))
-        return
-    for line in explanations.why_not_lines(answer, application):
-        console().print(line)
+    else:
+        _print(explanations.why_not_lines(answer, application) if answer.offers else [], answer.obstacles, snapshot)
+    if are_blocking(answer.obstacles):
+        raise typer.Exit(Exit.NOT_NOW)
 
 
-def _explain_what_if(snapshot: Snapshot, change: str, output: Output) -> None:
-    try:
-        with working("solving"):
-            answer = what_if(snapshot, change)
-    except NoSuchFieldError as error:
-        raise fail(Exit.BAD_INPUT, explanations.question_fault(error)) from error
+def _explain_what_if(snapshot: Snapshot, application: str, change: str, output: Output) -> None:
+    with working("solving"):
+        answer = explain_what_if(snapshot, application, change)
     if output is Output.JSON:
         answer_json(explanations.what_if_json(answer))
-        return
-    for line in explanations.what_if_lines(answer, change):
+    else:
+        is_blocked = are_blocking(answer.obstacles)
+        _print([] if is_blocked else explanations.what_if_lines(answer, change), answer.obstacles, snapshot)
+    if are_blocking(answer.obstacles):
+        raise typer.Exit(Exit.NOT_NOW)
+
+
+def _print(lines: Iterable[str], obstacles: tuple[Obstacle, ...], snapshot: Snapshot) -> None:
+    """Print an answer, then why nothing can be offered."""
+    is_down = bool(obstacles) and are_embedded_clouds_down()
+    for line in (*lines, *obstacle_lines(obstacles, (), snapshot.taken_at, are_embedded_down=is_down)):
         console().print(line)
 
 
-def _explain_placement(snapshot: Snapshot, application: ApplicationName, output: Output) -> None:
+def _explain_placement(snapshot: Snapshot, application: str, output: Output) -> None:
     with working("solving"):
         report = explain_application(snapshot, application)
     if output is Output.JSON:

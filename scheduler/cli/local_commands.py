@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
+from scheduler.cli.render import progress
 from scheduler.documents.settings_file import load_settings, settings_file
 from scheduler.embedded.demo import EXAMPLE
 from scheduler.embedded.local import Control, Local, LocalError
@@ -14,7 +15,7 @@ def up(apps: tuple[Path, ...], output: Output) -> None:
     """Start the embedded clouds."""
     local = Local()
     try:
-        settings = local.up(apps or (EXAMPLE.parent,), progress=say)
+        settings = local.up(apps or (EXAMPLE.parent,), progress=lambda step: say(progress.local(step)))
     except LocalError as error:
         local.down()
         raise fail(Exit.NOT_NOW, str(error)) from error
@@ -28,7 +29,7 @@ def up(apps: tuple[Path, ...], output: Output) -> None:
 
 def down(output: Output) -> None:
     """End the embedded clouds."""
-    left = Local().down(progress=say)
+    left = Local().down(progress=lambda step: say(progress.local(step)))
     if output is Output.JSON:
         answer_json({"sessions_left": list(left)})
     if left:

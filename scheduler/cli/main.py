@@ -20,7 +20,7 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 failed, 2 bad input, 3 not possible now, 130 interrupted.",
 )
 local = typer.Typer(no_args_is_help=True, help="The embedded clouds on this computer.")
-drill = typer.Typer(no_args_is_help=True, help="Rehearse the loss of a region.")
+drill = typer.Typer(no_args_is_help=True, help="Failover drills: lose a region, and see how the fleet recovers.")
 snapshots = typer.Typer(no_args_is_help=True, help="Snapshots: what decisions were made from.")
 app.add_typer(local, name="local")
 app.add_typer(drill, name="drill")
@@ -88,11 +88,11 @@ def offers(  # noqa: PLR0913, PLR0917  one parameter an option
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List what the clouds sell, with prices, their source and age."""
-    from scheduler.cli import status_commands
+    from scheduler.cli import offers_command
 
     with errors_as_exits():
-        wanted = status_commands.OfferFilter(gpu, region, market, max_price, sort, limit)
-        status_commands.offers(wanted, output, catalogue=catalog)
+        asked = offers_command.OffersRequest(gpu, region, market, max_price, sort, limit)
+        offers_command.offers(asked, output, catalogue=catalog)
 
 
 @app.command()
@@ -274,7 +274,7 @@ def drill_region(  # noqa: PLR0913, PLR0917  one parameter an option
     yes: Yes = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Rehearse the loss of a region, and report how the fleet recovers."""
+    """Compute or cause the loss of a region, and report how the fleet recovers."""
     from scheduler.cli import drill_commands
 
     with errors_as_exits():
@@ -288,7 +288,7 @@ def drill_list(output: OutputOption = Output.TEXT) -> None:
     from scheduler.cli import drill_commands
 
     with errors_as_exits():
-        drill_commands.list_drills(output)
+        drill_commands.list_all(output)
 
 
 @drill.command("show")
@@ -299,7 +299,7 @@ def drill_show(
     from scheduler.cli import drill_commands
 
     with errors_as_exits():
-        drill_commands.show_drill(drill_id, output)
+        drill_commands.show(drill_id, output)
 
 
 def main() -> None:

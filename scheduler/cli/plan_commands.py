@@ -24,13 +24,8 @@ from scheduler.cli.session import (
 from scheduler.documents.settings_file import load_settings
 from scheduler.documents.spec_file import load_fleet
 from scheduler.service.catalogue import plan_catalogue
-from scheduler.service.planning import (
-    PlanReport,
-    apply_spec,
-    destroy_fleet,
-    plan_snapshot,
-    plan_spec,
-)
+from scheduler.service.planning import apply_spec, destroy_fleet, plan_snapshot, plan_spec
+from scheduler.service.reports import PlanReport
 from state.clock import SystemClock
 from state.model.plan import Plan, kind_of
 from state.model.settings import PROOF, TICK
@@ -69,7 +64,8 @@ def _report(asked: PlanRequest, wanted: Wanted | None) -> PlanReport:
         raise fail(Exit.BAD_INPUT, "--snapshot and --catalog exclude each other: give one of them")
     budget = PROOF if asked.exact else TICK
     if asked.snapshot is not None:
-        snapshot = replace(saved(asked.snapshot), solve_budget=budget)
+        snapshot = saved(asked.snapshot)
+        snapshot = replace(snapshot, solve_budget=PROOF) if asked.exact else snapshot
         if snapshot.wanted is None and wanted is None:
             raise fail(Exit.BAD_INPUT, f"no spec was in force in {asked.snapshot}: give a capacity spec too")
         with working("solving"):
@@ -128,10 +124,7 @@ def _is_served(report: PlanReport, output: Output) -> bool:
     Raises:
         typer.Exit: The spec cannot be served now, and is not in force or leaves nothing to do.
     """
-    made = report.plan
-    is_served = report.is_same_spec and report.is_converged
-    # What a spec in force leaves to do is done as far as possible, as a daemon does it.
-    is_refused = not report.is_informed or (not made.placement.is_whole and (made.is_stable or not report.is_same_spec))
+    made, is_served, is_refused = report.plan, report.is_served, not report.may_apply
     if output is Output.JSON and (is_served or is_refused):
         answer_json({"changed": False} | _applied(made.spec_version or None, made) | {"converged": is_served})
     elif output is Output.TEXT and is_served:

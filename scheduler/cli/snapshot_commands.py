@@ -8,10 +8,15 @@ from scheduler.cli.render import as_json, text
 from scheduler.cli.session import console, opened, working
 from scheduler.daemon.wiring import open_store
 from scheduler.documents.settings_file import load_settings
-from scheduler.observe import observe
-from scheduler.service.snapshots import SNAPSHOT, write_snapshot
+from scheduler.service.snapshots import (
+    SNAPSHOT,
+    NoSnapshotError,
+    find_snapshot,
+    list_snapshots,
+    take_snapshot,
+    write_snapshot,
+)
 from state.model.snapshot import Snapshot
-from state.store import Store
 
 
 def save(path: Path, snapshot_id: str | None, output: Output, *, refresh: bool) -> None:
@@ -19,9 +24,9 @@ def save(path: Path, snapshot_id: str | None, output: Output, *, refresh: bool) 
     if refresh:
         _, ports = opened()
         with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions"):
-            snapshot = observe(ports)
+            snapshot = take_snapshot(ports)
     else:
-        snapshot = _kept(open_store(load_settings()), snapshot_id)
+        snapshot = _kept(snapshot_id)
     try:
         size = write_snapshot(snapshot, path)
     except OSError as error:
@@ -34,7 +39,7 @@ def save(path: Path, snapshot_id: str | None, output: Output, *, refresh: bool) 
 
 def list_kept(output: Output) -> None:
     """List the snapshots that are kept, newest first."""
-    kept = open_store(load_settings()).snapshots()
+    kept = list_snapshots(open_store(load_settings()))
     if output is Output.JSON:
         answer_json([{"snapshot": k.id, "kind": k.kind, "taken_at": k.taken_at.isoformat()} for k in kept])
         return
@@ -44,7 +49,7 @@ def list_kept(output: Output) -> None:
 
 def show(snapshot_id: str, output: Output) -> None:
     """Show what a kept snapshot has."""
-    snapshot = _kept(open_store(load_settings()), snapshot_id)
+    snapshot = _kept(snapshot_id)
     if output is Output.JSON:
         answer_json(SNAPSHOT.dump_python(snapshot, mode="json"))
         return
@@ -52,13 +57,10 @@ def show(snapshot_id: str, output: Output) -> None:
         console().print(line)
 
 
-def _kept(store: Store, snapshot_id: str | None) -> Snapshot:
-    if snapshot_id is None:
-        last = store.last_tick()
-        if last is None:
-            raise fail(Exit.NOT_NOW, "no tick has run yet; pass --refresh to observe now")
-        return last.snapshot
-    found = store.snapshot(snapshot_id)
-    if found is None:
-        raise fail(Exit.BAD_INPUT, f"no snapshot {snapshot_id}; `skerry snapshot list` names them")
-    return found
+def _kept(snapshot_id: str | None) -> Snapshot:
+    try:
+        return find_snapshot(open_store(load_settings()), snapshot_id)
+    except NoSnapshotError as error:
+        if error.snapshot_id is None:
+            raise fail(Exit.NOT_NOW, "no tick has run yet; pass --refresh to observe now") from error
+        raise fail(Exit.BAD_INPUT, f"no snapshot {snapshot_id}; `skerry snapshot list` names them") from error

@@ -25,8 +25,8 @@ class DeployFailedError(Exception):
 
     def __init__(self, blocked: Blocked) -> None:
         """Keep what the cell reports."""
+        super().__init__(blocked)
         self.blocked = blocked
-        super().__init__(f"{blocked.region}: {blocked.application}: {blocked.state}: {blocked.message}")
 
 
 class FailureWatch:

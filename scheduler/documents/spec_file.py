@@ -4,44 +4,23 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from inference.ray.config import canonical
 from providers.regions import known_regions
 from scheduler.documents.assemble import Assembly, assemble
-from scheduler.documents.origins import Origin, Source
+from scheduler.documents.loaded_fleet import LoadedFleet
+from scheduler.documents.origins import Source
 from scheduler.documents.references import KnownPlaces, unknown_choices, unknown_gpus, unknown_places
 from scheduler.documents.serve_files import ServeEntry, ServeFiles, autoscaling_warning, shared_prefixes
 from scheduler.documents.spec_forms import API_VERSION, SingleDocument
 from scheduler.documents.spec_sources import read_sources
 from scheduler.documents.spec_warnings import SpecWarning, WarningKind
-from scheduler.documents.yaml_document import DocumentError, Location, Problem
+from scheduler.documents.yaml_document import DocumentError, Problem
 from state.model.catalog import Region
 from state.model.ids import ApplicationName
 from state.model.snapshot import Wanted
 from state.model.spec import Application, CapacitySpec
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedFleet:
-    """What a fleet's files ask for, and what is noteworthy in them."""
-
-    wanted: Wanted
-    """As version 0."""
-    warnings: tuple[SpecWarning, ...]
-    """By file and line."""
-    fleet: Source
-    """The document that is the fleet's head."""
-    applications: dict[str, Source]
-
-    def origin(self, location: Location) -> Origin:
-        """Return where the value at a location of the spec was given, such as `("applications", "chat", "owner")`."""
-        if location[:1] == ("applications",) and len(location) > 1:
-            return self.applications[str(location[1])].origin(location[2:])
-        if location == ("fleet",) and "fleet" not in self.fleet.content:
-            return self.fleet.origin(("name",))
-        return self.fleet.origin(location)
 
 
 def load_wanted(path: Path, own_regions: tuple[Region, ...] = ()) -> Wanted:

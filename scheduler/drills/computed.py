@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scheduler.drills.report import DrillRefusedError, DrillReport
+from scheduler.drills.report import DrillRefusal, DrillRefusedError, DrillReport
 from scheduler.solve import solve
 from state.model.health import HealthReason, HealthState, RegionHealth
 from state.model.history import DrillMode
@@ -19,8 +19,7 @@ def simulate(snapshot: Snapshot, region: RegionId) -> DrillReport:
     """
     before = solve(snapshot)
     if snapshot.wanted is None or region not in regions_of(before):
-        msg = f"nothing is placed in {region}, so its loss would show nothing"
-        raise DrillRefusedError(msg)
+        raise DrillRefusedError(DrillRefusal.NOTHING_PLACED, region)
     lost = RegionHealth(region, HealthState.DOWN, snapshot.taken_at, HealthReason.DRILL)
     health = (*(h for h in snapshot.health if h.region != region), lost)
     after = solve(

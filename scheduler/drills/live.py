@@ -14,7 +14,14 @@ from inference.errors import GatewayError
 from inference.gateway.base import GatewayCounters
 from scheduler.drills.computed import regions_of, simulate
 from scheduler.drills.load import SteadyLoad
-from scheduler.drills.report import DrillRefusedError, DrillReport
+from scheduler.drills.report import (
+    RECOVERY,
+    DrillProgress,
+    DrillRefusal,
+    DrillRefusedError,
+    DrillReport,
+    DrillStep,
+)
 from scheduler.observe.snapshot import observe, placed_deployments
 from scheduler.ports import Ports
 from scheduler.tick import decide
@@ -28,24 +35,15 @@ from state.model.history import (
     HealthChanged,
     PlanCommitted,
 )
-from state.model.ids import DrillId, RegionId, derive_id
+from state.model.ids import DrillId, InstanceId, RegionId, derive_id
 from state.model.lifecycle import InstanceStatus
-from state.model.plan import ActionKind, Plan
+from state.model.plan import ActionKind
 
 POLL: Final = timedelta(milliseconds=250)
 STEADY_FOR: Final = timedelta(seconds=5)
 """How long the load goes on after recovery; every request of that time must be answered."""
 
-Progress = Callable[[str], None]
-
-
-class FleetNotStableError(DrillRefusedError):
-    """The fleet still acts or waits; nothing was done."""
-
-    def __init__(self, plan: Plan) -> None:
-        """Keep the plan, which has what it acts on and what blocks it."""
-        self.plan = plan
-        super().__init__("the fleet is not stable")
+Progress = Callable[[DrillProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,9 @@ class LiveDrill:
         self._cut = cut
         self._load = load
         self._progress = progress
-        self._marks: dict[str, datetime] = {}
+        self._region = RegionId("")
+        self._marks: dict[DrillStep, datetime] = {}
+        self._down_at: datetime | None = None
         self._retried = 0
         self._retries_seen = 0
         self._event = 0
@@ -84,6 +84,7 @@ class LiveDrill:
             DrillRefusedError: It would do harm, or prove nothing.
         """
         ports = self._ports
+        self._region = region
         report, before = self._prepared(region)
         now = ports.clock.now()
         drill_id = DrillId(derive_id("drill", region, now.isoformat()))
@@ -92,9 +93,9 @@ class LiveDrill:
         ports.store.put_drill(drill, "drill", now)
         state = DrillState.INTERRUPTED
         try:
-            self._mark("lost")
+            self._mark(DrillStep.LOST)
             self._cut.lose(region)
-            self._progress(f"{region} is lost")
+            self._progress(DrillProgress(DrillStep.LOST, region))
             self._watch(region, ports.clock.now() + timeout)
             self._finish(report, region, before)
             state = DrillState.SUCCEEDED if report.recovered else DrillState.FAILED
@@ -108,15 +109,13 @@ class LiveDrill:
     def _prepared(self, region: RegionId) -> tuple[DrillReport, set[str]]:
         ports = self._ports
         if ports.store.lease_holder(ports.clock.now()) is None:
-            msg = "no daemon runs, so the loss would not be dealt with; start `skerry daemon`"
-            raise DrillRefusedError(msg)
+            raise DrillRefusedError(DrillRefusal.NO_DAEMON, region)
         if any(drill.until > ports.clock.now() for drill in ports.store.load().drills):
-            msg = "another drill runs"
-            raise DrillRefusedError(msg)
+            raise DrillRefusedError(DrillRefusal.DRILL_RUNNING, region)
         snapshot = observe(ports)
         plan = decide(snapshot)
         if not plan.is_stable:
-            raise FleetNotStableError(plan)
+            raise DrillRefusedError(DrillRefusal.NOT_STABLE, region, plan)
         report = simulate(snapshot, region)
         report.mode = DrillMode.LIVE
         report.violations, report.unmet = (), ()
@@ -124,27 +123,27 @@ class LiveDrill:
         report.usd_per_hour = {"before": plan.placement.per_hour.dollars}
         return report, {instance.id for instance in snapshot.instances}
 
-    def _mark(self, name: str, at: datetime | None = None) -> None:
-        if name not in self._marks:
-            self._marks[name] = at or self._ports.clock.now()
-            if name != "lost":
-                self._progress(f"{name.replace('_', ' ')} after {self._since(name):.1f} s")
+    def _mark(self, step: DrillStep, at: datetime | None = None) -> None:
+        if step not in self._marks:
+            self._marks[step] = at or self._ports.clock.now()
+            if step is not DrillStep.LOST:
+                self._progress(DrillProgress(step, self._region, self._since(step)))
 
-    def _since(self, name: str) -> float | None:
-        if name not in self._marks:
+    def _since(self, step: DrillStep) -> timedelta | None:
+        if step not in self._marks:
             return None
-        return round(max(0.0, (self._marks[name] - self._marks["lost"]).total_seconds()), 2)
+        return max(timedelta(), self._marks[step] - self._marks[DrillStep.LOST])
 
     def _watch(self, region: RegionId, until: datetime) -> None:
         ports = self._ports
         while ports.clock.now() < until:
             self._read_events(region)
             if self._is_routed_away(region):
-                self._mark("route_away")
-            if "decide" in self._marks and not self._starting(region):
-                self._mark("acquire")
+                self._mark(DrillStep.ROUTE_AWAY)
+            if DrillStep.DECIDE in self._marks and not self._starting(region):
+                self._mark(DrillStep.ACQUIRE)
                 if self._is_ready():
-                    self._mark("ready")
+                    self._mark(DrillStep.READY)
                     return
             ports.clock.sleep(POLL)
 
@@ -154,14 +153,14 @@ class LiveDrill:
             what = event.what
             if isinstance(what, HealthChanged) and event.subject == region:
                 if what.state in {HealthState.SUSPECT, HealthState.DOWN}:
-                    self._mark("detect", event.at)
+                    self._mark(DrillStep.DETECT, event.at)
                 if what.state is HealthState.DOWN:
-                    self._marks["down"] = event.at
-            if isinstance(what, PlanCommitted) and "down" in self._marks and event.at >= self._marks["down"]:
-                self._mark("decide", event.at)
+                    self._down_at = event.at
+            if isinstance(what, PlanCommitted) and self._down_at is not None and event.at >= self._down_at:
+                self._mark(DrillStep.DECIDE, event.at)
             is_launched = isinstance(what, ActionAttempted) and what.action is ActionKind.LAUNCH
             if is_launched and event.kind is EventKind.ACTION_DONE:
-                self._progress(f"launched {event.subject}")
+                self._progress(DrillProgress(DrillStep.LAUNCHED, region, instance=InstanceId(event.subject)))
 
     def _is_routed_away(self, region: RegionId) -> bool:
         """Return whether the gateway sends the region nothing: by its table, or by its own health checks."""
@@ -200,9 +199,9 @@ class LiveDrill:
 
     def _finish(self, report: DrillReport, region: RegionId, before: set[str]) -> None:
         ports = self._ports
-        if "ready" in self._marks and self._load is not None:
+        if DrillStep.READY in self._marks and self._load is not None:
             ports.clock.sleep(STEADY_FOR)
-        report.seconds = {name: self._since(name) for name in report.seconds}
+        report.seconds = {str(step): _seconds(self._since(step)) for step in RECOVERY}
         plan = ports.store.last_plan()
         if plan is not None:
             report.usd_per_hour["after"] = plan.placement.per_hour.dollars
@@ -211,20 +210,24 @@ class LiveDrill:
         report.instances_launched = len(known - before)
         report.instances_leaked = count_leaked(ports, region)
         if self._load is not None:
-            since = self._marks["lost"]
+            since, ready_at = self._marks[DrillStep.LOST], self._marks.get(DrillStep.READY)
             report.requests = {
                 "sent": sum(a.sent_at >= since for a in self._load.answers()),
                 "retried": self._retried,
                 "failed": self._load.failed(since),
-                "failed_after_recovery": self._load.failed(self._marks["ready"]) if "ready" in self._marks else 0,
+                "failed_after_recovery": 0 if ready_at is None else self._load.failed(ready_at),
             }
-        report.recovered = "ready" in self._marks
+        report.recovered = DrillStep.READY in self._marks
 
     def _counters(self) -> GatewayCounters:
         try:
             return self._ports.gateway.observe()
         except GatewayError:
             return GatewayCounters()
+
+
+def _seconds(since: timedelta | None) -> float | None:
+    return None if since is None else round(since.total_seconds(), 2)
 
 
 def count_leaked(ports: Ports, lost: RegionId | None = None) -> int:

@@ -1,16 +1,69 @@
 """The report of a drill."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
 from typing import Final
 
 from pydantic import TypeAdapter
 
 from state.model.history import NO_REPORT, DrillMode
+from state.model.ids import InstanceId, RegionId
 from state.model.placement import UnmetDemand, Violation
+from state.model.plan import Plan
+
+
+class DrillRefusal(StrEnum):
+    """Why a drill is not run."""
+
+    NOTHING_PLACED = "nothing_placed"
+    """The region has nothing, so that its loss shows nothing."""
+    NO_DAEMON = "no_daemon"
+    """No daemon runs that would deal with the loss."""
+    DRILL_RUNNING = "drill_running"
+    NOT_STABLE = "not_stable"
+    """The fleet still acts or waits."""
 
 
 class DrillRefusedError(Exception):
     """The drill would do harm, or prove nothing; nothing was done."""
+
+    def __init__(self, refusal: DrillRefusal, region: RegionId, plan: Plan | None = None) -> None:
+        """Keep why, and the plan of a fleet that is not stable: what it acts on and what blocks it."""
+        super().__init__(refusal, region)
+        self.refusal, self.region, self.plan = refusal, region, plan
+
+
+class DrillStep(StrEnum):
+    """What happens during a live drill; those of a recovery are the report's seconds too."""
+
+    MACHINES_KILLED = "machines_killed"
+    LOST = "lost"
+    LAUNCHED = "launched"
+    DETECT = "detect"
+    ROUTE_AWAY = "route_away"
+    DECIDE = "decide"
+    ACQUIRE = "acquire"
+    READY = "ready"
+
+
+RECOVERY: Final = (DrillStep.DETECT, DrillStep.ROUTE_AWAY, DrillStep.DECIDE, DrillStep.ACQUIRE, DrillStep.READY)
+"""Steps of a recovery, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrillProgress:
+    """One step of a live drill. Fields that do not apply are empty."""
+
+    step: DrillStep
+    region: RegionId
+    """The region that is lost."""
+    after: timedelta | None = None
+    """Since the loss."""
+    machines: int = 0
+    """How many were killed."""
+    instance: InstanceId | None = None
+    """The machine that was launched."""
 
 
 @dataclass(slots=True)
@@ -20,9 +73,7 @@ class DrillReport:
     region: str
     mode: DrillMode
     recovered: bool = False
-    seconds: dict[str, float | None] = field(
-        default_factory=lambda: dict.fromkeys(("detect", "route_away", "decide", "acquire", "ready"))
-    )
+    seconds: dict[str, float | None] = field(default_factory=lambda: {str(step): None for step in RECOVERY})
     requests: dict[str, int] = field(
         default_factory=lambda: {"sent": 0, "retried": 0, "failed": 0, "failed_after_recovery": 0}
     )

@@ -25,8 +25,9 @@ from scheduler.documents.settings_file import Settings
 from scheduler.documents.spec_file import load_wanted
 from scheduler.drills.live import Cut, LiveDrill, count_leaked
 from scheduler.drills.load import SteadyLoad
-from scheduler.drills.report import DrillReport
+from scheduler.drills.report import DrillProgress, DrillReport
 from scheduler.embedded.local import Control, Local
+from scheduler.embedded.steps import DemoProgress, DemoStep, LocalProgress
 from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
 from scheduler.observe.snapshot import observe
 from scheduler.ports import Ports
@@ -41,13 +42,14 @@ POLL: Final = timedelta(milliseconds=500)
 SETTLE_MAX: Final = timedelta(minutes=4)
 RECOVER_MAX: Final = timedelta(minutes=4)
 END_MAX: Final = timedelta(minutes=2)
-REQUESTS_PER_SECOND: Final = 12.0
+REQUESTS_PER_SECOND: Final = 12
 WARM_FOR: Final = timedelta(seconds=3)
 SAMPLE_EVERY_S: Final = 3.0
 SHOWN: Final = frozenset({ActionKind.LAUNCH, ActionKind.SERVE, ActionKind.ROUTE})
 DAEMON_GRACE: Final = timedelta(seconds=30)
 
-Progress = Callable[[str], None]
+Progress = Callable[[timedelta, DemoProgress | LocalProgress | DrillProgress], None]
+"""Receives each step, and when it was: since the demo began."""
 
 
 class DemoFailedError(Exception):
@@ -161,16 +163,19 @@ class Demo:
             self.report.seconds["total"] = round(self._clock.elapsed() - self._start, 1)
         return self.report
 
-    def _step(self, text: str) -> None:
-        self._progress(f"[{self._clock.elapsed() - self._start:6.1f} s] {text}")
+    def _report(self, progress: DemoProgress | LocalProgress | DrillProgress) -> None:
+        self._progress(timedelta(seconds=self._clock.elapsed() - self._start), progress)
+
+    def _step(self, step: DemoStep, subject: str = "", count: int = 0) -> None:
+        self._report(DemoProgress(step, subject, count=count))
 
     def _begin(self) -> Settings:
         stale = self._local.sessions()
         if stale:
-            self._step(f"ending {len(stale)} process sessions that an earlier run left")
+            self._step(DemoStep.STALE_SESSIONS_END, count=len(stale))
         self._local.down()
-        settings = self._local.up((self._spec.parent,), progress=self._step)
-        self._step("the clouds are up: AWS (moto), GCP and Azure, two regions each, on loopback")
+        settings = self._local.up((self._spec.parent,), progress=self._report)
+        self._step(DemoStep.CLOUDS_UP)
         return settings
 
     def _apply(
@@ -187,7 +192,7 @@ class Demo:
             msg = "the embedded clouds cannot carry the demand of the spec"
             raise DemoFailedError(msg)
         self._daemon = start_daemon(self._local)
-        self._step("the daemon runs: it launches machines, their start-up scripts start Ray, and Serve is deployed")
+        self._step(DemoStep.DAEMON_RUNS)
 
     def _serve(self, ports: Ports, settings: Settings) -> None:
         url = self._url(ports, settings)
@@ -199,12 +204,12 @@ class Demo:
                 event = line.number
                 what = line.what
                 if isinstance(what, ActionAttempted) and what.action in SHOWN and line.kind is EventKind.ACTION_DONE:
-                    self._step(f"{what.action}: {line.subject}")
+                    self._report(DemoProgress(DemoStep.ACTION_DONE, line.subject, what.action))
             if self.report.seconds["until_first_answer"] is None and _answers(url):
                 self.report.seconds["until_first_answer"] = round(self._clock.elapsed() - self._start, 1)
-                self._step(f"first answer from {url}")
+                self._step(DemoStep.FIRST_ANSWER, url)
             if self._is_converged(ports, seen):
-                self._step("every region is ready")
+                self._step(DemoStep.ALL_READY)
                 return
             self._clock.sleep(POLL)
         msg = f"not ready after {SETTLE_MAX}; see {settings.home / 'daemon.log'}"
@@ -218,7 +223,7 @@ class Demo:
         wanted = {r.region for r in plan.placement.replicas}
         for region in sorted(table.regions() - seen):
             seen.add(region)
-            self._step(f"{region} answers requests")
+            self._step(DemoStep.REGION_SERVES, region)
         return wanted <= table.regions() and decide(observe(ports)).is_converged
 
     def _url(self, ports: Ports, settings: Settings) -> str:
@@ -234,19 +239,19 @@ class Demo:
         load = SteadyLoad(self._url(ports, settings), REQUESTS_PER_SECOND, self._clock)
         load.start()
         try:
-            self._step(f"a steady load of {REQUESTS_PER_SECOND:g} requests a second through {settings.gateway.listen}")
+            self._step(DemoStep.LOAD_STARTS, settings.gateway.listen, REQUESTS_PER_SECOND)
             self._clock.sleep(WARM_FOR)
-            self._step(f"answered so far: {_counts(load.by_region())}")
+            self._report(DemoProgress(DemoStep.LOAD_ANSWERED, answered=load.by_region()))
             region = self._busiest_region(ports)
             cut = Cut(lambda r: _discard(control.lose(r)), control.restore, cuts_off=False)
-            drill = LiveDrill(ports, cut, load, self._step)
+            drill = LiveDrill(ports, cut, load, self._report)
             _, report = drill.run(region, RECOVER_MAX, restore=restore)
-            self._step(f"answered since: {_counts(load.by_region(last=50))}")
+            self._report(DemoProgress(DemoStep.LOAD_ANSWERED_SINCE, answered=load.by_region(last=50)))
         finally:
             load.stop()
         self._record(report)
         if restore:
-            self._step(f"{region} answers again; `skerry status --watch` shows its recovery")
+            self._step(DemoStep.REGION_RESTORED, region)
 
     def _busiest_region(self, ports: Ports) -> RegionId:
         """Return the region that carries most, the first of equals by name."""
@@ -266,7 +271,7 @@ class Demo:
 
     def _end(self, ports: Ports | None, settings: Settings | None) -> None:
         """End everything, and count what is left."""
-        self._step("ending everything")
+        self._step(DemoStep.ENDING)
         if self._daemon is not None:
             end_session(self._daemon, DAEMON_GRACE, self._clock)
         if ports is not None and settings is not None and settings.embedded is not None:
@@ -276,13 +281,13 @@ class Demo:
             left = end_fleet(ports, END_MAX)
             leaked = count_leaked(ports) + len(control.status()["machines"])
             self.report.instances_leaked += leaked
-            self._step(f"instances left in the clouds: {left + leaked}")
+            self._step(DemoStep.MACHINES_LEFT, count=left + leaked)
         failed = self._local.down()
         self.report.processes_leaked = len(failed) + self._local.processes()
-        self._step(f"processes left: {self.report.processes_leaked}")
+        self._step(DemoStep.PROCESSES_LEFT, count=self.report.processes_leaked)
         if settings is not None:
             taken = self._local.ports_in_use(settings)
-            self._step(f"ports still in use: {', '.join(taken) or 'none'}")
+            self._report(DemoProgress(DemoStep.PORTS_LEFT, names=taken))
             self.report.processes_leaked += len(taken)
 
 
@@ -305,10 +310,6 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=2, trust_env=False).status_code == 200  # noqa: PLR2004  HTTP's OK
     except httpx.HTTPError:
         return False
-
-
-def _counts(by_region: dict[str, int]) -> str:
-    return ", ".join(f"{region} {count}" for region, count in by_region.items())
 
 
 def _discard(_lost: list[str]) -> None:

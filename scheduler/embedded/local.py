@@ -36,6 +36,7 @@ from scheduler.embedded.networks import (
     claimed_network,
     is_free,
 )
+from scheduler.embedded.steps import LocalProgress, LocalStep
 from state.clock import Clock, SystemClock, draw_secret
 from state.model.ids import RegionId, derive_id
 
@@ -53,7 +54,7 @@ CREDENTIALS: Final = {
 }
 """What the SDKs' own credential chains find on the embedded clouds, which accept any."""
 
-Progress = Callable[[str], None]
+Progress = Callable[[LocalProgress], None]
 
 
 class LocalError(Exception):
@@ -101,7 +102,7 @@ class Local:
         Args:
             apps: Folders of Serve applications, on the machines' PYTHONPATH.
             times: Intervals and timeouts; None: the defaults.
-            progress: Receives a line per step.
+            progress: Receives each step.
 
         Raises:
             LocalError: They already run, the settings file is for real clouds, or they fail to start.
@@ -120,7 +121,7 @@ class Local:
         token = self.home / "ray-token"
         token.touch(mode=0o600)
         token.write_text(draw_secret())
-        progress("starting the clouds")
+        progress(LocalProgress(LocalStep.CLOUDS_START))
         try:
             with claimed_network(derive_id("n", str(self.home))) as (network, claim):
                 addresses = self._start_clouds(apps, token, network, claim)
@@ -131,7 +132,7 @@ class Local:
             raise LocalError(msg) from error
         with chosen_port(GATEWAY_PORT) as port:
             settings = self._write_settings(addresses, token, load_regions(network), times or ReactionTimes(), port)
-            progress("starting the gateway")
+            progress(LocalProgress(LocalStep.GATEWAY_STARTS))
             self._start_gateway(settings)
         return settings
 
@@ -196,11 +197,11 @@ class Local:
         """End every process of this home, and return the ids of sessions that did not end."""
         left: list[int] = []
         for sid in reversed(self.log.sessions()):
-            progress(f"ending process session {sid}")
+            progress(LocalProgress(LocalStep.PROCESSES_END, sid))
             if not end_session(sid, GRACE, self.clock):
                 left.append(sid)
         for sid in self._machines.sessions():
-            progress(f"ending machine session {sid}")
+            progress(LocalProgress(LocalStep.MACHINE_ENDS, sid))
             if not kill_session(sid, self.clock):
                 left.append(sid)
         if not left:

@@ -1,7 +1,7 @@
 """What if: one field of the spec otherwise, as a priced difference."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import yaml
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from scheduler.documents.plain_errors import in_plain_words
 from scheduler.explain.counterfactual import Counterfactual, from_scratch
+from scheduler.explain.obstacles import Obstacle, obstacles
 from scheduler.explain.rules import changed
 from state.model.placement import Placement
 from state.model.snapshot import Snapshot
@@ -42,6 +43,8 @@ class WhatIf:
     after: Counterfactual
     moved: tuple[tuple[str, int], ...]
     """How many machines more, or fewer, by offer."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """Why nothing can be offered after the change."""
 
     @property
     def difference(self) -> Usd | None:
@@ -72,7 +75,9 @@ def what_if(snapshot: Snapshot, change: str) -> WhatIf:
     before, after = from_scratch(snapshot), from_scratch(snapshot, spec)
     more = _counts(after.placement)
     more.subtract(_counts(before.placement))
-    return WhatIf(before, after, tuple((key, count) for key, count in sorted(more.items()) if count))
+    moved = tuple((key, count) for key, count in sorted(more.items()) if count)
+    changed_snapshot = replace(snapshot, wanted=replace(snapshot.wanted, spec=spec))
+    return WhatIf(before, after, moved, obstacles(changed_snapshot, after.placement))
 
 
 def _counts(placement: Placement) -> Counter[str]:

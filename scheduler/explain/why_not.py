@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from scheduler.explain.counterfactual import from_scratch
+from scheduler.explain.obstacles import Obstacle, obstacles
 from scheduler.solve.fit import replicas_per_machine
 from scheduler.solve.formulate import region_causes
 from scheduler.solve.latency import atlas
@@ -28,6 +29,8 @@ class WhyNot:
     """What it would cost more per hour to run at least one replica there; None where that is not possible."""
     cheapest: Offer | None
     """The cheapest that may be used."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """Why nothing can be offered: to the application, or to all."""
 
 
 def why_not(snapshot: Snapshot, application: str, place: str) -> WhyNot:
@@ -48,7 +51,16 @@ def why_not(snapshot: Snapshot, application: str, place: str) -> WhyNot:
     costs_more = None
     if usable and whole is not None and not is_used:
         costs_more = _forced(snapshot, spec, application, usable, whole)
-    return WhyNot(place, is_used, len(matching), tuple(sorted(causes.items())), costs_more, cheapest)
+    found = obstacles(snapshot, base.placement)
+    return WhyNot(
+        place,
+        is_used,
+        len(matching),
+        tuple(sorted(causes.items())),
+        costs_more,
+        cheapest,
+        tuple(obstacle for obstacle in found if obstacle.application in {None, application}),
+    )
 
 
 def _screened(

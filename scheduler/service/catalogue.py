@@ -8,7 +8,8 @@ from providers.catalogue import catalogue_offers
 from providers.catalogue.source import Catalogue
 from providers.regions import known_regions
 from scheduler import shortages
-from scheduler.service.planning import PlanReport, PriceSource, plan_snapshot
+from scheduler.service.planning import plan_snapshot
+from scheduler.service.reports import PlanReport, PriceSource
 from scheduler.solve.fit import replicas_per_machine
 from state.model.catalog import Market, Offer, OfferKey
 from state.model.ids import RegionId

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +18,9 @@ from providers.profile import NAME_HEAD_TYPES
 from providers.registry import CLOUDS
 from providers.settings import CloudSettings
 from scheduler.documents.settings_file import Settings
+from scheduler.service.diagnosis import Check, Diagnosis, DiagnosisLevel
 from state.clock import Clock
-from state.model.catalog import Capability, Market, Offer, Quota
+from state.model.catalog import Capability, Offer, Quota
 from state.model.ids import ProviderName, RegionId, region_id
 from state.model.inventory import CloudInstance, Notice
 
@@ -28,67 +28,6 @@ SKEW_WARNS: Final = timedelta(seconds=30)
 SKEW_FAILS: Final = timedelta(minutes=2)
 """Signatures of requests are refused when clocks differ by five minutes; leases and notices suffer sooner."""
 GROUP_AND_OTHERS: Final = 0o077
-
-
-class DiagnosisLevel(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class Check(StrEnum):
-    """What was checked, and how it came out."""
-
-    NO_CLOUD = "no_cloud"
-    TOKEN_MISSING = "token_missing"  # noqa: S105  a name, not a secret
-    TOKEN_READABLE = "token_readable"  # noqa: S105  a name, not a secret
-    """Others than its owner can read the Ray token."""
-    TOKEN_PRIVATE = "token_private"  # noqa: S105  a name, not a secret
-    REGION_WITHOUT_CELL = "region_without_cell"
-    CELL_WITHOUT_CLOUD = "cell_without_cloud"
-    ENDPOINT_SILENT = "endpoint_silent"
-    NOT_CONNECTED = "not_connected"
-    EMBEDDED_DOWN = "embedded_down"
-    """No connection to an embedded cloud, and these do not run."""
-    CHECKS_SKIPPED = "checks_skipped"
-    """Offers and launches, for want of a connection."""
-    CLOCK_SKEW = "clock_skew"
-    READ_FAILED = "read_failed"
-    READ_DEGRADED = "read_degraded"
-    """Something that the scheduler can do without could not be read."""
-    ALL_READ = "all_read"
-    MACHINE_IMPAIRED = "machine_impaired"
-    NO_GPUS_OFFERED = "no_gpus_offered"
-    NO_HEAD_OFFERED = "no_head_offered"
-    QUOTA_ZERO = "quota_zero"
-    NO_FIXED_ADDRESS = "no_fixed_address"
-    NO_REPEATED_LAUNCH = "no_repeated_launch"
-    """A launch with an unknown outcome is not repeated."""
-    NO_TAGS = "no_tags"
-    LAUNCH_REFUSED = "launch_refused"
-    LAUNCH_ALLOWED = "launch_allowed"
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """The outcome of one check. Fields that do not apply are empty."""
-
-    check: Check
-    level: DiagnosisLevel
-    provider: ProviderName | None = None
-    regions: tuple[RegionId, ...] = ()
-    subject: str = ""
-    """A file, an address, a machine, a quota's family, or what could not be read."""
-    message: str = ""
-    """The provider's own text, or the error's."""
-    skew: timedelta | None = None
-    market: Market | None = None
-    unit: str = ""
-    """What a quota counts."""
-    advice: str = ""
-    """What the provider's profile advises."""
 
 
 def diagnose(

@@ -8,27 +8,29 @@ from scheduler.documents.settings_file import Settings
 from scheduler.drills.computed import simulate
 from scheduler.drills.live import Cut, LiveDrill
 from scheduler.drills.load import SteadyLoad
-from scheduler.drills.report import DrillReport, loads
+from scheduler.drills.report import DrillProgress, DrillStep, loads
 from scheduler.embedded.local import Control
 from scheduler.observe import observe
 from scheduler.ports import Ports
+from scheduler.service.reports import DrillResult
 from state.model.history import Drill, DrillMode, DrillState
 from state.model.ids import DrillId, RegionId, derive_id
+from state.model.snapshot import Snapshot
 from state.store import Store
 
-Progress = Callable[[str], None]
+Progress = Callable[[DrillProgress], None]
 
 
-@dataclass(frozen=True, slots=True)
-class DrillResult:
-    """A drill and its report."""
+def replay_drill(snapshot: Snapshot, region: RegionId) -> DrillResult:
+    """Return what the loss of a region would have meant at a snapshot; nothing is read or recorded. Pure.
 
-    drill: Drill
-    report: DrillReport | None
-    """None while it has none."""
+    Raises:
+        DrillRefusedError: Nothing is placed there.
+    """
+    return DrillResult(None, simulate(snapshot, region))
 
 
-def simulate_drill(ports: Ports, region: RegionId) -> tuple[Drill, DrillReport]:
+def simulate_drill(ports: Ports, region: RegionId) -> DrillResult:
     """Compute what the loss of a region would mean now, and record it.
 
     Raises:
@@ -48,7 +50,7 @@ def simulate_drill(ports: Ports, region: RegionId) -> tuple[Drill, DrillReport]:
         report=report.dumps(),
     )
     ports.store.put_drill(drill, "drill", now)
-    return drill, report
+    return DrillResult(drill, report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,7 @@ class LiveRequest:
     """Load through the gateway while it runs; 0 for none."""
 
 
-def run_live_drill(
-    ports: Ports, settings: Settings, asked: LiveRequest, progress: Progress
-) -> tuple[Drill, DrillReport]:
+def run_live_drill(ports: Ports, settings: Settings, asked: LiveRequest, progress: Progress) -> DrillResult:
     """Cut a region off, wait until the daemon has recovered, and give the region back.
 
     On embedded clouds the region's machines are killed; elsewhere the scheduler treats it as unreachable.
@@ -74,17 +74,21 @@ def run_live_drill(
     cut = Cut(_do_nothing, _do_nothing, cuts_off=True)
     if settings.embedded is not None:
         control = Control(settings.embedded)
-        cut = Cut(lambda r: progress(f"{len(control.lose(r))} machines killed"), control.restore, cuts_off=False)
+        cut = Cut(lambda region: _kill(control, region, progress), control.restore, cuts_off=False)
     load = None
     if asked.requests_per_second:
         load = SteadyLoad(_url(settings, ports), asked.requests_per_second, ports.clock)
         load.start()
     try:
         drill = LiveDrill(ports, cut, load, progress)
-        return drill.run(asked.region, asked.timeout, restore=True)
+        return DrillResult(*drill.run(asked.region, asked.timeout, restore=True))
     finally:
         if load is not None:
             load.stop()
+
+
+def _kill(control: Control, region: RegionId, progress: Progress) -> None:
+    progress(DrillProgress(DrillStep.MACHINES_KILLED, region, machines=len(control.lose(region))))
 
 
 def _url(settings: Settings, ports: Ports) -> str:

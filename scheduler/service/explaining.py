@@ -1,44 +1,26 @@
-"""Use case: explain where an application is placed. It returns values."""
+"""Use cases: explain a placement, why a place is not used, and what a change of the spec would change."""
 
-from dataclasses import dataclass
-
-from scheduler.explain.binding import Limit, limits, rule_prices
-from scheduler.explain.conflict import Conflict, conflict
-from scheduler.explain.obstacles import Obstacle, are_blocking, decisive_failures, obstacles
-from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
-from scheduler.explain.rules import Requirement
+from scheduler.explain import Explanation, explain
+from scheduler.explain.what_if import WhatIf, what_if
+from scheduler.explain.why_not import WhyNot, why_not
 from scheduler.observe import observe
 from scheduler.ports import Ports
 from scheduler.tick import decide
 from state.model.ids import ApplicationName
-from state.model.placement import Placement
-from state.model.snapshot import ReadFailure, Snapshot
-from state.model.units import Usd
+from state.model.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainReport:
-    """Why an application is placed where it is."""
+class NoSpecError(Exception):
+    """No spec is in force, so nothing can be explained: apply one first."""
 
-    application: ApplicationName
-    placement: Placement
-    """Of the whole fleet."""
-    resilience: tuple[ResiliencePrice, ...]
-    rules: tuple[tuple[Requirement, Usd], ...]
-    """What each of its requirements costs per hour, dearest first; empty where not all is kept."""
-    limits: tuple[Limit, ...]
-    """Quotas and stock that are used up; empty where not all is kept."""
-    conflict: Conflict | None
-    """What conflicts; None where all is kept, or where nothing is offered at all."""
-    obstacles: tuple[Obstacle, ...] = ()
-    """Why nothing can be offered: to the application, or to all."""
-    failures: tuple[ReadFailure, ...] = ()
-    """What could not be read of offers and machines."""
 
-    @property
-    def is_possible(self) -> bool:
-        """Whether offers could be read, demand is met and no rule is violated, in the whole fleet."""
-        return self.placement.is_whole and not are_blocking(self.obstacles)
+class UnknownApplicationError(Exception):
+    """The spec in force has no such application."""
+
+    def __init__(self, application: str, known: tuple[ApplicationName, ...]) -> None:
+        """Keep the name, and those that the spec has."""
+        super().__init__(application, known)
+        self.application, self.known = application, known
 
 
 def current_snapshot(ports: Ports) -> Snapshot:
@@ -46,22 +28,41 @@ def current_snapshot(ports: Ports) -> Snapshot:
     return observe(ports)
 
 
-def explain_application(snapshot: Snapshot, application: ApplicationName) -> ExplainReport:
+def explain_application(snapshot: Snapshot, application: str) -> Explanation:
     """Return why an application is placed where a decision on *snapshot* places it. Pure.
 
     Raises:
+        NoSpecError, UnknownApplicationError: There is nothing to explain.
         UnsafePlanError: The plan breaks a rule.
     """
-    placement = decide(snapshot).placement
-    found = obstacles(snapshot, placement)
-    is_priced = placement.is_whole and not found
-    return ExplainReport(
-        application,
-        placement,
-        () if found else price_of_resilience(snapshot),
-        rules=rule_prices(snapshot, application) if is_priced else (),
-        limits=limits(snapshot) if is_priced else (),
-        conflict=None if placement.is_whole or found else conflict(snapshot),
-        obstacles=tuple(obstacle for obstacle in found if obstacle.application in {None, application}),
-        failures=decisive_failures(snapshot),
-    )
+    name = _known(snapshot, application)
+    return explain(snapshot, decide(snapshot).placement, name)
+
+
+def explain_why_not(snapshot: Snapshot, application: str, place: str) -> WhyNot:
+    """Return why an application does not use a provider, a region or an offer. Pure.
+
+    Raises:
+        NoSpecError, UnknownApplicationError: There is nothing to explain.
+    """
+    return why_not(snapshot, _known(snapshot, application), place)
+
+
+def explain_what_if(snapshot: Snapshot, application: str, change: str) -> WhatIf:
+    """Return what `path=value` would change in the spec of an application's fleet. Pure.
+
+    Raises:
+        NoSpecError, UnknownApplicationError: There is nothing to explain.
+        NoSuchFieldError: The path names no field, or the value does not fit it.
+    """
+    _known(snapshot, application)
+    return what_if(snapshot, change)
+
+
+def _known(snapshot: Snapshot, application: str) -> ApplicationName:
+    if snapshot.wanted is None:
+        raise NoSpecError
+    names = tuple(name for name, _ in snapshot.wanted.spec.named())
+    if application not in names:
+        raise UnknownApplicationError(application, names)
+    return ApplicationName(application)

@@ -2,122 +2,30 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
-from providers.catalogue.source import CatalogueSource
 from scheduler.daemon.converge import TickedElsewhereError, await_stable, tick_until_stable
-from scheduler.documents.spec_warnings import SpecWarning, autoscaling_ignored
+from scheduler.documents.spec_warnings import autoscaling_ignored
 from scheduler.drills.live import count_leaked
-from scheduler.explain.conflict import Conflict, conflict
-from scheduler.explain.obstacles import Obstacle, are_blocking, decisive_failures, obstacles
-from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
+from scheduler.explain.conflict import conflict
+from scheduler.explain.obstacles import obstacles
+from scheduler.explain.resilience import price_of_resilience
 from scheduler.observe import observe
 from scheduler.ports import Ports
+from scheduler.service.reports import DestroyReport, PlanReport, Removal, Reviewed
 from scheduler.tick import decide
 from state.model.ids import ApplicationName
 from state.model.plan import Plan
 from state.model.settings import TICK, SolveBudget
-from state.model.snapshot import ReadFailure, Snapshot, Wanted
+from state.model.snapshot import Snapshot, Wanted
 from state.store import ConflictError
 
 Progress = Callable[[Plan], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """An application that serves now and that a spec lacks."""
-
-    application: ApplicationName
-    replicas: int
-    """Ready ones, over all cells."""
-    is_routed: bool
-    """Whether the gateway sends it requests now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reviewed:
-    """What was reviewed before a spec is applied, and what was agreed to."""
-
-    version: int
-    """The version in force that the plan was made on; 0 where none was."""
-    removals: frozenset[ApplicationName] = frozenset()
-    """Applications in force whose removal is agreed to."""
-    replaces_fleet: str | None = None
-    """Name of the fleet in force whose replacement or new name is agreed to."""
-
-
 class NotReviewedError(ConflictError):
     """Applying a spec would change what was not reviewed, or remove what was not agreed to; nothing was changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class PriceSource:
-    """The price catalogue that a plan is decided on alone: stock, quotas and zones are unknown."""
-
-    source: CatalogueSource
-    oldest: datetime
-    newest: datetime
-    listed: int
-    """Offers in it."""
-    considered: int
-    """Offers that the plan considers: those that are cheapest per unit of demand, by region and market."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlanReport:
-    """A plan, and what explains it."""
-
-    plan: Plan
-    snapshot: Snapshot
-    resilience: tuple[ResiliencePrice, ...]
-    conflict: Conflict | None
-    """What conflicts in the spec; None where all is kept, or where nothing is offered at all."""
-    obstacles: tuple[Obstacle, ...]
-    """Why nothing can be offered at all."""
-    removals: tuple[Removal, ...] = ()
-    replaces_fleet: str | None = None
-    """Name of the fleet in force, where the spec names another one."""
-    is_same_spec: bool = False
-    """Whether the spec is in force already."""
-    warnings: tuple[SpecWarning, ...] = ()
-    """What the spec's files ask for and do not get."""
-    prices: PriceSource | None = None
-    """Set where list prices alone were used, and no cloud was called."""
-
-    @property
-    def failures(self) -> tuple[ReadFailure, ...]:
-        """What could not be read of offers and machines: the plan does without those regions."""
-        return decisive_failures(self.snapshot)
-
-    @property
-    def is_possible(self) -> bool:
-        """Whether offers could be read, demand is met and no rule is violated."""
-        return self.plan.placement.is_whole and self.is_informed
-
-    @property
-    def is_informed(self) -> bool:
-        """Whether offers could be read at all."""
-        return not are_blocking(self.obstacles)
-
-    @property
-    def is_converged(self) -> bool:
-        """Whether the plan is converged, and not only for want of anything read."""
-        return self.plan.is_converged and self.is_informed
-
-    @property
-    def removes(self) -> bool:
-        """Whether applying the spec removes an application in force, or changes the fleet's name."""
-        return bool(self.removals) or self.replaces_fleet is not None
-
-    @property
-    def reviewed(self) -> Reviewed:
-        """What agreeing to all of this plan agrees to."""
-        return Reviewed(
-            version=self.plan.spec_version or 0,
-            removals=frozenset(removal.application for removal in self.removals),
-            replaces_fleet=self.replaces_fleet,
-        )
 
 
 def plan_spec(ports: Ports, wanted: Wanted, budget: SolveBudget = TICK) -> PlanReport:
@@ -238,24 +146,6 @@ def run_until_stable(ports: Ports, timeout: timedelta, progress: Progress = lamb
         return tick_until_stable(ports, timeout, progress)
     except TickedElsewhereError:
         return await_stable(ports, timeout, progress)
-
-
-@dataclass(frozen=True, slots=True)
-class DestroyReport:
-    """What is left of a fleet after its end was asked for."""
-
-    ended: int
-    """Machines that were live before."""
-    left: int
-    """Machines that still are."""
-    leaked: int
-    """Machines with our tag in the clouds and no live record."""
-    has_converged: bool
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing is left anywhere."""
-        return self.has_converged and not self.left and not self.leaked
 
 
 def destroy_fleet(ports: Ports, timeout: timedelta, progress: Progress = lambda _: None) -> DestroyReport:

@@ -19,6 +19,15 @@ class Market(StrEnum):
     """Paid for already, for as long as a window lasts."""
 
 
+class CatalogueSource(StrEnum):
+    """Where list prices come from."""
+
+    PUBLISHED = "published"
+    """gpuhunt's catalogue, downloaded now."""
+    PACKAGED = "packaged"
+    """The dated one of this package."""
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class OfferKey:
     """The narrowest thing that can be out of stock."""

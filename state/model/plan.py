@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from pydantic import AwareDatetime
 
@@ -112,6 +113,19 @@ _KINDS = {
 def kind_of(action: Action) -> ActionKind:
     """Return what an action does."""
     return _KINDS[type(action)]
+
+
+def target_of(action: Action) -> str:
+    """Return what an action acts on: an offer, a region, or the gateway."""
+    match action:
+        case Launch() | Terminate():
+            return str(action.key)
+        case Serve() | Drain():
+            return action.region
+        case Route():
+            return "gateway"
+        case _:
+            assert_never(action)
 
 
 class BlockedReason(StrEnum):

@@ -11,7 +11,8 @@ import pytest
 from scheduler.cli import plan_commands
 from scheduler.daemon.converge import tick_until_stable
 from scheduler.documents.spec_file import load_wanted
-from scheduler.service.planning import NotReviewedError, Reviewed, apply_spec, plan_spec
+from scheduler.service.planning import NotReviewedError, apply_spec, plan_spec
+from scheduler.service.reports import Reviewed
 from scheduler.simulation.world import World, wanted
 from state.model.ids import ApplicationName
 from state.model.snapshot import Wanted

@@ -11,7 +11,8 @@ from providers.errors import InvalidError, UnreachableError
 from providers.fake import FakeCloud
 from providers.recorded import RecordedProvider
 from scheduler.documents.settings_file import CellModel, Settings
-from scheduler.service.doctor import Check, DiagnosisLevel, diagnose
+from scheduler.service.diagnosis import Check, DiagnosisLevel
+from scheduler.service.doctor import diagnose
 from scheduler.simulation.world import World
 from state.clock import ManualClock
 from state.model.catalog import Capability, Market

@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from providers.catalogue import ANY_ZONE, ESTIMATE, ListedMachine, canonical_gpu, catalogue_offers
-from providers.catalogue.source import CATALOG_DIR, PACKAGED, PROVIDERS, CatalogueSource, load_catalogue
+from providers.catalogue.source import CATALOG_DIR, PACKAGED, PROVIDERS, load_catalogue
 from providers.regions import known_regions
 from scheduler.service.catalogue import catalogue_snapshot, considered, offers_listed
-from state.model.catalog import Market, Offer
+from state.model.catalog import CatalogueSource, Market, Offer
 from tests.builders import NOON, a_spec, application
 from tests.unit.test_cli_catalogue import packaged
 

@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
-from providers.catalogue.source import PACKAGED, Catalogue, CatalogueSource, read_catalogue
+from providers.catalogue.source import PACKAGED, Catalogue, read_catalogue
 from scheduler.cli.render import text
 from scheduler.documents.spec_file import load_wanted
 from scheduler.explain.obstacles import ObstacleKind
 from scheduler.service.catalogue import plan_catalogue
+from state.model.catalog import CatalogueSource
 from state.model.ids import provider_of
 from tests.builders import NOON
 from tests.cli_process import EXAMPLE, other_spec, skerry

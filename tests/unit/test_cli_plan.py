@@ -13,8 +13,10 @@ from scheduler.cli.render.explain_report import report_parts
 from scheduler.cli.render.obstacles import EMBEDDED_DOWN
 from scheduler.explain.obstacles import ObstacleKind
 from scheduler.observe import observe
-from scheduler.service.explaining import explain_application
-from scheduler.service.planning import PlanReport, plan_snapshot, plan_spec
+from scheduler.service.explaining import explain_application, explain_what_if, explain_why_not
+from scheduler.service.planning import plan_snapshot, plan_spec
+from scheduler.service.reports import PlanReport
+from scheduler.service.snapshots import write_snapshot
 from scheduler.simulation.world import World, wanted
 from state.model.catalog import ShortageKind
 from state.model.ids import ApplicationName, provider_of
@@ -228,6 +230,33 @@ def test_an_explanation_of_a_standing_fleet_reports_that_no_provider_answers() -
     assert [obstacle.kind for obstacle in report.obstacles] == [ObstacleKind.NO_PROVIDER_ANSWERED]
     assert "no provider answered:" in lines and EMBEDDED_DOWN in lines
     assert not report.is_possible and not any("resilience" in line for line in lines)
+
+
+def test_questions_about_a_fleet_that_no_provider_answers_for_report_that_first(tmp_path: Path) -> None:
+    file = tmp_path / "s.json"
+    write_snapshot(observe(silenced("aws", "gcp").ports), file)
+
+    why_not = skerry(tmp_path, "explain", "chat", "--snapshot", str(file), "--why-not", "aws/us-east-1")
+    what_if = skerry(tmp_path, "explain", "chat", "--snapshot", str(file), "--what-if", "budget.max_usd_per_hour=500")
+    both = skerry(tmp_path, "explain", "chat", "--snapshot", str(file), "--what-if", "a=1", "--why-not", "aws")
+
+    assert (why_not.code, what_if.code, both.code) == (3, 3, 2)
+    assert "no provider answered:" in why_not.out and "no provider answered:" in what_if.out
+    assert "costs" not in why_not.out and "bought from scratch" not in what_if.out
+    assert "exclude each other" in both.err
+
+
+def test_questions_about_a_model_that_nothing_sells_name_it() -> None:
+    world = World(an_offer(gpu="L4"))
+    world.want(a_spec(chat=application(shapes=[{"gpu": "H200"}])))
+    snapshot = observe(world.ports)
+
+    why_not = explain_why_not(snapshot, "chat", "aws/us-east-1")
+    what_if = explain_what_if(snapshot, "chat", "budget.max_usd_per_hour=500")
+
+    assert [obstacle.kind for obstacle in why_not.obstacles] == [ObstacleKind.GPU_NOT_SOLD]
+    assert what_if.obstacles == why_not.obstacles
+    assert not explain_what_if(snapshot, "chat", "applications.chat.shapes.0.gpu=L4").obstacles
 
 
 def test_a_model_counts_as_not_sold_only_by_providers_that_answered() -> None:

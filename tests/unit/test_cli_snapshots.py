@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from scheduler.observe import observe
 from scheduler.service.snapshots import SNAPSHOT, read_snapshot, write_snapshot
 from scheduler.tick import decide
+from state.model.settings import SolveBudget
 from state.store import SNAPSHOTS_KEPT
 from tests.cli_process import EXAMPLE, other_spec, simulated_fleet, skerry
 
@@ -66,6 +68,17 @@ def test_a_saved_decision_is_made_again_in_a_fresh_home(file: Path, tmp_path: Pa
     assert again.facts()["converged"] is True
     assert shown.out.startswith("Machines, $") and "No changes." in shown.out
     assert not fresh.exists(), "a replay keeps nothing"
+
+
+def test_a_replay_keeps_the_budget_of_its_snapshot_unless_a_proof_is_asked_for(file: Path, tmp_path: Path) -> None:
+    """Explanations of the same file are decided with the same budget."""
+    unproven = tmp_path / "s.json"
+    write_snapshot(replace(read_snapshot(file), solve_budget=SolveBudget(exact_nodes=0)), unproven)
+
+    quick = skerry(tmp_path / "fresh", "plan", str(EXAMPLE), "--snapshot", str(unproven), "--output", "json").facts()
+    exact = skerry(tmp_path / "fresh", "plan", "--exact", "--snapshot", str(unproven), "--output", "json").facts()
+
+    assert quick["placement"]["gap"] != exact["placement"]["gap"]  # type: ignore[index]
 
 
 def test_another_spec_is_planned_in_a_saved_snapshot(file: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from providers.prices import PriceList
 from scheduler.cli.render.doctor import INSTALLATION, remedy, sentence, subject
 from scheduler.documents.settings_file import CellModel, EmbeddedModel, Settings
 from scheduler.embedded.local import provider_settings
-from scheduler.service.doctor import Check, Diagnosis, DiagnosisLevel, diagnose
+from scheduler.service.diagnosis import Check, Diagnosis, DiagnosisLevel
+from scheduler.service.doctor import diagnose
 from state.clock import ManualClock, SystemClock
 from state.model.catalog import Market
 from state.model.ids import ProviderName, RegionId

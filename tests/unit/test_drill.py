@@ -5,8 +5,9 @@ import pytest
 
 from scheduler.drills.computed import simulate
 from scheduler.drills.live import count_leaked
-from scheduler.drills.report import DrillRefusedError, loads
+from scheduler.drills.report import DrillRefusal, DrillRefusedError, loads
 from scheduler.observe.snapshot import observe
+from scheduler.service.drilling import replay_drill, simulate_drill
 from scheduler.simulation.world import World
 from state.model.history import Drill, DrillMode, DrillState
 from state.model.ids import DrillId, RegionId
@@ -44,8 +45,10 @@ def test_a_fleet_that_does_not_survive_is_found_out() -> None:
 
 
 def test_the_loss_of_a_region_without_anything_shows_nothing() -> None:
-    with pytest.raises(DrillRefusedError, match="nothing is placed in"):
+    with pytest.raises(DrillRefusedError) as refused:
         simulate(observe(a_world("none").ports), RegionId(EU))
+
+    assert (refused.value.refusal, refused.value.region) == (DrillRefusal.NOTHING_PLACED, EU)
 
 
 def test_a_region_that_a_drill_cuts_off_is_lost_to_every_decision_until_the_drill_ends() -> None:
@@ -109,3 +112,15 @@ def test_a_drill_that_cannot_recover_reports_what_is_unmet_and_violated() -> Non
 
     assert not report.recovered
     assert [unmet.application for unmet in report.unmet] == ["chat"]
+
+
+def test_a_computed_drill_is_recorded_and_one_from_a_snapshot_is_not() -> None:
+    world = a_world()
+    snapshot = observe(world.ports)
+
+    replayed = replay_drill(snapshot, RegionId(US))
+    assert world.store.drills() == ()
+    recorded = simulate_drill(world.ports, RegionId(US))
+
+    assert replayed.drill is None and replayed.report == recorded.report
+    assert world.store.drills() == (recorded.drill,)

@@ -7,19 +7,18 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from scheduler.cli.render import explanations, words
+from scheduler.cli.render.obstacles import failure_json, obstacle_json, shortage_json
 from scheduler.cli.render.spec import warning_json
 from scheduler.drills.report import DrillReport
-from scheduler.explain.obstacles import Obstacle
 from scheduler.explain.resilience import ResiliencePrice
-from scheduler.service.planning import PlanReport, PriceSource
-from scheduler.service.status import StatusReport
-from state.model.catalog import Offer, Shortage
-from state.model.history import Drill, Event
+from scheduler.service.reports import DrillResult, PlanReport, PriceSource, StatusReport
+from state.model.catalog import Offer
+from state.model.history import Event
 from state.model.inventory import Instance
 from state.model.placement import Placement, Survival, UnmetDemand, Violation
 from state.model.plan import Action, Blocked, Drain, Launch, Route, Serve, Terminate, kind_of
 from state.model.serving import CellStatus
-from state.model.snapshot import ReadFailure, Snapshot
+from state.model.snapshot import Snapshot
 from state.model.units import MILLI
 
 
@@ -174,32 +173,6 @@ def blocked_json(blocked: Blocked) -> dict[str, Any]:
     return {"reason": blocked.reason, **known, "message": words.blocked(blocked)}
 
 
-def obstacle_json(obstacle: Obstacle) -> dict[str, Any]:
-    """Return why nothing can be offered."""
-    return {
-        "kind": obstacle.kind,
-        "application": obstacle.application,
-        "failures": [failure_json(failure) for failure in obstacle.failures],
-        "gpus": {gpu: list(similar) for gpu, similar in obstacle.gpus},
-        "shortages": [shortage_json(shortage) for shortage in obstacle.shortages],
-    }
-
-
-def failure_json(failure: ReadFailure) -> dict[str, Any]:
-    """Return what of a region could not be read."""
-    return {"region": failure.region, "read": failure.kind, "message": failure.message}
-
-
-def shortage_json(shortage: Shortage) -> dict[str, Any]:
-    """Return a shortage."""
-    return {
-        "scope": shortage.scope,
-        "kind": shortage.kind,
-        "message": shortage.message,
-        "until": shortage.until.isoformat(),
-    }
-
-
 def report_json(report: PlanReport) -> dict[str, Any]:
     """Return a plan and what explains it."""
     removals = [{"application": r.application, "replicas": r.replicas, "routed": r.is_routed} for r in report.removals]
@@ -309,15 +282,19 @@ def event_json(event: Event) -> dict[str, Any]:
     }
 
 
-def drill_json(drill: Drill, report: DrillReport | None) -> dict[str, Any]:
-    """Return a drill with its report; null while it has none."""
+def drill_json(result: DrillResult) -> dict[str, Any]:
+    """Return a drill with its report, null while it has none; one computed from a file is the report alone."""
+    report = None if result.report is None else drill_report_json(result.report)
+    if result.drill is None:
+        return report or {}
+    drill = result.drill
     return {
         "drill": drill.id,
         "region": drill.region,
         "mode": drill.mode,
         "state": drill.state,
         "started_at": drill.started_at.isoformat(),
-        "report": None if report is None else drill_report_json(report),
+        "report": report,
     }
 
 

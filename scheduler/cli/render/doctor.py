@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from scheduler.cli.render.obstacles import EMBEDDED_DOWN
-from scheduler.service.doctor import Check, Diagnosis, DiagnosisLevel
+from scheduler.service.diagnosis import Check, Diagnosis, DiagnosisLevel
 from state.model.catalog import Market
 
 MARKS: Final = {DiagnosisLevel.OK: "ok     ", DiagnosisLevel.WARNING: "warning", DiagnosisLevel.ERROR: "ERROR  "}

@@ -7,12 +7,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from scheduler.cli.render import as_json, explanations, text, words
-from scheduler.cli.render.obstacles import obstacle_lines
-from scheduler.service.explaining import ExplainReport
+from scheduler.cli.render.obstacles import failure_json, obstacle_json, obstacle_lines
+from scheduler.explain import Explanation
 from state.model.units import MILLI
 
 
-def report_json(report: ExplainReport) -> dict[str, Any]:
+def report_json(report: Explanation) -> dict[str, Any]:
     """Return why an application is placed where it is."""
     name, placement = report.application, report.placement
     facts = as_json.placement_json(placement)
@@ -28,12 +28,12 @@ def report_json(report: ExplainReport) -> dict[str, Any]:
         "rules": [explanations.rule_price_json(rule, cost) for rule, cost in report.rules],
         "limits": [explanations.limit_json(limit) for limit in report.limits],
         "conflict": explanations.conflict_json(report.conflict),
-        "obstacles": [as_json.obstacle_json(obstacle) for obstacle in report.obstacles],
-        "failures": [as_json.failure_json(failure) for failure in report.failures],
+        "obstacles": [obstacle_json(obstacle) for obstacle in report.obstacles],
+        "failures": [failure_json(failure) for failure in report.failures],
     }
 
 
-def report_parts(report: ExplainReport, now: datetime, *, are_embedded_down: bool) -> list[RenderableType]:
+def report_parts(report: Explanation, now: datetime, *, are_embedded_down: bool) -> list[RenderableType]:
     """Return why an application is placed where it is, part by part.
 
     Args:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final, assert_never
 
-from scheduler.cli.render import words
+from scheduler.cli.render import obstacles, words
 from scheduler.explain.binding import Limit, LimitKind
 from scheduler.explain.conflict import Conflict, WayOut, WayOutKind
 from scheduler.explain.rules import Requirement, RequirementKind
@@ -174,6 +174,7 @@ def why_not_json(answer: WhyNot) -> dict[str, Any]:
         "refused_offers": dict(answer.causes),
         "costs_more_usd_per_hour": _dollars(answer.costs_more),
         "cheapest": None if answer.cheapest is None else str(answer.cheapest.key),
+        "obstacles": [obstacles.obstacle_json(obstacle) for obstacle in answer.obstacles],
     }
 
 
@@ -185,6 +186,7 @@ def what_if_json(answer: WhatIf) -> dict[str, Any]:
         "difference_usd_per_hour": _dollars(answer.difference),
         "machines": dict(answer.moved),
         "problems": words.problems(answer.after.placement),
+        "obstacles": [obstacles.obstacle_json(obstacle) for obstacle in answer.obstacles],
     }
 
 

@@ -1,11 +1,12 @@
-"""Why nothing can be offered, and what could not be read, as lines. Pure."""
+"""Why nothing can be offered, and what could not be read, as lines and as JSON. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from scheduler.cli.render import words
 from scheduler.explain.obstacles import Obstacle, ObstacleKind, are_blocking
+from state.model.catalog import Shortage
 from state.model.ids import RegionId, provider_of
 from state.model.snapshot import ReadFailure, ReadKind
 
@@ -112,3 +113,29 @@ def _where(regions: list[RegionId]) -> str:
 
 def _did_you_mean(names: tuple[str, ...]) -> str:
     return f" (did you mean {' or '.join(names)}?)" if names else ""
+
+
+def obstacle_json(obstacle: Obstacle) -> dict[str, Any]:
+    """Return why nothing can be offered."""
+    return {
+        "kind": obstacle.kind,
+        "application": obstacle.application,
+        "failures": [failure_json(failure) for failure in obstacle.failures],
+        "gpus": {gpu: list(similar) for gpu, similar in obstacle.gpus},
+        "shortages": [shortage_json(shortage) for shortage in obstacle.shortages],
+    }
+
+
+def failure_json(failure: ReadFailure) -> dict[str, Any]:
+    """Return what of a region could not be read."""
+    return {"region": failure.region, "read": failure.kind, "message": failure.message}
+
+
+def shortage_json(shortage: Shortage) -> dict[str, Any]:
+    """Return a shortage."""
+    return {
+        "scope": shortage.scope,
+        "kind": shortage.kind,
+        "message": shortage.message,
+        "until": shortage.until.isoformat(),
+    }

@@ -6,8 +6,8 @@ from typing import Any, Final, assert_never
 
 import yaml
 
+from scheduler.documents.loaded_fleet import LoadedFleet
 from scheduler.documents.origins import Origin, OriginKind
-from scheduler.documents.spec_file import LoadedFleet
 from scheduler.documents.spec_warnings import SpecWarning, WarningKind
 from scheduler.documents.yaml_document import Location, dotted
 

@@ -12,7 +12,7 @@ from scheduler.cli.render import as_json, explanations, words
 from scheduler.cli.render.obstacles import obstacle_lines
 from scheduler.drills.report import DrillReport
 from scheduler.explain.resilience import ResiliencePrice
-from scheduler.service.planning import PlanReport, PriceSource
+from scheduler.service.reports import DrillResult, PlanReport, PriceSource
 from state.model.catalog import Offer
 from state.model.placement import Placement
 from state.model.plan import Plan
@@ -196,6 +196,16 @@ def status_parts(facts: dict[str, Any]) -> list[RenderableType]:
 def snapshot_lines(facts: dict[str, Any]) -> list[str]:
     """Return what a snapshot has."""
     return [f"{name.replace('_', ' ')}: {', '.join(v) if isinstance(v, list) else v}" for name, v in facts.items()]
+
+
+def drill_line(result: DrillResult) -> str:
+    """Return a drill in one line."""
+    drill = result.drill
+    return (
+        ""
+        if drill is None
+        else f"{drill.id}  {drill.started_at:%Y-%m-%d %H:%M}  {drill.region}  {drill.mode}  {drill.state}"
+    )
 
 
 def drill_lines(report: DrillReport) -> list[str]:

@@ -3,8 +3,7 @@
 from datetime import datetime
 from typing import Final, assert_never
 
-from providers.catalogue.source import CatalogueSource
-from state.model.catalog import ChoiceKind, OfferChoice, Shortage, ShortageKind
+from state.model.catalog import CatalogueSource, ChoiceKind, OfferChoice, Shortage, ShortageKind
 from state.model.health import HealthReason
 from state.model.history import (
     ActionAttempted,
@@ -232,6 +231,11 @@ def blocked(value: Blocked) -> str:
         return f"{subject}: {what}{text}"
     what = f"{value.action} blocked: " if value.action is not None else ""
     return f"{value.instance_id} ({value.key}): {what}{text}"
+
+
+def deploy_failed(value: Blocked) -> str:
+    """Return that an application cannot run, with what its cell reports."""
+    return f"{value.region}: {value.application}: {value.state}: {value.message}"
 
 
 def violation(value: Violation) -> str:
