@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from providers.faults import FaultAnswers
@@ -28,6 +29,8 @@ class CloudProfile:
     """Regions with a known place; `CloudSettings.own_regions` adds those of the settings."""
     has_price_catalogue: bool = True
     """Whether gpuhunt lists its prices, under *name*."""
+    price_list: Path | None = None
+    """Its dated list prices in this package, a file in gpuhunt's format; None: `--catalog` leaves the cloud out."""
     is_cached: bool = True
     """Whether offers and quotas may be minutes old; False: one cheap call reads what is free now."""
     listed_type: Callable[[str, str, int], str] = as_listed

@@ -60,8 +60,8 @@ def a_cell(region: RegionId, *applications: ApplicationStatus, **changes: Any) -
 
 def a_readiness(snapshot: Snapshot, **changes: Any) -> Readiness:
     ready = {(a.name, c.region): a.replicas_ready for c in snapshot.cells if c.answered for a in c.applications}
-    each = dict.fromkeys(ready, 1000)
-    return replace(Readiness(ready, ready, each, {CHAT: 0, CODE: 0}), **changes)
+    milli_each = dict.fromkeys(ready, 1000)
+    return replace(Readiness(ready, ready, milli_each, {CHAT: 0, CODE: 0}), **changes)
 
 
 def changes_of(snapshot: Snapshot, placement: Placement, **ready: Any) -> ServingChanges:

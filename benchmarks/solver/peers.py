@@ -52,7 +52,7 @@ def _timed(name: str, p: Problem, method: Callable[[Problem, SolutionState], Non
 
 def _greedy(p: Problem, b: SolutionState) -> None:
     for a in range(p.applications):
-        _fill(p, b, a, lambda j: p.price[p.group[j]] * p.size[j] / p.each[j])
+        _fill(p, b, a, lambda j: p.price[p.group[j]] * p.size[j] / p.capacity_per_replica[j])
 
 
 def _first_fit(p: Problem, b: SolutionState) -> None:
@@ -62,7 +62,7 @@ def _first_fit(p: Problem, b: SolutionState) -> None:
     def marginal(j: int) -> float:
         g = p.group[j]
         free = b.machines[g] * UNIT - b.used[g] >= p.size[j]
-        return 0.0 if free else float(p.price[g] * p.size[j] / p.each[j])
+        return 0.0 if free else float(p.price[g] * p.size[j] / p.capacity_per_replica[j])
 
     for a in order:
         _fill(p, b, int(a), marginal)
@@ -83,7 +83,7 @@ def _first_fit(p: Problem, b: SolutionState) -> None:
 def shortages_of(p: Problem, b: SolutionState, a: int) -> int:
     """Return what one application lacks."""
     pairs = slice(int(p.first[a]), int(p.first[a + 1]))
-    capacity = b.placed[pairs] * p.each[pairs]
+    capacity = b.placed[pairs] * p.capacity_per_replica[pairs]
     domains = np.bincount(_domains(p, a), capacity) if len(capacity) else np.zeros(1)
     short = max(0, int(p.demand[a]) - int(capacity.sum()))
     if p.kind[a] != NO_DOMAIN:
@@ -105,29 +105,29 @@ def _fill(p: Problem, b: SolutionState, a: int, cost: Callable[[int], float]) ->
     domains = _domains(p, a)
     inside: dict[int, int] = {}
     regions: dict[int, int] = {}
-    most = int(p.share[a]) * target // PPM + int(p.slack[a])
+    region_max = int(p.share[a]) * target // PPM + int(p.slack[a])
     spot_left = target - int(p.on_demand[a])
     total = 0
     for strict in (True, False):  # where three domains are not enough, the limit goes
         for j in sorted(range(low, high), key=lambda j: (cost(j), j)):
             if total >= target:
                 return
-            each, domain = int(p.each[j]), int(domains[j - low])
+            capacity, domain = int(p.capacity_per_replica[j]), int(domains[j - low])
             region = int(p.region[p.group[j]])
-            here = min(target - total, most - regions.get(region, 0))
+            here = min(target - total, region_max - regions.get(region, 0))
             if strict:
-                here = min(here, level - inside.get(domain, 0) + each - 1)
+                here = min(here, level - inside.get(domain, 0) + capacity - 1)
             if p.is_spot[p.group[j]]:
                 here = min(here, spot_left)
-            count = min(int(headroom(p, b, j)), -(-here // each))
+            count = min(int(headroom(p, b, j)), -(-here // capacity))
             if count <= 0:
                 continue
             apply_delta(p, b, a, j, count)
-            total += count * each
-            inside[domain] = inside.get(domain, 0) + count * each
-            regions[region] = regions.get(region, 0) + count * each
+            total += count * capacity
+            inside[domain] = inside.get(domain, 0) + count * capacity
+            regions[region] = regions.get(region, 0) + count * capacity
             if p.is_spot[p.group[j]]:
-                spot_left -= count * each
+                spot_left -= count * capacity
 
 
 def _per_replica(p: Problem) -> Peer:
@@ -150,7 +150,7 @@ def _per_replica(p: Problem) -> Peer:
         pairs = range(int(p.first[a]), int(p.first[a + 1]))
         for n in range(slots[a]):
             model += pulp.lpSum(x[j][n] for j in pairs) <= 1
-        carried = {j: int(p.each[j]) * pulp.lpSum(x[j]) for j in pairs}
+        carried = {j: int(p.capacity_per_replica[j]) * pulp.lpSum(x[j]) for j in pairs}
         model += pulp.lpSum(carried.values()) >= int(p.demand[a])
         domains = _domains(p, a)
         for domain in np.unique(domains) if p.kind[a] != NO_DOMAIN else ():
@@ -171,5 +171,5 @@ def _per_replica(p: Problem) -> Peer:
 
 
 def _slots(p: Problem, a: int) -> int:
-    smallest = int(p.each[p.first[a] : p.first[a + 1]].min(initial=1 << 60))
+    smallest = int(p.capacity_per_replica[p.first[a] : p.first[a + 1]].min(initial=1 << 60))
     return min(200, -(-2 * max(int(p.demand[a]), int(p.required[a])) // smallest) + 2)

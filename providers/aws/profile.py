@@ -1,5 +1,6 @@
 """The facts about AWS that shared code uses. Pure."""
 
+from pathlib import Path
 from typing import Final
 
 from providers.aws.regions import REGIONS
@@ -24,6 +25,7 @@ PROFILE: Final = CloudProfile(
     name=ProviderName("aws"),
     boot=BOOT,
     regions=REGIONS,
+    price_list=Path(__file__).with_name("prices.csv"),
     fault_answers={
         FaultKind.ERROR: (500, "InternalError"),
         FaultKind.THROTTLE: (503, "RequestLimitExceeded"),

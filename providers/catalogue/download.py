@@ -9,7 +9,7 @@ from typing import Any
 
 import gpuhunt
 
-from providers.catalogue.source import PACKAGED, PROVIDERS
+from providers.catalogue.source import PACKAGED
 
 
 def main(folder: Path) -> None:
@@ -20,8 +20,8 @@ def main(folder: Path) -> None:
     """
     catalog = gpuhunt.Catalog(auto_reload=False)
     catalog.load()
-    for provider in PROVIDERS:
-        with (PACKAGED / f"{provider}.csv").open() as ours:
+    for provider, price_list in PACKAGED.items():
+        with price_list.open() as ours:
             fields = next(csv.reader(ours))
         dated = _date(catalog.catalog[provider].version)
         with (folder / f"{provider}.csv").open("w", newline="") as output:

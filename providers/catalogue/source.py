@@ -4,10 +4,11 @@ The download runs in a process of its own, since neither name resolution nor gpu
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,9 +19,10 @@ from providers.registry import CLOUDS
 from state.model.catalog import CatalogueSource
 from state.model.ids import ProviderName
 
-PACKAGED: Final = Path(__file__).parent
-"""`PROVIDER.csv` files in gpuhunt's format; docs/how-to/providers.md names their sources."""
-PROVIDERS: Final = tuple(sorted(file.stem for file in PACKAGED.glob("*.csv")))
+PACKAGED: Final[Mapping[ProviderName, Path]] = {
+    name: cloud.profile.price_list for name, cloud in sorted(CLOUDS.items()) if cloud.profile.price_list is not None
+}
+"""Each cloud's dated list prices in gpuhunt's format; docs/how-to/providers.md names their sources."""
 ARM: Final = "arm"
 """gpuhunt's name of the architecture that cells do not run on."""
 DOWNLOAD_MAX: Final = timedelta(seconds=15)
@@ -48,12 +50,22 @@ def load_catalogue(now: datetime, timeout: timedelta = DOWNLOAD_MAX) -> Catalogu
         now: The date of prices that state none.
         timeout: How long to wait for the download.
     """
-    packaged = tuple(read_catalogue(PACKAGED, now))
-    heads = frozenset((line.provider, line.name) for line in packaged if not line.gpus)
+    packaged = packaged_catalogue(now)
     with tempfile.TemporaryDirectory(prefix="skerry-") as name:
         if _download(Path(name), timeout):
-            return Catalogue(CatalogueSource.PUBLISHED, tuple(read_catalogue(Path(name), now)), heads)
-    return Catalogue(CatalogueSource.PACKAGED, packaged, heads)
+            published = tuple(read_catalogue(Path(name), now))
+            return Catalogue(CatalogueSource.PUBLISHED, published, packaged.head_types)
+    return packaged
+
+
+def packaged_catalogue(now: datetime) -> Catalogue:
+    """Return the dated catalogue of this package; *now* is the date of prices that state none."""
+    with tempfile.TemporaryDirectory(prefix="skerry-") as folder:
+        for provider, file in PACKAGED.items():  # gpuhunt reads one folder
+            shutil.copyfile(file, Path(folder, f"{provider}.csv"))
+        listed = tuple(read_catalogue(Path(folder), now))
+    heads = frozenset((line.provider, line.name) for line in listed if not line.gpus)
+    return Catalogue(CatalogueSource.PACKAGED, listed, heads)
 
 
 def _download(folder: Path, timeout: timedelta) -> bool:
@@ -71,7 +83,7 @@ def _download(folder: Path, timeout: timedelta) -> bool:
         )
     except subprocess.TimeoutExpired:
         return False
-    return ran.returncode == 0 and all((folder / f"{provider}.csv").is_file() for provider in PROVIDERS)
+    return ran.returncode == 0 and all((folder / f"{provider}.csv").is_file() for provider in PACKAGED)
 
 
 def read_catalogue(folder: Path, now: datetime) -> Iterator[ListedMachine]:
@@ -108,7 +120,7 @@ def _items(folder: Path) -> list[Any]:
     before = os.environ.get(CATALOG_DIR)
     os.environ[CATALOG_DIR] = str(folder)
     try:
-        return list(gpuhunt.Catalog(auto_reload=False).query(provider=list(PROVIDERS)))
+        return list(gpuhunt.Catalog(auto_reload=False).query(provider=list(PACKAGED)))
     finally:
         os.environ.pop(CATALOG_DIR)
         os.environ |= {} if before is None else {CATALOG_DIR: before}

@@ -1,5 +1,6 @@
 """The facts about GCP that shared code uses. Pure."""
 
+from pathlib import Path
 from typing import Final
 
 from providers.faults import FaultKind
@@ -24,6 +25,7 @@ PROFILE: Final = CloudProfile(
     name=ProviderName("gcp"),
     boot=BOOT,
     regions=REGIONS,
+    price_list=Path(__file__).with_name("prices.csv"),
     listed_type=listed_type,
     fault_answers={
         FaultKind.ERROR: (503, "backendError"),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from scheduler.documents.origins import Source
 from scheduler.documents.spec_sources import FLEET_SIZE_MAX
-from scheduler.documents.spec_warnings import SpecWarning, WarningKind, autoscaling_field
+from scheduler.documents.spec_warnings import autoscaling_field
 from scheduler.documents.yaml_document import Document, DocumentError, Problem, dotted, read_document
 from state.model.spec import Application
 
@@ -96,14 +96,12 @@ def _choice(names: Collection[str]) -> str:
     return f"it has {', '.join(sorted(names))}" if names else ""
 
 
-def autoscaling_warning(name: str, entry: ServeEntry, application: Application) -> SpecWarning | None:
-    """Return a warning where the placed deployment asks Ray Serve to scale it."""
+def autoscaling_line(entry: ServeEntry, application: Application) -> int | None:
+    """Return the line at which the placed deployment asks Ray Serve to scale it, or None where it does not."""
     for n, deployment in enumerate(_deployments(entry)):
         field = autoscaling_field(deployment)
         if field is not None and deployment["name"] == application.serve.deployment:
-            line = entry.document.line(("applications", entry.position, "deployments", n, field))
-            subject = application.serve.deployment
-            return SpecWarning(WarningKind.AUTOSCALING_IGNORED, entry.document.file, line, name, subject)
+            return entry.document.line(("applications", entry.position, "deployments", n, field))
     return None
 
 

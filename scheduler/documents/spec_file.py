@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from scheduler.documents.assemble import Assembly, assemble
 from scheduler.documents.loaded_fleet import LoadedFleet
 from scheduler.documents.origins import Source
 from scheduler.documents.references import KnownPlaces, unknown_choices, unknown_gpus, unknown_places
-from scheduler.documents.serve_files import ServeEntry, ServeFiles, autoscaling_warning, shared_prefixes
+from scheduler.documents.serve_files import ServeEntry, ServeFiles, autoscaling_line, shared_prefixes
 from scheduler.documents.spec_forms import API_VERSION, SingleDocument
 from scheduler.documents.spec_sources import read_sources
-from scheduler.documents.spec_warnings import SpecWarning, WarningKind
+from scheduler.documents.spec_warnings import SpecWarning, WarningKind, autoscaling_warning
 from scheduler.documents.yaml_document import DocumentError, Problem
 from state.model.catalog import Region
 from state.model.ids import ApplicationName
@@ -73,14 +73,17 @@ def _load(path: Path, own_regions: tuple[Region, ...]) -> LoadedFleet:
     problems += shared_prefixes((name, assembly.sources[name], entry) for name, entry in entries.items())
     if problems or assembly.head is None or assembly.fleet is None:
         raise DocumentError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line)))
-    for name, entry in entries.items():
-        warning = autoscaling_warning(name, entry, assembly.applications[name])
-        warnings += [] if warning is None else [warning]
+    scaled = _autoscaling_lines(assembly, entries)
+    for name, line in scaled.items():
+        serve = assembly.applications[name].serve
+        warnings.append(autoscaling_warning(name, serve, entries[name].document.file, line))
     read = files.paths
     unused = [str(file) for file in sources.ignored if os.path.realpath(file) not in read]
     warnings += [SpecWarning(WarningKind.FILE_IGNORED, file, 1) for file in unused]
     serve_applications = tuple((ApplicationName(name), canonical(entry.content)) for name, entry in entries.items())
-    wanted = Wanted(0, _spec(assembly, path if path.is_dir() else path.parent), serve_applications)
+    autoscaling_lines = tuple((ApplicationName(name), line) for name, line in scaled.items())
+    spec = _spec(assembly, path if path.is_dir() else path.parent)
+    wanted = Wanted(0, spec, serve_applications, autoscaling_lines)
     in_order = sorted(warnings, key=lambda warning: (warning.file, warning.line or 0, warning.application or ""))
     return LoadedFleet(wanted, tuple(in_order), assembly.fleet, assembly.sources)
 
@@ -97,6 +100,12 @@ def _serve_entries(assembly: Assembly, files: ServeFiles, problems: list[Problem
             if name is not None and entry is not None:
                 entries[name] = entry
     return entries
+
+
+def _autoscaling_lines(assembly: Assembly, entries: Mapping[str, ServeEntry]) -> dict[str, int]:
+    """Return where placed deployments ask Ray Serve to scale them: the line in the Serve config, by application."""
+    found = ((name, autoscaling_line(entry, assembly.applications[name])) for name, entry in entries.items())
+    return {name: line for name, line in found if line is not None}
 
 
 def _references(assembly: Assembly, known: KnownPlaces, warnings: list[SpecWarning]) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from state.model.snapshot import Wanted
+from state.model.spec import ServeReference
 
 
 class WarningKind(StrEnum):
@@ -26,7 +27,7 @@ class SpecWarning:
     kind: WarningKind
     file: str
     line: int | None
-    """None where only what the store keeps is known."""
+    """None where the store keeps a spec of a version that recorded no lines."""
     application: str | None = None
     subject: str = ""
     """The deployment, or the GPU."""
@@ -44,12 +45,21 @@ def autoscaling_field(deployment: Any) -> str | None:  # noqa: ANN401  JSON
 
 
 def autoscaling_ignored(wanted: Wanted) -> tuple[SpecWarning, ...]:
-    """Return a warning for each placed deployment of a stored spec that asks Ray Serve to scale it."""
+    """Return a warning for each placed deployment of a stored spec that asks Ray Serve to scale it.
+
+    Files are relative to the fleet's folder, and lines as they were when the spec was read.
+    """
+    lines = dict(wanted.autoscaling_lines)
     return tuple(
-        SpecWarning(WarningKind.AUTOSCALING_IGNORED, a.serve.config, None, name, a.serve.deployment)
+        autoscaling_warning(name, a.serve, a.serve.config, lines.get(name))
         for name, a in wanted.spec.named()
         if a.serve.deployment in autoscaled_deployments(wanted.serve_application(name))
     )
+
+
+def autoscaling_warning(name: str, serve: ServeReference, file: str, line: int | None) -> SpecWarning:
+    """Return the warning that an application's placed deployment is not scaled by Ray Serve."""
+    return SpecWarning(WarningKind.AUTOSCALING_IGNORED, file, line, name, serve.deployment)
 
 
 def autoscaled_deployments(serve_application: str) -> tuple[str, ...]:

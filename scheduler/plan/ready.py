@@ -65,13 +65,13 @@ def readiness(snapshot: Snapshot, placement: Placement) -> Readiness:
         for application in cell.applications
     }
     if snapshot.wanted is not None:
-        milli_each = _least_each(snapshot.wanted, ready) | milli_each
+        milli_each = _smallest_replica_milli(snapshot.wanted, ready) | milli_each
     floor = {} if snapshot.wanted is None else _floors(snapshot.wanted)
     joined = frozenset(cell.region for cell in snapshot.cells if _has_joined(placement, snapshot, cell))
     return Readiness(dict(wanted), ready, milli_each, floor, joined)
 
 
-def _least_each(
+def _smallest_replica_milli(
     wanted: Wanted, ready: dict[tuple[ApplicationName, RegionId], int]
 ) -> dict[tuple[ApplicationName, RegionId], int]:
     applications = dict(wanted.spec.named())

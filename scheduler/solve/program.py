@@ -156,7 +156,7 @@ def _application_rows(p: Problem, a: int, program: Program, columns: Columns) ->
     if p.spot_left[a] > 0:
         for region, terms in sorted(parts.spot.items()):
             columns.rows["spot", a, region] = len(program.rows)
-            row = {total: 1.0, _soft(a, program, columns): 1.0} | {column: -each for column, each in terms.items()}
+            row = {total: 1.0, _soft(a, program, columns): 1.0} | {column: -value for column, value in terms.items()}
             program.row(row, at_least=float(p.spot_left[a]))
     if p.on_demand[a] > 0:
         columns.rows["on demand", a, 0] = len(program.rows)

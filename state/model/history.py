@@ -204,7 +204,7 @@ NO_REPORT: Final = "{}"
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """A rehearsed loss of a region."""
+    """A drill: the loss of a region, computed or live."""
 
     id: DrillId
     region: RegionId

@@ -24,6 +24,11 @@ class Wanted:
     spec: CapacitySpec
     serve_applications: tuple[tuple[ApplicationName, str], ...]
     """Each application's entry of its Serve config, as canonical JSON."""
+    autoscaling_lines: tuple[tuple[ApplicationName, int], ...] = field(default=(), compare=False)
+    """Where a placed deployment asks Ray Serve to scale it: the line in its Serve config when the spec was read.
+
+    Not compared, since a file that is only formatted anew asks for nothing new. Decisions do not read it.
+    """
 
     def serve_application(self, name: ApplicationName) -> str:
         """Return the Serve config of an application, as canonical JSON."""

@@ -99,12 +99,14 @@ class StoreContract:
         assert store.wanted() is None
 
         first = store.want(wanted(a_spec(1)), "me", NOON)
-        second = store.want(wanted(a_spec(2)), "me", NOON)
+        lines = ((ApplicationName("chat"), 8),)
+        second = store.want(replace(wanted(a_spec(2)), autoscaling_lines=lines), "me", NOON)
 
         newest = store.wanted()
         assert newest is not None
         assert (first, second, newest.version, newest.spec.budget.max_usd_per_hour) == (1, 2, 2, 2)
         assert newest.serve_application(newest.spec.named()[0][0])
+        assert newest.autoscaling_lines == lines
 
     def test_nothing_is_wanted_after_a_withdrawal(self, store: Store) -> None:
         store.want(wanted(a_spec()), "me", NOON)

@@ -346,7 +346,7 @@ def test_a_credit_that_grows_beyond_the_spec_or_the_stock_is_found(
 
     assert snapshot.wanted is not None
     app = snapshot.wanted.spec.applications[ApplicationName(line.application)]
-    most = ceil(share(app.survive.replacement_credit, app.demand.milli))
+    credit_max_milli = ceil(share(app.survive.replacement_credit, app.demand.milli))
     stock = sum(
         offer.stock or 0
         for offer in snapshot.offers
@@ -362,6 +362,6 @@ def test_a_credit_that_grows_beyond_the_spec_or_the_stock_is_found(
         and m.offer.stock is not None
         and line.domain not in {str(m.offer.key.region), str(m.offer.key.provider)}
     )
-    if raised.credited_milli > min(most, (stock - bought) * 1000):
+    if raised.credited_milli > min(credit_max_milli, (stock - bought) * 1000):
         found = errors(having(plan, certificate=tuple(lines)), snapshot)
         assert (PlanRule.CREDIT, line.application, line.domain) in found

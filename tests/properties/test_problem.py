@@ -100,7 +100,7 @@ def problem(d: Drawn) -> Problem:
         low=whole([0] * count),
         high=whole([stock for _, _, stock, *_ in d.sold]),
         existing=whole([0] * count),
-        min_batch=whole([least for *_, least in d.sold]),
+        min_batch=whole([min_batch for *_, min_batch in d.sold]),
         zone=whole([zone for zone, *_ in d.sold]),
         region=whole(d.region),
         provider=whole(d.provider),
@@ -173,9 +173,9 @@ def choices(d: Drawn) -> list[tuple[int, int, int]]:
     found = []
     for n, a in enumerate(d.applications):
         for g, (_, _, stock, gpus, _, _) in enumerate(d.sold):
-            most = stock // a["machines"] if a["machines"] > 1 else stock * gpus * 1000 // a["gpu_milli"]
-            if a["gpu_milli"] <= gpus * 1000 and most:
-                found.append((n, g, min(most, 2 * a["demand"] + 1)))
+            replicas_max = stock // a["machines"] if a["machines"] > 1 else stock * gpus * 1000 // a["gpu_milli"]
+            if a["gpu_milli"] <= gpus * 1000 and replicas_max:
+                found.append((n, g, min(replicas_max, 2 * a["demand"] + 1)))
     return found
 
 
@@ -183,9 +183,9 @@ def brute_force(d: Drawn) -> int | None:
     """The least cost in micro-dollars over all counts, or None where no counts will do."""
     best: int | None = None
     options = choices(d)
-    if np.prod([most + 1 for *_, most in options], initial=1) > 30_000:
+    if np.prod([replicas_max + 1 for *_, replicas_max in options], initial=1) > 30_000:
         return -1
-    for counts in product(*(range(most + 1) for *_, most in options)):
+    for counts in product(*(range(replicas_max + 1) for *_, replicas_max in options)):
         placed: dict[int, dict[int, int]] = {n: {} for n in range(len(d.applications))}
         for (n, g, _), count in zip(options, counts, strict=True):
             if count:

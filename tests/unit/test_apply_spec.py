@@ -65,6 +65,17 @@ def test_a_version_that_came_into_force_since_the_review_is_not_replaced() -> No
     assert names_in_force(world) == {"chat", "extra"}
 
 
+def test_a_file_that_was_only_formatted_anew_is_the_spec_in_force() -> None:
+    world = a_fleet("chat")
+    moved = replace(wanted(of("chat"), version=0), autoscaling_lines=((ApplicationName("chat"), 9),))
+    report = plan_spec(world.ports, moved)
+
+    version, _ = apply_spec(world.ports, moved, report.reviewed, TIMEOUT)
+
+    assert report.is_same_spec
+    assert version == 1
+
+
 def test_a_fleet_that_was_destroyed_since_the_review_does_not_come_back() -> None:
     world = a_fleet("chat")
     reviewed = plan_spec(world.ports, wanted(of("chat", "code"))).reviewed

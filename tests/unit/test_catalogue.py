@@ -10,30 +10,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 from providers.catalogue import ANY_ZONE, ESTIMATE, ListedMachine, canonical_gpu, catalogue_offers
-from providers.catalogue.source import CATALOG_DIR, PACKAGED, PROVIDERS, load_catalogue
+from providers.catalogue.source import CATALOG_DIR, PACKAGED, load_catalogue, packaged_catalogue
 from providers.regions import known_regions
 from scheduler.service.catalogue import catalogue_snapshot, considered, offers_listed
 from state.model.catalog import CatalogueSource, Market, Offer
+from state.model.ids import ProviderName
 from tests.builders import NOON, a_spec, application
-from tests.unit.test_cli_catalogue import packaged
 
+ROOT = Path(__file__).parents[2]
 HEADS = frozenset({("aws", "m6i.large"), ("gcp", "e2-standard-2")})
 
 
 def rows_of(provider: str) -> list[dict[str, str]]:
-    with (PACKAGED / f"{provider}.csv").open() as table:
+    with PACKAGED[ProviderName(provider)].open() as table:
         return list(csv.DictReader(table))
 
 
 def test_the_packaged_catalogue_is_small_and_each_price_has_a_source_and_a_date() -> None:
-    rows = [row for provider in PROVIDERS for row in rows_of(provider)]
+    rows = [row for provider in PACKAGED for row in rows_of(provider)]
 
-    assert PROVIDERS == ("aws", "azure", "gcp")
-    assert sum((PACKAGED / f"{provider}.csv").stat().st_size for provider in PROVIDERS) < 100 * 1024
+    assert set(PACKAGED) == {"aws", "azure", "gcp"}
+    assert sum(file.stat().st_size for file in PACKAGED.values()) < 100 * 1024
     for row in rows:
         facts = json.loads(row["provider_data"])
         assert facts["source"] and date.fromisoformat(facts["as_of"])
@@ -42,10 +45,16 @@ def test_the_packaged_catalogue_is_small_and_each_price_has_a_source_and_a_date(
     assert len(keys) == len(set(keys))
 
 
-def test_it_covers_each_cloud_with_heads_and_models() -> None:
-    offers = offers_listed(packaged())
+def test_a_wheel_has_the_list_prices_of_each_cloud() -> None:
+    packed = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
 
-    for provider in PROVIDERS:
+    assert {str(file.relative_to(ROOT)) for file in PACKAGED.values()} <= packed
+
+
+def test_it_covers_each_cloud_with_heads_and_models() -> None:
+    offers = offers_listed(packaged_catalogue(NOON))
+
+    for provider in PACKAGED:
         ours = [offer for offer in offers if offer.key.provider == provider]
         regions = {offer.key.region for offer in ours}
         assert len(regions) >= 15
@@ -67,7 +76,7 @@ def test_it_covers_each_cloud_with_heads_and_models() -> None:
 
 
 def test_stock_and_quotas_are_unknown() -> None:
-    offers = offers_listed(packaged())
+    offers = offers_listed(packaged_catalogue(NOON))
     snapshot = catalogue_snapshot(None, offers, NOON)
 
     assert {offer.stock for offer in offers} == {None}
@@ -182,7 +191,7 @@ class _Published(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         _, provider, *rest = self.path.split("/")
-        if provider not in PROVIDERS:
+        if provider not in PACKAGED:
             self.send_error(404)
             return
         body = b"20270102-7" if rest == ["version"] else zipped(provider)
@@ -217,20 +226,22 @@ def published() -> Iterator[str]:
         server.server_close()
 
 
-def test_the_published_catalogue_is_used_where_it_is_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CATALOG_DIR, str(PACKAGED))
+def test_the_published_catalogue_is_used_where_it_is_reachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(CATALOG_DIR, str(tmp_path))
     with published() as url:
         monkeypatch.setenv("GPUHUNT_CATALOG_URL", url)
         catalogue = load_catalogue(NOON, timedelta(minutes=3))
 
     assert catalogue.source is CatalogueSource.PUBLISHED
     assert {line.as_of.date().isoformat() for line in catalogue.listed} == {"2027-01-02"}
-    assert len(catalogue.listed) == len(packaged().listed)
-    assert {offer.key for offer in offers_listed(catalogue)} == {offer.key for offer in offers_listed(packaged())}
+    assert len(catalogue.listed) == len(packaged_catalogue(NOON).listed)
+    assert {offer.key for offer in offers_listed(catalogue)} == {
+        offer.key for offer in offers_listed(packaged_catalogue(NOON))
+    }
 
 
-def test_an_endpoint_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CATALOG_DIR, str(PACKAGED))
+def test_an_endpoint_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(CATALOG_DIR, str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("GPUHUNT_CATALOG_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         catalogue = load_catalogue(NOON, timedelta(seconds=3))

@@ -60,10 +60,10 @@ def test_finds_a_line_that_is_missing_twice_there_or_about_nothing() -> None:
 
 @pytest.mark.parametrize("shape", [{"requests_per_second": 0.5}, {"requests_per_second": 2}])
 def test_remaining_capacity_is_counted_from_the_spec(shape: dict[str, Any]) -> None:
-    each = round(shape["requests_per_second"] * 1000)
+    replica_milli = round(shape["requests_per_second"] * 1000)
     chat: dict[str, Any] = {"of": {"demand": {"requests_per_second": 1}}, "shapes": [{"gpu": "L4"} | shape]}
 
-    right = line(EU, 2 * each, 1000), line(US, 2 * each, 1000)
+    right = line(EU, 2 * replica_milli, 1000), line(US, 2 * replica_milli, 1000)
     assert check_plan(*a_case(*right, **chat)) == ()
     assert len(check_plan(*a_case(line(EU, 2000, 1000), line(US, 2000, 1000), **chat))) == 2
 

@@ -3,23 +3,16 @@
 import json
 from pathlib import Path
 
-from providers.catalogue.source import PACKAGED, Catalogue, read_catalogue
+from providers.catalogue.source import packaged_catalogue
 from scheduler.cli.render import text
 from scheduler.documents.spec_file import load_wanted
 from scheduler.explain.obstacles import ObstacleKind
 from scheduler.service.catalogue import plan_catalogue
-from state.model.catalog import CatalogueSource
 from state.model.ids import provider_of
 from tests.builders import NOON
 from tests.cli_process import EXAMPLE, other_spec, skerry
 
 OFFLINE = {"GPUHUNT_CATALOG_URL": "http://127.0.0.1:9"}
-
-
-def packaged() -> Catalogue:
-    listed = tuple(read_catalogue(PACKAGED, NOON))
-    heads = frozenset((line.provider, line.name) for line in listed if not line.gpus)
-    return Catalogue(CatalogueSource.PACKAGED, listed, heads)
 
 
 def test_a_newcomer_gets_a_priced_survivable_plan_in_a_fresh_home(tmp_path: Path) -> None:
@@ -67,7 +60,7 @@ def test_a_file_and_the_catalogue_exclude_each_other(tmp_path: Path) -> None:
 def test_the_specs_providers_and_regions_are_respected(tmp_path: Path) -> None:
     where = "fleet: chat\nproviders: {deny: [gcp]}\nregions: {deny: [aws/us-east-1]}"
 
-    report = plan_catalogue(packaged(), load_wanted(other_spec(tmp_path, ("fleet: chat", where))), NOON)
+    report = plan_catalogue(packaged_catalogue(NOON), load_wanted(other_spec(tmp_path, ("fleet: chat", where))), NOON)
 
     regions = {machine.offer.key.region for machine in report.plan.placement.machines}
     assert {provider_of(region) for region in regions} <= {"aws", "azure"}
@@ -78,7 +71,7 @@ def test_the_specs_providers_and_regions_are_respected(tmp_path: Path) -> None:
 def test_a_model_that_the_catalogue_lacks_has_its_reason_and_no_misleading_figures(tmp_path: Path) -> None:
     other = other_spec(tmp_path, ("gpu: L4", "gpu: P100"), ("gpu: T4", "gpu: P100"), ("gpu: A100-80GB", "gpu: P100"))
 
-    report = plan_catalogue(packaged(), load_wanted(other), NOON)
+    report = plan_catalogue(packaged_catalogue(NOON), load_wanted(other), NOON)
     shown = "\n".join(str(part) for part in text.report_parts(report, are_embedded_down=False))
 
     assert [obstacle.kind for obstacle in report.obstacles] == [ObstacleKind.GPU_NOT_SOLD]

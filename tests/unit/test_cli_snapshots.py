@@ -158,3 +158,17 @@ def test_a_snapshot_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     write_snapshot(snapshot, tmp_path / "s.json")
 
     assert read_snapshot(tmp_path / "s.json") == snapshot
+
+
+def test_lines_of_the_files_reach_a_file_byte_for_byte_and_no_decision(tmp_path: Path) -> None:
+    snapshot = observe(simulated_fleet(tmp_path).ports)
+    assert snapshot.wanted is not None
+    lines = tuple((name, 7) for name, _ in snapshot.wanted.spec.named())
+    marked = replace(snapshot, wanted=replace(snapshot.wanted, autoscaling_lines=lines))
+
+    write_snapshot(marked, tmp_path / "s.json")
+    found = read_snapshot(tmp_path / "s.json")
+
+    assert SNAPSHOT.dump_json(found) == (tmp_path / "s.json").read_bytes()
+    assert found.wanted is not None and found.wanted.autoscaling_lines == lines
+    assert decide(found) == decide(snapshot)

@@ -11,15 +11,16 @@ import yaml
 
 from scheduler.cli.render import as_json, text, words
 from scheduler.daemon.loop import Daemon
+from scheduler.documents.spec_file import load_wanted
 from scheduler.observe import observe
 from scheduler.service.status import read_status
 from scheduler.simulation.world import World
-from state.model.ids import ApplicationName, PlanId
+from state.model.ids import PlanId
 from state.model.plan import Finding, PlanRule, Severity
-from state.model.snapshot import Wanted
+from state.store.rows import WANTED
 from tests.builders import NOON, a_spec, an_offer, application
 from tests.cli_in_process import ROOT
-from tests.cli_process import simulated_fleet, skerry, store_of
+from tests.cli_process import other_spec, simulated_fleet, skerry, store_of
 
 
 def unreachable_clouds(home: Path) -> None:
@@ -129,22 +130,45 @@ def test_where_the_first_plan_was_refused_the_reason_is_given(tmp_path: Path) ->
     assert words.RULES[PlanRule.BUDGET] in ran.err
 
 
+def test_status_and_replayed_plans_warn_of_ignored_autoscaling_with_file_and_line(tmp_path: Path) -> None:
+    unreachable_clouds(tmp_path / "home")
+    spec = other_spec(tmp_path / "spec")
+    serve = spec.parent / "serve.yaml"
+    serve.write_text(
+        serve.read_text().replace("- name: Chat", "- name: Chat\n        autoscaling_config: {max_replicas: 3}")
+    )
+    world = World(an_offer(), store=store_of(tmp_path / "home"))
+    world.store.want(load_wanted(spec), "test", world.clock.now())
+    world.tick()
+
+    shown = skerry(tmp_path / "home", "status")
+    [warning] = json.loads(skerry(tmp_path / "home", "status", "--output", "json").out)["warnings"]
+    saved = skerry(tmp_path / "home", "snapshot", "save", str(tmp_path / "s.json"))
+    replayed = skerry(tmp_path / "fresh", "plan", "--snapshot", str(tmp_path / "s.json"))
+
+    assert shown.err.startswith("serve.yaml:8: warning: chat: autoscaling of deployment Chat is not used")
+    assert (warning["file"], warning["line"], warning["application"]) == ("serve.yaml", 8, "chat")
+    assert saved.code == 0
+    assert "serve.yaml:8: warning: chat: autoscaling of deployment Chat is not used" in replayed.err
+
+
 @pytest.mark.parametrize(
     ("scaling", "warned"),
-    [({"autoscaling_config": {"max_replicas": 3}}, [("autoscaling_ignored", "serve.yaml", "chat")]), ({}, [])],
+    [({"autoscaling_config": {"max_replicas": 3}}, [("autoscaling_ignored", "serve.yaml", None, "chat")]), ({}, [])],
 )
-def test_status_warns_while_the_spec_in_force_asks_ray_serve_to_scale(
-    scaling: dict[str, object], warned: list[tuple[str, str, str]]
+def test_a_stored_spec_without_lines_is_warned_of_without_one(
+    scaling: dict[str, object], warned: list[tuple[str, str, None, str]]
 ) -> None:
     world = World(an_offer())
     deployment = {"name": "Chat"} | scaling
     entry = {"name": "chat", "route_prefix": "/chat", "import_path": "chat:app", "deployments": [deployment]}
     spec = a_spec(chat=application())
-    world.store.want(Wanted(0, spec, ((ApplicationName("chat"), json.dumps(entry)),)), "test", world.clock.now())
+    old = {"version": 0, "spec": spec.model_dump(mode="json"), "serve_applications": [["chat", json.dumps(entry)]]}
+    world.store.want(WANTED.validate_python(old), "test", world.clock.now())
     world.tick()
 
     report = read_status(world.store, world.clock.now())
 
     assert report is not None
-    found = [(w["kind"], w["file"], w["application"]) for w in as_json.status_json(report)["warnings"]]
+    found = [(w["kind"], w["file"], w["line"], w["application"]) for w in as_json.status_json(report)["warnings"]]
     assert found == warned

@@ -73,6 +73,17 @@ def test_no_code_outside_a_clouds_folder_names_it(path: Path) -> None:
         assert [line for line in source.splitlines() if STATIC.search(line)] == []
 
 
+def test_no_file_outside_a_clouds_folder_is_named_for_it() -> None:
+    files = [
+        str(path.relative_to(ROOT))
+        for folder in ("state", "scheduler", "inference", "providers")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+
+    assert [name for name in files if NAME.search(name) and not name.startswith((*CLOUD_FOLDERS, *EMBEDDED))] == []
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -371,6 +371,7 @@ def test_autoscaling_of_a_placed_deployment_is_warned_of_with_its_line(tmp_path:
         SpecWarning(WarningKind.AUTOSCALING_IGNORED, file, 8, "a", "Chat"),
         SpecWarning(WarningKind.AUTOSCALING_IGNORED, file, 14, "b", "Chat"),
     )
+    assert fleet.wanted.autoscaling_lines == (("a", 8), ("b", 14))
     found = [autoscaled_deployments(text) for _, text in fleet.wanted.serve_applications]
     assert found == [("Router", "Chat"), ("Chat",), ()]
 

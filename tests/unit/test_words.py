@@ -1,8 +1,10 @@
 """One vocabulary: names and phrases that were replaced do not come back. `docs/reference/words.md` has the new ones."""
 
+import io
 import re
 import shutil
 import subprocess
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,8 @@ OLD_NAMES = (
     "told",
 )
 """Identifiers, as whole words anywhere."""
+OLD_IDENTIFIERS = frozenset({"each", "least", "most"})
+"""Names in code that are ordinary words in text: a bound, a capacity or a batch has a name that tells what it is."""
 OLD_PHRASES = (
     r"\bclass (Need|Keep|Otherwise|Ask|Work)\b",
     r"fate domain",
@@ -105,3 +109,32 @@ def test_no_replaced_word_comes_back(pattern: str) -> None:
     ]
 
     assert found == []
+
+
+def old_identifiers(source: str) -> list[str]:
+    """Return the lines of code that use a name of `OLD_IDENTIFIERS`."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [
+        f"{t.start[0]}: {t.line.strip()}" for t in tokens if t.type == tokenize.NAME and t.string in OLD_IDENTIFIERS
+    ]
+
+
+def test_no_name_in_code_is_an_ordinary_word_that_was_replaced() -> None:
+    found = {str(path.relative_to(ROOT)): old_identifiers(path.read_text()) for path in texts() if path.suffix == ".py"}
+
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "is_found"),
+    [
+        ("most = 3", True),
+        ("def f(each: int) -> None: ...", True),
+        ("table.least", True),
+        ('"""Use each at most once."""', False),
+        ("x = 1  # at least", False),
+        ("at_most = 3", False),
+    ],
+)
+def test_old_names_are_found_in_code_and_not_in_prose(source: str, *, is_found: bool) -> None:
+    assert bool(old_identifiers(f"{source}\n")) is is_found

@@ -164,8 +164,8 @@ def shortages(p: Problem, counts: IntArray) -> IntArray:
     domain = np.select([kind == ZONE, kind == PROVIDER], [p.zone[g], p.provider[g]], p.region[g])
     width = int(domain.max()) + 1
     inside = np.bincount(owner * width + domain, capacity, minlength=p.applications * width)
-    most = inside.reshape(p.applications, width).max(axis=1).astype(np.int64)
-    survived = np.where(p.kind == NO_DOMAIN, 0, p.required - total + most)
+    fullest = inside.reshape(p.applications, width).max(axis=1).astype(np.int64)
+    survived = np.where(p.kind == NO_DOMAIN, 0, p.required - total + fullest)
     spot = np.bincount(owner, capacity * p.is_spot[p.group], minlength=p.applications).astype(np.int64)
     missing: IntArray = np.maximum.reduce([short, survived, p.on_demand - total + spot])
     return missing

@@ -88,7 +88,7 @@ def remove(p: Problem, b: SolutionState, a: int) -> None:
 def insert(p: Problem, w: SearchState, a: int, scarcity_share: float, noise: float, budget: int) -> None:
     """Place an application that is out, as cheaply as its planner can.
 
-    *rent* is the share of the scarcity prices that counts, *noise* how far marginal costs are blurred.
+    *scarcity_share* is the share of the scarcity prices that counts, *noise* how far marginal costs are blurred.
     """
     add_candidates(p, w, a, scarcity_share, noise)
     enter_solution(p, w, a, budget)
@@ -107,8 +107,8 @@ def add_candidates(p: Problem, w: SearchState, a: int, scarcity_share: float, no
         price = p.price[g] + scarcity_share * group_price[g]
         for k in range(p.quota_first[g], p.quota_first[g + 1]):
             price += scarcity_share * p.quota_size[k] * quota_price[p.quota[k]]
-        most = (most_machines(p, b, g) * UNIT - used[g]) // size
-        if most <= 0:
+        replicas_max = (most_machines(p, b, g) * UNIT - used[g]) // size
+        if replicas_max <= 0:
             continue
         if machines[g] >= p.existing[g]:
             price += p.start[g]
@@ -118,9 +118,9 @@ def add_candidates(p: Problem, w: SearchState, a: int, scarcity_share: float, no
         if alone and machines[g] == 0:
             share = max(share, p.capacity_per_replica[j] / max(p.demand[a], p.capacity_per_replica[j]))
         bought = price * share * (1.0 + noise * (2 * uniform(w.seed) - 1))
-        free = min(most, max(0, machines[g] * UNIT - used[g]) // size)
-        kept = min(most, p.current[j])
-        _add_pair(p, d, a, j, (most, free, kept), bought)
+        free = min(replicas_max, max(0, machines[g] * UNIT - used[g]) // size)
+        kept = min(replicas_max, p.current[j])
+        _add_pair(p, d, a, j, (replicas_max, free, kept), bought)
 
 
 @compiled
@@ -129,10 +129,10 @@ def _add_pair(p: Problem, d: Scratch, a: int, j: int, counts: tuple[int, int, in
 
     *counts*: replicas that fit in all, in machines that are paid for, and of those that run already.
     """
-    most, free, kept = counts
+    replicas_max, free, kept = counts
     at = 0
-    while at < most:
-        until = most
+    while at < replicas_max:
+        until = replicas_max
         if at < free:
             until = min(until, free)
         if at < kept:

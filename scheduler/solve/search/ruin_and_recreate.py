@@ -110,13 +110,13 @@ def _ruin(p: Problem, w: SearchState, settings: RecreateSettings) -> int:
         many = p.first[a + 1] - p.first[a]
         start = below(w.seed, many)
         groups = 1 + below(w.seed, settings.groups)
-        capacity_per_replica = 1 + below(w.seed, 3)
+        users_per_group = 1 + below(w.seed, 3)
         for k in range(many):
             if groups == 0 or n >= REMOVED_MAX - 1:
                 break
             j = p.first[a] + (start + k) % many
             if w.solo_choice[j] > w.solution.placed[j]:
-                n = _remove_users(p, w, p.group[j], n, n + capacity_per_replica)
+                n = _remove_users(p, w, p.group[j], n, n + users_per_group)
                 groups -= 1
         return n
     g = _busy_group(p, w)
@@ -154,12 +154,12 @@ def _reopen(p: Problem, w: SearchState) -> None:
 
 
 @compiled
-def _remove_users(p: Problem, w: SearchState, g: int, n: int, most: int) -> int:
-    """Take out users of a group until *most* applications are out; return how many are."""
+def _remove_users(p: Problem, w: SearchState, g: int, n: int, target: int) -> int:
+    """Take out users of a group until *target* applications are out; return how many are."""
     users = w.user_first[g + 1] - w.user_first[g]
     start = below(w.seed, users)
     for k in range(users):
-        if n >= min(most, REMOVED_MAX):
+        if n >= min(target, REMOVED_MAX):
             break
         j = w.user[w.user_first[g] + (start + k) % users]
         if w.solution.placed[j] > 0:

@@ -198,11 +198,11 @@ def _missing_spread(p: Problem, d: Scratch, a: int) -> int:
     capacity = d.now[TOTAL]
     short = 0
     used = 0
-    most = p.share[a] * capacity // PPM + p.slack[a]
+    region_max = p.share[a] * capacity // PPM + p.slack[a]
     for k in range(d.now[REGIONS]):
         inside = d.in_region[d.regions[k]]
         used += inside > 0
-        short = max(short, inside - most)
+        short = max(short, inside - region_max)
     short = max(short, (p.min_regions[a] - used) * p.slack[a])
     for f in range(p.floor_first[a], p.floor_first[a + 1]):
         inside = in_place(p, d, f)

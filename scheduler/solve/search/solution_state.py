@@ -115,13 +115,13 @@ def apply_delta(p: Problem, b: SolutionState, a: int, j: int, n: int) -> None:
 @compiled
 def most_machines(p: Problem, b: SolutionState, g: int) -> int:
     """Return how many machines of a group there may be, by stock and by what its quotas have left."""
-    most = p.high[g]
+    machines_max = p.high[g]
     for k in range(p.quota_first[g], p.quota_first[g + 1]):
         q = p.quota[k]
-        most = min(most, b.machines[g] + (p.quota_headroom[q] - b.quota_used[q]) // p.quota_size[k])
-    if most < p.min_batch[g]:
-        most = 0
-    return int(max(most, p.low[g]))
+        machines_max = min(machines_max, b.machines[g] + (p.quota_headroom[q] - b.quota_used[q]) // p.quota_size[k])
+    if machines_max < p.min_batch[g]:
+        machines_max = 0
+    return int(max(machines_max, p.low[g]))
 
 
 @compiled

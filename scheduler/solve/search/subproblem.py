@@ -111,7 +111,7 @@ def _fill(p: Problem, d: Scratch, a: int, level: int, stop_at: float) -> float:
     _assign_floors(p, d, a)
     target = max(p.demand[a], 0 if level == UNLIMITED else p.required[a] + level)
     rules = rules_of(p, a)
-    most_in_region = rules.share * target // PPM + rules.slack
+    region_max = rules.share * target // PPM + rules.slack
     cost = spent(d)
     for k in range(d.now[ITEMS]):
         i = d.order[k]
@@ -122,7 +122,7 @@ def _fill(p: Problem, d: Scratch, a: int, level: int, stop_at: float) -> float:
             continue
         headroom = min((d.limit[i] - d.x[i]) * d.capacity_per_replica[i], level - d.in_domain[d.domain[i]])
         if rules.share < PPM:
-            headroom = min(headroom, most_in_region - d.in_region[d.region[i]])
+            headroom = min(headroom, region_max - d.in_region[d.region[i]])
         if d.is_spot[i]:
             headroom = min(headroom, target - rules.on_demand - d.now[TOTAL] + d.now[ON_DEMAND])
         if not rules.is_plain:
@@ -140,15 +140,15 @@ def _fill(p: Problem, d: Scratch, a: int, level: int, stop_at: float) -> float:
 def _headroom(p: Problem, d: Scratch, a: int, i: int, target: int) -> int:
     """Return how much more capacity may come where an item is, by the rules that few applications have."""
     r = d.region[i]
-    most = UNLIMITED
+    headroom = UNLIMITED
     if p.min_regions[a] > 1:
-        most = min(most, max(target // p.min_regions[a], p.slack[a]) + p.slack[a] - d.in_region[r])
+        headroom = min(headroom, max(target // p.min_regions[a], p.slack[a]) + p.slack[a] - d.in_region[r])
     if d.is_spot[i] and p.spot_left[a] > 0:
-        most = min(most, max(target - p.spot_left[a], 0) - d.spot_in[r])
+        headroom = min(headroom, max(target - p.spot_left[a], 0) - d.spot_in[r])
     for f in range(p.floor_first[a], p.floor_first[a + 1]):
         if p.floor_max[f] < PPM and p.place_has[p.floor_place[f], r]:
-            most = min(most, p.floor_max[f] * target // PPM + p.slack[a] - in_place(p, d, f))
-    return int(max(most, 0))
+            headroom = min(headroom, p.floor_max[f] * target // PPM + p.slack[a] - in_place(p, d, f))
+    return int(max(headroom, 0))
 
 
 @compiled
