@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -43,7 +44,7 @@ from scheduler.embedded.local import CREDENTIALS
 from state.clock import SystemClock
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId
-from state.model.inventory import Role
+from state.model.inventory import CloudInstance, Role
 from tests.builders import NOON, an_offer
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +67,7 @@ Item = TypeVar("Item")
 
 
 @dataclass
-class SearchState:
+class Subject:
     """The clouds, the adapters, and the emulator's process."""
 
     at: dict[str, str]
@@ -84,7 +85,7 @@ class SearchState:
 
 
 @contextmanager
-def running() -> Iterator[SearchState]:
+def running() -> Iterator[Subject]:
     """Run the clouds beside this process."""
     command = [sys.executable, str(ROOT / "benchmarks" / "providers" / "clouds.py"), str(REGIONS)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -92,7 +93,7 @@ def running() -> Iterator[SearchState]:
         at = json.loads(process.stdout.readline() if process.stdout else "")
         headers = {"Authorization": f"Bearer {Path(at['control_token_file']).read_text()}"}
         control = httpx.Client(base_url=f"{at['control']}/_skerry", headers=headers, trust_env=False, timeout=60)
-        yield SearchState(at, psutil.Process(process.pid), control)
+        yield Subject(at, psutil.Process(process.pid), control)
     finally:
         process.terminate()
         process.wait()
@@ -138,7 +139,7 @@ def adapters(at: dict[str, str], regions: int) -> dict[str, Provider]:
     return made
 
 
-def measured(bench: SearchState, work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
+def measured(bench: Subject, work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
     """Return what *work* takes: time, our CPU, the emulator's CPU, in seconds; and its result."""
     wall, ours, theirs = time.perf_counter(), time.process_time(), bench.emulator_s()
     result = work()
@@ -162,7 +163,7 @@ def per_thousand(facts: dict[str, float], count: int) -> dict[str, float]:
     return {name: value * 1000 / count for name, value in facts.items()}
 
 
-def launches(bench: SearchState, provider: Provider, offer: Offer) -> list[dict[str, float]]:
+def launches(bench: Subject, provider: Provider, offer: Offer) -> list[dict[str, float]]:
     """Launch machines, so many at once, and return how many a second."""
     found = []
     for parallel in PARALLEL:
@@ -171,7 +172,7 @@ def launches(bench: SearchState, provider: Provider, offer: Offer) -> list[dict[
             for n in range(LAUNCHES[parallel])
         ]
         with ThreadPoolExecutor(parallel) as pool:
-            facts, _ = measured(bench, lambda pool=pool, orders=orders: list(pool.map(provider.launch, orders)))
+            facts, _ = measured(bench, partial(_launch_all, pool, provider, orders))
         rate = len(orders) / facts["seconds"]
         found.append(
             {"parallel": parallel, "per_second": rate, "cpu_ms_each": facts["cpu_seconds"] * 1000 / len(orders)}
@@ -179,7 +180,11 @@ def launches(bench: SearchState, provider: Provider, offer: Offer) -> list[dict[
     return found
 
 
-def tick_calls(bench: SearchState, provider: Provider) -> dict[str, dict[str, int]]:
+def _launch_all(pool: ThreadPoolExecutor, provider: Provider, orders: list[LaunchOrder]) -> list[CloudInstance]:
+    return list(pool.map(provider.launch, orders))
+
+
+def tick_calls(bench: Subject, provider: Provider) -> dict[str, dict[str, int]]:
     """Return the calls of a tick that refreshes everything, and of one that looks at machines alone."""
     bench.calls()
     whole(provider.instances(OWNER))
@@ -191,7 +196,7 @@ def tick_calls(bench: SearchState, provider: Provider) -> dict[str, dict[str, in
     return {"every_tick": dict(looks), "every_five_minutes": dict(refresh)}
 
 
-def one_cloud(bench: SearchState, name: str, provider: Provider) -> dict[str, Any]:
+def one_cloud(bench: Subject, name: str, provider: Provider) -> dict[str, Any]:
     """Measure one cloud over two regions."""
     refresh, offers = measured(bench, lambda: whole(provider.offers()))
     refresh, offers = measured(bench, lambda: whole(provider.offers()))  # the first opened the connections
@@ -211,13 +216,17 @@ def one_cloud(bench: SearchState, name: str, provider: Provider) -> dict[str, An
     }
 
 
-def everywhere(bench: SearchState, latency_s: float) -> dict[str, float]:
+def _offers(provider: Provider) -> tuple[Offer, ...]:
+    return whole(provider.offers())
+
+
+def everywhere(bench: Subject, latency_s: float) -> dict[str, float]:
     """Refresh all offers of all regions of three clouds at once, and each cloud's single region alone."""
     bench.control.post("/faults", json={"kind": "delay", "seconds": latency_s}).raise_for_status()
     alone = []
     for provider in adapters(bench.at, 1).values():
         whole(provider.offers())
-        once = (measured(bench, lambda provider=provider: whole(provider.offers())) for _ in range(REPEATS))
+        once = (measured(bench, partial(_offers, provider)) for _ in range(REPEATS))
         alone.append(median(facts["seconds"] for facts, _ in once))
     every = adapters(bench.at, REGIONS)
     with ThreadPoolExecutor(len(every)) as pool:

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 OUT = HERE / "out" / "solver.json"
@@ -39,7 +40,7 @@ def main() -> None:
         draw(sizes, HERE.parent / "docs" / "explanation" / "solver.svg")
 
 
-def _print(size: dict) -> None:
+def _print(size: dict[str, Any]) -> None:
     print(
         f"\n{size['size']}: {size['applications']} applications x {size['groups']} groups, {size['pairs']} pairs, "
         f"{size['source']}, seed {size['seed']}"

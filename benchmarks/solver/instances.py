@@ -9,13 +9,14 @@ quotas (region x family x market) bind below the stock.
 
 import csv
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from scheduler.solve.assemble import ApplicationRequirements, Bounds, PruningLimits, ShapeRequirements, Table
-from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, IntArray
 
 SPEED = {
     "T4": 1.0, "V100-16GB": 2.4, "V100-32GB": 2.6, "A10": 2.1, "A10G": 2.2, "L4": 2.0, "RTX-A6000": 3.5, "L40S": 5.0,
@@ -135,9 +136,9 @@ def make(size: Size, prices: Path) -> Instance:
     source = f"list prices of {prices.name}" if rows else "synthetic prices"
     rows = _chosen(rows or synthetic_rows(7), size, draw)
     regions = sorted({row.region for row in rows})
-    applications = _asks(size, rows, regions, draw)
-    table, quotas = _table(rows, regions, applications, draw)
-    applications = tuple(_eased(requirements, table) for requirements, _ in applications)
+    asked = _requirements(size, rows, regions, draw)
+    table, quotas = _table(rows, regions, asked, draw)
+    applications = tuple(_eased(requirements, table) for requirements, _ in asked)
     places = np.zeros((0, len(regions)), np.bool_)
     bounds = Bounds(np.zeros(len(regions), np.int64), places, 1 << 60, quotas)
     return Instance(size, table, applications, bounds, SMALL_KEEP if size.name == "S" else LARGE_KEEP, source)
@@ -160,7 +161,7 @@ def _chosen(rows: list[Row], size: Size, draw: np.random.Generator) -> list[Row]
     return sorted(chosen, key=lambda r: (r.region, r.family, r.gpu, r.gpus, r.spot, r.price))
 
 
-def _asks(
+def _requirements(
     size: Size, rows: list[Row], regions: list[str], draw: np.random.Generator
 ) -> list[tuple[ApplicationRequirements, tuple[str, float]]]:
     """Return application requirements, each with the GPU that suits it best and how many it takes."""
@@ -170,7 +171,7 @@ def _asks(
         for gpu in sold
     }
     largest = {gpu: max(row.gpus for row in rows if row.gpu == gpu) for gpu in sold}
-    made = []
+    made: list[tuple[ApplicationRequirements, tuple[str, float]]] = []
     while len(made) < size.applications:
         gib = float(draw.choice(MODEL_GIB, p=MODEL_ODDS))
         shapes = []
@@ -185,11 +186,11 @@ def _asks(
         if not shapes:
             continue
         gpu, count, capacity_per_replica = min(shapes, key=lambda s: cheapest[s[0]] * s[1] / s[2])
-        made.append(_ask(size, shapes, regions, (gpu, count, capacity_per_replica, cheapest[gpu]), draw))
+        made.append(_one(size, shapes, regions, (gpu, count, capacity_per_replica, cheapest[gpu]), draw))
     return made
 
 
-def _ask(
+def _one(
     size: Size,
     shapes: list[tuple[str, float, int]],
     regions: list[str],
@@ -200,10 +201,10 @@ def _ask(
     replicas = max(1.0, size.replicas * math.exp(draw.normal(-0.32, 0.8)))
     demand = round(replicas * capacity_per_replica)
     kind, share = _survival(draw)
-    shapes = tuple(ShapeRequirements(frozenset({NAMES.index(g)}), round(c * 1000), e) for g, c, e in shapes)
+    required = tuple(ShapeRequirements(frozenset({NAMES.index(g)}), round(c * 1000), e) for g, c, e in shapes)
     unit = price * count / capacity_per_replica * 1e6
     requirements = ApplicationRequirements(
-        shapes=shapes,
+        shapes=required,
         demand=demand,
         weight=200 * unit,
         regions=_residency(regions, draw),
@@ -283,6 +284,10 @@ def _is_easy(requirements: ApplicationRequirements, table: Table) -> bool:
     )
 
 
+def _whole(values: Iterable[int]) -> IntArray:
+    return np.array(list(values), np.int64)
+
+
 def _table(
     rows: list[Row],
     regions: list[str],
@@ -311,23 +316,22 @@ def _table(
             sizes = tuple((n, max(1, round(rows[n].gpus * 8))) for n in groups)
             full = sum(int(stock[n]) * size for n, size in sizes)
             quotas.append((max(round(full * draw.uniform(0.3, 0.9)), *(s for _, s in sizes)), sizes))
-    whole = lambda values: np.array(list(values), np.int64)  # noqa: E731
     zeros = np.zeros(len(rows), np.int64)
     table = Table(
-        gpu=whole(NAMES.index(row.gpu) for row in rows),
-        gpus=whole(round(row.gpus * 1000) for row in rows),
+        gpu=_whole(NAMES.index(row.gpu) for row in rows),
+        gpus=_whole(round(row.gpus * 1000) for row in rows),
         gpu_memory=np.array([float(MEMORY[row.gpu]) for row in rows]),
         vcpus=np.array([row.gpus * 12 for row in rows]),
         memory=np.array([row.gpus * 100 for row in rows]),
-        price=whole(round(row.price * 1e6) for row in rows),
+        price=_whole(round(row.price * 1e6) for row in rows),
         start=zeros,
         low=zeros,
         high=stock,
         existing=zeros,
         min_batch=zeros + 1,
         zone=np.arange(len(rows)),
-        region=whole(regions.index(row.region) for row in rows),
-        provider=whole(clouds.index(row.provider) for row in rows),
+        region=_whole(regions.index(row.region) for row in rows),
+        provider=_whole(clouds.index(row.provider) for row in rows),
         is_spot=np.array([row.spot for row in rows]),
         risk=np.array([0.1 * row.spot for row in rows]),
     )

@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def main() -> None:
     if found:
         sys.exit(f"a rule is broken: {found}")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    facts = {
+    facts: dict[str, Any] = {
         "size": name,
         "applications": p.applications,
         "groups": p.groups,
@@ -129,7 +130,7 @@ def _death(p: Problem, search: SearchState, rounds: int) -> dict[str, object]:
     }
 
 
-def _against_more_time(p: Problem, name: str, facts: dict) -> None:
+def _against_more_time(p: Problem, name: str, facts: dict[str, Any]) -> None:
     """Run the search with other amounts of work, and for ten times as long: what that finds is the best known."""
     for scale in (*CURVE[name], MORE[name]):
         started = time.process_time()
@@ -140,7 +141,7 @@ def _against_more_time(p: Problem, name: str, facts: dict) -> None:
     facts["best_known"] = min([facts["cost"], *(point["cost"] for point in facts["curve"])])
 
 
-def _against_a_bound(p: Problem, name: str, search: SearchState, facts: dict) -> None:
+def _against_a_bound(p: Problem, name: str, search: SearchState, facts: dict[str, Any]) -> None:
     if name == "S":
         _exact(p, search, facts)
     elif name == "L":
@@ -164,7 +165,7 @@ def _dual_prices(p: Problem) -> Prices:
     return prices
 
 
-def _exact(p: Problem, search: SearchState, facts: dict) -> None:
+def _exact(p: Problem, search: SearchState, facts: dict[str, Any]) -> None:
     """HiGHS on the whole, started from the search's answer; what it proves is the bound."""
     program, columns = build(p, np.zeros(len(p.head), np.int64))
     hint = columns.at(search.solution.placed, search.solution.machines)

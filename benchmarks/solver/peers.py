@@ -157,7 +157,7 @@ def _per_replica(p: Problem) -> Peer:
             others = [carried[j] for j in pairs if domains[j - pairs.start] != domain]
             model += pulp.lpSum(others) >= int(p.required[a])
     for g in range(p.groups):
-        users = [float(p.size[j]) / UNIT * pulp.lpSum(x[j]) for j in np.flatnonzero(p.group == g)]
+        users = [float(p.size[j]) / UNIT * pulp.lpSum(x[j]) for j in map(int, np.flatnonzero(p.group == g))]
         if users:
             model += pulp.lpSum(users) <= machines[g]
     waited = time.perf_counter()

@@ -174,7 +174,7 @@ class Demo:
         if stale:
             self._step(DemoStep.STALE_SESSIONS_END, count=len(stale))
         self._local.down()
-        settings = self._local.up((self._spec.parent,), progress=self._report)
+        settings = self._local.up((self._spec if self._spec.is_dir() else self._spec.parent,), progress=self._report)
         self._step(DemoStep.CLOUDS_UP)
         return settings
 
