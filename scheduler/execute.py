@@ -85,7 +85,7 @@ class _Executor:
             at=now(),
             instance_id=_instance_id(action),
             cloud_id=cloud_id,
-            shortage=None if shortage is None else shortages.grown(self.known, shortage),
+            shortage=None if shortage is None else shortages.grown(self.known, shortage, self.ports.shortage_policy),
         )
         self.ports.store.record(outcome)
         return outcome

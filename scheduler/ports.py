@@ -9,7 +9,7 @@ from providers.base import Provider
 from state.clock import Clock
 from state.model.catalog import Region
 from state.model.ids import ProviderName, RegionId
-from state.model.settings import CellSettings, Limits, Thresholds
+from state.model.settings import CellSettings, CostModel, Limits, ShortagePolicy, Thresholds
 from state.store import Store
 
 
@@ -25,6 +25,8 @@ class Ports:
     cell_settings: tuple[CellSettings, ...]
     thresholds: Thresholds
     limits: Limits
+    shortage_policy: ShortagePolicy
+    cost_model: CostModel
     latencies: tuple[tuple[RegionId, RegionId, float], ...] = ()
     """Measured round trips between regions, in milliseconds."""
     own_regions: tuple[Region, ...] = ()

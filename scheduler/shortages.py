@@ -23,23 +23,7 @@ from state.model.ids import derive_id
 from state.model.inventory import Instance, Notice, NoticeKind, Role, TerminationReason
 from state.model.placement import RefusalCause
 from state.model.plan import Launch, Terminate
-
-FIRST: Final = timedelta(minutes=3)
-"""How long a first shortage lasts."""
-LONGEST: Final = timedelta(minutes=30)
-"""Doubling at each repeat ends here."""
-QUOTA_MIN: Final = timedelta(hours=1)
-"""A quota is seldom raised sooner, so a refusal by quota lasts at least this long."""
-FORGET_AFTER: Final = timedelta(hours=1)
-"""A refusal this long after the end of the last one starts again at the first length."""
-JITTER: Final = 0.2
-"""Share of its length by which a shortage is longer or shorter: several installations must not retry at once."""
-HALF_OPEN: Final = timedelta(hours=1)
-"""How long after its end one machine at a time is tried."""
-RISK_MAX: Final = timedelta(minutes=1)
-"""How long a recommendation to leave a pool counts: longer than until the next observation, which renews it."""
-EARLY_END: Final = timedelta(minutes=10)
-"""A machine whose end was not asked for within this time of its request ended early."""
+from state.model.settings import ShortagePolicy
 
 CAUSES: Final[dict[ShortageKind, RefusalCause]] = {
     ShortageKind.STOCK_OUT: RefusalCause.STOCK_OUT,
@@ -73,9 +57,9 @@ def in_force(shortages: Iterable[Shortage], offer: Offer, now: datetime) -> Shor
     return max(found, key=lambda shortage: (shortage.until, shortage.scope), default=None)
 
 
-def is_half_open(shortages: Iterable[Shortage], offer: Offer, now: datetime) -> bool:
+def is_half_open(shortages: Iterable[Shortage], offer: Offer, now: datetime, policy: ShortagePolicy) -> bool:
     """Return whether a shortage of *offer* ended a short while ago, so that one machine at a time is tried."""
-    return any(s.until <= now < s.until + HALF_OPEN and covers(s, offer) for s in shortages)
+    return any(s.until <= now < s.until + policy.half_open and covers(s, offer) for s in shortages)
 
 
 def from_refusal(launch: Launch, error: ProviderError, now: datetime) -> Shortage | None:
@@ -117,7 +101,9 @@ def from_termination(ended: Terminate, now: datetime) -> Shortage | None:
     return _of_offer(ended.key, ShortageKind.NEVER_READY, now, ended.message)
 
 
-def from_early_ends(learned: Iterable[Instance], health: Iterable[RegionHealth], now: datetime) -> tuple[Shortage, ...]:
+def from_early_ends(
+    learned: Iterable[Instance], health: Iterable[RegionHealth], now: datetime, policy: ShortagePolicy
+) -> tuple[Shortage, ...]:
     """Return a shortage for each offer whose machine ended soon after it was requested, without our asking.
 
     What ends with its whole region teaches nothing of its offer. The head of a cell that has served is replaced at
@@ -133,7 +119,7 @@ def from_early_ends(learned: Iterable[Instance], health: Iterable[RegionHealth],
         and instance.region not in failing
         and not (instance.role is Role.HEAD and instance.region in served)
         and instance.ended_at is not None
-        and instance.ended_at - instance.requested_at < EARLY_END
+        and instance.ended_at - instance.requested_at < policy.early_end_max
     }
     return tuple(
         _of_offer(key, ShortageKind.ENDED_EARLY, now, message)
@@ -141,22 +127,27 @@ def from_early_ends(learned: Iterable[Instance], health: Iterable[RegionHealth],
     )
 
 
-def from_recommendations(notices: Iterable[Notice], held: Iterable[Instance], now: datetime) -> tuple[Shortage, ...]:
+def from_recommendations(
+    notices: Iterable[Notice], held: Iterable[Instance], now: datetime, policy: ShortagePolicy
+) -> tuple[Shortage, ...]:
     """Return a shortage for each offer whose machines the cloud recommends to leave."""
     keys = {instance.id: instance.key for instance in held}
     advised = {
         keys[n.instance_id]: n.detail for n in notices if n.kind is NoticeKind.REBALANCE and n.instance_id in keys
     }
     return tuple(
-        replace(_of_offer(key, ShortageKind.RECLAIM_RISK, now, detail), until=now + RISK_MAX)
+        replace(_of_offer(key, ShortageKind.RECLAIM_RISK, now, detail), until=now + policy.recommendation_max)
         for key, detail in sorted(advised.items())
     )
 
 
-def from_prices(offers: Iterable[Offer], now: datetime) -> tuple[Shortage, ...]:
+def from_prices(offers: Iterable[Offer], now: datetime, policy: ShortagePolicy) -> tuple[Shortage, ...]:
     """Return a shortage for each offer whose price is doubted; it lasts until the next observation."""
     return tuple(
-        replace(_of_offer(offer.key, ShortageKind.PRICE_DOUBTED, now, offer.price.source), until=now + RISK_MAX)
+        replace(
+            _of_offer(offer.key, ShortageKind.PRICE_DOUBTED, now, offer.price.source),
+            until=now + policy.recommendation_max,
+        )
         for offer in offers
         if offer.price.is_doubted
     )
@@ -166,25 +157,35 @@ def _of_offer(key: OfferKey, kind: ShortageKind, now: datetime, message: str) ->
     return Shortage(key.region, key.zone, key.instance_type, key.market, kind, now, now, message)
 
 
-def grown(known: Iterable[Shortage], new: Shortage) -> Shortage:
-    """Return *new* with its end: 3 min, doubled at each repeat to 30 min, with derived jitter.
+def grown(known: Iterable[Shortage], new: Shortage, policy: ShortagePolicy) -> Shortage:
+    """Return *new* with its end: longer at each repeat, up to a limit, with derived jitter.
 
     Args:
         known: All that are remembered, ended ones too; the one of the same scope decides the length.
         new: The shortage as it was made, without an end.
+        policy: The lengths.
 
-    A refusal by quota lasts at least an hour: an earlier attempt cannot help. A first early end only half-opens: one
-    machine that fails proves little.
+    A refusal by quota lasts at least `quota_min`: an earlier attempt cannot help. A first early end only half-opens:
+    one machine that fails proves little.
     """
     old = next((shortage for shortage in known if shortage.scope == new.scope), None)
     repeats = 0
-    if old is not None and new.since < old.until + FORGET_AFTER:
+    if old is not None and new.since < old.until + policy.reset_after:
         repeats = old.repeats if new.since < old.until else old.repeats + 1
-    length = min(FIRST * 2**repeats, LONGEST)
     seed = int(derive_id("j", new.scope, str(repeats))[2:10], 16) / 0xFFFFFFFF
-    length *= 1 + JITTER * (2 * seed - 1)
+    length = _backoff(repeats, policy) * (1 + policy.jitter * (2 * seed - 1))
     if new.kind is ShortageKind.QUOTA:
-        length = max(length, QUOTA_MIN)
+        length = max(length, policy.quota_min)
     if new.kind is ShortageKind.ENDED_EARLY and not repeats:
         length = timedelta()
     return replace(new, repeats=repeats, until=new.since + length)
+
+
+def _backoff(repeats: int, policy: ShortagePolicy) -> timedelta:
+    """Return the length of a shortage before jitter; step by step, since a power of many repeats overflows."""
+    length = policy.initial_backoff
+    for _ in range(repeats):
+        if length >= policy.max_backoff:
+            break
+        length *= policy.backoff_multiplier
+    return min(length, policy.max_backoff)

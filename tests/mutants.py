@@ -43,7 +43,7 @@ SLICES: Final = {
     "inventory": Slice(("scheduler/observe/inventory.py",), ("inventory",)),
     "untagged": Slice(("scheduler/observe/untagged.py",), ("capabilities",)),
     "health": Slice(("scheduler/observe/health.py",), ("health",)),
-    "shortages": Slice(("scheduler/shortages.py",), ("shortages",)),
+    "shortages": Slice(("scheduler/shortages.py",), ("shortages", "shortage_policy")),
     "policy": Slice(("scheduler/region_policy.py",), ("region_policy",)),
     "solved": Slice(("scheduler/solve/certificate.py",), ("certificate_lines",)),
     "launches": Slice(("scheduler/plan/capacity.py",), ("plan_capacity", "plan_ends", "plan_announced")),

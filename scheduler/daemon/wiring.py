@@ -47,6 +47,8 @@ def open_ports(settings: Settings, store: Store | None = None, clock: Clock | No
         cell_settings=settings.cell_settings,
         thresholds=Thresholds(health=settings.thresholds),
         limits=settings.bounds,
+        shortage_policy=settings.shortage_policy,
+        cost_model=settings.cost_model,
         own_regions=settings.own_regions,
         latencies=() if settings.latency_table is None else read_latencies(Path(settings.latency_table)),
     )

@@ -18,7 +18,7 @@ from scheduler.documents.yaml_document import read_document
 from state.model.catalog import Region
 from state.model.health import HealthThresholds
 from state.model.ids import RegionId
-from state.model.settings import CellSettings, Limits
+from state.model.settings import CellSettings, CostModel, Limits, ShortagePolicy
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -61,6 +61,42 @@ class LimitsModel(_Model):
     machines_per_offer: Annotated[int, Field(ge=1, le=10_000)] = 64
 
 
+class ShortagesModel(_Model):
+    """How long refused offers are avoided, in seconds, and how they are tried again."""
+
+    initial_backoff: Seconds = 180
+    max_backoff: Seconds = 1800
+    backoff_multiplier: Annotated[float, Field(ge=1, le=10)] = 2
+    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.2
+    quota_min: Seconds = 3600
+    reset_after: Seconds = 3600
+    half_open: Seconds = 3600
+    recommendation_max: Seconds = 60
+    early_end_max: Seconds = 600
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.max_backoff < self.initial_backoff:
+            msg = f"max_backoff, {self.max_backoff:g} s, is less than initial_backoff, {self.initial_backoff:g} s"
+            raise ValueError(msg)
+        return self
+
+
+class CostsModel(_Model):
+    """What is expected to cost money beside the list price of a machine.
+
+    Shares are of a machine's price. Above the bounds, a machine could cost more than the demand that it serves counts.
+    """
+
+    move_share: Annotated[float, Field(ge=0, le=1)] = 0.15
+    stockout_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+    interruption_hours: Annotated[float, Field(ge=0, le=12)] = 2
+    interruptions_per_hour: Annotated[float, Field(ge=0, le=0.25)] = 0.05
+    egress_usd_per_gib: Annotated[float, Field(ge=0, le=0.2)] = 0.02
+    payback_hours: Annotated[float, Field(ge=1, le=720)] = 6
+    priority_factor: Annotated[float, Field(ge=2, le=30)] = 30
+
+
 class EmbeddedModel(_Model):
     """Written by `skerry local up`: the clouds are the ones on this computer."""
 
@@ -92,6 +128,8 @@ class Settings(_Model):
     tick_seconds: Seconds = 10
     health: HealthModel = HealthModel()
     limits: LimitsModel = LimitsModel()
+    shortages: ShortagesModel = ShortagesModel()
+    costs: CostsModel = CostsModel()
     embedded: EmbeddedModel | None = None
 
     @model_validator(mode="after")
@@ -128,6 +166,27 @@ class Settings(_Model):
     def bounds(self) -> Limits:
         """The limits."""
         return Limits(**self.limits.model_dump())
+
+    @property
+    def shortage_policy(self) -> ShortagePolicy:
+        """How long refused offers are avoided."""
+        s = self.shortages
+        return ShortagePolicy(
+            initial_backoff=timedelta(seconds=s.initial_backoff),
+            max_backoff=timedelta(seconds=s.max_backoff),
+            backoff_multiplier=s.backoff_multiplier,
+            jitter=s.jitter,
+            quota_min=timedelta(seconds=s.quota_min),
+            reset_after=timedelta(seconds=s.reset_after),
+            half_open=timedelta(seconds=s.half_open),
+            recommendation_max=timedelta(seconds=s.recommendation_max),
+            early_end_max=timedelta(seconds=s.early_end_max),
+        )
+
+    @property
+    def cost_model(self) -> CostModel:
+        """What is expected to cost money beside list prices."""
+        return CostModel(**self.costs.model_dump())
 
     @property
     def gateway_folder(self) -> Path:

@@ -10,7 +10,7 @@ from inference.base import Placed
 from providers.base import Observation, Provider
 from scheduler import shortages
 from scheduler.observe.health import assess
-from scheduler.observe.inventory import Readings, SyncedInventory, sync_inventory
+from scheduler.observe.inventory import Readings, sync_inventory
 from scheduler.observe.untagged import own_machines
 from scheduler.ports import Ports
 from state.model.catalog import Capability, Offer, Quota, Shortage
@@ -50,15 +50,20 @@ def observe(ports: Ports) -> Snapshot:
     ours = replace(read, instances=_ours(read.instances, known, capabilities))
     readings = _readings(ours, frozenset(cut_off), cell_statuses, known, now)
     synced = sync_inventory(known.instances, readings, ports.thresholds)
-    early = shortages.from_early_ends(synced.learned, known.health, now)
-    new = tuple(shortages.grown(known.shortages, shortage) for shortage in early)
+    early = shortages.from_early_ends(synced.learned, known.health, now, ports.shortage_policy)
+    new = tuple(shortages.grown(known.shortages, shortage, ports.shortage_policy) for shortage in early)
     signals = _signals(ports, synced.live, cell_statuses, readings.unreachable)
     return Snapshot(
         taken_at=now,
         wanted=known.wanted,
         offers=tuple(sorted(read.offers.items, key=lambda offer: offer.key)),
         quotas=tuple(sorted(read.quotas.items, key=lambda q: (q.region, q.family, q.market))),
-        shortages=_shortages(known, new, readings, synced, read.offers.items),
+        shortages=(
+            *_remembered(known, new),
+            *new,
+            *shortages.from_recommendations(readings.notices, synced.live, now, ports.shortage_policy),
+            *shortages.from_prices(read.offers.items, now, ports.shortage_policy),
+        ),
         new_shortages=new,
         instances=synced.live,
         learned=synced.learned,
@@ -73,6 +78,8 @@ def observe(ports: Ports) -> Snapshot:
         cell_settings=ports.cell_settings,
         limits=ports.limits,
         thresholds=ports.thresholds,
+        shortage_policy=ports.shortage_policy,
+        cost_model=ports.cost_model,
         placed=() if last is None else last.placement.replicas,
         latencies=ports.latencies,
         own_regions=ports.own_regions,
@@ -115,14 +122,10 @@ def _readings(
     )
 
 
-def _shortages(
-    known: Known, new: tuple[Shortage, ...], readings: Readings, synced: SyncedInventory, offers: tuple[Offer, ...]
-) -> tuple[Shortage, ...]:
-    """Return the remembered shortages, the new ones instead of older ones of their scope, and those of this moment."""
+def _remembered(known: Known, new: tuple[Shortage, ...]) -> tuple[Shortage, ...]:
+    """Return the remembered shortages without those whose scope a new one has."""
     scopes = {shortage.scope for shortage in new}
-    remembered = tuple(shortage for shortage in known.shortages if shortage.scope not in scopes)
-    risks = shortages.from_recommendations(readings.notices, synced.live, readings.taken_at)
-    return (*remembered, *new, *risks, *shortages.from_prices(offers, readings.taken_at))
+    return tuple(shortage for shortage in known.shortages if shortage.scope not in scopes)
 
 
 def _failures(read: _Read) -> Iterator[ReadFailure]:

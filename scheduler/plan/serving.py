@@ -6,7 +6,6 @@ gateway sends it nothing there any more.
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from inference.ray.config import Difference, difference
 from scheduler.plan.ready import Readiness
@@ -17,9 +16,6 @@ from state.model.placement import Placement
 from state.model.plan import ActionKind, Blocked, BlockedReason, Serve, ServeChange
 from state.model.serving import ApplicationShare, ApplicationStatus, CellStatus, DeployState, KeptApplication
 from state.model.snapshot import Snapshot, Wanted
-
-ROLLING_PARTS: Final = 5
-"""Serve replaces this part of a deployment's replicas at a time, and one at least. Source: Ray Serve's default."""
 
 
 @dataclass(slots=True)
@@ -128,7 +124,8 @@ def _serve_application(
             changes.blocked.append(_deploying(cell.region, share, deployed))
         return
     is_busy = _is_busy(snapshot, changes, share.application)
-    if not _may_change(cell.region, share, deployed, ready, is_busy=is_busy):
+    parts = snapshot.limits.rolling_update_parts
+    if not _may_change(cell.region, share, deployed, ready, is_busy=is_busy, rolling_parts=parts):
         changes.block(BlockedReason.REPLACEMENT_NOT_READY, cell.region, deployed)
         changes.changing.add(cell.region)
         following.kept.append(KeptApplication(share.application, deployed.config))
@@ -175,12 +172,18 @@ def _is_busy(snapshot: Snapshot, changes: ServingChanges, name: ApplicationName)
 
 
 def _may_change(
-    region: RegionId, share: ApplicationShare, deployed: ApplicationStatus, ready: Readiness, *, is_busy: bool
+    region: RegionId,
+    share: ApplicationShare,
+    deployed: ApplicationStatus,
+    ready: Readiness,
+    *,
+    is_busy: bool,
+    rolling_parts: int,
 ) -> bool:
     """Return whether going to *share* leaves enough ready.
 
-    What replaces every replica of a cell is done in one cell at a time, while no other cell does so. Serve replaces a
-    fifth at a time; where one cell alone serves an application there is no other way.
+    What replaces every replica of a cell is done in one cell at a time, while no other cell does so. Serve replaces one
+    of *rolling_parts* at a time; where one cell alone serves an application there is no other way.
     """
     target = deployed.replicas_target if deployed.replicas_target is not None else deployed.replicas_ready
     differs = difference(share, deployed.config)
@@ -190,7 +193,7 @@ def _may_change(
         return False
     if differs is Difference.MOVE:
         return region in ready.joined
-    rolling = max(1, -(-target // ROLLING_PARTS))
+    rolling = max(1, -(-target // rolling_parts))
     is_alone = ready.capacity_without(deployed.name, region, lasting=False) == 0
     return is_alone or ready.may_lower(deployed.name, region, target - rolling)
 

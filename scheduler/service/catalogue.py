@@ -13,7 +13,7 @@ from scheduler.service.reports import PlanReport, PriceSource
 from scheduler.solve.fit import replicas_per_machine
 from state.model.catalog import Market, Offer, OfferKey
 from state.model.ids import RegionId
-from state.model.settings import TICK, CellSettings, SolveBudget
+from state.model.settings import TICK, CellSettings, ShortagePolicy, SolveBudget
 from state.model.snapshot import Snapshot, Wanted
 from state.model.spec import Application, CapacitySpec
 
@@ -30,7 +30,7 @@ def catalogue_snapshot(wanted: Wanted | None, offers: tuple[Offer, ...], now: da
         taken_at=now,
         wanted=wanted,
         offers=offers,
-        shortages=shortages.from_prices(offers, now),
+        shortages=shortages.from_prices(offers, now, ShortagePolicy()),
         cell_settings=tuple(CellSettings(region, NO_ADDRESS) for region in regions),
     )
 

@@ -16,7 +16,7 @@ from state.model.catalog import Machine, Market, Offer, OfferKey, Price
 from state.model.ids import ApplicationName, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Role
 from state.model.plan import Plan
-from state.model.settings import CellSettings, Limits, Thresholds
+from state.model.settings import CellSettings, CostModel, Limits, ShortagePolicy, Thresholds
 from state.model.snapshot import Wanted
 from state.model.spec import CapacitySpec
 from state.model.units import Usd
@@ -62,6 +62,8 @@ class World:
             cell_settings=self.settings,
             thresholds=Thresholds(),
             limits=Limits(),
+            shortage_policy=ShortagePolicy(),
+            cost_model=CostModel(),
         )
 
     def _cell(self, settings: CellSettings) -> FakeCell:

@@ -1,7 +1,6 @@
 """solve(snapshot): how many replicas and machines go where, at least cost. Pure."""
 
 from dataclasses import replace
-from typing import Final
 
 from providers.regions import known_regions
 from scheduler.solve.certificate import ReplacementStock, certificate, violations
@@ -14,14 +13,6 @@ from state.model.placement import Placement
 from state.model.settings import SolveBudget
 from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec
-
-EXACT_APPLICATIONS: Final = 25
-EXACT_PAIRS: Final = 400
-"""Up to these sizes the exact program is solved at once; beyond them the search comes first.
-
-Nodes do not bound the root, so the size does: the hardest roots measured took 3 s of CPU at 427 pairs, 7 s at 515."""
-PROOF_APPLICATIONS: Final = 15
-"""Up to so many applications a proof is attempted beyond the sizes above, where the budget asks for one."""
 
 
 def solve(snapshot: Snapshot) -> Placement:
@@ -47,13 +38,13 @@ def solve(snapshot: Snapshot) -> Placement:
 
 def _solution(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Solution] | None:
     p = formulation.problem
-    if p.applications <= EXACT_APPLICATIONS and p.pairs <= EXACT_PAIRS:
+    if p.applications <= budget.exact_applications and p.pairs <= budget.exact_pairs:
         exact = solve_exactly(formulation, spec, budget)
         if exact is not None and exact[1].gap is not None and exact[1].gap <= 2 * budget.gap:
             return exact
         return _better(exact, _searched(formulation, spec, budget))
     found = _searched(formulation, spec, budget)
-    if budget.exact_beyond_small and p.applications <= PROOF_APPLICATIONS and found is not None:
+    if budget.exact_beyond_small and p.applications <= budget.proof_applications and found is not None:
         return _better(solve_exactly(found[0], spec, budget, found[1]), found)
     return found
 

@@ -30,30 +30,15 @@ from state.model.catalog import Market, Quota
 from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.inventory import Role
 from state.model.placement import RefusalCause
+from state.model.settings import CostModel, Limits
 from state.model.snapshot import Snapshot
 from state.model.spec import Application, CapacitySpec, FailureDomain, Shape, Spot
 from state.model.units import MILLI
 
-INTERRUPTION_HOURS: Final = 2.0
-"""Machine-hours that an interruption costs: the replacement's, while it starts, and work done again."""
-INTERRUPTIONS_PER_HOUR: Final = 0.05
-"""Assumed of spot machines whose rate is not known: one in twenty hours."""
-MOVE_COST: Final = 0.15
-"""Share of its price that a machine which does not exist yet costs on top: a move must save at least this."""
-STOCKOUT_COST: Final = 0.25
-"""Share of its price that a refused launch costs: the time until another is found."""
-EGRESS_USD_PER_GIB: Final = 0.02
-"""Source: the clouds' list prices between regions, 0.01 to 0.02 within a continent."""
-PAYBACK_HOURS: Final = 6.0
-"""A move pays back what it loads within this time, or is not made."""
-UNPRUNED_PAIRS: Final = 20_000
-"""Up to so many pairs, all stay; beyond, the cheapest of each application."""
-LARGE: Final = PruningLimits(per_place=3, in_all=120)
 Named = tuple[tuple[ApplicationName, Application], ...]
 
-PRIORITY_STEP: Final = 30.0
-"""How many times as bad it is for a priority class to be short as for the next lower one."""
-
+CLASSES_MAX: Final = 8
+"""Priority classes above the lowest that have weights of their own: those of more would be too large for floats."""
 KINDS: Final = {
     FailureDomain.NONE: NO_DOMAIN,
     FailureDomain.ZONE: ZONE,
@@ -77,10 +62,10 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
     """Return the problem of serving *spec* from what is sold."""
     named = spec.named()
     regions = tuple(sorted({group.region for group in supply.groups}))
-    table = _table(supply.groups, regions)
+    table = _table(supply.groups, regions, snapshot.cost_model)
     places = sorted({place for _, a in named for place in (*a.regions.floors, *a.regions.shares)})
     gpus = sorted({group.machine.gpu or "" for group in supply.groups})
-    weights = _weights(spec, supply.groups)
+    weights = _weights(spec, supply.groups, snapshot.cost_model)
     where = atlas(snapshot)
     applications = []
     refusals: list[tuple[ApplicationName, RefusalCause, int]] = []
@@ -88,8 +73,8 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
         causes = region_causes(application, regions, where)
         allowed = np.array([region not in causes for region in regions], np.bool_)
         per_unit = _distance_costs(application, regions, where)
-        requirements = _requirements(application, gpus, allowed, per_unit, weights[name])
-        requirements = _placed_in(requirements, application, places)
+        requirements = _requirements(application, gpus, allowed, weights[name], snapshot.cost_model)
+        requirements = replace(_placed_in(requirements, application, places), per_unit=per_unit)
         applications.append(requirements)
         counts = supply.refused + _refusals(application, requirements, supply.groups, causes)
         refusals += [(name, cause, count) for cause, count in sorted(counts.items())]
@@ -101,12 +86,18 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
         budget=_budget(snapshot, spec, supply),
         quotas=_quotas(snapshot, supply.groups),
     )
-    limits = PruningLimits() if len(named) * len(supply.groups) <= UNPRUNED_PAIRS else LARGE
+    limits = _pruning_limits(snapshot.limits, len(named) * len(supply.groups))
     problem = _with_current(assemble(table, applications, bounds, limits), snapshot, named, supply.groups)
     return Formulation(problem, supply, tuple(name for name, _ in named), regions, tuple(refusals))
 
 
-def _table(groups: tuple[OfferGroup, ...], regions: tuple[RegionId, ...]) -> Table:
+def _pruning_limits(limits: Limits, pairs: int) -> PruningLimits:
+    if pairs <= limits.pairs_unpruned:
+        return PruningLimits()
+    return PruningLimits(per_place=limits.pairs_per_place, in_all=limits.pairs_per_application)
+
+
+def _table(groups: tuple[OfferGroup, ...], regions: tuple[RegionId, ...], costs: CostModel) -> Table:
     names = sorted({group.machine.gpu or "" for group in groups})
     zones = sorted({(g.region, g.offers[0].key.zone) for g in groups})
     clouds = sorted({provider_of(group.region) for group in groups})
@@ -121,7 +112,7 @@ def _table(groups: tuple[OfferGroup, ...], regions: tuple[RegionId, ...]) -> Tab
         vcpus=np.array([g.machine.vcpus for g in groups], np.float64),
         memory=np.array([g.machine.memory_gib for g in groups], np.float64),
         price=whole([g.price.micros for g in groups]),
-        start=whole([_start_cost(g) for g in groups]),
+        start=whole([_start_cost(g, costs) for g in groups]),
         low=whole([g.low for g in groups]),
         high=whole([g.high for g in groups]),
         existing=whole([g.existing for g in groups]),
@@ -130,30 +121,32 @@ def _table(groups: tuple[OfferGroup, ...], regions: tuple[RegionId, ...]) -> Tab
         region=whole([regions.index(g.region) for g in groups]),
         provider=whole([clouds.index(provider_of(g.region)) for g in groups]),
         is_spot=np.array([g.market is Market.SPOT for g in groups], np.bool_),
-        risk=np.array([_risk(g) for g in groups], np.float64),
+        risk=np.array([_risk(g, costs) for g in groups], np.float64),
     )
 
 
-def _risk(group: OfferGroup) -> float:
+def _risk(group: OfferGroup, costs: CostModel) -> float:
     """Return what a spot machine's interruptions are expected to cost, as a share of its price."""
     if group.market is not Market.SPOT:
         return 0.0
     rates = [offer.interruptions_per_hour for offer in group.offers]
-    return INTERRUPTION_HOURS * max(INTERRUPTIONS_PER_HOUR if rate is None else rate for rate in rates)
+    return costs.interruption_hours * max(costs.interruptions_per_hour if rate is None else rate for rate in rates)
 
 
-def _start_cost(group: OfferGroup) -> int:
+def _start_cost(group: OfferGroup, costs: CostModel) -> int:
     """Return what a machine that does not exist yet costs on top: it runs double, and may be refused first."""
     refused = max(offer.stockout_probability for offer in group.offers)
-    return round(group.price.micros * (MOVE_COST + STOCKOUT_COST * refused))
+    return round(group.price.micros * (costs.move_share + costs.stockout_share * refused))
 
 
-def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...]) -> dict[ApplicationName, float]:
+def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...], costs: CostModel) -> dict[ApplicationName, float]:
     """Return what each thousandth of demand that is short counts: by priority class, and more than any price."""
     dearest = max((g.price.micros for g in groups), default=1)
     classes = sorted({application.priority for _, application in spec.named()})
     return {
-        name: dearest * PRIORITY_STEP ** min(classes.index(a.priority), 8) / min(a.replica_milli(s) for s in a.shapes)
+        name: dearest
+        * costs.priority_factor ** min(classes.index(a.priority), CLASSES_MAX)
+        / min(a.replica_milli(s) for s in a.shapes)
         for name, a in spec.named()
     }
 
@@ -188,7 +181,7 @@ def _distance_costs(application: Application, regions: tuple[RegionId, ...], whe
 
 
 def _requirements(
-    application: Application, gpus: list[str], allowed: BoolArray, per_unit: FloatArray | None, weight: float
+    application: Application, gpus: list[str], allowed: BoolArray, weight: float, costs: CostModel
 ) -> ApplicationRequirements:
     demand = application.demand.milli
     survive, market, rules = application.survive, application.market, application.regions
@@ -205,9 +198,8 @@ def _requirements(
         on_demand=share_of(demand, market.on_demand_floor),
         share_ppm=round(rules.max_share * PPM),
         min_regions=rules.min,
-        start_replica=round(application.weights_gib * EGRESS_USD_PER_GIB / PAYBACK_HOURS * 1_000_000),
+        start_replica=round(application.weights_gib * costs.egress_usd_per_gib / costs.payback_hours * 1_000_000),
         pays_risk=market.spot is not Spot.PREFERRED,
-        per_unit=per_unit,
     )
 
 
@@ -265,7 +257,7 @@ def _head_cost(snapshot: Snapshot, supply: Supply, region: RegionId) -> int:
     """Return what opening a cell costs: its head's price, and its start where there is none."""
     price = supply.heads[region].price.per_hour.micros
     exists = any(i.region == region and i.role is Role.HEAD and i.exists for i in snapshot.instances)
-    return price if exists else round(price * (1 + MOVE_COST))
+    return price if exists else round(price * (1 + snapshot.cost_model.move_share))
 
 
 def _budget(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> int:

@@ -7,7 +7,6 @@ solutions. Where zones matter to an application, each is a group of its own.
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
 
 from scheduler import shortages
 from scheduler.region_policy import is_excluded, must_be_left_alone
@@ -19,10 +18,6 @@ from state.model.placement import RefusalCause
 from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec, FailureDomain
 from state.model.units import Usd
-
-HEAD_VCPUS: Final = 2
-HEAD_MEMORY_GIB: Final = 7.0
-"""Least size of a cell's head: Ray's head with Serve's controller holds about 1 GiB, and grows with replicas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +75,8 @@ def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
 
 
 def _is_fit_for_head(snapshot: Snapshot, offer: Offer) -> bool:
-    machine, settings = offer.machine, snapshot.settings_of(offer.key.region)
-    is_large_enough = machine.vcpus >= HEAD_VCPUS and machine.memory_gib >= HEAD_MEMORY_GIB
+    machine, limits, settings = offer.machine, snapshot.limits, snapshot.settings_of(offer.key.region)
+    is_large_enough = machine.vcpus >= limits.head_vcpus and machine.memory_gib >= limits.head_memory_gib
     is_in_zone = settings is not None and settings.head_zone in {None, offer.key.zone}
     has_address = snapshot.is_capable(offer.key.provider, Capability.FIXED_ADDRESS)
     is_lasting = not machine.gpus and offer.key.market is not Market.SPOT
@@ -195,6 +190,6 @@ def _headroom(snapshot: Snapshot, offer: Offer) -> int:
     if shortage_of(snapshot, offer) is not None or not offer.is_in_force(snapshot.taken_at):
         return 0
     limit = snapshot.limits.machines_per_offer
-    if shortages.is_half_open(snapshot.shortages, offer, snapshot.taken_at):
+    if shortages.is_half_open(snapshot.shortages, offer, snapshot.taken_at, snapshot.shortage_policy):
         limit = 1
     return limit if offer.stock is None else min(offer.stock, limit)

@@ -1,4 +1,4 @@
-"""What is fixed before any decision: cells' addresses, limits, thresholds and the solver's budget."""
+"""What is fixed before any decision: cells' addresses, limits, thresholds, policy, costs and the solver's budget."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,6 +38,18 @@ class Limits:
     offers_per_solve: int = 20_000
     """Offers that one solve considers; beyond it those that are dearest per unit of demand are left out."""
     actions_per_plan: int = 500
+    pairs_unpruned: int = 20_000
+    """Up to so many pairs of application and offer group all stay; beyond it only the cheapest of each application."""
+    pairs_per_place: int = 3
+    """Of an application's pairs that are pruned, so many stay in each region and market: each place stays possible."""
+    pairs_per_application: int = 120
+    """And so many in all, over its markets and providers: the search's time grows with them."""
+    head_vcpus: int = 2
+    """Fewest vCPUs of a cell's head."""
+    head_memory_gib: float = 7.0
+    """Least memory of a cell's head: Ray's head with Serve's controller holds about 1 GiB, and grows with replicas."""
+    rolling_update_parts: int = 5
+    """Serve is taken to replace this part of a deployment's replicas at a time, one at least: Ray Serve's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,50 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class ShortagePolicy:
+    """How long offers are avoided after a refusal, and how they are tried again: a circuit breaker for each scope."""
+
+    initial_backoff: timedelta = timedelta(minutes=3)
+    """How long a first shortage lasts: stock that others return is seldom back sooner."""
+    max_backoff: timedelta = timedelta(minutes=30)
+    """Growth ends here: stock that is back stays unused for no longer."""
+    backoff_multiplier: float = 2.0
+    """How many times as long each repeat lasts."""
+    jitter: float = 0.2
+    """Share of its length by which a shortage is longer or shorter: several installations must not retry at once."""
+    quota_min: timedelta = timedelta(hours=1)
+    """A refusal by quota lasts at least this long: a quota is seldom raised sooner."""
+    reset_after: timedelta = timedelta(hours=1)
+    """A refusal this long after the end of the last one starts again at the first length."""
+    half_open: timedelta = timedelta(hours=1)
+    """How long after its end one machine at a time is tried: one refusal is enough to learn from."""
+    recommendation_max: timedelta = timedelta(minutes=1)
+    """How long a recommendation to leave a pool, or a doubted price, counts: longer than until the next observation."""
+    early_end_max: timedelta = timedelta(minutes=10)
+    """A machine whose end was not asked for within this time of its request ended early."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """What is expected to cost money beside the list price of a machine."""
+
+    move_share: float = 0.15
+    """Share of its price that a machine which does not exist yet costs on top: a move must save at least this."""
+    stockout_share: float = 0.25
+    """Share of its price that a refused launch costs: the time until another is found."""
+    interruption_hours: float = 2.0
+    """Machine-hours that an interruption costs: the replacement's, while it starts, and work done again."""
+    interruptions_per_hour: float = 0.05
+    """Assumed of spot machines whose rate is not known: one in twenty hours."""
+    egress_usd_per_gib: float = 0.02
+    """Source: the clouds' list prices between regions, 0.01 to 0.02 US dollars within a continent."""
+    payback_hours: float = 6.0
+    """A move pays back what it loads within this time, or is not made."""
+    priority_factor: float = 30.0
+    """How many times as bad it is for a priority class to be short as for the next lower one."""
+
+
+@dataclass(frozen=True, slots=True)
 class SolveBudget:
     """How much work one solve may do. Work is counted, never timed, so that every machine decides alike."""
 
@@ -75,6 +131,14 @@ class SolveBudget:
     """Relative distance from the optimum at which the exact program stops."""
     search_scale: float = 1.0
     """How many times the usual rounds the search does."""
+    exact_applications: int = 25
+    exact_pairs: int = 400
+    """Up to these sizes the exact program is solved at once; beyond them the search comes first.
+
+    Nodes do not bound the root, so the size does: the hardest roots measured took 3 s of CPU at 427 pairs, 7 s at 515.
+    """
+    proof_applications: int = 15
+    """Up to so many applications a proof is attempted beyond the sizes above, where the budget asks for one."""
 
 
 TICK: Final = SolveBudget()

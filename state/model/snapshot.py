@@ -12,7 +12,7 @@ from state.model.ids import ApplicationName, InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Impairment, Instance, Notice
 from state.model.placement import ReplicaCount
 from state.model.serving import CellStatus, RoutingTable
-from state.model.settings import CellSettings, Limits, SolveBudget, Thresholds
+from state.model.settings import CellSettings, CostModel, Limits, ShortagePolicy, SolveBudget, Thresholds
 from state.model.spec import CapacitySpec
 
 
@@ -87,6 +87,8 @@ class Snapshot:
     cell_settings: tuple[CellSettings, ...] = ()
     limits: Limits = field(default_factory=Limits)
     thresholds: Thresholds = field(default_factory=Thresholds)
+    shortage_policy: ShortagePolicy = field(default_factory=ShortagePolicy)
+    cost_model: CostModel = field(default_factory=CostModel)
     solve_budget: SolveBudget = field(default_factory=SolveBudget)
     placed: tuple[ReplicaCount, ...] = ()
     """Replicas as last decided: they are kept unless moving pays."""

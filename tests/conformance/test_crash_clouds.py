@@ -18,7 +18,7 @@ from state.clock import SystemClock
 from state.model.ids import ProviderName
 from state.model.inventory import CloudState
 from state.model.lifecycle import InstanceStatus
-from state.model.settings import CellSettings, Limits, Thresholds
+from state.model.settings import CellSettings, CostModel, Limits, ShortagePolicy, Thresholds
 from state.store.sql import SqlStore
 from tests.conformance.clouds import Clouds, embedded_clouds
 from tests.properties.test_crash import DiedError, Mortal
@@ -40,6 +40,8 @@ def ports_of(clouds: Clouds, store: SqlStore, folder: Path) -> Ports:
         cell_settings=tuple(CellSettings(region.id, region.head_address) for region in regions),
         thresholds=Thresholds(),
         limits=Limits(),
+        shortage_policy=ShortagePolicy(),
+        cost_model=CostModel(),
     )
 
 

@@ -16,11 +16,10 @@ from pydantic import TypeAdapter
 
 from scheduler.observe import observe
 from scheduler.service.snapshots import SNAPSHOT
-from scheduler.solve import EXACT_APPLICATIONS
 from scheduler.tick import decide
 from state.model.inventory import Role
 from state.model.plan import Plan
-from state.model.settings import SolveBudget
+from state.model.settings import TICK, SolveBudget
 from state.model.snapshot import Snapshot
 from tests.builders import a_spec, an_instance, application
 from tests.properties.test_world import BUDGET, EVENTS, a_world, happen
@@ -144,7 +143,7 @@ def running(snapshot: Snapshot, plan: Plan) -> Snapshot:
 
 
 def test_the_search_gives_the_same_plan_elsewhere_from_nothing_and_from_a_fleet(elsewhere: Replayer) -> None:
-    snapshot = a_snapshot(*supply(9), **many(EXACT_APPLICATIONS + 10))
+    snapshot = a_snapshot(*supply(9), **many(TICK.exact_applications + 10))
 
     plan = assert_same_plan(snapshot, elsewhere)
     lost = next(m.offer.key.region for m in plan.placement.machines if m.role is Role.WORKER)

@@ -12,13 +12,11 @@ import typer
 import typer.core
 import yaml
 
-from scheduler import shortages
 from scheduler.cli.main import app
 from scheduler.documents.settings_file import HealthModel, LimitsModel, Settings
 from scheduler.documents.spec_file import load_wanted
-from scheduler.solve import EXACT_APPLICATIONS, EXACT_PAIRS
 from state.model.health import HealthThresholds
-from state.model.settings import PROOF, TICK, Limits, Thresholds
+from state.model.settings import PROOF, TICK, CostModel, Limits, ShortagePolicy, Thresholds
 from state.store import SNAPSHOTS_KEPT
 from tests.unit.test_tidy import ROOT, tracked
 
@@ -196,6 +194,13 @@ def minutes(length: timedelta) -> str:
     return f"{length.total_seconds() / 60:g} min"
 
 
+def hours(length: timedelta) -> str:
+    return f"{length.total_seconds() / 3600:g} h"
+
+
+SHORTAGES, COSTS = ShortagePolicy(), CostModel()
+
+
 @pytest.mark.parametrize(
     ("name", "figure"),
     [
@@ -218,14 +223,37 @@ def minutes(length: timedelta) -> str:
             "share of replicas that are not ready: the cell fails",
             f"{HealthThresholds().bad_share:.0%}".replace("%", " %"),
         ),
-        ("first length", minutes(shortages.FIRST)),
-        ("growth", f"doubled at each repeat, to {minutes(shortages.LONGEST)}"),
-        ("by quota", f"at least {shortages.QUOTA_MIN.total_seconds() / 3600:g} h"),
-        ("a machine ended early", f"within {minutes(shortages.EARLY_END)} of its request"),
+        ("pairs of application and offer group up to which all stay", f"{Limits().pairs_unpruned:,}"),
+        (
+            "pairs of one application beyond that, the cheapest",
+            f"{Limits().pairs_per_place} in each region and market, {Limits().pairs_per_application} in all",
+        ),
+        ("least size of a cell's head", f"{Limits().head_vcpus} vCPUs, {Limits().head_memory_gib:g} GiB"),
+        ("part of a deployment that Serve replaces at a time", f"one in {Limits().rolling_update_parts}"),
+        ("first length", minutes(SHORTAGES.initial_backoff)),
+        ("growth at each repeat", {2.0: "doubled"}[SHORTAGES.backoff_multiplier]),
+        ("longest length", minutes(SHORTAGES.max_backoff)),
+        ("by quota", f"at least {hours(SHORTAGES.quota_min)}"),
+        ("jitter, derived from the scope", f"{SHORTAGES.jitter:.0%} more or less".replace("%", " %")),
+        ("half-open: one machine at a time", f"for {hours(SHORTAGES.half_open)} after the end"),
+        ("a later refusal starts at the first length", f"{hours(SHORTAGES.reset_after)} after the end"),
+        (
+            "a recommendation to leave a pool, or a doubted price, counts",
+            f"for {minutes(SHORTAGES.recommendation_max)}",
+        ),
+        ("a machine ended early", f"within {minutes(SHORTAGES.early_end_max)} of its request"),
+        ("cost of a machine that does not exist yet", f"{COSTS.move_share:.0%} more".replace("%", " %")),
+        ("cost of a launch that is refused", f"{COSTS.stockout_share:.0%} of the hourly price".replace("%", " %")),
+        ("cost of an interruption of a spot machine", f"{COSTS.interruption_hours:g} machine-hours"),
+        ("interruptions where a cloud reports none", f"one in {1 / COSTS.interruptions_per_hour:g} h"),
+        ("weights that a moved replica loads", f"${COSTS.egress_usd_per_gib:g} per GiB"),
+        ("a move pays back within", f"{COSTS.payback_hours:g} h"),
+        ("demand of a priority class, against the next lower one", f"{COSTS.priority_factor:g} times"),
         (
             "solved exactly at once",
-            f"{EXACT_APPLICATIONS} applications and {EXACT_PAIRS} pairs of shape and offer group",
+            f"{TICK.exact_applications} applications and {TICK.exact_pairs} pairs of shape and offer group",
         ),
+        ("fleets for which `--exact` tries a proof", f"{PROOF.proof_applications} applications"),
         (
             "nodes of the exact program, for 100 pairs; fewer for larger ones",
             f"{TICK.exact_nodes:,} in a tick; {PROOF.exact_nodes:,} with `--exact`",

@@ -19,6 +19,7 @@ from state.model.serving import (
     KeptApplication,
     RoutingTable,
 )
+from state.model.settings import Limits
 from tests.builders import NOON, an_offer
 from tests.plans import AZ, CHAT, CODE, EU, US, replicas
 from tests.shares import (
@@ -177,8 +178,8 @@ def test_a_move_to_other_machines_waits_for_them_and_may_surge() -> None:
 
 
 def test_a_restart_in_place_replaces_a_fifth_at_a_time_of_what_the_others_can_spare() -> None:
-    def restart(count: int, floor: int, eu: int = 2) -> ServingChanges:
-        snapshot = a_fleet(a_cell(US, deployed(count)), a_cell(EU, deployed(eu, 1)))
+    def restart(count: int, floor: int, eu: int = 2, **limits: Any) -> ServingChanges:
+        snapshot = a_fleet(a_cell(US, deployed(count)), a_cell(EU, deployed(eu, 1)), limits=Limits(**limits))
         shape = Placement(
             a_placement({US: 0, EU: 0}).machines, (replicas(OFFER, count, shape=1), replicas(EU_OFFER, eu, shape=1))
         )
@@ -192,6 +193,8 @@ def test_a_restart_in_place_replaces_a_fifth_at_a_time_of_what_the_others_can_sp
     assert restart(11, 10_001).serves == []
     assert len(restart(1, 2000).serves) == 1
     assert restart(1, 2001).serves == [], "one at least"
+    assert len(restart(10, 7_000, rolling_update_parts=2).serves) == 1, "five of ten, where the limits say a half"
+    assert restart(10, 7_001, rolling_update_parts=2).serves == []
 
 
 def test_a_cell_that_serves_alone_is_restarted_whatever_is_ready() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,12 +25,19 @@ from state.model.inventory import Instance, Notice, NoticeKind, Role, Terminatio
 from state.model.lifecycle import InstanceStatus
 from state.model.placement import RefusalCause
 from state.model.plan import Terminate
+from state.model.settings import ShortagePolicy
 from tests.builders import NOON, a_key, a_machine, an_instance, an_offer
 from tests.plans import US, a_launch
 
 OFFER = an_offer(US)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 INSTANT = timedelta(microseconds=1)
+
+grown = partial(shortages.grown, policy=ShortagePolicy())
+is_half_open = partial(shortages.is_half_open, policy=ShortagePolicy())
+from_early_ends = partial(shortages.from_early_ends, policy=ShortagePolicy())
+from_recommendations = partial(shortages.from_recommendations, policy=ShortagePolicy())
+from_prices = partial(shortages.from_prices, policy=ShortagePolicy())
 
 
 def refused(error: ProviderError, offer: Offer = OFFER) -> Shortage:
@@ -135,15 +143,15 @@ def test_of_several_the_one_that_ends_last_counts() -> None:
 def test_for_an_hour_after_its_end_one_machine_at_a_time_is_tried() -> None:
     short = a_shortage()
 
-    def is_half_open(now: datetime, offer: Offer = OFFER) -> bool:
-        return shortages.is_half_open([short], offer, now)
+    def is_tried_singly(now: datetime, offer: Offer = OFFER) -> bool:
+        return is_half_open([short], offer, now)
 
-    assert not is_half_open(short.until - INSTANT)
-    assert is_half_open(short.until)
-    assert is_half_open(short.until + HOUR - INSTANT)
-    assert not is_half_open(short.until + HOUR)
-    assert not is_half_open(short.until, an_offer(US, zone="b"))
-    assert not shortages.is_half_open([], OFFER, NOON)
+    assert not is_tried_singly(short.until - INSTANT)
+    assert is_tried_singly(short.until)
+    assert is_tried_singly(short.until + HOUR - INSTANT)
+    assert not is_tried_singly(short.until + HOUR)
+    assert not is_tried_singly(short.until, an_offer(US, zone="b"))
+    assert not is_half_open([], OFFER, NOON)
 
 
 def length(shortage: Shortage) -> timedelta:
@@ -151,20 +159,20 @@ def length(shortage: Shortage) -> timedelta:
 
 
 def test_a_first_shortage_lasts_three_minutes_give_or_take_a_fifth() -> None:
-    lengths = [length(shortages.grown((), a_shortage(zone=f"z{n}"))) for n in range(200)]
+    lengths = [length(grown((), a_shortage(zone=f"z{n}"))) for n in range(200)]
 
     assert all(0.8 * 3 * MINUTE <= found <= 1.2 * 3 * MINUTE for found in lengths)
     assert min(lengths) < 0.85 * 3 * MINUTE
     assert max(lengths) > 1.15 * 3 * MINUTE, "installations and offers do not come back at once"
-    assert shortages.grown((), a_shortage()) == shortages.grown((), a_shortage()), "jitter is derived"
+    assert grown((), a_shortage()) == grown((), a_shortage()), "jitter is derived"
 
 
 def repeated(times: int, kind: ShortageKind = ShortageKind.STOCK_OUT) -> list[Shortage]:
     """Return a shortage and its repeats, each just after the end of the last."""
-    found = [shortages.grown((), a_shortage(kind=kind))]
+    found = [grown((), a_shortage(kind=kind))]
     for _ in range(times):
         since = found[-1].until + MINUTE
-        found.append(shortages.grown(found[-1:], a_shortage(kind=kind, since=since, until=since)))
+        found.append(grown(found[-1:], a_shortage(kind=kind, since=since, until=since)))
     return found
 
 
@@ -186,11 +194,11 @@ def test_another_refusal_while_it_lasts_is_no_repeat_but_renews_it() -> None:
     second = repeated(1)[1]
     since = second.until - INSTANT
 
-    again = shortages.grown([second], a_shortage(since=since, until=since))
+    again = grown([second], a_shortage(since=since, until=since))
 
     assert again.repeats == second.repeats == 1
     assert length(again) == length(second)
-    at_the_end = shortages.grown([second], a_shortage(since=second.until, until=second.until))
+    at_the_end = grown([second], a_shortage(since=second.until, until=second.until))
     assert at_the_end.repeats == 2
 
 
@@ -199,7 +207,7 @@ def test_an_hour_after_its_end_it_is_forgotten() -> None:
 
     def after(time: timedelta) -> Shortage:
         since = old.until + time
-        return shortages.grown([old], a_shortage(since=since, until=since))
+        return grown([old], a_shortage(since=since, until=since))
 
     assert after(HOUR - INSTANT).repeats == 4
     assert after(HOUR).repeats == 0
@@ -210,8 +218,8 @@ def test_only_one_of_the_same_scope_makes_it_longer() -> None:
     other = a_shortage(zone="b", repeats=3)
     same = a_shortage(repeats=2, until=NOON)
 
-    assert shortages.grown([other], a_shortage()).repeats == 0
-    assert shortages.grown([other, same], a_shortage()).repeats == 3
+    assert grown([other], a_shortage()).repeats == 0
+    assert grown([other, same], a_shortage()).repeats == 3
 
 
 def test_a_refusal_by_quota_lasts_an_hour_at_least() -> None:
@@ -222,9 +230,9 @@ def test_a_refusal_by_quota_lasts_an_hour_at_least() -> None:
 def test_what_grows_keeps_all_else() -> None:
     new = a_shortage(message="none left", kind=ShortageKind.NEVER_READY)
 
-    grown = shortages.grown((), new)
+    longer = grown((), new)
 
-    assert grown == replace(new, until=grown.until)
+    assert longer == replace(new, until=longer.until)
 
 
 def test_an_end_because_a_machine_never_joined_makes_its_offer_doubtful_and_no_other_end_does() -> None:
@@ -247,10 +255,10 @@ def ended(after: timedelta = 5 * MINUTE, **changes: Any) -> Instance:
 
 
 def test_a_machine_that_ends_within_ten_minutes_unasked_makes_one() -> None:
-    [made] = shortages.from_early_ends([ended()], (), NOON)
+    [made] = from_early_ends([ended()], (), NOON)
 
     assert made == a_shortage(kind=ShortageKind.ENDED_EARLY, until=NOON, message="host fails")
-    assert len(shortages.from_early_ends([ended(10 * MINUTE - INSTANT)], (), NOON)) == 1
+    assert len(from_early_ends([ended(10 * MINUTE - INSTANT)], (), NOON)) == 1
 
 
 @pytest.mark.parametrize(
@@ -265,7 +273,7 @@ def test_a_machine_that_ends_within_ten_minutes_unasked_makes_one() -> None:
     ids=["late", "asked for", "no reason", "not over", "announced"],
 )
 def test_other_ends_make_none(instance: Instance) -> None:
-    assert shortages.from_early_ends([instance], (), NOON) == ()
+    assert from_early_ends([instance], (), NOON) == ()
 
 
 def health(state: HealthState = HealthState.HEALTHY, *, established: bool = True) -> RegionHealth:
@@ -274,34 +282,34 @@ def health(state: HealthState = HealthState.HEALTHY, *, established: bool = True
 
 @pytest.mark.parametrize("state", [HealthState.SUSPECT, HealthState.DOWN, HealthState.RECOVERING])
 def test_a_machine_that_ends_with_its_region_teaches_nothing(state: HealthState) -> None:
-    assert shortages.from_early_ends([ended()], [health(state)], NOON) == ()
-    assert len(shortages.from_early_ends([ended()], [health()], NOON)) == 1
+    assert from_early_ends([ended()], [health(state)], NOON) == ()
+    assert len(from_early_ends([ended()], [health()], NOON)) == 1
 
 
 def test_the_head_of_a_cell_that_has_served_is_replaced_at_once_and_another_is_not() -> None:
     head = ended(role=Role.HEAD)
 
-    assert shortages.from_early_ends([head], [health()], NOON) == ()
-    assert len(shortages.from_early_ends([head], [health(established=False)], NOON)) == 1
-    assert len(shortages.from_early_ends([head], (), NOON)) == 1
+    assert from_early_ends([head], [health()], NOON) == ()
+    assert len(from_early_ends([head], [health(established=False)], NOON)) == 1
+    assert len(from_early_ends([head], (), NOON)) == 1
 
 
 def test_a_first_early_end_half_opens_and_a_second_one_lasts() -> None:
-    [made] = shortages.from_early_ends([ended()], (), NOON)
-    first = shortages.grown((), made)
+    [made] = from_early_ends([ended()], (), NOON)
+    first = grown((), made)
 
     assert (first.until, first.repeats) == (NOON, 0)
     assert shortages.in_force([first], OFFER, NOON) is None
-    assert shortages.is_half_open([first], OFFER, NOON + MINUTE)
+    assert is_half_open([first], OFFER, NOON + MINUTE)
 
-    second = shortages.grown([first], replace(made, since=NOON + 5 * MINUTE))
+    second = grown([first], replace(made, since=NOON + 5 * MINUTE))
     assert second.repeats == 1
     assert 4 * MINUTE < second.until - second.since < 8 * MINUTE
 
 
 def test_several_early_ends_of_an_offer_make_one_and_offers_come_in_order() -> None:
     late = ended(key=a_key(zone="z"), message="and again")
-    found = shortages.from_early_ends([late, ended(id=InstanceId("sk-2")), ended(message="same"), late], (), NOON)
+    found = from_early_ends([late, ended(id=InstanceId("sk-2")), ended(message="same"), late], (), NOON)
 
     assert [(s.zone, s.message) for s in found] == [("a", "same"), ("z", "and again")]
 
@@ -314,7 +322,7 @@ def test_a_recommendation_to_leave_a_pool_counts_for_a_minute() -> None:
         Notice(InstanceId("sk-unknown"), US, NoticeKind.REBALANCE),
     ]
 
-    first, second = shortages.from_recommendations(notices, held, NOON)
+    first, second = from_recommendations(notices, held, NOON)
 
     assert first == a_shortage(kind=ShortageKind.RECLAIM_RISK, until=NOON + MINUTE, message="by EC2")
     assert (second.zone, second.message) == ("b", "b")
@@ -324,13 +332,13 @@ def test_a_recommendation_to_leave_a_pool_counts_for_a_minute() -> None:
 def test_no_other_notice_makes_a_recommendation(kind: NoticeKind) -> None:
     notice = Notice(InstanceId("sk-1"), US, kind)
 
-    assert shortages.from_recommendations([notice], [an_instance("sk-1")], NOON) == ()
+    assert from_recommendations([notice], [an_instance("sk-1")], NOON) == ()
 
 
 def test_a_doubted_price_counts_until_it_is_read_again() -> None:
     doubted = replace(OFFER, price=replace(OFFER.price, is_doubted=True, source="list"))
 
-    assert shortages.from_prices([an_offer(US, zone="b"), doubted], NOON) == (
+    assert from_prices([an_offer(US, zone="b"), doubted], NOON) == (
         a_shortage(kind=ShortageKind.PRICE_DOUBTED, until=NOON + MINUTE, message="list"),
     )
 

@@ -230,6 +230,16 @@ def supply(stock: int) -> tuple[Offer, ...]:
     )
 
 
+@pytest.mark.parametrize("smaller", [{"exact_applications": 2}, {"exact_pairs": 9}])
+def test_the_budget_sets_for_which_sizes_the_exact_program_comes_first(smaller: dict[str, Any]) -> None:
+    snapshot = a_snapshot(*supply(40), **many(3))
+
+    assert checked(snapshot).gap is not None
+    assert checked(snapshot, SolveBudget(**smaller)).gap is None
+    assert checked(snapshot, SolveBudget(exact_beyond_small=True, **smaller)).gap is not None
+    assert checked(snapshot, SolveBudget(exact_beyond_small=True, proof_applications=2, **smaller)).gap is None
+
+
 def test_a_fleet_too_large_for_the_exact_program_is_placed_whole() -> None:
     snapshot = a_snapshot(*supply(40), **many(40))
 
