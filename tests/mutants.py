@@ -37,7 +37,10 @@ SLICES: Final = {
     "capacity": Slice(
         ("scheduler/check/capacity.py", "scheduler/check/__init__.py"), ("check_capacity", "check_quotas", "check")
     ),
-    "placement": Slice(("scheduler/check/placement.py",), ("check_placement", "check_reported", "check_credits")),
+    "facts": Slice(("scheduler/check/facts.py",), ("check_facts",)),
+    "placement": Slice(
+        ("scheduler/check/placement.py",), ("check", "check_placement", "check_reported", "check_credits")
+    ),
     "certificate": Slice(("scheduler/check/certificate.py",), ("check_certificate", "check_credits")),
     "serving": Slice(("scheduler/check/serving.py",), ("check_serving",)),
     "inventory": Slice(("scheduler/observe/inventory.py",), ("inventory",)),

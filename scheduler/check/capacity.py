@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from scheduler.check.facts import is_sold
 from state.model.catalog import Market, OfferKey, Quota
 from state.model.health import HealthState
 from state.model.inventory import Instance, Role
@@ -140,7 +141,7 @@ def _size(quota: Quota, gpus: int, vcpus: int) -> int:
 def reservations(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Find more machines on a reservation than it has, those that exist on it included."""
     existing = Counter(i.key for i in snapshot.instances if i.exists)
-    free = {offer.key: offer.stock for offer in snapshot.offers if offer.is_in_force(snapshot.taken_at)}
+    free = {offer.key: offer.stock for offer in snapshot.offers if is_sold(offer, snapshot.taken_at)}
     placed: Counter[OfferKey] = Counter()
     for machine in plan.placement.machines:
         placed[machine.offer.key] += machine.count

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from providers.regions import known_regions
+from scheduler.check.facts import carried_by, demand_of, is_chosen, is_short
 from scheduler.check.placement import is_too_far, is_under, replicas_on, share_of
-from scheduler.shortages import in_force
 from state.model.catalog import Market, Offer, OfferKey
 from state.model.health import HealthState
 from state.model.ids import ApplicationName, RegionId, provider_of
@@ -44,7 +44,7 @@ def lines(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
 def _line(line: Survival, application: Application, remaining: int) -> Iterator[Finding]:
     if line.kind is not application.survive.any or line.remaining_milli != remaining:
         yield _wrong(PlanRule.CERTIFICATE, line, line.remaining_milli, remaining)
-    required = math.ceil(share_of(application.survive.share, application.demand.milli))
+    required = math.ceil(share_of(application.survive.share, demand_of(application)))
     if line.required_milli != required:
         yield _wrong(PlanRule.CERTIFICATE, line, line.required_milli, required)
 
@@ -57,7 +57,7 @@ def _due(plan: Plan, snapshot: Snapshot) -> dict[tuple[str, str], int]:
     for replicas in plan.placement.replicas:
         application = applications[replicas.application]
         kind = application.survive.any
-        capacity = replicas.count * application.replica_milli(application.shapes[replicas.shape])
+        capacity = replicas.count * carried_by(application, application.shapes[replicas.shape])
         totals[replicas.application] += capacity
         if kind is not FailureDomain.NONE:
             lost[replicas.application, _domain(kind, replicas.region, replicas.zone)] += capacity
@@ -83,7 +83,7 @@ class _Stock:
     """What one machine of an offer carries of the application, in thousandths."""
 
     @property
-    def milli(self) -> int:
+    def total_milli(self) -> int:
         return sum(count * self.capacity[key] for key, count in self.left.items())
 
     def machines(self, milli: int) -> int:
@@ -101,10 +101,10 @@ def credits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:  # noqa: A001 
         application = snapshot.wanted.spec.applications.get(line.application)
         if application is None or not line.credited_milli:
             continue
-        share = math.ceil(share_of(application.survive.replacement_credit, application.demand.milli))
+        share = math.ceil(share_of(application.survive.replacement_credit, demand_of(application)))
         stock = _stock(line, application, left, snapshot)
-        if not 0 < line.credited_milli <= min(share, stock.milli):
-            yield _wrong(PlanRule.CREDIT, line, line.credited_milli, min(share, stock.milli))
+        if not 0 < line.credited_milli <= min(share, stock.total_milli):
+            yield _wrong(PlanRule.CREDIT, line, line.credited_milli, min(share, stock.total_milli))
         else:
             counted.setdefault(line.domain, []).append((stock, line.credited_milli))
     for domain, stocks in sorted(counted.items()):
@@ -141,7 +141,7 @@ def _left(plan: Plan, snapshot: Snapshot) -> list[tuple[Offer, int]]:
         if key.market is not Market.ON_DEMAND or count is None or key.region in bad:
             continue
         remaining = count - max(0, placed[key] - existing[key])
-        if remaining > 0 and in_force(snapshot.shortages, offer, snapshot.taken_at) is None:
+        if remaining > 0 and not is_short(offer, snapshot.shortages, snapshot.taken_at):
             found.append((offer, remaining))
     return found
 
@@ -156,7 +156,7 @@ def _stock(line: Survival, application: Application, left: list[tuple[Offer, int
         if key.region not in usable:
             usable[key.region] = _may_use(application, key.region, snapshot)
         milli_each = max(
-            replicas_on(shape, offer.machine) * application.replica_milli(shape) // shape.machines
+            replicas_on(shape, offer.machine) * carried_by(application, shape) // shape.machines
             for shape in application.shapes
         )
         if usable[key.region] and milli_each and _domain(line.kind, key.region, key.zone) != line.domain:
@@ -168,7 +168,7 @@ def _may_use(application: Application, region: RegionId, snapshot: Snapshot) -> 
     if snapshot.wanted is None or snapshot.settings_of(region) is None:
         return False
     spec, known = snapshot.wanted.spec, known_regions(snapshot.own_regions)
-    is_allowed = spec.regions.admits(region) and spec.providers.admits(provider_of(region))
+    is_allowed = is_chosen(region, spec.regions) and is_chosen(provider_of(region), spec.providers)
     is_near = not is_too_far(application, region, snapshot, known)
     return is_allowed and is_near and is_under(application, region, known)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
-from providers.gpus import same_gpu
-from providers.regions import known_regions, round_trip_ms
+from providers.regions import known_regions
+from scheduler.check.facts import carried_by, demand_of, fitted_ms, is_chosen, is_model
 from state.model.catalog import Machine, Market, Region
 from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.inventory import Role
@@ -24,6 +24,8 @@ UNMET: Final = "demand"
 """The subject of a finding on demand that is neither placed nor reported."""
 TOLERANCE: Final = 1e-9
 """Relative: sums of floats in another order differ in the last digits."""
+TOLERANCE_MS: Final = 1e-4
+"""Two formulas of one distance differ by 20 cm near the antipodes, which the fit counts as 3 ns."""
 
 
 def unknown_replicas(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
@@ -53,7 +55,7 @@ class _Carried:
 
     @property
     def one_replica(self) -> int:
-        return max(self.application.replica_milli(shape) for shape in self.application.shapes)
+        return max(carried_by(self.application, shape) for shape in self.application.shapes)
 
 
 def _carried(plan: Plan, snapshot: Snapshot) -> Iterator[_Carried]:
@@ -62,7 +64,7 @@ def _carried(plan: Plan, snapshot: Snapshot) -> Iterator[_Carried]:
     found = {name: _Carried(name, application) for name, application in snapshot.wanted.spec.named()}
     for replicas in plan.placement.replicas:
         carried = found[replicas.application]
-        capacity = replicas.count * carried.application.replica_milli(carried.application.shapes[replicas.shape])
+        capacity = replicas.count * carried_by(carried.application, carried.application.shapes[replicas.shape])
         carried.by_region[replicas.region] += capacity
         if replicas.is_spot:
             carried.spot[replicas.region] += capacity
@@ -141,7 +143,7 @@ def _fits(pool: _Pool) -> bool:
 
 def replicas_on(shape: Shape, machine: Machine) -> int:
     """Return how many replicas of a shape one machine can hold; 1 for a machine's part of a gang."""
-    is_right = same_gpu(shape.gpu, machine.gpu or "") and machine.gpu_memory_gib >= shape.gpu_memory_gib
+    is_right = is_model(shape.gpu, machine.gpu or "") and machine.gpu_memory_gib >= shape.gpu_memory_gib
     if not is_right:
         return 0
     bounds = [machine.gpus * MILLI // _gpu_milli(shape)]
@@ -157,7 +159,7 @@ def allowed(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     spec = snapshot.wanted.spec
     for region in sorted({machine.offer.key.region for machine in plan.placement.machines}):
         for choice, name in ((spec.providers, str(provider_of(region))), (spec.regions, str(region))):
-            if name in choice.deny or (choice.allow and name not in choice.allow):
+            if not is_chosen(name, choice):
                 yield Finding(PlanRule.ALLOWED, Severity.ERROR, name)
 
 
@@ -194,8 +196,8 @@ def is_too_far(
         return True
     weights = [client.weight for client in latency.clients]
     expected = sum(trip * weight for trip, weight in zip(found, weights, strict=True)) / sum(weights)
-    return expected > latency.max_ms * (1 + TOLERANCE) or (
-        latency.worst_ms is not None and max(found) > latency.worst_ms * (1 + TOLERANCE)
+    return expected > latency.max_ms + TOLERANCE_MS or (
+        latency.worst_ms is not None and max(found) > latency.worst_ms + TOLERANCE_MS
     )
 
 
@@ -212,7 +214,7 @@ def _round_trip(client: Client, region: RegionId, snapshot: Snapshot, known: Map
     else:
         point = (client.latitude or 0.0, client.longitude or 0.0)
     here = known.get(region)
-    return None if point is None or here is None else round_trip_ms(point, (here.latitude, here.longitude))
+    return None if point is None or here is None else fitted_ms(point, (here.latitude, here.longitude))
 
 
 def reported(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
@@ -221,7 +223,7 @@ def reported(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     violations = {(v.application, v.rule, v.subject) for v in plan.placement.violations}
     unmet = {line.application: line.missing_milli for line in plan.placement.unmet}
     for carried in _carried(plan, snapshot):
-        missing = max(0, carried.application.demand.milli - carried.total)
+        missing = max(0, demand_of(carried.application) - carried.total)
         if missing != unmet.get(carried.name, 0):
             reported_missing = unmet.get(carried.name, 0)
             yield Finding(PlanRule.REPORTED_VIOLATION, Severity.ERROR, UNMET, carried.name, reported_missing, missing)
@@ -241,7 +243,7 @@ def _spread_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
 
 
 def _market_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
-    market, demand = carried.application.market, carried.application.demand.milli
+    market, demand = carried.application.market, demand_of(carried.application)
     for region, lost in sorted(carried.spot.items()):
         if carried.total - lost < share_of(market.survive_spot_loss, demand):
             yield SpecRule.SURVIVE_SPOT_LOSS, region
@@ -250,7 +252,7 @@ def _market_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
 
 
 def _place_faults(carried: _Carried, known: Mapping[RegionId, Region]) -> Iterator[tuple[SpecRule, str]]:
-    rules, demand = carried.application.regions, carried.application.demand.milli
+    rules, demand = carried.application.regions, demand_of(carried.application)
     for place in sorted({*rules.floors, *rules.shares}):
         inside = sum(capacity for region, capacity in carried.by_region.items() if _is_in(region, place, known))
         if inside < round(rules.floors.get(place, 0.0) * MILLI):

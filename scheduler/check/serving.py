@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from scheduler.check.facts import carried_by, demand_of
 from state.model.ids import ApplicationName
 from state.model.plan import Finding, Plan, PlanRule, Route, Serve, Severity
 from state.model.snapshot import Snapshot
@@ -28,7 +29,7 @@ def min_ready(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
                 now[status.name] += status.replicas_ready * milli_each
                 after[status.name] += left * milli_each
     for name, application in applications.items():
-        floor = round(application.demand.milli * (1 - application.disruption.max_unavailable))
+        floor = round(demand_of(application) * (1 - application.disruption.max_unavailable))
         if after[name] < min(now[name], floor):
             yield Finding(PlanRule.MIN_READY, Severity.ERROR, "", name, after[name], min(now[name], floor))
 
@@ -36,8 +37,8 @@ def min_ready(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
 def _milli_each(application: Application, shape: int | None) -> int:
     """Return what one ready replica carries, in thousandths: of the placed shape, or else of the smallest."""
     if shape is not None:
-        return application.replica_milli(application.shapes[shape])
-    return min(application.replica_milli(other) for other in application.shapes)
+        return carried_by(application, application.shapes[shape])
+    return min(carried_by(application, other) for other in application.shapes)
 
 
 def _left(serve: Serve, name: ApplicationName, ready: int) -> int:

@@ -137,6 +137,8 @@ def test_finds_more_machines_on_a_reservation_than_it_has_beside_those_that_exis
     missing = an_error(PlanRule.RESERVATION, reserved(0).key, 2, 1)
     assert only(*on(reserved(0), [placed(reserved(0), 2)], launch)) == missing
     assert only(*on(reserved(0), [placed(reserved(0)), placed(reserved(0))], launch)) == missing
+    two_more = [launch, a_launch(reserved(1), "sk-b")]
+    assert only(*on(reserved(1), [placed(reserved(1), 3)], *two_more)) == replace(missing, actual=3, allowed=2)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,10 @@ def test_a_rule_of_the_spec_that_is_not_kept_is_reported_or_found(
     assert check_plan(having(plan, violations=(violation,)), snapshot) == ()
 
 
+def test_a_place_without_a_floor_may_have_nothing() -> None:
+    assert check_plan(*spread(4, 0, regions={"shares": {"EU": {"max": 0.5}}})) == ()
+
+
 @pytest.mark.parametrize("share", [0.07, 0.29, 0.3, 0.57, 0.58])
 def test_a_share_at_its_very_bound_is_kept_whatever_its_float(share: float) -> None:
     count = round(share * 100) + 1
