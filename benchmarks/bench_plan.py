@@ -16,7 +16,7 @@ from scheduler.check import check_plan
 from scheduler.daemon.solver import prepare_solver
 from scheduler.plan import make_plan
 from scheduler.solve import solve
-from scheduler.solve.exact import head_prices, sizes_of
+from scheduler.solve.exact import head_prices
 from scheduler.solve.formulate import formulate
 from scheduler.solve.highs import minimise
 from scheduler.solve.program import build
@@ -71,7 +71,7 @@ def measure(applications: int, gpus: int) -> str:
     assert snapshot.wanted is not None  # noqa: S101  a_snapshot wants something
     spec = snapshot.wanted.spec
     formulation = formulate(snapshot, spec, build_supply(snapshot, spec))
-    program, _ = build(formulation.problem, head_prices(formulation), sizes_of(formulation, spec))
+    program, _ = build(formulation.problem, head_prices(formulation))
     placement = solve(snapshot)
     plan = make_plan(placement, snapshot)
     floor = best_ms(lambda: minimise(program, TICK))

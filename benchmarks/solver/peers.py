@@ -15,7 +15,6 @@ import numpy as np
 import pulp
 
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, Problem
-from scheduler.solve.search.engine import shortages
 from scheduler.solve.search.solution_state import MACHINES, SolutionState, apply_delta, headroom, new_solution
 
 CBC_SECONDS = 60
@@ -47,7 +46,12 @@ def _timed(name: str, p: Problem, method: Callable[[Problem, SolutionState], Non
     solution = new_solution(p)
     method(p, solution)
     seconds = time.process_time() - started
-    return Peer(name, seconds, float(solution.cost[MACHINES]) / 1e6, int((shortages(p, solution.placed) > 0).sum()))
+    return Peer(
+        name,
+        seconds,
+        float(solution.cost[MACHINES]) / 1e6,
+        sum(shortages_of(p, solution, a) > 0 for a in range(p.applications)),
+    )
 
 
 def _greedy(p: Problem, b: SolutionState) -> None:

@@ -1,14 +1,14 @@
 """Rules on the survivability certificate: complete, true, and credited only with stock that is there. Pure."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from providers.regions import known_regions
-from scheduler.check.facts import carried_by, demand_of, is_chosen, is_short
-from scheduler.check.placement import is_too_far, is_under, replicas_on, share_of
+from scheduler.check.facts import at_least, carried_by, demand_of, is_chosen, is_short
+from scheduler.check.machines import replicas_on
+from scheduler.check.placement import is_too_far, is_under
 from state.model.catalog import Market, Offer, OfferKey
 from state.model.health import HealthState
 from state.model.ids import ApplicationName, RegionId, provider_of
@@ -44,7 +44,7 @@ def lines(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
 def _line(line: Survival, application: Application, remaining: int) -> Iterator[Finding]:
     if line.kind is not application.survive.any or line.remaining_milli != remaining:
         yield _wrong(PlanRule.CERTIFICATE, line, line.remaining_milli, remaining)
-    required = math.ceil(share_of(application.survive.share, demand_of(application)))
+    required = at_least(application.survive.share, demand_of(application))
     if line.required_milli != required:
         yield _wrong(PlanRule.CERTIFICATE, line, line.required_milli, required)
 
@@ -101,7 +101,7 @@ def credits(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:  # noqa: A001 
         application = snapshot.wanted.spec.applications.get(line.application)
         if application is None or not line.credited_milli:
             continue
-        share = math.ceil(share_of(application.survive.replacement_credit, demand_of(application)))
+        share = at_least(application.survive.replacement_credit, demand_of(application))
         stock = _stock(line, application, left, snapshot)
         if not 0 < line.credited_milli <= min(share, stock.total_milli):
             yield _wrong(PlanRule.CREDIT, line, line.credited_milli, min(share, stock.total_milli))

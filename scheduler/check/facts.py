@@ -8,6 +8,7 @@ the solver.
 import math
 from collections.abc import Iterable
 from datetime import datetime
+from fractions import Fraction
 from typing import Final
 
 from providers.regions import EARTH_RADIUS_KM, METRO_KM, METRO_MS, RTT_BASE_MS, RTT_MS_PER_1000_KM
@@ -32,6 +33,21 @@ def carried_by(application: Application, shape: Shape) -> int:
     """Return what one replica carries in thousandths: itself, or the requests per second measured for its shape."""
     is_counted = application.demand.replicas is not None
     return MILLI if is_counted else round((shape.requests_per_second or 0) * MILLI)
+
+
+def at_least(share: float, demand: int) -> int:
+    """Return how many thousandths are a share of a demand at least: all that is begun counts."""
+    return math.ceil(exactly(share) * demand)
+
+
+def at_most(share: float, total: int, one_replica: int) -> int:
+    """Return how many thousandths a place may have of a capacity: no more than its share, give or take a replica."""
+    return math.floor(exactly(share) * total) + one_replica
+
+
+def exactly(share: float) -> Fraction:
+    """Return a share as the spec means it: to a millionth."""
+    return Fraction(round(share * 1_000_000), 1_000_000)
 
 
 def is_model(wanted: str, offered: str) -> bool:

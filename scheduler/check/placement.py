@@ -6,11 +6,11 @@ Every figure is computed anew from the replicas and the spec; the solver's own i
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Final
 
 from providers.regions import known_regions
-from scheduler.check.facts import carried_by, demand_of, fitted_ms, is_chosen, is_model
+from scheduler.check.facts import at_least, at_most, carried_by, demand_of, fitted_ms, is_chosen
+from scheduler.check.machines import machines_for, replicas_on
 from state.model.catalog import Machine, Market, Region
 from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.inventory import Role
@@ -22,8 +22,6 @@ from state.model.units import MILLI
 
 UNMET: Final = "demand"
 """The subject of a finding on demand that is neither placed nor reported."""
-TOLERANCE: Final = 1e-9
-"""Relative: sums of floats in another order differ in the last digits."""
 TOLERANCE_MS: Final = 1e-4
 """Two formulas of one distance differ by 20 cm near the antipodes, which the fit counts as 3 ns."""
 
@@ -83,15 +81,24 @@ class _Pool:
 def packing(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Find replicas that do not fit on the machines of their region, or of their zone; figures are thousandths of GPUs.
 
-    The bounds are necessary ones: no packing at all keeps them otherwise.
+    They may be less than there is: a part lies in one GPU, and vCPUs and memory count too.
     """
     if snapshot.wanted is None:
         return
     for (place, instance_type, _), pool in sorted(_pools(plan, snapshot.wanted.spec).items()):
         gpus = 0 if pool.machine is None else pool.machine.gpus * MILLI * pool.machines
-        needed = sum(count * shape.machines * _gpu_milli(shape) for shape, count in pool.replicas)
+        wanted = sum(count * shape.machines * round(shape.count * MILLI) for shape, count in pool.replicas)
         if not _fits(pool):
-            yield Finding(PlanRule.PACKING, Severity.ERROR, f"{place}/{instance_type}", actual=needed, allowed=gpus)
+            yield Finding(PlanRule.PACKING, Severity.ERROR, f"{place}/{instance_type}", actual=wanted, allowed=gpus)
+
+
+def _fits(pool: _Pool) -> bool:
+    """Return whether the replicas of a pool need no more machines than it has, and none of them more than one holds."""
+    machine = pool.machine
+    placed = [(shape, count) for shape, count in pool.replicas if count]
+    if machine is None or any(replicas_on(shape, machine) < 1 for shape, _ in placed):
+        return not placed
+    return machines_for(machine, placed) <= pool.machines
 
 
 def _pools(plan: Plan, spec: CapacitySpec) -> dict[tuple[str, str, Market], _Pool]:
@@ -116,40 +123,6 @@ def _market(replicas: ReplicaCount) -> Market:
     if replicas.is_reserved:
         return Market.RESERVED
     return Market.SPOT if replicas.is_spot else Market.ON_DEMAND
-
-
-def _gpu_milli(shape: Shape) -> int:
-    return round(shape.count * MILLI)
-
-
-def _fits(pool: _Pool) -> bool:
-    """Return whether each shape fits alone, and all together need no more than there is; a gang shares no machine."""
-    machine = pool.machine
-    if machine is None:
-        return not pool.replicas
-    left = pool.machines - sum(shape.machines * count for shape, count in pool.replicas if shape.machines > 1)
-    shared = [(shape, count) for shape, count in pool.replicas if shape.machines == 1]
-    if left < 0 or any(replicas_on(shape, machine) < 1 for shape, _ in pool.replicas):
-        return False
-    if any(count > left * replicas_on(shape, machine) for shape, count in shared):
-        return False
-    needs = (
-        (sum(count * _gpu_milli(shape) for shape, count in shared), machine.gpus * MILLI),
-        (sum(count * shape.cpus for shape, count in shared), machine.vcpus),
-        (sum(count * shape.memory_gib for shape, count in shared), machine.memory_gib),
-    )
-    return all(need <= left * have * (1 + TOLERANCE) for need, have in needs)
-
-
-def replicas_on(shape: Shape, machine: Machine) -> int:
-    """Return how many replicas of a shape one machine can hold; 1 for a machine's part of a gang."""
-    is_right = is_model(shape.gpu, machine.gpu or "") and machine.gpu_memory_gib >= shape.gpu_memory_gib
-    if not is_right:
-        return 0
-    bounds = [machine.gpus * MILLI // _gpu_milli(shape)]
-    bounds += [int(machine.vcpus / shape.cpus * (1 + TOLERANCE))] if shape.cpus else []
-    bounds += [int(machine.memory_gib / shape.memory_gib * (1 + TOLERANCE))] if shape.memory_gib else []
-    return min(*bounds, 1) if shape.machines > 1 else min(bounds)
 
 
 def allowed(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
@@ -236,7 +209,7 @@ def _spread_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
     rules = carried.application.regions
     if sum(capacity > 0 for capacity in carried.by_region.values()) < rules.min:
         yield SpecRule.REGIONS_MIN, ""
-    ceiling = share_of(rules.max_share, carried.total) + carried.one_replica
+    ceiling = at_most(rules.max_share, carried.total, carried.one_replica)
     for region, capacity in sorted(carried.by_region.items()):
         if capacity > ceiling:
             yield SpecRule.MAX_SHARE, region
@@ -245,9 +218,9 @@ def _spread_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
 def _market_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
     market, demand = carried.application.market, demand_of(carried.application)
     for region, lost in sorted(carried.spot.items()):
-        if carried.total - lost < share_of(market.survive_spot_loss, demand):
+        if carried.total - lost < at_least(market.survive_spot_loss, demand):
             yield SpecRule.SURVIVE_SPOT_LOSS, region
-    if carried.total - carried.spot.total() < share_of(market.on_demand_floor, demand):
+    if carried.total - carried.spot.total() < at_least(market.on_demand_floor, demand):
         yield SpecRule.ON_DEMAND_FLOOR, ""
 
 
@@ -258,15 +231,10 @@ def _place_faults(carried: _Carried, known: Mapping[RegionId, Region]) -> Iterat
         if inside < round(rules.floors.get(place, 0.0) * MILLI):
             yield SpecRule.FLOOR, place
         share = rules.shares.get(place)
-        if share is not None and inside < share_of(share.min, demand):
+        if share is not None and inside < at_least(share.min, demand):
             yield SpecRule.SHARE_MIN, place
-        if share is not None and inside > share_of(share.max, carried.total) + carried.one_replica:
+        if share is not None and inside > at_most(share.max, carried.total, carried.one_replica):
             yield SpecRule.SHARE_MAX, place
-
-
-def share_of(share: float, whole: int) -> Fraction:
-    """Return a share of a demand or a capacity, exactly; shares count to a millionth."""
-    return Fraction(round(share * 1_000_000), 1_000_000) * whole
 
 
 def _is_in(region: RegionId, place: str, known: Mapping[RegionId, Region]) -> bool:

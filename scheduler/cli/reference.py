@@ -38,7 +38,40 @@ that the built-in value counts. `skerry validate --show PATH` prints the result,
 since they may have it.
 
 Demand, floors and the certificate count in one unit per application: requests per second where the demand is
-given so, else replicas. A GPU name means its variants too: `A100` is either memory size, `H100` also the NVL."""
+given so, else replicas. A GPU name means its variants too: `A100` is either memory size, `H100` also the NVL.
+
+**Figures.** Capacity counts in whole thousandths of that unit. A share is read to a millionth. A least share of a
+demand (`survive.share`, `survive_spot_loss`, `on_demand_floor`, `shares.min`, `replacement_credit`) is rounded up to
+a whole thousandth. A largest share (`max_share`, `shares.max`) of the capacity is rounded down, and one replica of
+the largest shape is allowed on top.
+
+**Order of the rules.** Providers, regions, jurisdictions, latency, markets, stock, quotas, the budget, and one shape
+of an application in a region hold always. All else gives way where not everything can be had, the last in this list
+first and each as little as needed:
+
+1. demand, of higher priorities first;
+2. `survive`, `market.survive_spot_loss` and `market.on_demand_floor`;
+3. `regions.floors` and `regions.shares.min`;
+4. `regions.min`;
+5. `regions.max_share` and `regions.shares.max`.
+
+So no demand goes unserved for the redundancy of another application. Within a level higher priorities come first,
+what is missed counts in replicas of the largest shape, and of an application's rules in a level the worst miss
+counts. What is not kept is reported as unmet demand or as a violation with both figures; more stock, quota or budget
+mends it.
+
+**Fit.** A part of a GPU lies in one GPU. So a machine holds, of a shape with a part, GPUs times the parts that one
+GPU holds (one of 0.6, three of 0.3), else its GPUs divided by `count`, rounded down; and no more than its vCPUs and
+memory allow. A machine holds replicas of one such number, as many as it says, or replicas of several. Then each takes
+a place: the machine is divided into the largest of 1, o, 2o, 4o and so on (1,024 at most) that is not above its
+number, where o is the odd part of the machine's number of GPUs. Places divide one another, so whatever adds up fits.
+It gives up some mixes: 0.6 and 0.4 of a GPU do not share one, nor 5 and 3 of 8 GPUs. A replica over several machines
+has them alone.
+
+**Credit.** After a loss an application counts on `replacement_credit` of its demand at most, and on what must remain.
+It counts on on-demand machines that a cloud reports in stock outside the lost domain and that the placement leaves,
+each filled with the shape that carries most. Applications with a credit share what is left of each offer evenly,
+rounded down to machines."""
 
 
 def reference() -> str:

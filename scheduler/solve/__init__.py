@@ -3,16 +3,15 @@
 from dataclasses import replace
 
 from providers.regions import known_regions
-from scheduler.solve.certificate import ReplacementStock, certificate, violations
+from scheduler.solve.certificate import certificate, violations
 from scheduler.solve.exact import solve_exactly
 from scheduler.solve.formulate import Formulation, formulate
-from scheduler.solve.placement import empty_placement, placement_of
-from scheduler.solve.solution import Solution, objective
+from scheduler.solve.placement import placement_of
+from scheduler.solve.solution import Solution, better
 from scheduler.solve.supply import build_supply
 from state.model.placement import Placement
 from state.model.settings import SolveBudget
 from state.model.snapshot import Snapshot
-from state.model.spec import CapacitySpec
 
 
 def solve(snapshot: Snapshot) -> Placement:
@@ -25,56 +24,29 @@ def solve(snapshot: Snapshot) -> Placement:
         return Placement()
     spec = snapshot.wanted.spec
     formulation = formulate(snapshot, spec, build_supply(snapshot, spec))
-    found = _solution(formulation, spec, snapshot.solve_budget)
-    if found is None:
-        placement = empty_placement(spec, formulation)
-    else:
-        placement = placement_of(snapshot, spec, *found)
-        formulation = found[0]
-    stock = ReplacementStock.of(snapshot, placement, formulation)
-    placement = replace(placement, certificate=certificate(spec, placement, stock))
+    found = _solution(formulation, snapshot.solve_budget)
+    placement = placement_of(snapshot, spec, formulation, found)
+    placement = replace(placement, certificate=certificate(spec, placement, formulation))
     return replace(placement, violations=violations(spec, placement, known_regions(snapshot.own_regions)))
 
 
-def _solution(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Solution] | None:
+def _solution(formulation: Formulation, budget: SolveBudget) -> Solution:
     p = formulation.problem
     if p.applications <= budget.exact_applications and p.pairs <= budget.exact_pairs:
-        exact = solve_exactly(formulation, spec, budget)
-        if exact is not None and exact[1].gap is not None and exact[1].gap <= 2 * budget.gap:
+        exact = solve_exactly(formulation, budget)
+        if exact is not None and exact.gap is not None and exact.gap <= 2 * budget.gap:
             return exact
-        return _better(exact, _searched(formulation, spec, budget))
-    found = _searched(formulation, spec, budget)
-    if budget.exact_beyond_small and p.applications <= budget.proof_applications and found is not None:
-        return _better(solve_exactly(found[0], spec, budget, found[1]), found)
+        found = _searched(formulation, budget)
+        return found if exact is None else better(p, exact, found)
+    found = _searched(formulation, budget)
+    if budget.exact_beyond_small and p.applications <= budget.proof_applications:
+        exact = solve_exactly(formulation, budget, found)
+        return found if exact is None else better(p, exact, found)
     return found
 
 
-def _searched(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Solution] | None:
+def _searched(formulation: Formulation, budget: SolveBudget) -> Solution:
     # Small fleets never pay for loading the compiler.
     from scheduler.solve.search.solve import solve_by_search  # noqa: PLC0415
 
-    return solve_by_search(formulation, spec, budget.search_scale)
-
-
-def _better(
-    one: tuple[Formulation, Solution] | None, other: tuple[Formulation, Solution] | None
-) -> tuple[Formulation, Solution] | None:
-    """Return the cheaper of two solutions; the first where they are equal, or where the second serves less."""
-    if one is None or other is None:
-        return one or other
-    if _served(*other) < _served(*one):
-        return one
-    if _served(*other) > _served(*one):
-        return other
-    return one if objective(one[0].problem, one[1]) <= objective(other[0].problem, other[1]) else other
-
-
-def _served(formulation: Formulation, solution: Solution) -> float:
-    """Return what demand is served, each application's at its weight."""
-    p = formulation.problem
-    carried = solution.replicas * p.capacity_per_replica
-    served = 0.0
-    for a in range(p.applications):
-        here = int(carried[int(p.first[a]) : int(p.first[a + 1])].sum())
-        served += float(p.weight[a]) * min(here, int(p.demand[a]))
-    return served
+    return solve_by_search(formulation, budget.search_scale)

@@ -11,9 +11,14 @@ from typing import Final
 
 import numpy as np
 
+from scheduler.solve.fit import MILLI_GPU, places_for, replicas_on_gpus
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, BoolArray, FloatArray, IntArray, Problem
 
-MILLI_GPU: Final = 1000
+COLUMNS: Final = ("group", "shape", "capacity_per_replica", "per_machine", "size", "mixed_size", "extra")
+"""Of the pairs of an application, as arrays of the problem."""
+PER_MACHINE_MAX: Final = 1 << 15
+MACHINES_MAX: Final = 1 << 5
+"""Above the replicas on one machine, and the machines of one replica, that a spec can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,16 @@ class ApplicationRequirements:
     shapes: tuple[ShapeRequirements, ...]
     demand: int
     weight: float
+    """Of demand that is not served."""
     regions: BoolArray
     """By region: whether it may run there."""
     spot: bool = False
+    priority: int = 0
+    soft_weight: float | None = None
+    """Of other rules that are missed; None: as much as demand."""
     kind: int = NO_DOMAIN
     required: int = 0
+    credit: int = 0
     spot_left: int = 0
     on_demand: int = 0
     share_ppm: int = PPM
@@ -118,11 +128,11 @@ class _Pairs:
 
     first: list[int] = field(default_factory=lambda: [0])
     columns: list[IntArray] = field(default_factory=list)
-    """[group, shape, each, per_machine, size, extra] of each application."""
+    """The `COLUMNS` of each application."""
 
     def joined(self) -> IntArray:
         if not self.columns:
-            return np.zeros((6, 0), np.int64)
+            return np.zeros((len(COLUMNS), 0), np.int64)
         return np.ascontiguousarray(np.concatenate(self.columns, axis=1))
 
 
@@ -136,7 +146,7 @@ def assemble(
         found = pairs_of(table, requirements, by_gpu, limits, bounds)
         pairs.columns.append(found)
         pairs.first.append(pairs.first[-1] + found.shape[1])
-    group, shape, capacity_per_replica, per_machine, size, extra = pairs.joined()
+    columns = dict(zip(COLUMNS, pairs.joined(), strict=True))
     first = np.array(pairs.first, np.int64)
     slack = np.array(
         [max((n.capacity_per_replica for n in requirements.shapes), default=0) for requirements in applications],
@@ -144,6 +154,9 @@ def assemble(
     )
     quota_first, quota, quota_size = _quotas_by_group(len(table.price), bounds)
     floors = [floor for requirements in applications for floor in requirements.floors]
+    group = columns["group"]
+    like = (group * PER_MACHINE_MAX + columns["per_machine"]) * MACHINES_MAX + columns["size"] // UNIT
+    fit = np.unique(like, return_inverse=True)[1]
     return Problem(
         price=table.price,
         start=table.start,
@@ -151,6 +164,7 @@ def assemble(
         high=table.high,
         existing=table.existing,
         min_batch=table.min_batch,
+        spare=np.zeros(len(table.price), np.int64),
         zone=table.zone,
         region=table.region,
         provider=table.provider,
@@ -163,6 +177,7 @@ def assemble(
         budget=bounds.budget,
         demand=_whole(requirements.demand for requirements in applications),
         required=_whole(requirements.required for requirements in applications),
+        credit=_whole(requirements.credit for requirements in applications),
         kind=_whole(requirements.kind for requirements in applications),
         spot_left=_whole(requirements.spot_left for requirements in applications),
         on_demand=_whole(requirements.on_demand for requirements in applications),
@@ -170,7 +185,9 @@ def assemble(
         slack=slack,
         min_regions=_whole(requirements.min_regions for requirements in applications),
         one_shape=np.array([requirements.one_shape for requirements in applications], np.bool_),
+        priority=_whole(requirements.priority for requirements in applications),
         weight=np.array([requirements.weight for requirements in applications], np.float64),
+        soft_weight=np.array([r.weight if r.soft_weight is None else r.soft_weight for r in applications], np.float64),
         start_replica=_whole(requirements.start_replica for requirements in applications),
         floor_first=np.cumsum([0, *(len(requirements.floors) for requirements in applications)], dtype=np.int64),
         floor_place=_whole(floor.place for floor in floors),
@@ -178,12 +195,8 @@ def assemble(
         floor_max=_whole(floor.at_most_ppm for floor in floors),
         place_has=bounds.place_has,
         first=first,
-        group=group,
-        shape=shape,
-        capacity_per_replica=capacity_per_replica,
-        per_machine=per_machine,
-        size=size,
-        extra=extra,
+        **columns,
+        fit=fit.astype(np.int64),
         current=np.zeros(len(group), np.int64),
     )
 
@@ -199,7 +212,7 @@ def pairs_of(
     limits: PruningLimits,
     bounds: Bounds,
 ) -> IntArray:
-    """Return the pairs of one application, a column each: group, shape, each, per_machine, size, extra."""
+    """Return the pairs of one application, with a row for each of `COLUMNS`."""
     parts = [_pairs_of_shape(table, requirements, number, by_gpu) for number in range(len(requirements.shapes))]
     found = np.concatenate(parts, axis=1)
     if found.shape[1] <= min(limits.per_place, limits.in_all):
@@ -222,7 +235,7 @@ def _pairs_of_shape(
     if not requirements.spot:
         may &= ~table.is_spot[group]
     group = group[may]
-    headroom = table.gpus[group] // shape.gpu_milli
+    headroom = replicas_on_gpus(table.gpus[group] // MILLI_GPU, shape.gpu_milli)
     if shape.cpus > 0:
         headroom = np.minimum(headroom, (table.vcpus[group] / shape.cpus).astype(np.int64))
     if shape.memory > 0:
@@ -232,6 +245,7 @@ def _pairs_of_shape(
         group, headroom = group[table.high[group] >= shape.machines], np.ones(len(group), np.int64)
         headroom = headroom[: len(group)]
     size = (UNIT * shape.machines) // headroom
+    places = places_for(headroom, table.gpus[group] // MILLI_GPU)
     extra = np.zeros(len(group), np.float64)
     if requirements.pays_risk:
         extra += table.price[group] * (size / UNIT) * table.risk[group]
@@ -239,15 +253,18 @@ def _pairs_of_shape(
         extra += requirements.per_unit[table.region[group]] * shape.capacity_per_replica
     same = np.ones(len(group), np.int64)
     return np.stack(
-        [group, same * number, same * shape.capacity_per_replica, headroom, size, np.rint(extra).astype(np.int64)]
-    )
+        [
+            group, same * number, same * shape.capacity_per_replica, headroom, size, UNIT * shape.machines // places,
+            np.rint(extra).astype(np.int64),
+        ]
+    )  # fmt: skip
 
 
 def _cheapest(
     table: Table, requirements: ApplicationRequirements, found: IntArray, limits: PruningLimits, bounds: Bounds
 ) -> IntArray:
     """Return which pairs stay: the cheapest of each place, each market, each place with a floor; what exists."""
-    group, _, capacity_per_replica, _, size, extra = found
+    group, _, capacity_per_replica, _, size, _, extra = found
     cost = (table.price[group] * (size / UNIT) + extra) / capacity_per_replica
     market = table.region[group] * 2 + table.is_spot[group]
     order = np.lexsort((cost, market))

@@ -2,82 +2,41 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scheduler.region_policy import must_be_left_alone
-from scheduler.solve.domains import domain_name, is_in, required_milli, share_of
+import numpy as np
+
+from scheduler.solve.credit import domain_of, left_milli
+from scheduler.solve.domains import at_most, domain_name, is_in, required_milli, share_of
 from scheduler.solve.formulate import Formulation
-from scheduler.solve.problem import PPM, UNIT
-from scheduler.solve.supply import shortage_of
-from state.model.catalog import Market, OfferKey, Region
+from scheduler.solve.problem import IntArray
+from state.model.catalog import OfferKey, Region
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
 from state.model.placement import Placement, SpecRule, Survival, Unit, Violation
-from state.model.snapshot import Snapshot
 from state.model.spec import Application, CapacitySpec, FailureDomain
 from state.model.units import MILLI
 
 
-@dataclass(frozen=True, slots=True)
-class ReplacementStock:
-    """What may be bought after a loss: on-demand machines that are known to be left once the placement is there."""
-
-    formulation: Formulation
-    left: Mapping[OfferKey, int]
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, placement: Placement, formulation: Formulation) -> "ReplacementStock":
-        """Return the stock; neither a shortage nor a region that must be left alone has any."""
-        existing = Counter(i.key for i in snapshot.instances if i.exists and i.role is Role.WORKER)
-        placed: Counter[OfferKey] = Counter()
-        for machine in placement.machines:
-            placed[machine.offer.key] += machine.count if machine.role is Role.WORKER else 0
-        left = {
-            offer.key: max(0, offer.stock - max(0, placed[offer.key] - existing[offer.key]))
-            for group in formulation.supply.groups
-            if group.market is Market.ON_DEMAND and not must_be_left_alone(snapshot, group.region)
-            for offer in group.offers
-            if offer.stock is not None and shortage_of(snapshot, offer) is None
-        }
-        return cls(formulation, left)
-
-    def capacity_milli(self, name: ApplicationName, kind: FailureDomain, domain: str, sharing: int) -> int:
-        """Return what an application can count on outside a failure domain, at an even share of each offer."""
-        p, a = self.formulation.problem, self.formulation.names.index(name)
-        capacity = 0
-        pairs: dict[int, list[int]] = {}
-        for j in range(int(p.first[a]), int(p.first[a + 1])):
-            pairs.setdefault(int(p.group[j]), []).append(j)
-        for g, members in pairs.items():
-            for offer in self.formulation.supply.groups[g].offers:
-                count = self.left.get(offer.key, 0) // sharing
-                if domain_name(kind, offer.key.region, offer.key.zone) != domain:
-                    capacity += max(self._carried(j, count) for j in members)
-        return capacity
-
-    def _carried(self, pair: int, machines: int) -> int:
-        """Return what so many machines carry of a pair's shape; a gang needs several for one replica."""
-        p = self.formulation.problem
-        gang = max(1, int(p.size[pair]) // UNIT)
-        return machines // gang * int(p.per_machine[pair]) * int(p.capacity_per_replica[pair])
-
-
 def certificate(
-    spec: CapacitySpec, placement: Placement, stock: ReplacementStock | None = None
+    spec: CapacitySpec, placement: Placement, formulation: Formulation | None = None
 ) -> tuple[Survival, ...]:
-    """Return one line per application and failure domain, from the placement; credits from what is sold."""
-    return tuple(
-        line for name, application in spec.named() for line in _lines(spec, name, application, placement, stock)
-    )
+    """Return one line per application and failure domain, from the placement; credits from what it leaves in stock.
+
+    Without a formulation, which knows what is sold, nothing is credited.
+    """
+    found = []
+    left = None if formulation is None else _left(placement, formulation)
+    for name, application in spec.named():
+        for line in _lines(name, application, placement):
+            credited = 0
+            if application.survive.replacement_credit and formulation is not None and left is not None:
+                credited = _credit(line, formulation, left)
+            found.append(replace(line, credited_milli=credited))
+    return tuple(found)
 
 
-def _lines(
-    spec: CapacitySpec,
-    name: ApplicationName,
-    application: Application,
-    placement: Placement,
-    stock: ReplacementStock | None,
-) -> list[Survival]:
+def _lines(name: ApplicationName, application: Application, placement: Placement) -> list[Survival]:
     kind = application.survive.any
     if kind is FailureDomain.NONE:
         return []
@@ -85,33 +44,29 @@ def _lines(
     for r in placement.replicas:
         if r.application == name:
             carried[domain_name(kind, r.region, r.zone or "")] += r.count * r.milli_each
-    total = carried.total()
-    return [
-        Survival(
-            application=name,
-            kind=kind,
-            domain=domain,
-            remaining_milli=total - lost,
-            required_milli=required_milli(application),
-            credited_milli=_credit(spec, name, application, stock, domain),
-        )
-        for domain, lost in sorted(carried.items())
-    ]
+    total, required = carried.total(), required_milli(application)
+    return [Survival(name, kind, domain, total - lost, required) for domain, lost in sorted(carried.items())]
 
 
-def _credit(
-    spec: CapacitySpec, name: ApplicationName, application: Application, stock: ReplacementStock | None, domain: str
-) -> int:
-    """Return what may be bought after a loss.
+def _left(placement: Placement, formulation: Formulation) -> IntArray:
+    """Return by group how many machines stay in stock, zone by zone: one zone's do not stand for another's."""
+    placed: Counter[OfferKey] = Counter()
+    for machine in placement.machines:
+        placed[machine.offer.key] += machine.count if machine.role is Role.WORKER else 0
+    found = np.zeros(formulation.problem.groups, np.int64)
+    for g in np.flatnonzero(formulation.problem.spare):
+        for key, stock in formulation.supply.groups[g].spare:
+            found[g] += max(0, stock - max(0, placed[key] - formulation.supply.existing[key]))
+    return found
 
-    Applications that count on such stock share it evenly, so that no machine is counted on twice.
-    """
-    share = application.survive.replacement_credit
-    if share == 0 or stock is None:
-        return 0
-    sharing = sum(a.survive.replacement_credit > 0 for _, a in spec.named())
-    capacity = stock.capacity_milli(name, application.survive.any, domain, sharing)
-    return min(share_of(application.demand.milli, share), capacity)
+
+def _credit(line: Survival, formulation: Formulation, left: IntArray) -> int:
+    """Return what may be bought after a loss, at an even share of what is left."""
+    p, a = formulation.problem, formulation.names.index(line.application)
+    for g, group in enumerate(formulation.supply.groups):
+        if domain_name(line.kind, group.region, group.offers[0].key.zone) == line.domain:
+            return min(int(p.credit[a]), left_milli(p, a, domain_of(p, a, g), left))
+    return 0
 
 
 def violations(spec: CapacitySpec, placement: Placement, known: Mapping[RegionId, Region]) -> tuple[Violation, ...]:
@@ -179,8 +134,8 @@ def _spot_violations(placed: _Placed, _known: Mapping[RegionId, Region]) -> Iter
 def _share_violations(placed: _Placed, _known: Mapping[RegionId, Region]) -> Iterator[Violation]:
     share = placed.application.regions.max_share
     for region, carried in sorted(placed.by_region.items()):
-        if _is_above(carried, share, placed):
-            yield placed.violation(SpecRule.MAX_SHARE, region, carried, round(share * placed.total))
+        if carried > at_most(placed.total, share, placed.largest):
+            yield placed.violation(SpecRule.MAX_SHARE, region, carried, at_most(placed.total, share, 0))
 
 
 def _place_violations(placed: _Placed, known: Mapping[RegionId, Region]) -> Iterator[Violation]:
@@ -195,13 +150,8 @@ def _place_violations(placed: _Placed, known: Mapping[RegionId, Region]) -> Iter
             continue
         if inside < share_of(demand, share.min):
             yield placed.violation(SpecRule.SHARE_MIN, place, inside, share_of(demand, share.min))
-        if _is_above(inside, share.max, placed):
-            yield placed.violation(SpecRule.SHARE_MAX, place, inside, round(share.max * placed.total))
-
-
-def _is_above(carried: int, share: float, placed: _Placed) -> bool:
-    """Return whether a place carries more than its share, give or take one replica; in whole numbers, so exactly."""
-    return PPM * (carried - placed.largest) > round(share * PPM) * placed.total
+        if inside > at_most(placed.total, share.max, placed.largest):
+            yield placed.violation(SpecRule.SHARE_MAX, place, inside, at_most(placed.total, share.max, 0))
 
 
 def unit_of(application: Application) -> Unit:

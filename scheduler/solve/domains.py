@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from scheduler.solve.problem import PPM
 from state.model.catalog import Region
 from state.model.ids import RegionId, provider_of
 from state.model.spec import Application, FailureDomain
@@ -31,5 +32,15 @@ def required_milli(application: Application) -> int:
 
 
 def share_of(demand: int, share: float) -> int:
-    """Return a share of a demand in thousandths, rounded up."""
-    return -(-demand * round(share * 1_000_000) // 1_000_000)
+    """Return a share of a demand in thousandths, rounded up; the share counts to a millionth."""
+    return -(-demand * millionths(share) // PPM)
+
+
+def at_most(total: int, share: float, largest: int) -> int:
+    """Return the most that a place may carry of a capacity, in thousandths: its share rounded down, and one replica."""
+    return total * millionths(share) // PPM + largest
+
+
+def millionths(share: float) -> int:
+    """Return a share in whole millionths."""
+    return round(share * PPM)

@@ -1,48 +1,35 @@
 """The exact way: the whole problem as one mixed-integer program, for fleets small enough."""
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from scheduler.solve.columns import Columns
 from scheduler.solve.formulate import Formulation
-from scheduler.solve.highs import Point, Program, Unsolved, minimise
-from scheduler.solve.packing import misfit, without
-from scheduler.solve.problem import IntArray
-from scheduler.solve.program import Columns, Sizes, build
+from scheduler.solve.highs import INFINITY, Point, Program, Unsolved, minimise
+from scheduler.solve.problem import RULE_LEVELS, SPREAD, IntArray, Problem
+from scheduler.solve.program import build
 from scheduler.solve.solution import Solution
 from state.model.settings import SolveBudget
-from state.model.spec import CapacitySpec
-from state.model.units import MILLI
 
+KEPT: Final = 0.5
+"""Rules are missed by whole thousandths, so less than this is a solver's tolerance."""
 NODES_PAIRS: Final = 100
 """The size that a budget's nodes are for; a larger program gets fewer, since a node's work grows with the square."""
 
 
-def solve_exactly(
-    formulation: Formulation, spec: CapacitySpec, budget: SolveBudget, start: Solution | None = None
-) -> tuple[Formulation, Solution] | None:
-    """Return the optimum, or the best within the budget with its gap; None where nothing was found.
-
-    Returns also the problem that it solves: pairs are dropped where machines could not be packed as counted.
-    """
-    budget = _for_size(budget, formulation.problem.pairs)
-    while True:
-        program, columns = build(formulation.problem, head_prices(formulation), sizes_of(formulation, spec))
-        point = _cheapest(spec, program, columns, budget, start)
-        if point is None:
-            return None
-        counts = _counts(point, columns.replicas)
-        machines = _counts(point, columns.machines)
-        stays = misfit(formulation, spec, counts, machines)
-        if stays is None:
-            gap = point.gap if math.isfinite(point.gap) else None
-            return formulation, Solution(counts, machines, gap)
-        formulation = replace(formulation, problem=without(formulation.problem, stays))
-        start = None
+def solve_exactly(formulation: Formulation, budget: SolveBudget, start: Solution | None = None) -> Solution | None:
+    """Return the optimum, or the best within the budget with its gap; None where nothing was found."""
+    p = formulation.problem
+    program, columns = build(p, head_prices(formulation))
+    point = cheapest(p, program, columns, _for_size(budget, p.pairs), start)
+    if point is None:
+        return None
+    gap = point.gap if math.isfinite(point.gap) else None
+    return Solution(_counts(point, columns.replicas), _counts(point, columns.machines), gap)
 
 
 def _for_size(budget: SolveBudget, pairs: int) -> SolveBudget:
@@ -58,74 +45,66 @@ def head_prices(formulation: Formulation) -> IntArray:
     )
 
 
-def sizes_of(formulation: Formulation, spec: CapacitySpec) -> Sizes:
-    """Return what replicas need and machines have; a gang takes its machines whole."""
-    p = formulation.problem
-    machines = [group.machine for group in formulation.supply.groups]
-    size = np.array([[m.gpus * MILLI, m.vcpus, m.memory_gib] for m in machines], np.float64).reshape(-1, 3).T
-    need = np.zeros((3, p.pairs))
-    for a, (_, application) in enumerate(spec.named()):
-        for j in range(int(p.first[a]), int(p.first[a + 1])):
-            shape = application.shapes[p.shape[j]]
-            if shape.machines > 1:
-                need[:, j] = size[:, p.group[j]] * shape.machines
-            else:
-                need[:, j] = (shape.gpu_milli, shape.cpus, shape.memory_gib)
-    return Sizes(need, size)
-
-
 def _counts(point: Point, columns: list[int]) -> IntArray:
     return np.array([point.count(column) for column in columns], np.int64)
 
 
-def _cheapest(
-    spec: CapacitySpec, program: Program, columns: Columns, budget: SolveBudget, start: Solution | None
+def cheapest(
+    p: Problem, program: Program, columns: Columns, budget: SolveBudget, start: Solution | None
 ) -> Point | None:
-    """Return the optimum; where the rules cannot all be kept, that of the least breach, by priority.
+    """Return the optimum of a problem's program; where not all rules can be kept, that of the least breach, in order.
 
-    First as much demand as possible is served, application by priority class, then as little as possible is left
-    exposed; only then is cost minimised. All stages share the nodes of *budget*. None where they do not suffice.
+    First as much demand as possible is served, by priority class; then each level of rules is missed as little as
+    possible; only then is cost minimised. What the last point keeps wholly needs no stage of its own. All stages
+    share the nodes of *budget*. None where they do not suffice.
     """
     hint = {} if start is None else columns.at(start.replicas, start.machines)
     point = minimise(program, budget, start=hint)
     if point is not Unsolved.INFEASIBLE:
         return None if isinstance(point, Unsolved) else point
-    soften(spec, program, columns)
+    soften(program, columns)
     is_proven = True
-    for violations in _stages(spec, columns):
-        cost = [0.0] * len(program.cost)
-        for column in violations:
-            cost[column] = 1.0
-        point = minimise(program, budget, cost)
-        if isinstance(point, Unsolved):
-            return None
-        is_proven = is_proven and point.gap <= budget.gap
-        budget = replace(budget, exact_nodes=max(0, budget.exact_nodes - point.nodes))
-        fewest = sum(point.values[column] for column in violations)
-        program.row(dict.fromkeys(violations, 1.0), at_most=max(0.0, fewest) * (1 + 1e-9) + 1e-6)
-    point = minimise(program, budget)
-    if isinstance(point, Unsolved):
+    for missed in stages(p, columns):
+        if isinstance(point, Unsolved) or sum(point.values[column] for column in missed) > KEPT:
+            cost = [0.0] * len(program.cost)
+            for column, weight in missed.items():
+                cost[column] = weight
+            hint = {} if isinstance(point, Unsolved) else dict(enumerate(point.values))
+            point = minimise(program, budget, cost, hint)
+            if isinstance(point, Unsolved):
+                return None
+            is_proven = is_proven and point.gap <= budget.gap
+            budget = replace(budget, exact_nodes=max(0, budget.exact_nodes - point.nodes))
+        least = sum(point.values[column] * weight for column, weight in missed.items())
+        program.row(missed, at_most=max(0.0, least) * (1 + 1e-9) + 1e-6)
+    final = minimise(program, budget, start=dict(enumerate(point.values)) if isinstance(point, Point) else None)
+    if isinstance(final, Unsolved):
         return None
-    return point if is_proven else replace(point, gap=math.inf)
+    return final if is_proven else replace(final, gap=math.inf)
 
 
-def _stages(spec: CapacitySpec, columns: Columns) -> Iterator[list[int]]:
-    """Return the columns to minimise one after the other: by priority class, what is short, then what is exposed."""
-    by_priority: dict[int, list[int]] = defaultdict(list)
-    for a, (_, application) in enumerate(spec.named()):
-        by_priority[application.priority].append(a)
-    for priority in sorted(by_priority, reverse=True):
-        members = by_priority[priority]
-        yield [columns.short[a] for a in members]
-        exposed = [column for a in members for column in columns.exposed[a]]
-        if exposed:
-            yield exposed
+def stages(p: Problem, columns: Columns) -> Iterator[dict[int, float]]:
+    """Return what to make small one after the other, as columns with weights that count in largest replicas.
+
+    Demand comes first, by priority class, then each level of rules, again by class.
+    """
+    classes = sorted(set(p.priority.tolist()), reverse=True)
+    unit = [1.0 / max(int(slack), 1) for slack in p.slack]
+    members = {priority: np.flatnonzero(p.priority == priority).tolist() for priority in classes}
+    for priority in classes:
+        yield {columns.short[a]: unit[a] for a in members[priority]}
+    for level in RULE_LEVELS:
+        for priority in classes:
+            missed = {
+                columns.soft[level, a]: 1.0 if level == SPREAD else unit[a]
+                for a in members[priority]
+                if (level, a) in columns.soft
+            }
+            if missed:
+                yield missed
 
 
-def soften(spec: CapacitySpec, program: Program, columns: Columns) -> None:
-    """Let every requirement be kept less than wholly."""
-    for a, (_, application) in enumerate(spec.named()):
-        demand = application.demand.milli
-        program.upper[columns.short[a]] = float(demand)
-        for column in columns.exposed[a]:
-            program.upper[column] = float(max(demand, MILLI))
+def soften(program: Program, columns: Columns) -> None:
+    """Let every rule that may give way be kept less than wholly."""
+    for column in (*columns.short, *columns.soft.values()):
+        program.upper[column] = INFINITY

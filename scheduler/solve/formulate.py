@@ -21,7 +21,7 @@ from scheduler.solve.assemble import (
     Table,
     assemble,
 )
-from scheduler.solve.domains import is_in, required_milli, share_of
+from scheduler.solve.domains import is_in, millionths, required_milli, share_of
 from scheduler.solve.fit import replicas_per_machine
 from scheduler.solve.latency import Atlas, atlas, distance
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, BoolArray, FloatArray, Problem
@@ -39,6 +39,10 @@ Named = tuple[tuple[ApplicationName, Application], ...]
 
 CLASSES_MAX: Final = 8
 """Priority classes above the lowest that have weights of their own: those of more would be too large for floats."""
+DEMAND_FACTOR: Final = 100
+"""How much more demand counts in the search than any other rule."""
+SOFT_FACTOR: Final = 2
+"""How much more a rule counts in the search than the same of the next lower class."""
 KINDS: Final = {
     FailureDomain.NONE: NO_DOMAIN,
     FailureDomain.ZONE: ZONE,
@@ -66,6 +70,7 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
     places = sorted({place for _, a in named for place in (*a.regions.floors, *a.regions.shares)})
     gpus = sorted({group.machine.gpu or "" for group in supply.groups})
     weights = _weights(spec, supply.groups, snapshot.cost_model)
+    classes = sorted({application.priority for _, application in spec.named()})
     where = atlas(snapshot)
     applications = []
     refusals: list[tuple[ApplicationName, RefusalCause, int]] = []
@@ -74,7 +79,12 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
         allowed = np.array([region not in causes for region in regions], np.bool_)
         per_unit = _distance_costs(application, regions, where)
         requirements = _requirements(application, gpus, allowed, weights[name], snapshot.cost_model)
-        requirements = replace(_placed_in(requirements, application, places), per_unit=per_unit)
+        requirements = replace(
+            _placed_in(requirements, application, places),
+            per_unit=per_unit,
+            priority=classes.index(application.priority),
+            soft_weight=_soft_weight(application, classes, supply.groups),
+        )
         applications.append(requirements)
         counts = supply.refused + _refusals(application, requirements, supply.groups, causes)
         refusals += [(name, cause, count) for cause, count in sorted(counts.items())]
@@ -87,7 +97,9 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
         quotas=_quotas(snapshot, supply.groups),
     )
     limits = _pruning_limits(snapshot.limits, len(named) * len(supply.groups))
-    problem = _with_current(assemble(table, applications, bounds, limits), snapshot, named, supply.groups)
+    problem = assemble(table, applications, bounds, limits)
+    problem = problem._replace(spare=np.array([sum(n for _, n in g.spare) for g in supply.groups], np.int64))
+    problem = _with_current(problem, snapshot, named, supply.groups)
     return Formulation(problem, supply, tuple(name for name, _ in named), regions, tuple(refusals))
 
 
@@ -140,15 +152,27 @@ def _start_cost(group: OfferGroup, costs: CostModel) -> int:
 
 
 def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...], costs: CostModel) -> dict[ApplicationName, float]:
-    """Return what each thousandth of demand that is short counts: by priority class, and more than any price."""
-    dearest = max((g.price.micros for g in groups), default=1)
+    """Return what each thousandth of demand that is not served counts: by class, and more than any other rule."""
     classes = sorted({application.priority for _, application in spec.named()})
+    above_rules = DEMAND_FACTOR * SOFT_FACTOR ** min(len(classes) - 1, CLASSES_MAX)
     return {
-        name: dearest
+        name: _dearest(groups)
+        * above_rules
         * costs.priority_factor ** min(classes.index(a.priority), CLASSES_MAX)
         / min(a.replica_milli(s) for s in a.shapes)
         for name, a in spec.named()
     }
+
+
+def _soft_weight(application: Application, classes: list[int], groups: tuple[OfferGroup, ...]) -> float:
+    """Return what each thousandth counts by which a rule is missed: more than any price, and a little by class."""
+    smallest = min(application.replica_milli(shape) for shape in application.shapes)
+    rank: int = min(classes.index(application.priority), CLASSES_MAX)
+    return float(_dearest(groups) * SOFT_FACTOR**rank / smallest)
+
+
+def _dearest(groups: tuple[OfferGroup, ...]) -> int:
+    return max((g.price.micros for g in groups), default=1)
 
 
 def region_causes(
@@ -186,6 +210,7 @@ def _requirements(
     demand = application.demand.milli
     survive, market, rules = application.survive, application.market, application.regions
     required = required_milli(application)
+    credit = min(required, share_of(demand, survive.replacement_credit))
     return ApplicationRequirements(
         shapes=tuple(_shape_requirements(application, shape, gpus) for shape in application.shapes),
         demand=demand,
@@ -193,10 +218,11 @@ def _requirements(
         regions=allowed,
         spot=market.spot is not Spot.NEVER,
         kind=KINDS[survive.any],
-        required=max(0, required - share_of(demand, survive.replacement_credit)),
+        required=required - credit,
+        credit=credit,
         spot_left=share_of(demand, market.survive_spot_loss),
         on_demand=share_of(demand, market.on_demand_floor),
-        share_ppm=round(rules.max_share * PPM),
+        share_ppm=millionths(rules.max_share),
         min_regions=rules.min,
         start_replica=round(application.weights_gib * costs.egress_usd_per_gib / costs.payback_hours * 1_000_000),
         pays_risk=market.spot is not Spot.PREFERRED,
@@ -225,7 +251,7 @@ def _placed_in(
         at_least = round(rules.floors.get(place, 0.0) * MILLI)
         if share is not None:
             at_least = max(at_least, share_of(requirements.demand, share.min))
-        floors.append(Floor(places.index(place), at_least, PPM if share is None else round(share.max * PPM)))
+        floors.append(Floor(places.index(place), at_least, PPM if share is None else millionths(share.max)))
     return replace(requirements, floors=tuple(floors))
 
 

@@ -1,67 +1,60 @@
-"""Whether replicas really fit into the machines that were counted for them.
+"""How replicas share machines, as rows of the exact program.
 
-Counting sums needs over a group's machines, which is exact for one shape alone and for needs that are
-powers of two. For others, first-fit-decreasing must find a way; where it does not, the group is left to
-the shape that uses it most, which is exact again. It is a proof by construction, so a plan never counts on
-a packing that was not constructed.
+A machine holds replicas of one size, as many as fit, or replicas of several sizes, each in a place. Places of a machine
+divide one another, so whatever adds up can be packed, in any dimension and GPU by GPU: no packing needs a proof later.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scheduler.solve.formulate import Formulation
-from scheduler.solve.problem import BoolArray, IntArray, Problem
-from state.model.catalog import Machine
-from state.model.spec import CapacitySpec, Shape
-from state.model.units import MILLI
-
-Resources = tuple[float, float, float]
+from scheduler.solve.columns import Columns
+from scheduler.solve.highs import INFINITY, Program
+from scheduler.solve.problem import UNIT, BoolArray, Problem
 
 
-def misfit(formulation: Formulation, spec: CapacitySpec, counts: IntArray, machines: IntArray) -> BoolArray | None:
-    """Return which pairs stay if those whose group cannot be packed go, or None where all fits."""
-    p = formulation.problem
-    shapes = [application.shapes for _, application in spec.named()]
-    owner = p.owner
-    used: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for j in np.flatnonzero(counts):
-        used[int(p.group[j])].append((int(counts[j]), int(j)))
-    stays = np.ones(p.pairs, np.bool_)
-    for g, members in sorted(used.items()):
-        if len(members) == 1:
-            continue  # the bound by replicas per machine is exact
-        wanted = [(shapes[owner[j]][p.shape[j]], count) for count, j in members]
-        if not packs(formulation.supply.groups[g].machine, int(machines[g]), wanted):
-            main_user = max(members)[1]
-            stays &= (p.group != g) | (np.arange(p.pairs) == main_user)
-    return None if stays.all() else stays
+def packing_rows(p: Problem, program: Program, columns: Columns) -> None:
+    """Add rows that give every replica its part of a machine of its group."""
+    users: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for j in range(p.pairs):
+        users[int(p.group[j])][int(p.fit[j])].append(j)
+    for g, sizes in sorted(users.items()):
+        gangs = {columns.replicas[j]: int(p.size[j]) // UNIT for js in sizes.values() for j in js if p.size[j] >= UNIT}
+        shared = [js for _, js in sorted(sizes.items()) if p.size[js[0]] < UNIT]
+        machine = columns.machines[g]
+        for js in shared:
+            many = float(p.per_machine[js[0]])
+            alone = {columns.replicas[j]: 1.0 for j in js} | {c: many * n for c, n in gangs.items()}
+            program.row(alone | {machine: -many}, at_most=0)
+        if not shared:
+            program.row({c: float(n) for c, n in gangs.items()} | {machine: -1.0}, at_most=0)
+        if len(shared) > 1:
+            _mixed(p, program, columns, shared, {machine: -1.0} | {c: float(n) for c, n in gangs.items()})
 
 
-def packs(machine: Machine, machines: int, wanted: list[tuple[Shape, int]]) -> bool:
-    """Return whether first-fit-decreasing puts every replica into one of *machines* machines, gangs into empty ones."""
-    left = machines - sum(shape.machines * count for shape, count in wanted if shape.machines > 1)
-    if left < 0:
-        return False
-    free = [[machine.gpus * float(MILLI), float(machine.vcpus), machine.memory_gib] for _ in range(left)]
-    alone = [((float(s.gpu_milli), s.cpus, s.memory_gib), count) for s, count in wanted if s.machines == 1]
-    return all(_put(free, replica) for replica, count in sorted(alone, reverse=True) for _ in range(count))
-
-
-def _put(free: list[list[float]], replica: Resources) -> bool:
-    machine = next((f for f in free if all(have >= want for have, want in zip(f, replica, strict=True))), None)
-    if machine is None:
-        return False
-    for dimension, want in enumerate(replica):
-        machine[dimension] -= want
-    return True
+def _mixed(
+    p: Problem, program: Program, columns: Columns, shared: Sequence[list[int]], whole: Mapping[int, float]
+) -> None:
+    """Let replicas of several sizes share machines; of some sizes more fit where a machine is theirs alone."""
+    places = max(UNIT // int(p.mixed_size[js[0]]) for js in shared)
+    row = {column: places * count for column, count in whole.items()}
+    for js in shared:
+        part = float(places * int(p.mixed_size[js[0]]) // UNIT)
+        if p.mixed_size[js[0]] == p.size[js[0]]:
+            row |= {columns.replicas[j]: part for j in js}
+            continue
+        own = program.column(float(p.high[p.group[js[0]]]), integer=True)
+        rest = program.column(INFINITY)
+        members = {columns.replicas[j]: 1.0 for j in js}
+        program.row(members | {rest: -1.0, own: -float(p.per_machine[js[0]])}, at_most=0)
+        row |= {rest: part, own: float(places)}
+    program.row(row, at_most=0)
 
 
 def without(problem: Problem, stays: BoolArray) -> Problem:
     """Return the problem with fewer pairs."""
     kept = np.concatenate([[0], np.cumsum(stays)])
-    columns = {
-        name: getattr(problem, name)[stays]
-        for name in ("group", "shape", "capacity_per_replica", "per_machine", "size", "extra", "current")
-    }
+    names = ("group", "shape", "capacity_per_replica", "per_machine", "size", "mixed_size", "fit", "extra", "current")
+    columns = {name: getattr(problem, name)[stays] for name in names}
     return problem._replace(first=kept[problem.first].astype(np.int64), **columns)

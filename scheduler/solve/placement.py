@@ -31,13 +31,12 @@ class _Context:
     """By quota."""
 
     @classmethod
-    def of(cls, formulation: Formulation, machines: IntArray | None) -> "_Context":
+    def of(cls, formulation: Formulation, machines: IntArray) -> "_Context":
         p = formulation.problem
-        counts = np.zeros(p.groups, np.int64) if machines is None else machines
-        size = p.quota_size * np.repeat(counts, np.diff(p.quota_first))
+        size = p.quota_size * np.repeat(machines, np.diff(p.quota_first))
         left = p.quota_headroom.copy()
         np.subtract.at(left, p.quota, size)
-        return cls(formulation, counts, left)
+        return cls(formulation, machines, left)
 
     def head_price(self, group: OfferGroup) -> int:
         return self.formulation.supply.heads[group.region].price.per_hour.micros
@@ -50,12 +49,6 @@ def placement_of(snapshot: Snapshot, spec: CapacitySpec, formulation: Formulatio
         machines, _replicas(spec, formulation, solution), refusals=formulation.refusals, gap=solution.gap
     )
     return replace(placement, unmet=_all_unmet(spec, placement, _Context.of(formulation, solution.machines)))
-
-
-def empty_placement(spec: CapacitySpec, formulation: Formulation) -> Placement:
-    """Return the placement of nothing, with the causes."""
-    unmet = _all_unmet(spec, Placement(), _Context.of(formulation, None))
-    return Placement(unmet=unmet, refusals=formulation.refusals, gap=None)
 
 
 def _all_unmet(spec: CapacitySpec, placement: Placement, context: _Context) -> tuple[UnmetDemand, ...]:

@@ -6,11 +6,12 @@ in `UNIT`s, so that every sum is exact.
 
     minimise   Σ price·y[g] + start·max(0, y[g] - existing[g]) + Σ head·open[r]
              + Σ extra·x[j] + Σ start_replica·max(0, x[j] - current[j]) + Σ weight·short[a]
-    where      y[g] = 0 or min_batch ≤ y[g],  low ≤ y[g] ≤ high,  Σ size·x ≤ UNIT·y[g],  Σ quota_size·y ≤ quota_headroom
+    where      y[g] = 0 or min_batch ≤ y[g],  low ≤ y[g] ≤ high,  parts of machines ≤ y[g],  Σ quota_size·y ≤ headroom
                T[a] = Σ capacity_per_replica·x,  C[a,D] its part in a domain D,  S[a,r] that on a region's spot
                T ≥ demand,  T - C[D] ≥ required for each D,  T - S[r] ≥ spot_left for each r
                T - ΣS ≥ on_demand,  C[r] ≤ share·T + slack,  floors and ceilings per place, regions in use ≥ min
-    and `short[a]` is the most by which any of these is missed.
+
+The rules of an application give way in the order of `RULE_LEVELS` where they cannot all be kept.
 """
 
 from typing import Final, NamedTuple
@@ -18,14 +19,18 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-UNIT: Final = 720_720
-"""Parts of one machine: divisible by every number of replicas up to 16, so that such shares of it are exact."""
+UNIT: Final = 46_126_080
+"""Parts of one machine: divisible by every number of replicas up to 16 and by 1,024, so that such parts are exact."""
 PPM: Final = 1_000_000
 
 NO_DOMAIN: Final = 0
 ZONE: Final = 1
 REGION: Final = 2
 PROVIDER: Final = 3
+
+SURVIVAL, FLOORS, SPREAD, CEILINGS = 0, 1, 2, 3
+RULE_LEVELS: Final = (SURVIVAL, FLOORS, SPREAD, CEILINGS)
+"""In which order rules other than demand are kept where not all can be: the last gives way first."""
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -43,6 +48,8 @@ class Problem(NamedTuple):
     existing: IntArray
     min_batch: IntArray
     """Fewest machines that are sold at once."""
+    spare: IntArray
+    """On-demand machines that are known to be in stock, beyond existing ones: what a credit may count on."""
     zone: IntArray
     region: IntArray
     provider: IntArray
@@ -57,7 +64,9 @@ class Problem(NamedTuple):
     budget: int
     demand: IntArray
     required: IntArray
-    """What must remain after the loss of any domain of `kind`."""
+    """What must remain after the loss of any domain of `kind`, less `credit`."""
+    credit: IntArray
+    """What may be bought after such a loss at most."""
     kind: IntArray
     spot_left: IntArray
     """What must remain after the loss of any region's whole spot pool."""
@@ -70,8 +79,12 @@ class Problem(NamedTuple):
     min_regions: IntArray
     one_shape: BoolArray
     """Whether all replicas in a region have the same shape."""
+    priority: IntArray
+    """The rank of the priority class: higher ones are served first."""
     weight: FloatArray
-    """Micro-dollars per hour for each thousandth of demand that is short."""
+    """Micro-dollars per hour for each thousandth of demand that is not served."""
+    soft_weight: FloatArray
+    """The same for each thousandth by which another rule is missed."""
     start_replica: IntArray
     floor_first: IntArray
     """Floors of application a: `floor_first[a]` to `floor_first[a + 1]`."""
@@ -88,7 +101,11 @@ class Problem(NamedTuple):
     capacity_per_replica: IntArray
     per_machine: IntArray
     size: IntArray
-    """Part of a machine that one replica takes, in UNITs."""
+    """Part of a machine that one replica takes among its like, in UNITs."""
+    mixed_size: IntArray
+    """Part that one takes beside replicas of other sizes: such parts divide one another, so whatever adds up fits."""
+    fit: IntArray
+    """Pairs of a group with equal sizes have the same number here."""
     extra: IntArray
     """What a replica costs beyond its machine: expected interruptions, distance from its clients."""
     current: IntArray

@@ -6,19 +6,21 @@ Columns, for applications a, pairs j, groups of offers g, regions r, failure dom
     open[r]   the cell has a head            use[a,r]  a runs in r              only[a,s,r]  a runs in shape s in r
     sold[g]   any machines at all, where the least purchase is more than one
     T[a] = Σ capacity_per_replica·x         cap[a,r], cap[a,D]  the part in a region and in a failure domain
-    short[a]  demand that is not met         exposed[a,·]  other requirements kept less than wholly
+    short[a]  demand that is not met         soft[level,a]  other rules kept less than wholly
+    spare[g]  machines that each application with a credit counts on        bought[a,D]  what it counts on after a loss
 
 Rows:
 
     T[a] + short[a] ≥ Q[a]
-    T[a] - cap[a,D] + exposed ≥ required[a]           for each failure domain of the kind to be survived
-    T[a] - spot in r + exposed ≥ spot_left[a]         for each region's spot pool
-    cap[a,r] ≤ share · T[a] + one replica             and so for places with a ceiling
-    Σ use[a,r] + exposed ≥ min,  use[a,r] ≤ Σ x in r
-    Σ cap[a,·] over a place + exposed ≥ floor
-    Σ capacity_per_replica · x not on spot + short[a] ≥ on_demand[a]
-    Σ replica · x ≤ machine · y[g]  for GPUs, vCPUs, memory
-    x[j] ≤ per_machine · y[g],  machines · x[j] ≤ y[g] for gangs
+    T[a] - cap[a,D] + bought[a,D] + soft ≥ required[a]    for each failure domain of the kind to be survived
+    T[a] - spot in r + soft ≥ spot_left[a]                for each region's spot pool
+    cap[a,r] ≤ share · T[a] + one replica + soft          and so for places with a ceiling
+    Σ use[a,r] + soft ≥ min,  use[a,r] ≤ Σ x in r
+    Σ cap[a,·] over a place + soft ≥ floor
+    Σ capacity_per_replica · x not on spot + soft ≥ on_demand[a]
+    bought[a,D] ≤ credit[a],  applications · spare[g] + max(0, y[g] - existing[g]) ≤ spare machines of g
+    parts of machines ≤ y[g]: Σ x ≤ per_machine · y[g] where all replicas have one size, else
+        Σ mixed_size · rest + UNIT · Σ own ≤ UNIT · y[g],  rest ≥ Σ x of a size - per_machine · own
     y[g] ≤ high[g] · open[r];  min_batch · sold[g] ≤ y[g] ≤ high[g] · sold[g]
     Σ_{g in quota} size · y[g] ≤ headroom;  Σ price · y + Σ head · open ≤ budget
 
@@ -31,62 +33,37 @@ domain only: writing the sum over all others makes them eleven times as dense.
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from scheduler.solve.columns import DOLLAR, Columns
+from scheduler.solve.credit import Credits
 from scheduler.solve.highs import INFINITY, Program
-from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, ZONE, FloatArray, IntArray, Problem
-
-DOLLAR = 1_000_000.0
-
-
-@dataclass(slots=True)
-class Columns:
-    """The column of each variable, and the rows that explanations refer to."""
-
-    replicas: list[int] = field(default_factory=list)
-    """By pair."""
-    machines: list[int] = field(default_factory=list)
-    """By group."""
-    open_cells: list[int] = field(default_factory=list)
-    """By region."""
-    total: list[int] = field(default_factory=list)
-    short: list[int] = field(default_factory=list)
-    exposed: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
-    """By application, the columns by which requirements are kept less than wholly, demand apart."""
-    rows: dict[tuple[str, int, int], int] = field(default_factory=dict)
-    """(what, application or quota or group, which) to the row's number."""
-
-    def at(self, replicas: IntArray, machines: IntArray) -> dict[int, float]:
-        """Return the columns' values at such counts, for a program to start from."""
-        values: dict[int, float] = dict(zip(self.replicas, replicas.tolist(), strict=True))
-        return values | dict(zip(self.machines, machines.tolist(), strict=True))
+from scheduler.solve.packing import packing_rows
+from scheduler.solve.problem import (
+    CEILINGS,
+    FLOORS,
+    NO_DOMAIN,
+    PPM,
+    PROVIDER,
+    SPREAD,
+    SURVIVAL,
+    UNIT,
+    ZONE,
+    IntArray,
+    Problem,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What replicas need and machines have, in each dimension: GPUs in thousandths, vCPUs, GiB."""
-
-    replica: FloatArray
-    """[dimension, pair]."""
-    machine: FloatArray
-    """[dimension, group]."""
-
-
-def build(p: Problem, heads: IntArray, sizes: Sizes | None = None) -> tuple[Program, Columns]:
-    """Return the program whose optimum is the placement.
-
-    Args:
-        p: The problem.
-        heads: List prices of heads, by region, for the budget.
-        sizes: Every dimension of packing; None: the share of a machine that a replica takes is all that counts.
-    """
+def build(p: Problem, heads: IntArray) -> tuple[Program, Columns]:
+    """Return the program whose optimum is the placement; *heads* are list prices of heads, by region."""
     program, columns = Program(), Columns()
     _machine_columns(p, program, columns)
     for j in range(p.pairs):
-        high = int(p.high[p.group[j]]) * UNIT // int(p.size[j])
+        high = int(p.high[p.group[j]]) * (UNIT // int(p.size[j]) if p.size[j] < UNIT else 1)
         columns.replicas.append(program.column(high, float(p.extra[j]) / DOLLAR, integer=True))
+    built = _Built(program, columns, Credits(p, program, columns))
     for a in range(p.applications):
-        _application_rows(p, a, program, columns)
+        _application_rows(p, a, built)
     _start_rows(p, program, columns)
-    _packing_rows(p, sizes, program, columns)
+    packing_rows(p, program, columns)
     _quota_rows(p, program, columns)
     _budget_row(p, heads, program, columns)
     return program, columns
@@ -107,6 +84,15 @@ def _machine_columns(p: Problem, program: Program, columns: Columns) -> None:
             sold = program.column(1, integer=True)
             program.row({machines: 1, sold: -high}, at_most=0)
             program.row({machines: 1, sold: -float(p.min_batch[g])}, at_least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A program while it is built."""
+
+    program: Program
+    columns: Columns
+    credits: Credits
 
 
 @dataclass(slots=True)
@@ -136,7 +122,8 @@ def _parts(p: Problem, a: int, columns: Columns) -> _Parts:
     return parts
 
 
-def _application_rows(p: Problem, a: int, program: Program, columns: Columns) -> None:
+def _application_rows(p: Problem, a: int, built: _Built) -> None:
+    program, columns = built.program, built.columns
     parts = _parts(p, a, columns)
     total, short = program.column(INFINITY), program.column(0)
     columns.total.append(total)
@@ -147,22 +134,30 @@ def _application_rows(p: Problem, a: int, program: Program, columns: Columns) ->
     program.row({total: 1} | dict.fromkeys(capacity.values(), -1.0), at_least=0, at_most=0)
     columns.rows["demand", a, 0] = len(program.rows)
     program.row({total: 1, short: 1}, at_least=float(p.demand[a]))
-    if p.kind[a] != NO_DOMAIN and p.required[a] > 0:
+    _survival_rows(p, a, parts, capacity, built)
+    _spread_rows(p, a, capacity, program, columns)
+    _region_rows(p, a, parts, program, columns)
+
+
+def _survival_rows(p: Problem, a: int, parts: _Parts, capacity: dict[int, int], built: _Built) -> None:
+    """What must remain after the loss of a failure domain or of spot machines, and what must not be spot at all."""
+    program, columns, total = built.program, built.columns, built.columns.total[a]
+    if p.kind[a] != NO_DOMAIN and p.required[a] + p.credit[a] > 0:
         by_region = p.kind[a] not in {ZONE, PROVIDER}
-        for domain, terms in sorted(parts.domain.items()):
-            lost = capacity[domain] if by_region else _sum(program, terms)
+        for domain, inside in sorted(parts.domain.items()):
+            lost = capacity[domain] if by_region else _sum(program, inside)
             columns.rows["survive", a, domain] = len(program.rows)
-            program.row({total: 1, _soft(a, program, columns): 1, lost: -1}, at_least=float(p.required[a]))
+            row = {total: 1.0, _soft(SURVIVAL, a, program, columns): 1.0, lost: -1.0}
+            row |= dict.fromkeys(built.credits.after_loss_of(a, domain), 1.0)
+            program.row(row, at_least=float(p.required[a] + p.credit[a]))
     if p.spot_left[a] > 0:
-        for region, terms in sorted(parts.spot.items()):
+        for region, inside in sorted(parts.spot.items()):
             columns.rows["spot", a, region] = len(program.rows)
-            row = {total: 1.0, _soft(a, program, columns): 1.0} | {column: -value for column, value in terms.items()}
+            row = {total: 1.0, _soft(SURVIVAL, a, program, columns): 1.0} | {c: -value for c, value in inside.items()}
             program.row(row, at_least=float(p.spot_left[a]))
     if p.on_demand[a] > 0:
         columns.rows["on demand", a, 0] = len(program.rows)
-        program.row(parts.bought | {short: 1}, at_least=float(p.on_demand[a]))
-    _spread_rows(p, a, capacity, program, columns)
-    _region_rows(p, a, parts, program, columns)
+        program.row(parts.bought | {_soft(SURVIVAL, a, program, columns): 1}, at_least=float(p.on_demand[a]))
 
 
 def _sum(program: Program, terms: dict[int, float]) -> int:
@@ -177,28 +172,33 @@ def _spread_rows(p: Problem, a: int, capacity: dict[int, int], program: Program,
     if p.share[a] < PPM:
         for region, column in capacity.items():
             columns.rows["share", a, region] = len(program.rows)
-            program.row({column: 1, total: -float(p.share[a]) / PPM}, at_most=float(p.slack[a]))
+            over = _soft(CEILINGS, a, program, columns)
+            program.row({column: 1, over: -1, total: -float(p.share[a]) / PPM}, at_most=float(p.slack[a]))
     for f in range(int(p.floor_first[a]), int(p.floor_first[a + 1])):
         place = int(p.floor_place[f])
         inside = [column for region, column in capacity.items() if p.place_has[place, region]]
         if p.floor_min[f] > 0:
             columns.rows["floor", a, place] = len(program.rows)
-            program.row(dict.fromkeys(inside, 1.0) | {_soft(a, program, columns): 1}, at_least=float(p.floor_min[f]))
+            less = _soft(FLOORS, a, program, columns)
+            program.row(dict.fromkeys(inside, 1.0) | {less: 1}, at_least=float(p.floor_min[f]))
         if p.floor_max[f] < PPM and inside:
             columns.rows["ceiling", a, place] = len(program.rows)
-            program.row(dict.fromkeys(inside, 1.0) | {total: -float(p.floor_max[f]) / PPM}, at_most=float(p.slack[a]))
+            over = _soft(CEILINGS, a, program, columns)
+            terms = dict.fromkeys(inside, 1.0) | {over: -1.0, total: -float(p.floor_max[f]) / PPM}
+            program.row(terms, at_most=float(p.slack[a]))
 
 
-def _soft(a: int, program: Program, columns: Columns) -> int:
-    column = program.column(0)
-    columns.exposed[a].append(column)
-    return column
+def _soft(level: int, a: int, program: Program, columns: Columns) -> int:
+    """Return the column by which the rules of a level are missed: the worst of them counts."""
+    if (level, a) not in columns.soft:
+        columns.soft[level, a] = program.column(0)
+    return columns.soft[level, a]
 
 
 def _region_rows(p: Problem, a: int, parts: _Parts, program: Program, columns: Columns) -> None:
     """Least number of regions; and one shape in each, since a Serve deployment has one set of resources."""
     if p.min_regions[a] > 1:
-        scarce = _soft(a, program, columns)
+        scarce = _soft(SPREAD, a, program, columns)
         uses = {program.column(1, integer=True): terms for _, terms in sorted(parts.shapes.items())}
         for use, terms in uses.items():
             program.row({use: 1} | dict.fromkeys(terms, -1.0), at_most=0)
@@ -222,25 +222,6 @@ def _start_rows(p: Problem, program: Program, columns: Columns) -> None:
             if p.start_replica[a] > 0:
                 started = program.column(INFINITY, float(p.start_replica[a]) / DOLLAR)
                 program.row({columns.replicas[j]: 1, started: -1}, at_most=float(p.current[j]))
-
-
-def _packing_rows(p: Problem, sizes: Sizes | None, program: Program, columns: Columns) -> None:
-    users: dict[int, list[int]] = defaultdict(list)
-    for j in range(p.pairs):
-        g = int(p.group[j])
-        users[g].append(j)
-        whole = max(1.0, float(p.size[j] // UNIT))
-        program.row({columns.replicas[j]: whole, columns.machines[g]: -float(p.per_machine[j])}, at_most=0)
-    for g, members in sorted(users.items()):
-        if len(members) < 2:  # noqa: PLR2004  alone, the bound by `per_machine` is exact
-            continue
-        if sizes is None:
-            terms = {columns.replicas[j]: float(p.size[j]) / UNIT for j in members}
-            program.row(terms | {columns.machines[g]: -1.0}, at_most=0)
-            continue
-        for replica, machine in zip(sizes.replica, sizes.machine, strict=True):
-            terms = {columns.replicas[j]: float(replica[j]) for j in members}
-            program.row(terms | {columns.machines[g]: -float(machine[g])}, at_most=0)
 
 
 def _quota_rows(p: Problem, program: Program, columns: Columns) -> None:

@@ -35,6 +35,8 @@ class OfferGroup:
     low: int
     high: int
     """Bounds on machines; equal where the region must be left alone."""
+    spare: tuple[tuple[OfferKey, int], ...] = ()
+    """On-demand stock that is known, by offer: a shortage has none, nor a region that must be left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,16 @@ class Supply:
     """The machine for a cell's head, per region that can have one."""
     refused: Counter[RefusalCause]
     """Offers that no application may use, by cause."""
+    existing: Counter[OfferKey]
+    """Workers of ours that exist."""
 
 
 def build_supply(snapshot: Snapshot, spec: CapacitySpec) -> Supply:
     """Return everything that any application may use, in groups, and counts of what none may."""
     heads = _heads(snapshot)
     usable, refused = _screened(snapshot, spec, heads)
-    return Supply(_grouped(snapshot, spec, usable), heads, refused)
+    existing = Counter(i.key for i in snapshot.instances if i.exists and i.role is Role.WORKER)
+    return Supply(_grouped(snapshot, spec, usable, existing), heads, refused, existing)
 
 
 def _heads(snapshot: Snapshot) -> dict[RegionId, Offer]:
@@ -157,9 +162,10 @@ def _causes_of_no_head(snapshot: Snapshot, regions: set[RegionId]) -> dict[Regio
     return found
 
 
-def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tuple[OfferGroup, ...]:
+def _grouped(
+    snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer], existing: Counter[OfferKey]
+) -> tuple[OfferGroup, ...]:
     by_zone = zones_matter(spec)
-    existing: Counter[OfferKey] = Counter(i.key for i in snapshot.instances if i.exists and i.role is Role.WORKER)
     by_kind: dict[tuple[RegionId, str, Market, Usd, int, str], list[Offer]] = {}
     for offer in offers:
         key = offer.key
@@ -173,8 +179,15 @@ def _grouped(snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer]) -> tup
         headroom = 0 if is_fixed else sum(_headroom(snapshot, o) for o in members)
         low, high = count if is_fixed else 0, count + headroom
         machine = members[0].machine
-        groups.append(OfferGroup(region, instance_type, market, machine, price, tuple(members), count, low, high))
+        spare = () if is_fixed or market is not Market.ON_DEMAND else _spare(snapshot, members)
+        groups.append(
+            OfferGroup(region, instance_type, market, machine, price, tuple(members), count, low, high, spare)
+        )
     return tuple(groups)
+
+
+def _spare(snapshot: Snapshot, offers: list[Offer]) -> tuple[tuple[OfferKey, int], ...]:
+    return tuple((o.key, o.stock) for o in offers if o.stock is not None and shortage_of(snapshot, o) is None)
 
 
 def zones_matter(spec: CapacitySpec) -> bool:

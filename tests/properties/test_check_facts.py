@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,9 @@ from providers.gpus import MEMORY_GIB, same_gpu
 from providers.regions import KNOWN, METRO_KM, distance_km, known_regions, round_trip_ms
 from scheduler import shortages
 from scheduler.check import facts
-from scheduler.check.placement import TOLERANCE_MS, is_too_far, is_under, replicas_on
+from scheduler.check.machines import replicas_on
+from scheduler.check.placement import TOLERANCE_MS, is_too_far, is_under
+from scheduler.solve.domains import at_most, share_of
 from scheduler.solve.fit import replicas_per_machine
 from scheduler.solve.formulate import region_causes
 from scheduler.solve.latency import atlas
@@ -202,3 +205,20 @@ def test_where_an_application_may_run_agrees_to_a_microsecond(
         assert cause is not None, "the checker never refuses what the solver may choose"
     elif cause is not RefusalCause.JURISDICTION:
         assert cause_of(within(0.001)) is None
+
+
+SHARES = [k / 100 for k in range(101)]
+
+
+@pytest.mark.parametrize("replicas", range(1, 51))
+def test_every_share_of_a_demand_is_the_same_to_the_solver_and_the_checker(replicas: int) -> None:
+    for share in SHARES:
+        assert share_of(1000 * replicas, share) == facts.at_least(share, 1000 * replicas)
+        assert at_most(1000 * replicas, share, 1000) == facts.at_most(share, 1000 * replicas, 1000)
+
+
+@given(st.floats(0, 1), st.integers(0, 10**9), st.integers(1, 10**6))
+@CASES
+def test_any_share_is_the_same_to_the_solver_and_the_checker(share: float, demand: int, replica: int) -> None:
+    assert share_of(demand, share) == facts.at_least(share, demand)
+    assert at_most(demand, share, replica) == facts.at_most(share, demand, replica)

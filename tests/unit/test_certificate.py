@@ -7,7 +7,7 @@ import pytest
 
 from providers.regions import known_regions
 from scheduler.solve import solve
-from scheduler.solve.certificate import ReplacementStock, certificate, violations
+from scheduler.solve.certificate import certificate, violations
 from scheduler.solve.formulate import formulate
 from scheduler.solve.supply import build_supply
 from state.model.catalog import Market, Offer, Quota
@@ -91,14 +91,14 @@ def test_spare_stock_is_credited_once_to_all_that_share_it() -> None:
     machines = solve(a_snapshot(an_offer(US, "1", stock=5), chat=application(demand={"replicas": 4}))).machines
 
     placement = Placement(machines, tuple(replicas(US, 2, name=name) for name in names))
-    lines = certificate(spec, placement, ReplacementStock.of(snapshot, placement, formulation))
+    lines = certificate(spec, placement, formulation)
 
     credited = {line.application: line.credited_milli for line in lines if line.domain == US}
     # Five in the other region, by two applications: two each, since half a machine carries nothing.
     assert credited == {names[0]: 2000, names[1]: 2000}
     few = a_snapshot(an_offer(US, "1", stock=5), an_offer(EU, "1", stock=3), one=credit, two=credit)
     formulation = formulate(few, spec, build_supply(few, spec))
-    lines = certificate(spec, placement, ReplacementStock.of(few, placement, formulation))
+    lines = certificate(spec, placement, formulation)
     assert sum(line.credited_milli for line in lines if line.domain == US) <= 3000
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from providers.regions import known_regions
-from scheduler.solve.certificate import ReplacementStock, certificate, unit_of, violations
+from scheduler.solve.certificate import certificate, unit_of, violations
 from scheduler.solve.formulate import formulate
 from scheduler.solve.supply import build_supply
 from state.model.catalog import Market, Offer, Shortage, ShortageKind
@@ -84,8 +84,7 @@ def credited(placement: Placement, *offers: Offer, **changes: Any) -> dict[str, 
     assert snapshot.wanted is not None
     spec = snapshot.wanted.spec
     formulation = formulate(snapshot, spec, build_supply(snapshot, spec))
-    stock = ReplacementStock.of(snapshot, placement, formulation)
-    lines = certificate(spec, placement, stock)
+    lines = certificate(spec, placement, formulation)
     return {line.domain: line.credited_milli for line in lines if line.application == CHAT}
 
 

@@ -48,12 +48,12 @@ def formulated(applications: int, **changes: object) -> tuple[Formulation, Capac
 
 
 def test_a_large_program_gets_fewer_nodes_and_none_of_them_is_no_answer() -> None:
-    formulation, spec = formulated(15)
+    formulation, _ = formulated(15)
     pairs = formulation.problem.pairs
     assert pairs > NODES_PAIRS
 
-    assert solve_exactly(formulation, spec, SolveBudget(exact_nodes=1)) is None
-    assert solve_exactly(formulation, spec, SolveBudget(exact_nodes=pairs)) is not None
+    assert solve_exactly(formulation, SolveBudget(exact_nodes=1)) is None
+    assert solve_exactly(formulation, SolveBudget(exact_nodes=pairs)) is not None
 
 
 def test_demand_beyond_supply_is_served_by_priority_within_one_budget() -> None:
@@ -65,13 +65,12 @@ def test_demand_beyond_supply_is_served_by_priority_within_one_budget() -> None:
     spec = a_spec(**apps)
     formulation = formulate(snapshot, spec, build_supply(snapshot, spec))
 
-    found = solve_exactly(formulation, spec, SolveBudget())
+    solution = solve_exactly(formulation, SolveBudget())
 
-    assert found is not None
-    solved, solution = found
+    assert solution is not None
     carried: dict[str, int] = {name: 0 for name, _ in spec.named()}
-    for j, a in enumerate(solved.problem.owner):
-        carried[solved.names[a]] += int(solution.replicas[j])
+    for j, a in enumerate(formulation.problem.owner):
+        carried[formulation.names[a]] += int(solution.replicas[j])
     # Five machines of four GPUs, three of each: fifteen replicas, nine of them for each of the two that matter most.
     assert carried["p5-a"] + carried["p5-b"] == 15
     assert carried["p1-a"] + carried["p1-b"] == 0

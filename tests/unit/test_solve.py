@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 
+from scheduler.check import check_plan
 from scheduler.explain.resilience import price_of_resilience
+from scheduler.plan import make_plan
 from scheduler.solve import solve
 from state.model.catalog import Market, Offer, Quota, Shortage, ShortageKind
 from state.model.health import HealthState, RegionHealth
 from state.model.ids import ApplicationName, RegionId
 from state.model.inventory import Role
 from state.model.placement import Placement, RefusalCause, SpecRule, Unit, Violation
+from state.model.settings import SolveBudget
 from state.model.snapshot import Snapshot
 from state.model.spec import FailureDomain
 from state.model.units import Usd
@@ -229,14 +232,14 @@ def test_counts_only_packings_that_exist() -> None:
     assert [m.count for m in placement.machines if m.role is Role.WORKER] == [2]
 
 
-def test_odd_shapes_of_two_applications_are_packed_or_kept_apart() -> None:
-    # 5 + 5 GPUs and 3 + 3: two machines hold 5 + 3 each; 8 GPUs a machine add up, and so does the packing.
+def test_sizes_that_do_not_divide_one_another_are_kept_apart() -> None:
+    # One replica of 5 GPUs has a machine of 8 alone, or two of 3 share one.
     a = application(demand={"replicas": 2}, shapes=[{"gpu": "L4", "count": 5}])
     b = application(demand={"replicas": 3}, shapes=[{"gpu": "L4", "count": 3}])
 
     placement = solve(a_snapshot(an_offer(US, "8", gpus=8), a=a, b=b))
 
-    assert [m.count for m in placement.machines if m.role is Role.WORKER] == [3]
+    assert [m.count for m in placement.machines if m.role is Role.WORKER] == [4]
 
 
 def test_runs_one_shape_of_an_application_per_cell() -> None:
@@ -327,3 +330,49 @@ def test_what_cannot_be_survived_has_no_price() -> None:
     prices = price_of_resilience(a_snapshot(an_offer(US, "1")))
 
     assert [price.per_hour is None for price in prices] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("budget", [SolveBudget(), SolveBudget(exact_applications=0)], ids=["exact", "search"])
+def test_a_part_of_a_gpu_lies_in_one_gpu(budget: SolveBudget) -> None:
+    more_than_half = application(demand={"replicas": 2}, shapes=[{"gpu": "L4", "count": 0.6}])
+    two = replace(a_snapshot(an_offer(US), a=more_than_half, b=more_than_half), solve_budget=budget)
+    three = application(demand={"replicas": 3}, shapes=[{"gpu": "L4", "count": 0.6}])
+    pairs = replace(a_snapshot(an_offer(US, gpus=2), chat=three), solve_budget=budget)
+
+    assert [m.count for m in solve(two).machines if m.role is Role.WORKER] == [4]
+    assert [m.count for m in solve(pairs).machines if m.role is Role.WORKER] == [2]
+    assert solve(two).is_whole and solve(pairs).is_whole
+
+
+@pytest.mark.parametrize("budget", [SolveBudget(), SolveBudget(exact_applications=0)], ids=["exact", "search"])
+def test_where_one_region_is_left_it_carries_all_and_the_share_is_a_violation(budget: SolveBudget) -> None:
+    chat = application(demand={"replicas": 8}, regions={"max_share": 0.5, "min": 2}, survive={"any": "region"})
+
+    placement = solve(replace(a_snapshot(an_offer(US), chat=chat), solve_budget=budget))
+
+    assert placement.unmet == ()
+    assert [r.count for r in placement.replicas] == [8]
+    assert {v.rule for v in placement.violations} == {SpecRule.SURVIVE, SpecRule.REGIONS_MIN, SpecRule.MAX_SHARE}
+
+
+def test_demand_of_all_comes_before_what_one_must_survive() -> None:
+    first = application(demand={"replicas": 2}, survive={"any": "region"}, priority=200)
+    second = application(demand={"replicas": 2}, priority=1)
+
+    placement = solve(a_snapshot(an_offer(US, stock=2), an_offer(EU, stock=2), first=first, second=second))
+
+    assert placement.unmet == ()
+    assert {v.rule for v in placement.violations} == {SpecRule.SURVIVE}
+
+
+@pytest.mark.parametrize(("replicas", "share"), [(3, 0.67), (3, 0.55), (5, 0.56)])
+def test_a_share_that_is_no_whole_number_of_replicas_is_planned_and_passes_the_check(
+    replicas: int, share: float
+) -> None:
+    chat = application(demand={"replicas": replicas}, survive={"any": "region", "share": share})
+    snapshot = a_snapshot(an_offer(US), an_offer(EU), chat=chat)
+
+    placement = solve(snapshot)
+
+    assert placement.is_whole
+    assert check_plan(make_plan(placement, snapshot), snapshot) == ()

@@ -274,7 +274,8 @@ def test_the_search_is_near_the_proven_optimum() -> None:
     spec = snapshot.wanted.spec
 
     exact = solve(snapshot)
-    formulation, answer = solve_by_search(formulate(snapshot, spec, build_supply(snapshot, spec)), spec, 1.0)
+    formulation = formulate(snapshot, spec, build_supply(snapshot, spec))
+    answer = solve_by_search(formulation, 1.0)
 
     cost = int((formulation.problem.price * answer.machines).sum())
     proven = sum(m.offer.price.per_hour.micros * m.count for m in exact.machines if m.role is Role.WORKER)

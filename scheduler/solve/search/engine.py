@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from scheduler.solve.problem import NO_DOMAIN, PROVIDER, ZONE, IntArray, Problem
-from scheduler.solve.search.insert import SearchState, enter_current, new_search
+from scheduler.solve.problem import IntArray, Problem
+from scheduler.solve.search.insert import SearchState, enter_counts, new_search
 from scheduler.solve.search.prices import new_prices, update_prices
 from scheduler.solve.search.rounding import ROUGH, round_stage, solo_choice
 from scheduler.solve.search.ruin_and_recreate import REMOVED_MAX, RecreateSettings, best_response, recreate
@@ -135,8 +135,7 @@ def keep_existing_and_repair(p: Problem, rounds: int) -> SearchState:
 
 def keep_existing(p: Problem, search: SearchState) -> IntArray:
     """Enter what runs now as far as it has headroom; return the applications that miss something then."""
-    short = shortages(p, p.current)
-    enter_current(p, search, short)
+    enter_counts(p, search, p.current)
     return np.flatnonzero(search.solution.short > 0)
 
 
@@ -150,22 +149,3 @@ def reassign(p: Problem, search: SearchState, hit: IntArray, rounds: int) -> Non
 def by_importance(p: Problem) -> IntArray:
     """Return the applications in the order in which they are placed: by priority class and size."""
     return np.argsort(-(p.weight * p.demand), kind="stable").astype(np.int64)
-
-
-def shortages(p: Problem, counts: IntArray) -> IntArray:
-    """Return by application the most by which demand, a loss or the floor on demand is missed."""
-    owner = p.owner
-    capacity = counts * p.capacity_per_replica
-    total = np.bincount(owner, capacity, minlength=p.applications).astype(np.int64)
-    short = np.maximum(p.demand - total, 0)
-    if not p.pairs:
-        return np.maximum(p.demand, np.where(p.kind == NO_DOMAIN, 0, p.required)).astype(np.int64)
-    kind, g = p.kind[owner], p.group
-    domain = np.select([kind == ZONE, kind == PROVIDER], [p.zone[g], p.provider[g]], p.region[g])
-    width = int(domain.max()) + 1
-    inside = np.bincount(owner * width + domain, capacity, minlength=p.applications * width)
-    fullest = inside.reshape(p.applications, width).max(axis=1).astype(np.int64)
-    survived = np.where(p.kind == NO_DOMAIN, 0, p.required - total + fullest)
-    spot = np.bincount(owner, capacity * p.is_spot[p.group], minlength=p.applications).astype(np.int64)
-    missing: IntArray = np.maximum.reduce([short, survived, p.on_demand - total + spot])
-    return missing

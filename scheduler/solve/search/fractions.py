@@ -55,12 +55,12 @@ def fill(p: Problem, d: Scratch, a: int, spread: int) -> tuple[int, float]:
     sort_items(d)
     rules = rules_of(p, a)
     if rules.required == 0:
-        return spread, _fill_level(rules, d, UNLIMITED, p.weight[a])
-    cost = _fill_level(rules, d, level_of(p, a, spread), p.weight[a])
+        return spread, _fill_level(rules, d, UNLIMITED, p.soft_weight[a])
+    cost = _fill_level(rules, d, level_of(p, a, spread), p.soft_weight[a])
     for way in (1, -1):
         moved = False
         while 0 <= spread + way < len(LEVELS):
-            other = _fill_level(rules, d, level_of(p, a, spread + way), p.weight[a])
+            other = _fill_level(rules, d, level_of(p, a, spread + way), p.soft_weight[a])
             if other >= cost:
                 break
             cost = other
@@ -68,7 +68,7 @@ def fill(p: Problem, d: Scratch, a: int, spread: int) -> tuple[int, float]:
             moved = True
         if moved:
             break
-    return spread, _fill_level(rules, d, level_of(p, a, spread), p.weight[a])
+    return spread, _fill_level(rules, d, level_of(p, a, spread), p.soft_weight[a])
 
 
 @compiled

@@ -13,8 +13,18 @@ from scheduler.solve.problem import UNIT, FloatArray, IntArray, Problem
 from scheduler.solve.search.jit import compiled
 from scheduler.solve.search.prices import Prices
 from scheduler.solve.search.random_numbers import uniform
-from scheduler.solve.search.scratch import ITEMS, Scratch, add_candidate, assign, clear, missing, new_scratch
-from scheduler.solve.search.solution_state import SolutionState, apply_delta, headroom, most_machines, set_short
+from scheduler.solve.search.scratch import (
+    ITEMS,
+    Scratch,
+    add_candidate,
+    assign,
+    clear,
+    fits_shape,
+    missing,
+    new_scratch,
+    unserved_of,
+)
+from scheduler.solve.search.solution_state import SolutionState, apply_delta, headroom, headroom_on, set_short
 from scheduler.solve.search.subproblem import solve_subproblem
 
 ALONE = 0.5
@@ -44,6 +54,7 @@ class SearchState(NamedTuple):
     saved_pair: IntArray
     saved_count: IntArray
     saved_short: IntArray
+    saved_unserved: IntArray
     """By application."""
     closed: IntArray
     """[0]: the group of which a machine is closed for a round, or -1; [1]: how many of it there may be."""
@@ -71,6 +82,7 @@ def new_search(p: Problem, solution: SolutionState, prices: Prices, seed: int, r
         saved_pair=np.zeros(widest, np.int64),
         saved_count=np.zeros(widest, np.int64),
         saved_short=np.zeros(p.applications, np.int64),
+        saved_unserved=np.zeros(p.applications, np.int64),
         closed=np.array([-1, 0], np.int64),
         saved=np.zeros(1, np.int64),
     )
@@ -98,7 +110,7 @@ def insert(p: Problem, w: SearchState, a: int, scarcity_share: float, noise: flo
 def add_candidates(p: Problem, w: SearchState, a: int, scarcity_share: float, noise: float) -> None:
     """Lay out all that an application may have, at what it costs at the margin."""
     b, d = w.solution, w.scratch
-    machines, used, group_price, quota_price = b.machines, b.used, w.prices.group, w.prices.quota
+    machines, group_price, quota_price = b.machines, w.prices.group, w.prices.quota
     alone = uniform(w.seed) < ALONE
     d.now[ITEMS] = 0
     for j in range(p.first[a], p.first[a + 1]):
@@ -107,7 +119,7 @@ def add_candidates(p: Problem, w: SearchState, a: int, scarcity_share: float, no
         price = p.price[g] + scarcity_share * group_price[g]
         for k in range(p.quota_first[g], p.quota_first[g + 1]):
             price += scarcity_share * p.quota_size[k] * quota_price[p.quota[k]]
-        replicas_max = (most_machines(p, b, g) * UNIT - used[g]) // size
+        replicas_max = headroom(p, b, j)
         if replicas_max <= 0:
             continue
         if machines[g] >= p.existing[g]:
@@ -118,7 +130,7 @@ def add_candidates(p: Problem, w: SearchState, a: int, scarcity_share: float, no
         if alone and machines[g] == 0:
             share = max(share, p.capacity_per_replica[j] / max(p.demand[a], p.capacity_per_replica[j]))
         bought = price * share * (1.0 + noise * (2 * uniform(w.seed) - 1))
-        free = min(replicas_max, max(0, machines[g] * UNIT - used[g]) // size)
+        free = min(replicas_max, headroom_on(p, b, j, machines[g]))
         kept = min(replicas_max, p.current[j])
         _add_pair(p, d, a, j, (replicas_max, free, kept), bought)
 
@@ -154,7 +166,7 @@ def enter_solution(p: Problem, w: SearchState, a: int, budget: int) -> None:
         n = d.now[ITEMS]
         for i in range(n):
             d.limit[i] = d.best[i]
-    set_short(p, b, a, missing(p, d, a))
+    set_short(p, b, a, missing(p, d, a), unserved_of(p, d, a))
     clear(d)
 
 
@@ -181,18 +193,22 @@ def _enter(p: Problem, b: SolutionState, d: Scratch, a: int) -> bool:
 
 
 @compiled
-def enter_current(p: Problem, w: SearchState, short: IntArray) -> None:
-    """Enter what runs now, as far as there is headroom; *short* is what each application misses if all of it has."""
-    b = w.solution
+def enter_counts(p: Problem, w: SearchState, counts: IntArray) -> None:
+    """Enter replicas by pair into an empty solution as far as there is headroom, one shape in a region at most."""
+    b, d = w.solution, w.scratch
     for a in range(len(p.demand)):
-        cut = 0
+        d.now[ITEMS] = 0
         for j in range(p.first[a], p.first[a + 1]):
-            if p.current[j] > 0:
-                count = min(p.current[j], headroom(p, b, j))
-                cut += (p.current[j] - count) * p.capacity_per_replica[j]
-                if count > 0:
-                    apply_delta(p, b, a, j, count)
-        set_short(p, b, a, short[a] + cut)
+            count = min(counts[j], headroom(p, b, j)) if counts[j] > 0 else 0
+            if count == 0:
+                continue
+            i = d.now[ITEMS]
+            add_candidate(p, d, a, j, 0.0, count)
+            if not p.one_shape[a] or fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i]):
+                assign(d, i, count)
+                apply_delta(p, b, a, j, count)
+        set_short(p, b, a, missing(p, d, a), unserved_of(p, d, a))
+        clear(d)
 
 
 @compiled
@@ -208,6 +224,7 @@ def remove_and_save(p: Problem, w: SearchState, a: int, k: int) -> None:
             w.saved[0] += 1
     w.out[k] = a
     w.saved_short[a] = b.short[a]
+    w.saved_unserved[a] = b.unserved[a]
     remove(p, b, a)
 
 
@@ -220,4 +237,4 @@ def restore_saved(p: Problem, w: SearchState, n: int) -> None:
     for k in range(w.saved[0]):
         apply_delta(p, b, w.owner[w.saved_pair[k]], w.saved_pair[k], w.saved_count[k])
     for k in range(n):
-        set_short(p, b, w.out[k], w.saved_short[w.out[k]])
+        set_short(p, b, w.out[k], w.saved_short[w.out[k]], w.saved_unserved[w.out[k]])

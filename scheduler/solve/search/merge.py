@@ -10,17 +10,20 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.solve.highs import Unsolved, minimise
+from scheduler.solve.exact import cheapest
 from scheduler.solve.packing import without
 from scheduler.solve.problem import BoolArray, IntArray, Problem
 from scheduler.solve.program import build
-from scheduler.solve.search.engine import SEED, cold, schedule_for, shortages
-from scheduler.solve.search.insert import SearchState, remove
-from scheduler.solve.search.solution_state import apply_delta, set_short, total
+from scheduler.solve.search.engine import SEED, cold, schedule_for
+from scheduler.solve.search.insert import SearchState, enter_counts, remove
+from scheduler.solve.search.solution_state import total
+from scheduler.solve.solution import Solution
 from state.model.settings import SolveBudget
 
 MERGED_APPLICATIONS: Final = 25
 """Up to so many applications what several searches chose makes a program that is quickly solved."""
+MERGED_PAIRS: Final = 400
+"""Up to so many pairs all are in that program where a rule is missed."""
 RUNS: Final = 3
 ROUNDS: Final = 600
 """Of ruin and recreate, in all runs together."""
@@ -39,6 +42,8 @@ def merged(p: Problem, heads: IntArray, scale: float = 1.0) -> SearchState:
     searches = [cold(p, share, SEED + run) for run in range(RUNS)]
     best = min(searches, key=lambda search: total(search.solution))
     used: BoolArray = np.logical_or.reduce([search.solution.placed > 0 for search in searches])
+    if best.solution.short.any() and p.pairs <= MERGED_PAIRS:
+        used[:] = True
     counts = _merge(p, heads, best, used, max(1, round(scale)))
     if counts is not None:
         before = best.solution.placed.copy()
@@ -56,9 +61,9 @@ def _merge(p: Problem, heads: IntArray, best: SearchState, used: BoolArray, node
     sold[small.group] = True
     small = small._replace(high=np.where(sold, p.high, p.low))
     program, columns = build(small, heads)
-    hint = columns.at(best.solution.placed[used], best.solution.machines)
-    point = minimise(program, SolveBudget(exact_nodes=nodes, gap=GAP), start=hint)
-    if isinstance(point, Unsolved):
+    start = Solution(best.solution.placed[used], best.solution.machines, None)
+    point = cheapest(small, program, columns, SolveBudget(exact_nodes=nodes, gap=GAP), start)
+    if point is None:
         return None
     counts = np.zeros(p.pairs, np.int64)
     counts[used] = [point.count(column) for column in columns.replicas]
@@ -69,8 +74,4 @@ def _enter(p: Problem, search: SearchState, counts: IntArray) -> None:
     """Make the solution hold *counts*."""
     for a in range(p.applications):
         remove(p, search.solution, a)
-    for j in np.flatnonzero(counts):
-        apply_delta(p, search.solution, int(search.owner[j]), int(j), int(counts[j]))
-    short = shortages(p, counts)
-    for a in range(p.applications):
-        set_short(p, search.solution, a, int(short[a]))
+    enter_counts(p, search, counts)

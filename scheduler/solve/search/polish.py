@@ -27,8 +27,9 @@ from scheduler.solve.search.scratch import (
     plainly_missing,
     rules_of,
     summarise,
+    unserved_of,
 )
-from scheduler.solve.search.solution_state import penalty
+from scheduler.solve.search.solution_state import EVERY_RULE, RULES_MISSED, penalty
 
 ROUNDS = 4
 """Most rounds of polish; later ones find next to nothing."""
@@ -51,10 +52,12 @@ def close(p: Problem, d: Scratch, a: int, stop_at: float) -> float:
     cost = spent(d)
     while gap > 0 and cost < stop_at:
         summarise(d)
+        levels = EVERY_RULE if d.now[TOTAL] < rules.demand else RULES_MISSED
         chosen, score, left = -1, np.inf, gap
         for k in range(d.now[ITEMS]):
             i = d.order[k]
-            if d.x[i] >= d.limit[i] or max(d.cost[i], d.cost[i] * gap / d.capacity_per_replica[i]) >= score:
+            least = max(d.cost[i], d.cost[i] * gap / (levels * d.capacity_per_replica[i]))
+            if d.x[i] >= d.limit[i] or least >= score:
                 continue
             if rules.one_shape and not fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i]):
                 continue
@@ -67,7 +70,7 @@ def close(p: Problem, d: Scratch, a: int, stop_at: float) -> float:
         assign(d, chosen, many)
         cost += many * d.cost[chosen]
         gap = missing(p, d, a)
-    return cost + penalty(p.weight[a], p.slack[a], gap)
+    return cost + penalty(p, a, gap, unserved_of(p, d, a))
 
 
 @compiled
@@ -172,10 +175,14 @@ def _remember(d: Scratch) -> int:
 
 @compiled
 def _restore(d: Scratch, held: int) -> None:
-    """Undo what came after `_remember`."""
-    for k in range(d.now[HELD]):
-        i = d.held[k]
-        before = d.best[i] if k < held else 0
-        if d.x[i] != before:
-            assign(d, i, before - d.x[i])
+    """Undo what came after `_remember`.
+
+    What was added goes first: a region's shape is that of the first replica in it.
+    """
+    for step in range(2):
+        for k in range(d.now[HELD]):
+            i = d.held[k]
+            before = d.best[i] if k < held else 0
+            if (d.x[i] > before) if step == 0 else (d.x[i] < before):
+                assign(d, i, before - d.x[i])
     d.now[HELD] = held

@@ -67,7 +67,7 @@ def recreate(p: Problem, w: SearchState, rounds: int, settings: RecreateSettings
     """Ruin and recreate *rounds* times, accepting what is dearer by up to a temperature that falls to 0."""
     b = w.solution
     current = total(b)
-    unit = current / max(len(p.demand), 1)
+    unit = (current - b.weighted[0]) / max(len(p.demand), 1)
     for step in range(rounds):
         if step % RANK_EVERY == 0:
             _rank_by_excess(p, w)

@@ -12,6 +12,7 @@ import numpy as np
 
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, ZONE, BoolArray, FloatArray, IntArray, Problem
 from scheduler.solve.search.jit import compiled
+from scheduler.solve.search.solution_state import RULES_MISSED
 
 TOTAL, ON_DEMAND, ITEMS, DOMAINS, REGIONS, HELD = 0, 1, 2, 3, 4, 5
 """What is where in `Scratch.now`."""
@@ -179,35 +180,49 @@ def fits_shape(replicas_in: IntArray, shape_in: IntArray, r: int, shape: int) ->
 
 @compiled
 def missing(p: Problem, d: Scratch, a: int) -> int:
-    """Return the most by which any rule of an application is missed, in thousandths of its demand's unit."""
+    """Return by how much the rules of an application are missed, in thousandths of its demand's unit.
+
+    Of each level of rules the most by which any of it, or any before it, is missed counts once: so a level outweighs
+    those after it. Demand counts at each, and as much again, so that each replica that serves some makes it less.
+    """
     capacity = d.now[TOTAL]
-    short = max(0, p.demand[a] - capacity, p.on_demand[a] - d.now[ON_DEMAND])
+    unserved = max(0, p.demand[a] - capacity)
+    short = max(unserved, p.on_demand[a] - d.now[ON_DEMAND])
     if p.kind[a] != NO_DOMAIN:
         short = max(short, p.required[a] - capacity)
         for k in range(d.now[DOMAINS]):
             short = max(short, p.required[a] - capacity + d.in_domain[d.domains[k]])
     if p.spot_left[a] > 0:
         for k in range(d.now[REGIONS]):
-            short = max(short, p.spot_left[a] - capacity + d.spot_in[d.regions[k]])
-    return int(max(short, _missing_spread(p, d, a)))
+            if d.spot_in[d.regions[k]] > 0:
+                short = max(short, p.spot_left[a] - capacity + d.spot_in[d.regions[k]])
+    return int(RULES_MISSED * unserved + short + _missing_spread(p, d, a, short))
 
 
 @compiled
-def _missing_spread(p: Problem, d: Scratch, a: int) -> int:
-    """Return the most by which a rule about regions and places is missed."""
+def unserved_of(p: Problem, d: Scratch, a: int) -> int:
+    """Return how much of an application's demand has no replica."""
+    return int(max(0, p.demand[a] - d.now[TOTAL]))
+
+
+@compiled
+def _missing_spread(p: Problem, d: Scratch, a: int, short: int) -> int:
+    """Return the sum over the levels of rules about places, regions and shares; *short* is missed before them."""
     capacity = d.now[TOTAL]
-    short = 0
+    floors = short
     used = 0
+    over = 0
     region_max = p.share[a] * capacity // PPM + p.slack[a]
     for k in range(d.now[REGIONS]):
         inside = d.in_region[d.regions[k]]
         used += inside > 0
-        short = max(short, inside - region_max)
-    short = max(short, (p.min_regions[a] - used) * p.slack[a])
+        over = max(over, inside - region_max)
     for f in range(p.floor_first[a], p.floor_first[a + 1]):
         inside = in_place(p, d, f)
-        short = max(short, p.floor_min[f] - inside, inside - p.floor_max[f] * capacity // PPM - p.slack[a])
-    return int(short)
+        floors = max(floors, p.floor_min[f] - inside)
+        over = max(over, inside - p.floor_max[f] * capacity // PPM - p.slack[a])
+    spread = max(floors, (p.min_regions[a] - used) * p.slack[a])
+    return int(floors + spread + max(spread, over))
 
 
 @compiled
@@ -270,12 +285,14 @@ def rules_of(p: Problem, a: int) -> Rules:
 @compiled
 def plainly_missing(rules: Rules, capacity: int, bought: int, domain: int, region: int) -> int:
     """Return what is missing of a capacity, given what of it is on demand, in the fullest domain and region."""
-    short = max(0, rules.demand - capacity, rules.on_demand - bought)
+    unserved = max(0, rules.demand - capacity)
+    short = max(unserved, rules.on_demand - bought)
     if rules.required > 0:
         short = max(short, rules.required - capacity + domain)
+    over = short
     if rules.share < PPM:
-        short = max(short, region - rules.share * capacity // PPM - rules.slack)
-    return int(short)
+        over = max(over, region - rules.share * capacity // PPM - rules.slack)
+    return int(RULES_MISSED * unserved + (RULES_MISSED - 1) * short + over)
 
 
 @compiled

@@ -11,6 +11,12 @@ import numpy as np
 from scheduler.solve.problem import UNIT, FloatArray, IntArray, Problem
 from scheduler.solve.search.jit import compiled
 
+RULES_MISSED = 4
+"""Levels of rules: `scratch.missing` counts what is missed at each."""
+EVERY_RULE = 2 * RULES_MISSED
+"""What demand that is not served counts there: it misses every level, and once more as much."""
+LEAST_MISSED = 16
+"""To keep a rule that is missed by a little may take a replica in each of so many places."""
 MACHINES, REPLICAS = 0, 1
 """Where `SolutionState.cost` keeps the cost of machines with their heads, and that of replicas."""
 
@@ -28,7 +34,11 @@ class SolutionState(NamedTuple):
     """Machines, by region: a region with any has a head."""
     cost: IntArray
     short: IntArray
-    """By how much each application misses what it requires."""
+    """By how much each application misses what it requires, all its rules together: `scratch.missing`."""
+    unserved: IntArray
+    """Of that, demand without a replica."""
+    fitted: IntArray
+    """Replicas of one size on a group: by the problem's `fit`."""
     weighted: FloatArray
     """[0]: the cost of everything that is short."""
 
@@ -43,6 +53,8 @@ def new_solution(p: Problem) -> SolutionState:
         in_region=np.zeros(len(p.head), np.int64),
         cost=np.zeros(2, np.int64),
         short=np.zeros(p.applications, np.int64),
+        unserved=np.zeros(p.applications, np.int64),
+        fitted=np.zeros(int(p.fit.max(initial=-1)) + 1, np.int64),
         weighted=np.zeros(1, np.float64),
     )
     fill_initial(p, solution)
@@ -55,20 +67,52 @@ def fill_initial(p: Problem, b: SolutionState) -> None:
     for g in range(len(p.price)):
         set_machines(p, b, g, machines_for(p, g, 0))
     for a in range(len(p.demand)):
-        set_short(p, b, a, max(p.demand[a], p.required[a]))
+        set_short(p, b, a, EVERY_RULE * p.demand[a], p.demand[a])
 
 
 @compiled
-def set_short(p: Problem, b: SolutionState, a: int, short: int) -> None:
-    """Enter by how much an application misses what it requires."""
-    b.weighted[0] += penalty(p.weight[a], p.slack[a], short) - penalty(p.weight[a], p.slack[a], b.short[a])
+def set_short(p: Problem, b: SolutionState, a: int, short: int, unserved: int) -> None:
+    """Enter by how much an application misses its rules, and how much of its demand."""
+    b.weighted[0] += penalty(p, a, short, unserved) - penalty(p, a, b.short[a], b.unserved[a])
     b.short[a] = short
+    b.unserved[a] = unserved
 
 
 @compiled
-def penalty(weight: float, slack: int, short: int) -> float:
-    """Return what it costs to be short: never less than for one replica, so that the last one is never saved."""
-    return weight * (short + slack) if short > 0 else 0.0
+def penalty(p: Problem, a: int, short: int, unserved: int) -> float:
+    """Return what it costs to be short: never less than for some replicas, so that the last ones are never saved."""
+    cost = 0.0
+    if short > 0:
+        cost += p.soft_weight[a] * (short / RULES_MISSED + LEAST_MISSED * p.slack[a])
+    if unserved > 0:
+        cost += p.weight[a] * (unserved + LEAST_MISSED * p.slack[a])
+    return cost
+
+
+@compiled
+def part_of(p: Problem, j: int, n: int) -> int:
+    """Return what *n* replicas of a pair's size take of their group's machines, in UNITs.
+
+    Machines that they fill are theirs; the rest takes places beside others, or a machine where that is less.
+    """
+    if p.size[j] >= UNIT:
+        return int(n * p.size[j])
+    full = n // p.per_machine[j]
+    return int(full * UNIT + min(UNIT, (n - full * p.per_machine[j]) * p.mixed_size[j]))
+
+
+@compiled
+def headroom_on(p: Problem, b: SolutionState, j: int, machines: int) -> int:
+    """Return how many more replicas of a pair so many machines of its group can hold."""
+    g = p.group[j]
+    here = b.fitted[p.fit[j]]
+    free = machines * UNIT - (b.used[g] - part_of(p, j, here))
+    if free <= 0:
+        return 0
+    if p.size[j] >= UNIT:
+        return int(max(0, free // p.size[j] - here))
+    rest = min(p.per_machine[j] - 1, free % UNIT // p.mixed_size[j])
+    return int(max(0, free // UNIT * p.per_machine[j] + rest - here))
 
 
 @compiled
@@ -106,7 +150,9 @@ def apply_delta(p: Problem, b: SolutionState, a: int, j: int, n: int) -> None:
     old = b.placed[j]
     g = p.group[j]
     b.placed[j] = old + n
-    b.used[g] += n * p.size[j]
+    here = b.fitted[p.fit[j]]
+    b.used[g] += part_of(p, j, here + n) - part_of(p, j, here)
+    b.fitted[p.fit[j]] = here + n
     set_machines(p, b, g, machines_for(p, g, b.used[g]))
     more = max(0, old + n - p.current[j]) - max(0, old - p.current[j])
     b.cost[REPLICAS] += p.extra[j] * n + p.start_replica[a] * more
@@ -127,8 +173,7 @@ def most_machines(p: Problem, b: SolutionState, g: int) -> int:
 @compiled
 def headroom(p: Problem, b: SolutionState, j: int) -> int:
     """Return how many more replicas of a pair can be placed."""
-    g = p.group[j]
-    return int(max(0, (most_machines(p, b, g) * UNIT - b.used[g]) // p.size[j]))
+    return headroom_on(p, b, j, most_machines(p, b, p.group[j]))
 
 
 @compiled

@@ -22,6 +22,7 @@ from scheduler.solve.search.scratch import (
     in_place,
     missing,
     rules_of,
+    unserved_of,
 )
 from scheduler.solve.search.solution_state import penalty
 
@@ -101,7 +102,7 @@ def _level_to_try(p: Problem, d: Scratch, a: int, middle: int, k: int) -> int:
 @compiled
 def value(p: Problem, d: Scratch, a: int) -> float:
     """Return what the choice costs, with what is missing at its weight."""
-    return spent(d) + penalty(p.weight[a], p.slack[a], missing(p, d, a))
+    return spent(d) + penalty(p, a, missing(p, d, a), unserved_of(p, d, a))
 
 
 @compiled
