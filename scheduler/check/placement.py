@@ -146,7 +146,7 @@ def places(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
             if is_too_far(carried.application, region, snapshot, known):
                 yield Finding(PlanRule.LATENCY, Severity.ERROR, region, carried.name)
         if carried.application.market.spot is Spot.NEVER:
-            for region in sorted(carried.spot):
+            for region in sorted(region for region, capacity in carried.spot.items() if capacity):
                 yield Finding(PlanRule.SPOT, Severity.ERROR, region, carried.name)
 
 
@@ -218,7 +218,7 @@ def _spread_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
 def _market_faults(carried: _Carried) -> Iterator[tuple[SpecRule, str]]:
     market, demand = carried.application.market, demand_of(carried.application)
     for region, lost in sorted(carried.spot.items()):
-        if carried.total - lost < at_least(market.survive_spot_loss, demand):
+        if lost and carried.total - lost < at_least(market.survive_spot_loss, demand):
             yield SpecRule.SURVIVE_SPOT_LOSS, region
     if carried.total - carried.spot.total() < at_least(market.on_demand_floor, demand):
         yield SpecRule.ON_DEMAND_FLOOR, ""

@@ -148,15 +148,8 @@ def assemble(
         pairs.first.append(pairs.first[-1] + found.shape[1])
     columns = dict(zip(COLUMNS, pairs.joined(), strict=True))
     first = np.array(pairs.first, np.int64)
-    slack = np.array(
-        [max((n.capacity_per_replica for n in requirements.shapes), default=0) for requirements in applications],
-        np.int64,
-    )
     quota_first, quota, quota_size = _quotas_by_group(len(table.price), bounds)
     floors = [floor for requirements in applications for floor in requirements.floors]
-    group = columns["group"]
-    like = (group * PER_MACHINE_MAX + columns["per_machine"]) * MACHINES_MAX + columns["size"] // UNIT
-    fit = np.unique(like, return_inverse=True)[1]
     return Problem(
         price=table.price,
         start=table.start,
@@ -182,7 +175,7 @@ def assemble(
         spot_left=_whole(requirements.spot_left for requirements in applications),
         on_demand=_whole(requirements.on_demand for requirements in applications),
         share=_whole(requirements.share_ppm for requirements in applications),
-        slack=slack,
+        slack=_whole(max((n.capacity_per_replica for n in r.shapes), default=0) for r in applications),
         min_regions=_whole(requirements.min_regions for requirements in applications),
         one_shape=np.array([requirements.one_shape for requirements in applications], np.bool_),
         priority=_whole(requirements.priority for requirements in applications),
@@ -196,9 +189,15 @@ def assemble(
         place_has=bounds.place_has,
         first=first,
         **columns,
-        fit=fit.astype(np.int64),
-        current=np.zeros(len(group), np.int64),
+        fit=_fit(columns),
+        current=np.zeros(len(columns["group"]), np.int64),
     )
+
+
+def _fit(columns: dict[str, IntArray]) -> IntArray:
+    """Return equal numbers for pairs of equal size on one group."""
+    like = (columns["group"] * PER_MACHINE_MAX + columns["per_machine"]) * MACHINES_MAX + columns["size"] // UNIT
+    return np.asarray(np.unique(like, return_inverse=True)[1], np.int64)
 
 
 def _whole(values: Iterable[int]) -> IntArray:

@@ -75,8 +75,8 @@ def cheapest(
                 return None
             is_proven = is_proven and point.gap <= budget.gap
             budget = replace(budget, exact_nodes=max(0, budget.exact_nodes - point.nodes))
-        least = sum(point.values[column] * weight for column, weight in missed.items())
-        program.row(missed, at_most=max(0.0, least) * (1 + 1e-9) + 1e-6)
+        fewest = sum(point.values[column] * weight for column, weight in missed.items())
+        program.row(missed, at_most=max(0.0, fewest) * (1 + 1e-9) + 1e-6)
     final = minimise(program, budget, start=dict(enumerate(point.values)) if isinstance(point, Point) else None)
     if isinstance(final, Unsolved):
         return None

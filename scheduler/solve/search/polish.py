@@ -56,8 +56,8 @@ def close(p: Problem, d: Scratch, a: int, stop_at: float) -> float:
         chosen, score, left = -1, np.inf, gap
         for k in range(d.now[ITEMS]):
             i = d.order[k]
-            least = max(d.cost[i], d.cost[i] * gap / (levels * d.capacity_per_replica[i]))
-            if d.x[i] >= d.limit[i] or least >= score:
+            lower = max(d.cost[i], d.cost[i] * gap / (levels * d.capacity_per_replica[i]))
+            if d.x[i] >= d.limit[i] or lower >= score:
                 continue
             if rules.one_shape and not fits_shape(d.replicas_in, d.shape_in, d.region[i], d.shape[i]):
                 continue
