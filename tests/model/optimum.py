@@ -95,8 +95,8 @@ def _supply(model: _Model) -> None:
         _packed(model, offer, machines)
     for key, machines in model.machines.items():
         sold = next(o.stock for o in snapshot.offers if o.key == key)
-        most = snapshot.limits.machines_per_offer if sold is None else sold
-        model.rule(machines - most * heads[str(key.region)] <= 0)
+        bound = snapshot.limits.machines_per_offer if sold is None else sold
+        model.rule(machines - bound * heads[str(key.region)] <= 0)
     model.rule(total(spent) <= snapshot.wanted.spec.budget.max_usd_per_hour)
     for quota in snapshot.quotas:
         if quotas[str(quota.region), quota.market]:
@@ -170,7 +170,7 @@ def _application(model: _Model, name: str, application: Application, spare: dict
 
     _survival(model, a, mine, spare, soft)
     _places(model, a, inside, regions, soft)
-    model.rule(total(inside(lambda p: not p[2])) + soft(0) >= rules.least(a.market.on_demand_floor, demand))
+    model.rule(total(inside(lambda p: not p[2])) + soft(0) >= rules.at_least(a.market.on_demand_floor, demand))
     _spread(model, a, mine, soft)
     _regions(model, a, mine, soft)
 
@@ -190,7 +190,7 @@ def _spread(model: _Model, a: Application, mine: Any, soft: Any) -> None:
             used = model.whole(1)
             big = demand + 1000
             model.rule(total([(1, x) for p, _, _, x in mine if p[0] == region and p[2]]) - 10_000 * used <= 0)
-            needs = rules.least(a.market.survive_spot_loss, demand)
+            needs = rules.at_least(a.market.survive_spot_loss, demand)
             model.rule(rest + soft(0) - big * used >= needs - big)
         ceiling = float(rules.exactly(a.regions.max_share))
         model.rule(total(inside(lambda p, r=region: p[0] == r)) - ceiling * total(everything) - soft(3) <= unit)
@@ -216,12 +216,12 @@ def _survival(model: _Model, a: Application, mine: Any, spare: dict[Any, Any], s
     kind, demand = a.survive.any, rules.demand_of(a)
     if kind is FailureDomain.NONE:
         return
-    required = rules.least(a.survive.share, demand)
-    most = min(required, rules.least(a.survive.replacement_credit, demand))
+    required = rules.at_least(a.survive.share, demand)
+    bound = min(required, rules.at_least(a.survive.replacement_credit, demand))
     everything = total([(float(n), column) for _, n, _, column in mine])
     for lost in sorted({rules.domain(kind, place[0], place[1]) for place, *_ in mine}):
         inside = [(float(n), column) for p, n, _, column in mine if rules.domain(kind, p[0], p[1]) == lost]
-        credit, used = model.amount(most), model.whole(1)
+        credit, used = model.amount(bound), model.whole(1)
         bought: list[tuple[float, Any]] = []
         for key, machines in spare.items():
             offer = next(o for o in model.snapshot.offers if o.key == key)
@@ -242,7 +242,7 @@ def _places(model: _Model, a: Application, inside: Any, regions: list[str], soft
         here = inside(lambda p, name=place: rules.is_in(p[0], name))
         share = a.regions.shares.get(place)
         floor = rules.thousandths(a.regions.floors.get(place, 0))
-        model.rule(total(here) + soft(1) >= max(floor, 0 if share is None else rules.least(share.min, demand)))
+        model.rule(total(here) + soft(1) >= max(floor, 0 if share is None else rules.at_least(share.min, demand)))
         if share is not None and share.max < 1:
             everything = inside(lambda _: True)
             model.rule(total(here) - float(rules.exactly(share.max)) * total(everything) - soft(3) <= unit)

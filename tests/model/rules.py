@@ -30,11 +30,11 @@ def exactly(share: float) -> Fraction:
     return Fraction(round(share * 1_000_000), 1_000_000)
 
 
-def least(share: float, demand: int) -> int:
+def at_least(share: float, demand: int) -> int:
     return ceil(exactly(share) * demand)
 
 
-def most(share: float, total: int, largest: int) -> int:
+def at_most(share: float, total: int, largest: int) -> int:
     return int(exactly(share) * total) + largest
 
 
@@ -120,23 +120,23 @@ def misses(where: Where, credit: dict[str, int]) -> dict[Miss, int]:
     """Return by how much each rule below demand is missed; *credit* is what may be bought after each loss."""
     a, found = where.application, dict[Miss, int]()
     rules, demand, largest, total = a.regions, demand_of(a), largest_of(a), where.total
-    required = least(a.survive.share, demand)
+    required = at_least(a.survive.share, demand)
     for name, lost in where.lost().items():
         found[SpecRule.SURVIVE, name] = required - (total - lost + credit.get(name, 0))
     for region in where.regions:
         if where.within(region, spot=True):
             left = total - where.within(region, spot=True)
-            found[SpecRule.SURVIVE_SPOT_LOSS, region] = least(a.market.survive_spot_loss, demand) - left
-        found[SpecRule.MAX_SHARE, region] = where.within(region) - most(rules.max_share, total, largest)
-    found[SpecRule.ON_DEMAND_FLOOR, ""] = least(a.market.on_demand_floor, demand) - where.within(spot=False)
+            found[SpecRule.SURVIVE_SPOT_LOSS, region] = at_least(a.market.survive_spot_loss, demand) - left
+        found[SpecRule.MAX_SHARE, region] = where.within(region) - at_most(rules.max_share, total, largest)
+    found[SpecRule.ON_DEMAND_FLOOR, ""] = at_least(a.market.on_demand_floor, demand) - where.within(spot=False)
     found[SpecRule.REGIONS_MIN, ""] = rules.min - len(where.regions)
     for place in {*rules.floors, *rules.shares}:
         inside = sum(where.within(region) for region in where.regions if is_in(region, place))
         found[SpecRule.FLOOR, place] = thousandths(rules.floors.get(place, 0)) - inside
         if place in rules.shares:
             share = rules.shares[place]
-            found[SpecRule.SHARE_MIN, place] = least(share.min, demand) - inside
-            found[SpecRule.SHARE_MAX, place] = inside - most(share.max, total, largest)
+            found[SpecRule.SHARE_MIN, place] = at_least(share.min, demand) - inside
+            found[SpecRule.SHARE_MAX, place] = inside - at_most(share.max, total, largest)
     return {miss: amount for miss, amount in found.items() if amount > 0}
 
 
@@ -215,5 +215,5 @@ def credit_after(snapshot: Snapshot, application: Application, used: dict[OfferK
         if key in left and domain(application.survive.any, str(key.region), key.zone) != lost:
             use = best_use(application, offer)
             capacity += 0 if use is None else left[key] // use[0] * use[1]
-    required = least(application.survive.share, demand_of(application))
-    return min(least(application.survive.replacement_credit, demand_of(application)), required, capacity)
+    required = at_least(application.survive.share, demand_of(application))
+    return min(at_least(application.survive.replacement_credit, demand_of(application)), required, capacity)

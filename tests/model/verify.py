@@ -187,7 +187,7 @@ def _report(snapshot: Snapshot, placement: Placement) -> Iterator[str]:
         for lost, amount in where.lost().items():
             due.add((name, lost))
             line = lines.get((name, lost))
-            required = rules.least(application.survive.share, rules.demand_of(application))
+            required = rules.at_least(application.survive.share, rules.demand_of(application))
             if line is None or (line.remaining_milli, line.required_milli, line.credited_milli) != (
                 where.total - amount, required, credit[lost]
             ):  # fmt: skip
