@@ -13,6 +13,7 @@ from scheduler.observe.health import assess
 from scheduler.observe.inventory import Readings, sync_inventory
 from scheduler.observe.untagged import own_machines
 from scheduler.ports import Ports
+from scheduler.weather import Weather
 from state.model.catalog import Capability, Offer, Quota, Shortage
 from state.model.health import RegionSignals
 from state.model.ids import InstanceId, ProviderName, RegionId
@@ -53,10 +54,14 @@ def observe(ports: Ports) -> Snapshot:
     early = shortages.from_early_ends(synced.learned, known.health, now, ports.shortage_policy)
     new = tuple(shortages.grown(known.shortages, shortage, ports.shortage_policy) for shortage in early)
     signals = _signals(ports, synced.live, cell_statuses, readings.unreachable)
+    weather = Weather(known.weather, synced.live, now)
     return Snapshot(
         taken_at=now,
         wanted=known.wanted,
-        offers=tuple(sorted(read.offers.items, key=lambda offer: offer.key)),
+        offers=tuple(
+            weather.priced(offer, ports.cost_model.interruptions_per_hour)
+            for offer in sorted(read.offers.items, key=lambda offer: offer.key)
+        ),
         quotas=tuple(sorted(read.quotas.items, key=lambda q: (q.region, q.family, q.market))),
         shortages=(
             *_remembered(known, new),

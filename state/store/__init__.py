@@ -12,6 +12,7 @@ from state.model.ids import PlanId
 from state.model.inventory import Instance
 from state.model.plan import Finding, Plan
 from state.model.snapshot import Snapshot, Wanted
+from state.model.weather import PoolWeather
 
 
 class StoreError(Exception):
@@ -38,6 +39,8 @@ class Known:
     health: tuple[RegionHealth, ...]
     drills: tuple[Drill, ...]
     """Running ones."""
+    weather: tuple[PoolWeather, ...] = ()
+    """What launches and machines taught of each pool."""
 
 
 class SnapshotKind(StrEnum):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
-from sqlalchemy import Engine, create_engine, event, func
+from sqlalchemy import Engine, create_engine, delete, event, func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -18,9 +18,11 @@ from state.model.inventory import Instance
 from state.model.lifecycle import LIVE
 from state.model.plan import Finding, Plan
 from state.model.snapshot import Snapshot, Wanted
+from state.model.weather import FORGOTTEN_AFTER, PoolWeather
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
 from state.store import rows as r
 from state.store.migrations import migrate
+from state.store.observed import weather_after
 from state.store.rules import (
     after_outcome,
     event_of_drill,
@@ -43,6 +45,7 @@ from state.store.tables import (
     ShortageRow,
     SnapshotRow,
     SpecRow,
+    WeatherRow,
 )
 
 BUSY_TIMEOUT_S: Final = 15
@@ -148,6 +151,7 @@ class SqlStore:
                     for row in session.exec(select(HealthRow).order_by(HealthRow.region))
                 ),
                 drills=tuple(r.DRILL.validate_json(row.body) for row in session.exec(running)),
+                weather=_weather(session),
             )
 
     def instances(self) -> tuple[Instance, ...]:
@@ -165,7 +169,7 @@ class SqlStore:
                 raise StaleLeaseError(msg)
             old: dict[str, str] = {row.region: row.state for row in session.exec(select(HealthRow))}
             for instance in plan.instances:
-                old |= _put_instance(session, instance)
+                old |= _put_instance(session, instance, now)
             for health in plan.health:
                 session.merge(r.health_row(health))
             for region in set(old) & {row.region for row in session.exec(select(HealthRow))}:
@@ -226,7 +230,7 @@ class SqlStore:
                 instance = r.INSTANCE.validate_json(row.body)
                 changed = after_outcome(instance, outcome)
                 if changed is not instance:
-                    _put_instance(session, changed)
+                    _put_instance(session, changed, outcome.at, outcome)
             if outcome.shortage is not None:
                 session.merge(r.shortage_row(outcome.shortage))
             lease = session.get(LeaseRow, LEASE)
@@ -357,7 +361,23 @@ def _keep(session: Session, kept: KeptSnapshot, snapshot: Snapshot) -> None:
         session.delete(session.get_one(SnapshotRow, old))
 
 
-def _put_instance(session: Session, instance: Instance) -> dict[str, str]:
+def _weather(session: Session) -> tuple[PoolWeather, ...]:
+    pools = (r.WEATHER.validate_json(row.body) for row in session.exec(select(WeatherRow)))
+    return tuple(sorted(pools, key=lambda pool: pool.key))
+
+
+def _learn(session: Session, old: Instance, new: Instance, now: datetime, outcome: Outcome | None) -> None:
+    """Record what a change of a machine teaches of its pool, and forget pools of which nothing is heard any more."""
+    row = session.get(WeatherRow, str(new.key))
+    learned = weather_after(None if row is None else r.WEATHER.validate_json(row.body), old, new, now, outcome)
+    if learned is not None:
+        session.merge(r.weather_row(learned))
+        session.exec(delete(WeatherRow).where(col(WeatherRow.at) < r.stamp(now - FORGOTTEN_AFTER)))
+
+
+def _put_instance(
+    session: Session, instance: Instance, now: datetime, outcome: Outcome | None = None
+) -> dict[str, str]:
     """Write *instance* over an older version of it, and return the status it had."""
     known = session.get(InstanceRow, instance.id)
     if known is None:
@@ -367,5 +387,6 @@ def _put_instance(session: Session, instance: Instance) -> dict[str, str]:
         msg = f"{instance.id} was changed by another process"
         raise ConflictError(msg)
     status = known.status
+    _learn(session, r.INSTANCE.validate_json(known.body), instance, now, outcome)
     session.merge(r.instance_row(instance))
     return {cast("str", instance.id): status}
