@@ -1,6 +1,6 @@
 """observe(ports): read every cloud, cell and the gateway in parallel into one snapshot."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -54,14 +54,10 @@ def observe(ports: Ports) -> Snapshot:
     early = shortages.from_early_ends(synced.learned, known.health, now, ports.shortage_policy)
     new = tuple(shortages.grown(known.shortages, shortage, ports.shortage_policy) for shortage in early)
     signals = _signals(ports, synced.live, cell_statuses, readings.unreachable)
-    weather = Weather(known.weather, synced.live, now)
     return Snapshot(
         taken_at=now,
         wanted=known.wanted,
-        offers=tuple(
-            weather.priced(offer, ports.cost_model.interruptions_per_hour)
-            for offer in sorted(read.offers.items, key=lambda offer: offer.key)
-        ),
+        offers=_priced(read.offers.items, Weather(known.weather, synced.live, now), ports),
         quotas=tuple(sorted(read.quotas.items, key=lambda q: (q.region, q.family, q.market))),
         shortages=(
             *_remembered(known, new),
@@ -90,6 +86,12 @@ def observe(ports: Ports) -> Snapshot:
         own_regions=ports.own_regions,
         capabilities=capabilities,
     )
+
+
+def _priced(offers: Iterable[Offer], weather: Weather, ports: Ports) -> tuple[Offer, ...]:
+    """Return offers in order, with what the weather says of their pools."""
+    assumed = ports.cost_model.interruptions_per_hour
+    return tuple(weather.priced(offer, assumed) for offer in sorted(offers, key=lambda offer: offer.key))
 
 
 @dataclass(frozen=True, slots=True)

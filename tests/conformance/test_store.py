@@ -92,23 +92,6 @@ class StoreContract:
         assert fence is not None
         return fence
 
-    def test_what_a_machine_teaches_of_its_pool_is_kept_once(self, store: Store) -> None:
-        fence = store.acquire_lease("a", TTL, NOON)
-        assert fence is not None
-        requested = a_request()
-        store.commit(a_plan(requested), a_snapshot(), fence, NOON)
-        stock_out = an_outcome(OutcomeKind.REFUSED, cloud_id=None, shortage=a_shortage())
-        store.record(stock_out)
-        store.record(stock_out)
-        ran = a_request("sk-2")
-        store.commit(a_plan(ran, name="plan-2"), a_snapshot(), fence, NOON)
-        running = advanced(ran, InstanceStatus.RUNNING, running_at=NOON + timedelta(seconds=30), cloud_id="c-2")
-        store.commit(a_plan(running, name="plan-3"), a_snapshot(), fence, NOON)
-
-        [pool] = store.load().weather
-
-        assert (pool.key, pool.launches, pool.failures, pool.starts) == (requested.key, 2, 1, 1)
-
     def test_an_installation_keeps_its_id(self, store: Store) -> None:
         assert store.installation() == store.installation() != ""
 

@@ -15,14 +15,19 @@ from scheduler.weather import PRIOR_HOURS, PRIOR_LAUNCHES, Weather
 from state.model.catalog import Market, OfferKey, Shortage, ShortageKind
 from state.model.history import Outcome, OutcomeKind
 from state.model.ids import InstanceId, PlanId, ProviderName
-from state.model.inventory import Instance, Notice, NoticeKind, TerminationReason
+from state.model.inventory import Instance, Notice, NoticeKind, TerminationReason, advanced
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import ActionKind
 from state.model.settings import CostModel
-from state.model.weather import HALF_LIFE, PoolWeather
+from state.model.snapshot import Snapshot
+from state.model.weather import FORGOTTEN_AFTER, HALF_LIFE, PoolWeather
+from state.store import Store
+from state.store.memory import MemoryStore
 from state.store.observed import weather_after
+from state.store.sql import SqlStore
 from tests.builders import NOON, a_key, a_region, a_spec, an_instance, an_offer, application
 from tests.cli_in_process import skerry
+from tests.plans import a_plan
 
 S, T = InstanceStatus, TerminationReason
 ASSUMED = 0.05
@@ -181,6 +186,34 @@ def test_what_stock_refuses_is_in_the_weather_once_for_each_refusal() -> None:
     worst = read_weather(world.store, CostModel(), world.clock.now())[0]
     assert worst.key.provider == "aws" and worst.launch_failure > 0
     assert max(offer.stockout_probability for offer in observe(world.ports).offers) == worst.launch_failure
+
+
+@pytest.mark.parametrize("is_sql", [False, True])
+def test_a_store_counts_what_a_machine_teaches_once(tmp_path: Path, *, is_sql: bool) -> None:
+    store: Store = SqlStore(f"sqlite:///{tmp_path / 'skerry.db'}") if is_sql else MemoryStore()
+    fence = store.acquire_lease("me", HOUR, NOON) or 0
+    requested, second = machine(S.REQUESTED), replace(machine(S.REQUESTED), id=InstanceId("sk-2"))
+    running = advanced(second, S.RUNNING, running_at=NOON + timedelta(seconds=30))
+    snapshot = Snapshot(NOON, None)
+    store.commit(replace(a_plan(), instances=(requested, second)), snapshot, fence, NOON)
+    for _ in range(2):
+        store.record(refused(ShortageKind.STOCK_OUT))
+    store.commit(replace(a_plan(), id=PlanId("p-2"), instances=(running,)), snapshot, fence, NOON)
+
+    assert store.load().weather == (PoolWeather(SPOT, NOON, 2, 1, 1, 30),)
+
+    third = replace(machine(S.REQUESTED, a_key()), id=InstanceId("sk-3"))
+    late = NOON + FORGOTTEN_AFTER + HOUR
+    fence = store.acquire_lease("me", HOUR, late) or 0
+    store.commit(replace(a_plan(), id=PlanId("p-3"), instances=(third,)), snapshot, fence, late)
+    store.commit(
+        replace(a_plan(), id=PlanId("p-4"), instances=(advanced(third, S.RUNNING, running_at=late),)),
+        snapshot,
+        fence,
+        late,
+    )
+    assert [pool.key for pool in store.load().weather] == [a_key()], "what is long past is forgotten"
+    store.close()
 
 
 def test_the_command_shows_the_worst_pools_first_and_nothing_where_nothing_is_known(tmp_path: Path) -> None:
