@@ -63,6 +63,7 @@ def observe(ports: Ports) -> Snapshot:
             *_remembered(known, new),
             *new,
             *shortages.from_recommendations(readings.notices, synced.live, now, ports.shortage_policy),
+            *shortages.from_losses(known.weather, synced.live, now, ports.shortage_policy),
             *shortages.from_prices(read.offers.items, now, ports.shortage_policy),
         ),
         new_shortages=new,

@@ -138,6 +138,8 @@ class ShortageKind(StrEnum):
     """A machine ran and never joined its cell."""
     ENDED_EARLY = "ended_early"
     """A machine ended soon after it was accepted, and its end was not asked for."""
+    LAUNCHES_FAIL = "launches_fail"
+    """Several accepted machines in a row were lost soon: the breaker is open."""
     PRICE_DOUBTED = "price_doubted"
     """The listed price lies far below those of its peers and was seen once."""
     RECLAIM_RISK = "reclaim_risk"

@@ -14,6 +14,21 @@ FORGOTTEN_AFTER: Final = timedelta(days=30)
 """A pool without any observation for so long is forgotten: a thousandth of its weight is left."""
 
 
+LOSSES_KEPT: Final = 10
+"""Newest losses that are kept of each pool: as many as open the breaker of a whole region."""
+LOSSES_FOR: Final = timedelta(hours=6)
+"""How long a loss is kept: longer than any breaker stays open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The end of an accepted machine that we did not ask for, or of one that was of no use."""
+
+    at: AwareDatetime
+    lived: timedelta
+    """Since its request."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoolWeather:
     """What is known of one pool: an instance type in a zone and a market. Counts and sums are faded as of *at*."""
@@ -32,6 +47,8 @@ class PoolWeather:
     """How long spot machines ran that do so no more."""
     interruptions: float = 0.0
     """How many of these their cloud ended."""
+    losses: tuple[Loss, ...] = ()
+    """The newest ones, oldest first; these do not fade."""
 
     def faded(self, now: AwareDatetime) -> "PoolWeather":
         """Return the same sums as of *now*; a clock that went back fades nothing."""
@@ -45,4 +62,5 @@ class PoolWeather:
             start_seconds=self.start_seconds * weight,
             spot_hours=self.spot_hours * weight,
             interruptions=self.interruptions * weight,
+            losses=tuple(loss for loss in self.losses if loss.at > now - LOSSES_FOR),
         )

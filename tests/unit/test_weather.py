@@ -20,7 +20,7 @@ from state.model.lifecycle import InstanceStatus
 from state.model.plan import ActionKind
 from state.model.settings import CostModel
 from state.model.snapshot import Snapshot
-from state.model.weather import FORGOTTEN_AFTER, HALF_LIFE, PoolWeather
+from state.model.weather import FORGOTTEN_AFTER, HALF_LIFE, Loss, PoolWeather
 from state.store import Store
 from state.store.memory import MemoryStore
 from state.store.observed import weather_after
@@ -94,7 +94,26 @@ def test_the_hours_of_a_spot_machine_count_and_so_does_its_interruption(
 
     learned = weather_after(None, before, after, NOON + 3 * HOUR)
 
-    assert learned == PoolWeather(SPOT, NOON + 3 * HOUR, spot_hours=3, interruptions=interruptions)
+    losses = (Loss(NOON + 3 * HOUR, 3 * HOUR),) * interruptions
+    assert learned == PoolWeather(SPOT, NOON + 3 * HOUR, spot_hours=3, interruptions=interruptions, losses=losses)
+
+
+@pytest.mark.parametrize(
+    ("reason", "counts"),
+    [
+        (T.ENDED_BY_PROVIDER, True), (T.NEVER_SEEN, True), (T.NEVER_JOINED, True), (T.GPUS_MISSING, True),
+        (T.NOT_PLACED, False), (T.IMPAIRED, False), (T.FLEET_DESTROYED, False),
+    ],
+)  # fmt: skip
+def test_a_machine_that_is_lost_or_of_no_use_is_a_loss_and_one_that_we_ended_is_none(
+    reason: TerminationReason, *, counts: bool
+) -> None:
+    on_demand = a_key()
+    ended = machine(S.TERMINATING, on_demand, reason=reason)
+
+    learned = weather_after(None, machine(S.RUNNING, on_demand, running_at=NOON), ended, NOON + HOUR)
+
+    assert (learned is not None and learned.losses == (Loss(NOON + HOUR, HOUR),)) is counts
 
 
 def test_what_changes_no_status_or_lies_behind_teaches_nothing() -> None:
