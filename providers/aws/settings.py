@@ -16,7 +16,10 @@ class AwsSettings(CloudSettings):
 
     regions: tuple[str, ...] = Field(min_length=1, description="Regions to use, such as us-east-1.")
     images: dict[str, str] = Field(description="AMI per region.")
-    subnets: dict[str, str] = Field(default_factory=dict, description="Subnet per zone; none: the default VPC's.")
+    subnets: dict[str, str] = Field(
+        default_factory=dict,
+        description="Subnet per zone; a region's other zones are not used. A region with none: the default VPC's.",
+    )
     security_groups: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Security groups per region.")
     instance_profile: str | None = Field(default=None, description="Instance profile that may read the Ray token.")
     public_address: bool = Field(default=False, description="Whether machines get a public address in a subnet.")
@@ -33,6 +36,14 @@ class AwsSettings(CloudSettings):
         unused = sorted(set(self.rebalance_queues) - set(self.regions))
         if unused:
             msg = f"rebalance_queues names {', '.join(unused)}, which is not among the regions"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _regions_have_images(self) -> Self:
+        missing = sorted(set(self.regions) - set(self.images))
+        if missing:
+            msg = f"images names none for {', '.join(missing)}"
             raise ValueError(msg)
         return self
 

@@ -18,7 +18,7 @@ class AzureSettings(CloudSettings):
     resource_group: str
     regions: tuple[str, ...] = Field(min_length=1)
     image: str = Field(description="Id of an image or of a gallery image version.")
-    subnets: dict[str, str] = Field(description="Subnet id per region.")
+    subnets: dict[str, str] = Field(description="Subnet id per region; regions without one are not used.")
     head_interfaces: dict[str, str] = Field(
         default_factory=dict, description="Id of the network interface with the head's address, per region."
     )

@@ -18,6 +18,7 @@ from providers.emulator.gce_catalog import (
     accelerator_bodies,
     future_reservation_body,
     machine_type_body,
+    network_body,
     region_body,
     reservation_body,
     reservations_in,
@@ -114,6 +115,10 @@ def _add_reads(app: Flask, state: _State) -> None:
     @app.get(f"{BASE}/aggregated/disks")
     def disks(project: str) -> Response:
         return _aggregated(backend, "disks", lambda _, zone: _disks(state, project, zone))
+
+    @app.get(f"{BASE}/global/networks/<name>")
+    def network(project: str, name: str) -> Response:
+        return jsonify(network_body(backend, project, name))
 
     @app.post("/v1/projects/<project>:testIamPermissions")
     def permissions(project: str) -> Response:  # noqa: ARG001  the resource manager's

@@ -18,7 +18,10 @@ class GcpSettings(CloudSettings):
     regions: tuple[str, ...] = Field(min_length=1)
     image: str = Field(description="Source image, such as projects/P/global/images/family/skerry.")
     network: str = "global/networks/default"
-    subnetworks: dict[str, str] = Field(default_factory=dict, description="Subnetwork per region.")
+    subnetworks: dict[str, str] = Field(
+        default_factory=dict,
+        description="Subnetwork per region; other regions are not used. None at all: the network's own in each.",
+    )
     service_account: str | None = Field(default=None, description="Service account that may read the Ray token.")
     max_run_hours: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="After so long Compute Engine itself ends a worker."
