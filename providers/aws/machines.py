@@ -31,7 +31,7 @@ from providers.aws.notices import (
     recommendation_of,
 )
 from providers.aws.profile import PROFILE
-from providers.aws.settings import AwsSettings
+from providers.aws.settings import NAME_TAG, AwsSettings
 from providers.aws.zones import Network, Zones, price_locations, subnets_in, zones_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.context import Context
@@ -265,11 +265,11 @@ class Aws:
 
     def _request(self, order: LaunchOrder, image: Image) -> dict[str, Any]:
         settings, key = self._settings, order.key
-        tags = {
+        tags = settings.tags | {
             OWNER_TAG: order.owner,
             INSTANCE_TAG: order.instance_id,
             ROLE_TAG: order.role,
-            "Name": order.instance_id,
+            NAME_TAG: order.instance_id,
         }
         tag_list = [{"Key": name, "Value": value} for name, value in tags.items()]
         request: dict[str, Any] = {

@@ -266,7 +266,7 @@ class Azure:
             properties |= {"priority": "Spot", "evictionPolicy": "Delete", "billingProfile": {"maxPrice": -1}}
         body: dict[str, Any] = {
             "location": region_name(key.region),
-            "tags": {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: str(order.role)},
+            "tags": self._tags(order),
             "properties": properties,
         }
         if key.zone != REGIONAL:
@@ -274,6 +274,11 @@ class Azure:
         if settings.identity is not None:
             body["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {settings.identity: {}}}
         return body
+
+    def _tags(self, order: LaunchOrder) -> dict[str, str]:
+        """Return the tags of the VM, which Azure gives to its disk too, and of its network interface."""
+        own = {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: str(order.role)}
+        return self._settings.tags | own
 
     def _network(self, order: LaunchOrder) -> dict[str, Any]:
         """Return the head's own interface, which has its address, or one made and deleted with the VM."""
@@ -287,7 +292,7 @@ class Azure:
         made = {"primary": True, "deleteOption": "Delete", "ipConfigurations": [address]}
         return {
             "networkApiVersion": NETWORK_API,
-            "networkInterfaceConfigurations": [{"name": "nic", "properties": made}],
+            "networkInterfaceConfigurations": [{"name": "nic", "properties": made, "tags": self._tags(order)}],
         }
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:

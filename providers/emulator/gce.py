@@ -215,10 +215,11 @@ def _disks(state: _State, project: str, zone: str) -> list[dict[str, Any]]:
         disk = body.get("disks", [{}])[0]
         if machine.zone == zone and not (machine.has_ended and disk.get("autoDelete")):
             users = [] if machine.has_ended else [f"{url}/instances/{name}"]
-            size = str(disk.get("initializeParams", {}).get("diskSizeGb", 10))
+            sent = disk.get("initializeParams", {})
+            size = str(sent.get("diskSizeGb", 10))
             known = {"kind": "compute#disk", "id": str(int(derive_id("d", name)[2:14], 16)), "name": name, "zone": url}
             links = {"type": f"{url}/diskTypes/pd-balanced", "selfLink": f"{url}/disks/{name}", "users": users}
-            found.append(known | links | {"sizeGb": size, "status": "READY"})
+            found.append(known | links | {"sizeGb": size, "status": "READY", "labels": sent.get("labels", {})})
     return found
 
 

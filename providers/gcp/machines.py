@@ -62,10 +62,13 @@ NEEDED: Final = (
     "compute.instances.setMetadata",
     "compute.instances.setServiceAccount",
     "compute.disks.create",
+    "compute.disks.setLabels",
     "compute.subnetworks.use",
     "compute.zoneOperations.get",
 )
 """Source: Compute Engine documentation, "Compute Engine IAM roles and permissions"."""
+NEEDED_FOR_TAGS: Final = ("compute.instances.createTagBinding", "compute.disks.createTagBinding")
+"""Needed as well where the settings have resource manager tags. Source: as above."""
 SPECIFIC: Final = "SPECIFIC_RESERVATION"
 
 Item = TypeVar("Item")
@@ -227,7 +230,8 @@ class Gcp:
         """Return if the credentials may do in the project all that a launch needs."""
         del region  # permissions are the project's
         failures, translate = FAMILIES, lambda error: translated(error, "dry_run")
-        missing = self._limiter.read(EVERYWHERE, lambda: self._api.missing(NEEDED), failures, translate)
+        needed = NEEDED + (NEEDED_FOR_TAGS if self._settings.resource_manager_tags else ())
+        missing = self._limiter.read(EVERYWHERE, lambda: self._api.missing(needed), failures, translate)
         if missing:
             raise DeniedError(self.name, "dry_run", "IAM_PERMISSION_DENIED", f"missing {', '.join(missing)}")
 
@@ -300,21 +304,26 @@ class Gcp:
             interface["subnetwork"] = subnetwork
         if order.private_address is not None:
             interface["network_i_p"] = order.private_address
-        disk = {
+        own = {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: str(order.role)}
+        labels = settings.labels | own
+        disk: dict[str, Any] = {
             "boot": True,
             "auto_delete": True,
-            "initialize_params": {"source_image": settings.image, "disk_size_gb": settings.disk_gib},
+            "initialize_params": {"source_image": settings.image, "disk_size_gb": settings.disk_gib, "labels": labels},
         }
         plain, accelerator, count = split_attached(key.instance_type)
         body: dict[str, Any] = {
             "name": order.instance_id,
             "machine_type": f"zones/{key.zone}/machineTypes/{plain}",
             "scheduling": scheduling,
-            "labels": {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: order.role},
+            "labels": labels,
             "metadata": {"items": [{"key": "startup-script", "value": order.startup_script}]},
             "network_interfaces": [interface],
             "disks": [disk],
         }
+        if tags := settings.resource_manager_tags:
+            disk["initialize_params"]["resource_manager_tags"] = tags
+            body["params"] = {"resource_manager_tags": tags}
         if count:
             kind = f"projects/{settings.project}/zones/{key.zone}/acceleratorTypes/{accelerator}"
             body["guest_accelerators"] = [{"accelerator_type": kind, "accelerator_count": count}]

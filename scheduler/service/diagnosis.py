@@ -57,6 +57,8 @@ class Check(StrEnum):
     RESTRICTED = "restricted"
     NO_SUBNET = "no_subnet"
     WRONG_SUBNET = "wrong_subnet"
+    TAGS_SET = "tags_set"
+    """The tags or labels of the settings, which every resource gets."""
     LAUNCH_REFUSED = "launch_refused"
     LAUNCH_ALLOWED = "launch_allowed"
 
@@ -72,7 +74,7 @@ class Diagnosis:
     subject: str = ""
     """A file, an address, a machine, a quota's family, or what could not be read."""
     subjects: tuple[str, ...] = ()
-    """Instance types or zones, where there are several."""
+    """Instance types, zones or tags, where there are several."""
     message: str = ""
     """The provider's own text, or the error's."""
     skew: timedelta | None = None

@@ -62,6 +62,7 @@ def diagnose(
             found.append(Diagnosis(Check.CHECKS_SKIPPED, DiagnosisLevel.WARNING, name, regions=tuple(sorted(lost))))
         found += _details(provider, reads, settings)
         found += _left_out(name, reads.offers.left_out)
+        found += _tags(used[name]) if name in used else ()
         found += _dry_runs(provider, lost)
     return tuple(found)
 
@@ -198,6 +199,13 @@ def _left_out(name: ProviderName, exclusions: tuple[Exclusion, ...]) -> Iterator
         is_wrong = kind is ExclusionKind.WRONG_SUBNET or several == (WHOLE_REGION,)
         level = DiagnosisLevel.WARNING if is_wrong else DiagnosisLevel.NOTE
         yield Diagnosis(Check(kind), level, name, regions=tuple(sorted(where)), subjects=several, message=detail)
+
+
+def _tags(cloud: CloudSettings) -> Iterator[Diagnosis]:
+    """Report the tags or labels that the settings demand; where launches are checked, they are checked with them."""
+    if cloud.resource_tags:
+        pairs = tuple(f"{tag}={value}" for tag, value in sorted(cloud.resource_tags.items()))
+        yield Diagnosis(Check.TAGS_SET, DiagnosisLevel.OK, cloud.profile.name, subjects=pairs)
 
 
 def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Diagnosis]:

@@ -272,13 +272,27 @@ def test_every_cause_of_leaving_something_out_is_a_check() -> None:
     assert {Check(kind) for kind in ExclusionKind} <= set(Check)
 
 
+@pytest.mark.clouds
+def test_the_tags_that_the_settings_demand_are_shown(clouds: Clouds, settings: Settings) -> None:
+    assert Check.TAGS_SET not in checks(found(clouds, settings))
+    wanted = {"aws": {"tags": {"team": "ml"}}, "gcp": {"labels": {"team": "ml"}}, "azure": {"tags": {"team": "ml"}}}
+    changed = {name: getattr(settings.providers, name).model_copy(update=update) for name, update in wanted.items()}
+    tagged = settings.model_copy(update={"providers": settings.providers.model_copy(update=changed)})
+
+    shown = [d for d in found(clouds, tagged) if d.check is Check.TAGS_SET]
+
+    assert [(d.provider, sentence(d)) for d in shown] == [
+        (name, "every resource is created with team=ml") for name in ("aws", "azure", "gcp")
+    ]
+
+
 @pytest.mark.parametrize("check", list(Check))
 @pytest.mark.parametrize("level", [DiagnosisLevel.WARNING, DiagnosisLevel.ERROR])
 def test_every_check_has_a_subject_a_sentence_and_a_remedy_unless_all_is_well(
     check: Check, level: DiagnosisLevel
 ) -> None:
     provider = None if check in INSTALLATION else ProviderName("aws")
-    is_well = check in {Check.TOKEN_PRIVATE, Check.ALL_READ, Check.LAUNCH_ALLOWED}
+    is_well = check in {Check.TOKEN_PRIVATE, Check.ALL_READ, Check.LAUNCH_ALLOWED, Check.TAGS_SET}
     diagnosis = Diagnosis(check, DiagnosisLevel.OK if is_well else level, provider, advice="do this")
 
     assert subject(diagnosis) and sentence(diagnosis)

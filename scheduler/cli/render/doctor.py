@@ -46,6 +46,7 @@ SENTENCES: Final[dict[Check, str]] = {
     Check.RESTRICTED: "not offered: {subject}, which the cloud does not sell to this account ({message})",
     Check.NO_SUBNET: "not offered: {subject}, for want of a subnet ({message})",
     Check.WRONG_SUBNET: "not offered: {subject}, whose subnet does not fit ({message})",
+    Check.TAGS_SET: "every resource is created with {subject}",
     Check.LAUNCH_REFUSED: "a launch would be refused: {message}",
     Check.LAUNCH_ALLOWED: "a launch would be allowed",
 }
@@ -79,7 +80,7 @@ REMEDIES: Final[dict[Check, str]] = {
     Check.RESTRICTED: "not needed; ask the cloud for access to use it",
     Check.NO_SUBNET: "name a subnet there in the settings to use it",
     Check.WRONG_SUBNET: "name the zone's own subnet, in the VPC of the security groups",
-    Check.LAUNCH_REFUSED: "grant it, or mend the image, subnet or instance profile in the settings",
+    Check.LAUNCH_REFUSED: "grant it, or mend the image, subnet, tags or instance profile in the settings",
 }
 
 INSTALLATION: Final[dict[Check, str]] = {
