@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from providers.azure.api import EVERYWHERE, AzureApi
-from providers.azure.catalog import machine_of, offers_of, quotas_of, reservation_of
+from providers.azure.catalog import REGIONAL, machine_of, offers_of, quotas_of, reservation_of, text_of, zones_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
 from providers.azure.notices import impairment_of, notice_of
 from providers.azure.permissions import NEEDED, is_granted
@@ -18,6 +18,7 @@ from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Obser
 from providers.context import Context
 from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import query_all_regions, unanswered, without_repeats
+from providers.exclusions import WHOLE_REGION, Exclusion, ExclusionKind
 from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Reservation, reserved_offers, select_reservation
 from providers.throttle import RateLimiter
@@ -78,7 +79,10 @@ class Azure:
     def offers(self) -> Observation[Offer]:
         """Return the GPU sizes, and those for heads, of every region."""
         degraded = self._prices().degraded
-        return replace(self._query_regions(lambda region: self._offers_in(region, degraded)), degraded=degraded)
+        left_out: dict[RegionId, list[Exclusion]] = {}
+        seen = self._query_regions(lambda region: self._offers_in(region, degraded, left_out))
+        known = tuple(one for region in self.regions if region not in seen.unreachable for one in left_out[region])
+        return replace(seen, degraded=degraded, left_out=known)
 
     def quotas(self) -> Observation[Quota]:
         """Return the quotas of the families that are offered."""
@@ -118,15 +122,30 @@ class Azure:
     def _query_regions(self, read: Callable[[RegionId], list[Item]]) -> Observation[Item]:
         return query_all_regions(self._regions, read, self._limiter, FAMILIES, lambda error: translated(error, "read"))
 
-    def _offers_in(self, region: RegionId, degraded: dict[str, str]) -> list[Offer]:
+    def _offers_in(
+        self, region: RegionId, degraded: dict[str, str], left_out: dict[RegionId, list[Exclusion]]
+    ) -> list[Offer]:
+        """Return the offers of a region, and note what is left out of them and what could not be read."""
         prices, now, location = self._prices(), self._clock.now(), region_name(region)
+        missing = left_out[region] = []
+        if location not in self._settings.subnets:
+            detail = "the settings name none"
+            missing.append(Exclusion(ExclusionKind.NO_SUBNET, region, WHOLE_REGION, detail))
+            return []
         offers: list[Offer] = []
         fit: dict[str, Machine] = {}
         for sku in self._api.skus(location):
-            machine = machine_of(sku)
-            if machine is not None and (machine.gpus or sku.name in self._settings.head_types):
+            machine = machine_of(region, sku)
+            if isinstance(machine, Exclusion):
+                missing.append(machine)
+            elif machine.gpus or sku.name in self._settings.head_types:
                 fit[sku.name] = machine
-                offers += offers_of(region, sku, machine, prices)
+                zones, unusable = zones_of(region, sku)
+                found = offers_of(region, sku, machine, zones, prices)
+                offers += found
+                missing += unusable
+                if zones and not found:
+                    missing.append(Exclusion(ExclusionKind.NO_PRICE, region, sku.name))
         self._families[region] = {offer.machine.family for offer in offers}
         live = self._spot_prices(location, degraded) if any(o.key.market is Market.SPOT for o in offers) else {}
         offers = [live_spot(o, live.get(o.key.instance_type), "Azure retail prices", now) for o in offers]
@@ -247,13 +266,19 @@ class Azure:
             properties |= {"priority": "Spot", "evictionPolicy": "Delete", "billingProfile": {"maxPrice": -1}}
         body: dict[str, Any] = {
             "location": region_name(key.region),
-            "zones": [key.zone],
-            "tags": {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: str(order.role)},
+            "tags": self._tags(order),
             "properties": properties,
         }
+        if key.zone != REGIONAL:
+            body["zones"] = [key.zone]
         if settings.identity is not None:
             body["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {settings.identity: {}}}
         return body
+
+    def _tags(self, order: LaunchOrder) -> dict[str, str]:
+        """Return the tags of the VM, which Azure gives to its disk too, and of its network interface."""
+        own = {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: str(order.role)}
+        return self._settings.tags | own
 
     def _network(self, order: LaunchOrder) -> dict[str, Any]:
         """Return the head's own interface, which has its address, or one made and deleted with the VM."""
@@ -261,11 +286,13 @@ class Azure:
         if order.role is Role.HEAD and region in self._settings.head_interfaces:
             interface = {"id": self._settings.head_interfaces[region], "properties": {"primary": True}}
             return {"networkInterfaces": [interface]}
+        if region not in self._settings.subnets:
+            raise InvalidError(self.name, "launch", "NoSubnet", f"the settings name no subnet in {region}")
         address = {"name": "ip", "properties": {"primary": True, "subnet": {"id": self._settings.subnets[region]}}}
         made = {"primary": True, "deleteOption": "Delete", "ipConfigurations": [address]}
         return {
             "networkApiVersion": NETWORK_API,
-            "networkInterfaceConfigurations": [{"name": "nic", "properties": made}],
+            "networkInterfaceConfigurations": [{"name": "nic", "properties": made, "tags": self._tags(order)}],
         }
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
@@ -282,7 +309,7 @@ def _instance_of(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  t
     market = Market.SPOT if vm.priority == "Spot" else Market.ON_DEMAND
     if vm.capacity_reservation is not None:
         market = Market.RESERVED
-    key = OfferKey(region, (vm.zones or [""])[0], _text(vm.hardware_profile.vm_size), market)
+    key = OfferKey(region, (vm.zones or [REGIONAL])[0], text_of(vm.hardware_profile.vm_size), market)
     return CloudInstance(
         cloud_id=vm.name,
         instance_id=InstanceId((vm.tags or {}).get(INSTANCE_TAG, vm.name)),
@@ -291,8 +318,3 @@ def _instance_of(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  t
         address=None,
         launched_at=vm.time_created,
     )
-
-
-def _text(value: Any) -> str:  # noqa: ANN401  an enumeration's member where the SDK knows the value, else a string
-    """Return a value of one of the SDK's open enumerations as Azure spells it."""
-    return str(getattr(value, "value", value))

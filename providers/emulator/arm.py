@@ -142,7 +142,7 @@ def _add_reads(app: Flask, state: _State) -> None:
         location = re.search(r"location eq '(\w+)'", request.args.get("$filter", ""))
         regions = [r for r in azure_regions(backend) if location is None or r.name == location.group(1)]
         return jsonify(
-            value=[sku_body(backend.sizes["azure"][n], r) for r in regions for n, spot in r.stock if not spot]
+            value=[sku_body(backend, backend.sizes["azure"][n], r) for r in regions for n, spot in r.stock if not spot]
         )
 
     @app.get(f"{COMPUTE}/locations/<location>/usages")
@@ -299,9 +299,9 @@ def _put(state: _State, subscription: str, group: str, name: str) -> Any:
         region = backend.find_region("azure", body["location"])
         if region is None:
             return _error(400, "LocationNotAvailableForResourceType", f"'{body['location']}' is not available.")
-        size, zone = properties["hardwareProfile"]["vmSize"], body["zones"][0]
+        size, zone = properties["hardwareProfile"]["vmSize"], (body.get("zones") or ["-"])[0]
         is_spot = properties.get("priority") == "Spot"
-        refusal = _refusal(backend, region, size, is_spot=is_spot)
+        refusal = _refusal(backend, region, size, zone, is_spot=is_spot)
         if refusal is not None:
             return _error(409, *refusal)
         state.bodies[name] = body | {"group": group}
@@ -319,7 +319,11 @@ def _put(state: _State, subscription: str, group: str, name: str) -> Any:
     return _accepted(state, subscription, region.name, _vm(state, subscription, name), 201)
 
 
-def _refusal(backend: Backend, region: EmulatedRegion, size: str, *, is_spot: bool) -> tuple[str, str] | None:
+def _refusal(
+    backend: Backend, region: EmulatedRegion, size: str, zone: str, *, is_spot: bool
+) -> tuple[str, str] | None:
+    if zone != "-" and (region.id, size) in backend.zoneless_sizes:
+        return "AvailabilityZoneNotSupported", f"The zone(s) '{zone}' for resource '{size}' is not supported."
     if (size, is_spot) not in region.stock:
         message = f"The requested VM size '{size}' is currently not available in location '{region.name}'."
         return "SkuNotAvailable", message

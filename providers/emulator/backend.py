@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from providers.emulator.host import Boot, Host
 from providers.emulator.regions import EmulatedRegion, Size, load_sizes, load_spot_prices
@@ -65,6 +65,22 @@ class Reservation:
     ends: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SpecialZone:
+    """A zone of a region beside its usual ones, with prices of its own: one of EC2's Local or Wavelength Zones."""
+
+    name: str
+    region: RegionId
+    kind: str
+    """`local-zone` or `wavelength-zone`."""
+    group: str
+    sizes: tuple[str, ...]
+    is_enabled: bool = True
+    """Whether the account has opted in."""
+    subnet: str = ""
+    """Id of the default VPC's subnet there; empty: it has none, as at first."""
+
+
 class Backend:
     """Allocates machines from stock or reservations, boots them on the host, and ends them."""
 
@@ -87,6 +103,17 @@ class Backend:
         self.spot_price_factor: dict[tuple[RegionId, str], float] = {}
         """Factor on the catalogue's spot price, by region and instance type."""
         self.reservations: dict[str, Reservation] = {}
+        self.special_zones: list[SpecialZone] = []
+        self.image_roots: dict[str, str] = {}
+        """Root devices of EC2's images that have another than the usual one, by image id."""
+        self.zoneless_sizes: set[tuple[RegionId, str]] = set()
+        """Azure's sizes that a region has, but none of its zones; their stock is that of zone `-`."""
+        self.sku_restrictions: dict[tuple[RegionId, str], list[dict[str, Any]]] = {}
+        """Restrictions of Azure's sizes, as its SKUs have them."""
+        self.edge_sizes: dict[tuple[RegionId, str], str] = {}
+        """Azure's sizes that only an edge zone of the region has, to that zone."""
+        self.regions_without_subnetwork: set[RegionId] = set()
+        """GCP's regions in which no network has a subnetwork."""
         self.token_lifetime_s = 3599
         """Lifetime of Entra's tokens, in seconds."""
         self.tokens_issued = 0

@@ -7,13 +7,17 @@ from providers.emulator.middleware import Environ, form_of
 from state.model.ids import RegionId, region_id
 
 OPERATION_OF: Final = {
+    "DescribeAvailabilityZones": "offers",
     "DescribeCapacityReservations": "offers",
+    "DescribeImages": "offers",
     "DescribeInstanceStatus": "notices",
     "DescribeInstanceTypeOfferings": "offers",
     "DescribeInstanceTypes": "offers",
     "DescribeInstances": "instances",
+    "DescribeSecurityGroups": "offers",
     "DescribeSpotInstanceRequests": "notices",
     "DescribeSpotPriceHistory": "prices",
+    "DescribeSubnets": "offers",
     "RunInstances": "launch",
     "TerminateInstances": "terminate",
 }

@@ -18,6 +18,7 @@ from providers.emulator.gce_catalog import (
     accelerator_bodies,
     future_reservation_body,
     machine_type_body,
+    network_body,
     region_body,
     reservation_body,
     reservations_in,
@@ -115,6 +116,10 @@ def _add_reads(app: Flask, state: _State) -> None:
     def disks(project: str) -> Response:
         return _aggregated(backend, "disks", lambda _, zone: _disks(state, project, zone))
 
+    @app.get(f"{BASE}/global/networks/<name>")
+    def network(project: str, name: str) -> Response:
+        return jsonify(network_body(backend, project, name))
+
     @app.post("/v1/projects/<project>:testIamPermissions")
     def permissions(project: str) -> Response:  # noqa: ARG001  the resource manager's
         requested = request.get_json()["permissions"]
@@ -210,10 +215,11 @@ def _disks(state: _State, project: str, zone: str) -> list[dict[str, Any]]:
         disk = body.get("disks", [{}])[0]
         if machine.zone == zone and not (machine.has_ended and disk.get("autoDelete")):
             users = [] if machine.has_ended else [f"{url}/instances/{name}"]
-            size = str(disk.get("initializeParams", {}).get("diskSizeGb", 10))
+            sent = disk.get("initializeParams", {})
+            size = str(sent.get("diskSizeGb", 10))
             known = {"kind": "compute#disk", "id": str(int(derive_id("d", name)[2:14], 16)), "name": name, "zone": url}
             links = {"type": f"{url}/diskTypes/pd-balanced", "selfLink": f"{url}/disks/{name}", "users": users}
-            found.append(known | links | {"sizeGb": size, "status": "READY"})
+            found.append(known | links | {"sizeGb": size, "status": "READY", "labels": sent.get("labels", {})})
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from providers.emulator.middleware import Environ
 from state.model.ids import RegionId, region_id
 
-ZONE: Final = re.compile(r"/zones/([a-z]+-[a-z]+\d+)-[a-z]/")
+ZONE: Final = re.compile(r"/zones/([a-z]+-[a-z]+\d+)-[a-z0-9]+/")
 
 
 class GceWireFormat:
@@ -24,6 +24,8 @@ class GceWireFormat:
         """Return the provider operation that uses a request's method and path; empty for none."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if path.endswith(("/machineTypes", "/acceleratorTypes", "/reservations", "/futureReservations")):
+            return "offers"
+        if "/global/networks/" in path:
             return "offers"
         if path.endswith("/skus"):
             return "prices"

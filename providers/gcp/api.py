@@ -4,6 +4,7 @@ Waiting is done on our own operations client: the one inside `insert()` polls th
 endpoint the settings name. The default retry of reads is off, since it goes on for ten minutes whatever the timeout.
 """
 
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ UNREACHABLE: Final = "UNREACHABLE"
 RESOURCES: Final = "https://cloudresourcemanager.googleapis.com"
 BILLING: Final = "https://cloudbilling.googleapis.com"
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+PROJECT: Final = re.compile(r"projects/([^/]+)/")
+REGION: Final = re.compile(r"/regions/([^/]+)/")
 EVERYWHERE: Final = "gcp"
 """What lists of every zone count against: they are one call."""
 
@@ -96,6 +99,15 @@ class GcpApi:
         for zone, listed in self._zones(self._client(compute_v1.AcceleratorTypesClient).aggregated_list, request):
             for accelerator in listed.accelerator_types:
                 yield zone, accelerator.name
+
+    def subnetwork_regions(self, network: str) -> set[str]:
+        """Return the regions in which a network has a subnetwork; the network may be another project's."""
+        project = PROJECT.search(network)
+        self._limiter.admit(EVERYWHERE)
+        found = self._client(compute_v1.NetworksClient).get(
+            project=project.group(1) if project else self._project, network=network.rpartition("/")[2], **self._call
+        )
+        return {region.group(1) for url in found.subnetworks if (region := REGION.search(url))}
 
     def instances(self, label: str, value: str) -> Iterator[tuple[str, Any, bool]]:
         """Yield (zone, its instances with a label, whether it answered)."""

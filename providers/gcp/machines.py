@@ -8,17 +8,21 @@ from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Obser
 from providers.context import Context
 from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import unanswered, without_repeats
+from providers.exclusions import WHOLE_REGION, Exclusion, ExclusionKind
 from providers.gcp.api import EVERYWHERE, GcpApi
 from providers.gcp.catalog import (
     attached_of,
     future_reservation_of,
+    is_usual_zone,
     machine_of,
     offers_of,
     parts_of,
+    price_locations,
     quota_of,
     region_of_zone,
     reservation_of,
     type_of,
+    unpriced,
 )
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.gpus import split_attached
@@ -58,10 +62,13 @@ NEEDED: Final = (
     "compute.instances.setMetadata",
     "compute.instances.setServiceAccount",
     "compute.disks.create",
+    "compute.disks.setLabels",
     "compute.subnetworks.use",
     "compute.zoneOperations.get",
 )
 """Source: Compute Engine documentation, "Compute Engine IAM roles and permissions"."""
+NEEDED_FOR_TAGS: Final = ("compute.instances.createTagBinding", "compute.disks.createTagBinding")
+"""Needed as well where the settings have resource manager tags. Source: as above."""
 SPECIFIC: Final = "SPECIFIC_RESERVATION"
 
 Item = TypeVar("Item")
@@ -100,33 +107,52 @@ class Gcp:
         return self._read(self._offers)
 
     def _offers(self) -> Observation[Offer]:
-        offers: list[Offer] = []
+        """Return the offers of every zone, and what is left out of them."""
         unreachable: dict[RegionId, str] = {}
         prices, sold = self._prices(), set(self._api.accelerator_types())
         rates, why_none = self._rates()
-        priced = prices.names(self.name)
         reservations = [reservation_of(zone, reservation) for zone, reservation in self._api.reservations()]
         coming = (future_reservation_of(zone, reservation) for zone, reservation in self._api.future_reservations())
         reservations += [reservation for reservation in coming if reservation is not None]
+        offers, left_out = list[Offer](), self._without_subnetwork()
+        unusable = {exclusion.region for exclusion in left_out}
         for zone, types, answered in self._api.machine_types():
-            if self._is_skipped(zone, answered, unreachable):
+            region = region_of_zone(zone)
+            if self._is_skipped(zone, answered, unreachable) or region in unusable:
                 continue
             by_name = {described.name: described for described in types}
-            fit = {
-                described.name: machine
-                for described in types
-                if self._is_of_use(described, zone, sold) and (machine := machine_of(described)) is not None
-            }
-            fit |= self._attached(zone, by_name, sold, priced.get(zone, set()))
-            for name, machine in fit.items():
-                found = offers_of(zone, name, machine, prices)
+            fit, unfit = self._fit(zone, by_name, sold, prices)
+            found = [offer for name, machine in fit.items() for offer in offers_of(zone, name, machine, prices)]
+            left_out += [*unfit, *unpriced(zone, fit, found)]
+            for offer in found if is_usual_zone(zone) else ():
+                name, machine = offer.key.instance_type, offer.machine
                 parts = parts_of(by_name[split_attached(name)[0]], name, machine)
-                usd = rates.price(region_name(region_of_zone(zone)), parts) if machine.gpus else None
-                offers += [live_spot(offer, usd, "GCP billing catalogue", rates.as_of) for offer in found]
+                usd = rates.price(region_name(region), parts) if machine.gpus else None
+                offers.append(live_spot(offer, usd, "GCP billing catalogue", rates.as_of))
+            offers += () if is_usual_zone(zone) else found
             here = [reservation for reservation in reservations if reservation.zone == zone]
-            offers += reserved_offers(region_of_zone(zone), fit, here, self._clock.now())
+            offers += reserved_offers(region, fit, here, self._clock.now())
         known = tuple(offer for offer in offers if offer.key.region not in unreachable)
-        return Observation(known, unreachable, prices.degraded | ({LIVE_PRICES: why_none} if why_none else {}))
+        causes = dict.fromkeys(one for one in left_out if one.region not in unreachable)
+        degraded = prices.degraded | ({LIVE_PRICES: why_none} if why_none else {})
+        return Observation(known, unreachable, degraded, left_out=tuple(causes))
+
+    def _without_subnetwork(self) -> list[Exclusion]:
+        """Return the regions in which no machine can be started, for want of a subnetwork."""
+        subnetworks, network = self._settings.subnetworks, self._settings.network
+        known = set(subnetworks) or self._api.subnetwork_regions(network)
+        why = "the settings name none" if subnetworks else f"{network.rpartition('/')[2]} has none"
+        missing = (region for region in self._regions if region_name(region) not in known)
+        return [Exclusion(ExclusionKind.NO_SUBNET, region, WHOLE_REGION, why) for region in missing]
+
+    def _fit(
+        self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], prices: PriceList
+    ) -> tuple[dict[str, Machine], list[Exclusion]]:
+        """Return the machine types of a zone that are of use, and those that no shape can use."""
+        read = {name: machine_of(one) for name, one in types.items() if self._is_of_use(one, zone, sold)}
+        fit = {name: machine for name, machine in read.items() if isinstance(machine, Machine)}
+        fit |= self._attached(zone, types, sold, prices.names(self.name).get(zone, set()))
+        return fit, [found for found in read.values() if isinstance(found, Exclusion)]
 
     def _attached(
         self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], priced: set[str]
@@ -173,7 +199,7 @@ class Gcp:
             if not self._is_skipped(zone, answered, unreachable):
                 seen += [_instance_of(zone, described) for described in instances]
         known = [s for s in without_repeats(seen) if s.key.region not in unreachable]
-        return Observation(tuple(self._prices().paid(known)), unreachable)
+        return Observation(tuple(self._prices().paid(known, price_locations)), unreachable)
 
     def notices(self, owner: str) -> Observation[Notice]:
         """Return the preemptions and maintenance of every zone.
@@ -204,7 +230,8 @@ class Gcp:
         """Return if the credentials may do in the project all that a launch needs."""
         del region  # permissions are the project's
         failures, translate = FAMILIES, lambda error: translated(error, "dry_run")
-        missing = self._limiter.read(EVERYWHERE, lambda: self._api.missing(NEEDED), failures, translate)
+        needed = NEEDED + (NEEDED_FOR_TAGS if self._settings.resource_manager_tags else ())
+        missing = self._limiter.read(EVERYWHERE, lambda: self._api.missing(needed), failures, translate)
         if missing:
             raise DeniedError(self.name, "dry_run", "IAM_PERMISSION_DENIED", f"missing {', '.join(missing)}")
 
@@ -277,21 +304,26 @@ class Gcp:
             interface["subnetwork"] = subnetwork
         if order.private_address is not None:
             interface["network_i_p"] = order.private_address
-        disk = {
+        own = {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: str(order.role)}
+        labels = settings.labels | own
+        disk: dict[str, Any] = {
             "boot": True,
             "auto_delete": True,
-            "initialize_params": {"source_image": settings.image, "disk_size_gb": settings.disk_gib},
+            "initialize_params": {"source_image": settings.image, "disk_size_gb": settings.disk_gib, "labels": labels},
         }
         plain, accelerator, count = split_attached(key.instance_type)
         body: dict[str, Any] = {
             "name": order.instance_id,
             "machine_type": f"zones/{key.zone}/machineTypes/{plain}",
             "scheduling": scheduling,
-            "labels": {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: order.role},
+            "labels": labels,
             "metadata": {"items": [{"key": "startup-script", "value": order.startup_script}]},
             "network_interfaces": [interface],
             "disks": [disk],
         }
+        if tags := settings.resource_manager_tags:
+            disk["initialize_params"]["resource_manager_tags"] = tags
+            body["params"] = {"resource_manager_tags": tags}
         if count:
             kind = f"projects/{settings.project}/zones/{key.zone}/acceleratorTypes/{accelerator}"
             body["guest_accelerators"] = [{"accelerator_type": kind, "accelerator_count": count}]
