@@ -50,6 +50,8 @@ from state.store.tables import (
 
 BUSY_TIMEOUT_S: Final = 15
 LEASE: Final = "tick"
+PAUSE: Final = "pause/"
+"""What the names of settings with pauses begin with."""
 
 
 def connect(url: str) -> Engine:
@@ -315,6 +317,19 @@ class SqlStore:
             if lease is None or lease.expires_at <= r.stamp(now):
                 return None
             return lease.holder or None
+
+    def pauses(self) -> dict[str, datetime]:
+        """Return when pauses end."""
+        with self._reading() as session:
+            found = session.exec(select(SettingRow).where(col(SettingRow.name).startswith(PAUSE)))
+            return {row.name.removeprefix(PAUSE): datetime.fromisoformat(row.value) for row in found}
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause."""
+        with self._writing() as session:
+            row = session.get(SettingRow, PAUSE + bucket) or SettingRow(name=PAUSE + bucket, value="")
+            row.value = max(row.value, r.stamp(until))
+            session.add(row)
 
     def wake(self) -> None:
         """Count a wake-up."""
