@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from inference.base import Placed
 from providers.base import Observation, Provider
+from providers.peers import beside_peers
 from scheduler import shortages
 from scheduler.observe.health import assess
 from scheduler.observe.inventory import Readings, sync_inventory
@@ -46,7 +47,7 @@ def observe(ports: Ports) -> Snapshot:
         cells = [pool.submit(_read_cell, ports, region, known.wanted) for region in _regions_with_head(known)]
         cut_off = {drill.region for drill in known.drills if drill.cuts_off and drill.until > now}
         cell_statuses = tuple(_cut(future.result(), cut_off) for future in cells)
-        read = _Read(_joined(machines), _joined(offers), _joined(quotas), _joined(announced))
+        read = _Read(_joined(machines), _compared(_joined(offers)), _joined(quotas), _joined(announced))
     capabilities = tuple((name, ports.providers[name].capabilities) for name in sorted(ports.providers))
     ours = replace(read, instances=_ours(read.instances, known, capabilities))
     readings = _readings(ours, frozenset(cut_off), cell_statuses, known, now)
@@ -181,6 +182,11 @@ def _joined(futures: list[Future[Observation[Result]]]) -> Observation[Result]:
         items += observation.items
         unreachable |= observation.unreachable
     return Observation(tuple(items), unreachable)
+
+
+def _compared(read: Observation[Offer]) -> Observation[Offer]:
+    """Return offers of all clouds, each at the price that its peers bear out."""
+    return replace(read, items=beside_peers(read.items))
 
 
 def _regions_with_head(known: Known) -> list[RegionId]:

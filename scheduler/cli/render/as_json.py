@@ -7,12 +7,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from scheduler.cli.render import explanations, words
-from scheduler.cli.render.obstacles import failure_json, obstacle_json, shortage_json
+from scheduler.cli.render.obstacles import doubt_json, failure_json, obstacle_json, shortage_json
 from scheduler.cli.render.spec import warning_json
 from scheduler.drills.report import DrillReport
 from scheduler.explain.resilience import ResiliencePrice
 from scheduler.service.reports import DrillResult, PlanReport, PriceSource, StatusReport
-from state.model.catalog import Offer
+from state.model.catalog import Offer, Price
 from state.model.history import Event
 from state.model.inventory import Instance
 from state.model.placement import Placement, Survival, UnmetDemand, Violation
@@ -39,7 +39,16 @@ def offer_json(offer: Offer, now: datetime) -> dict[str, Any]:
         "usd_per_hour": offer.price.per_hour.dollars,
         "price_source": offer.price.source,
         "price_age_days": max(0, (now - offer.price.as_of).days),
+        "price_basis": offer.price.basis,
+        "price_peers": offer.price.peers,
+        "price_doubt": None if offer.price.doubt is None else doubt_json(offer.price.doubt),
+        "doubted_prices": [_doubted_json(price) for price in offer.alternatives if price.doubt is not None],
     }
+
+
+def _doubted_json(price: Price) -> dict[str, Any]:
+    doubt = None if price.doubt is None else doubt_json(price.doubt)
+    return {"usd_per_hour": price.per_hour.dollars, "price_source": price.source, "price_doubt": doubt}
 
 
 def action_json(action: Action) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def offers_table(offers: Iterable[Offer], now: datetime) -> Table:
             str(machine.vcpus),
             f"{machine.memory_gib:g}",
             f"{offer.price.per_hour.dollars:.4f}",
-            offer.price.source,
+            words.price_source(offer.price),
             f"{age} d",
         )
     return shown
