@@ -1,6 +1,6 @@
 """Prices, each with its source and age: lists, agreed ones, live ones, and the bands of plausible ones. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase

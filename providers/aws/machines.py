@@ -35,10 +35,10 @@ from providers.aws.settings import NAME_TAG, AwsSettings
 from providers.aws.zones import Network, Zones, price_locations, subnets_in, zones_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.context import Context
-from providers.errors import InvalidError, ProviderError
+from providers.errors import InvalidError, ProviderError, ThrottledError
 from providers.everywhere import query_all_regions, without_repeats
 from providers.exclusions import Exclusion
-from providers.prices import PriceList, live_spot
+from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import reserved_offers, select_reservation
 from providers.throttle import RateLimiter
 from state.clock import Clock
@@ -102,9 +102,10 @@ class Aws:
     def offers(self) -> Observation[Offer]:
         """Return the GPU types, and those for heads, of every region."""
         left_out: dict[RegionId, list[Exclusion]] = {}
-        seen = self._query_regions(lambda region: self._offers_in(region, left_out))
+        degraded = dict(self._prices().degraded)
+        seen = self._query_regions(lambda region: self._offers_in(region, degraded, left_out))
         known = tuple(one for region in self.regions if region not in seen.unreachable for one in left_out[region])
-        return replace(seen, degraded=self._prices().degraded, left_out=known)
+        return replace(seen, degraded=degraded, left_out=known)
 
     def quotas(self) -> Observation[Quota]:
         """Return the vCPU quotas of every region."""
@@ -170,7 +171,9 @@ class Aws:
             regions or self.regions, read, self._limiter, FAMILIES, lambda error: translated(error, "read")
         )
 
-    def _offers_in(self, region: RegionId, left_out: dict[RegionId, list[Exclusion]]) -> list[Offer]:
+    def _offers_in(
+        self, region: RegionId, degraded: dict[str, str], left_out: dict[RegionId, list[Exclusion]]
+    ) -> list[Offer]:
         """Return the offers of a region, and note what is left out of them."""
         api, prices, now = self._apis[region], self._prices(), self._clock.now()
         zones, image = self._zones_in(region), self._image(region)
@@ -188,7 +191,7 @@ class Aws:
         left_out[region] += unpriced(region, usable, zones.locations, offers)
         self._machines[region], self._locations[region] = fit, zones.locations
         spot = sorted({o.key.instance_type for o in offers if o.key.market is Market.SPOT})
-        live = newest_spot_prices(api.spot_prices(spot, now)) if spot else {}
+        live = self._spot_prices(api, spot, degraded) if spot else {}
         source = "AWS DescribeSpotPriceHistory"
         offers = [live_spot(o, live.get((o.key.zone, o.key.instance_type)), source, now) for o in offers]
         return offers + reserved_offers(region, fit, reservations, now)
@@ -207,6 +210,17 @@ class Aws:
             image_id = self._settings.images[region_name(region)]
             self._images[region] = image_of(self._apis[region].image(image_id))
         return self._images[region]
+
+    def _spot_prices(self, api: AwsApi, types: list[str], degraded: dict[str, str]) -> dict[tuple[str, str], float]:
+        """Return live spot prices; where EC2 refuses them alone, none, and note why."""
+        try:
+            return newest_spot_prices(api.spot_prices(types, self._clock.now()))
+        except FAMILIES as error:
+            reason = translated(error, "read")
+            if isinstance(reason, ThrottledError):
+                raise  # the limiter waits, and repeats the read
+            degraded[LIVE_PRICES] = str(reason)
+            return {}
 
     def _is_of_use(self, instance_type: str) -> bool:
         return instance_type[0] in "gp" or instance_type in self._settings.head_types

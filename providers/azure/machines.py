@@ -78,7 +78,7 @@ class Azure:
 
     def offers(self) -> Observation[Offer]:
         """Return the GPU sizes, and those for heads, of every region."""
-        degraded = self._prices().degraded
+        degraded = dict(self._prices().degraded)
         left_out: dict[RegionId, list[Exclusion]] = {}
         seen = self._query_regions(lambda region: self._offers_in(region, degraded, left_out))
         known = tuple(one for region in self.regions if region not in seen.unreachable for one in left_out[region])

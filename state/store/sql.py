@@ -1,19 +1,20 @@
 """The store on SQL: SQLite in WAL mode by default, PostgreSQL by changing one URL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from sqlalchemy import Engine, create_engine, delete, event, func
+from sqlalchemy import delete, func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from state.clock import draw_installation_id
+from state.model.catalog import OfferKey, Price
 from state.model.history import Drill, DrillState, Event, EventKind, Outcome
-from state.model.ids import PlanId
+from state.model.ids import PlanId, ProviderName
 from state.model.inventory import Instance
 from state.model.lifecycle import LIVE
 from state.model.plan import Finding, Plan
@@ -21,6 +22,7 @@ from state.model.snapshot import Snapshot, Wanted
 from state.model.weather import FORGOTTEN_AFTER, PoolWeather
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
 from state.store import rows as r
+from state.store.connection import connect
 from state.store.migrations import migrate
 from state.store.observed import weather_after
 from state.store.rules import (
@@ -37,6 +39,7 @@ from state.store.tables import (
     EventRow,
     HealthRow,
     InstanceRow,
+    KeptPricesRow,
     LastTickRow,
     LeaseRow,
     OutcomeRow,
@@ -48,32 +51,7 @@ from state.store.tables import (
     WeatherRow,
 )
 
-BUSY_TIMEOUT_S: Final = 15
 LEASE: Final = "tick"
-
-
-def connect(url: str) -> Engine:
-    """Return an engine; on SQLite one that writes durably and waits for other writers."""
-    if not url.startswith("sqlite"):
-        # Without a driver's name SQLAlchemy would look for one that is not ours.
-        return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
-    path = url.removeprefix("sqlite:///")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own class
-        # The driver would open transactions too late for BEGIN IMMEDIATE, so it must not open any.
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:  # noqa: ANN401  the driver's own class
-        is_write = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
-
-    return engine
 
 
 class SqlStore:
@@ -330,6 +308,17 @@ class SqlStore:
         """Return the count of wake-ups."""
         with self._reading() as session:
             return int(session.get_one(SettingRow, "wakes").value)
+
+    def kept_prices(self, provider: ProviderName) -> dict[OfferKey, Price]:
+        """Return kept prices."""
+        with self._reading() as session:
+            row = session.get(KeptPricesRow, provider)
+            return {} if row is None else r.prices_value(row)
+
+    def keep_prices(self, provider: ProviderName, prices: Mapping[OfferKey, Price]) -> None:
+        """Replace kept prices."""
+        with self._writing() as session:
+            session.merge(KeptPricesRow(provider=provider, body=r.packed(r.PRICES, list(prices.items()))))
 
     def close(self) -> None:
         """Close the connections."""
