@@ -84,6 +84,7 @@ def observe(ports: Ports) -> Snapshot:
         shortage_policy=ports.shortage_policy,
         cost_model=ports.cost_model,
         placed=() if last is None else last.placement.replicas,
+        pending_moves=ports.store.pending_moves(),
         latencies=ports.latencies,
         own_regions=ports.own_regions,
         capabilities=capabilities,

@@ -11,7 +11,7 @@ from state.model.health import RegionHealth
 from state.model.history import Drill, Event, Outcome
 from state.model.ids import PlanId, ProviderName
 from state.model.inventory import Instance
-from state.model.plan import Finding, Plan
+from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
 from state.model.weather import PoolWeather
 
@@ -144,6 +144,9 @@ class Store(Protocol):
 
     def last_plan(self) -> Plan | None:
         """Return the newest committed plan that acted, or None."""
+
+    def pending_moves(self) -> tuple[PendingMove, ...]:
+        """Return the moves that wait by the newest committed plan, whether it acted or not."""
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan, in the order of its actions."""

@@ -10,7 +10,7 @@ from state.model.health import RegionHealth
 from state.model.history import Drill, DrillState, Event, EventKind, Outcome
 from state.model.ids import PlanId, ProviderName
 from state.model.inventory import Instance
-from state.model.plan import Finding, Plan
+from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
 from state.model.weather import FORGOTTEN_AFTER, PoolWeather
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
@@ -182,6 +182,11 @@ class MemoryStore:
         """Return the newest committed plan."""
         with self._lock:
             return next(reversed(self._plans.values()), None)
+
+    def pending_moves(self) -> tuple[PendingMove, ...]:
+        """Return the moves that wait."""
+        with self._lock:
+            return () if self._last_tick is None else self._last_tick.plan.pending_moves
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan."""

@@ -17,7 +17,7 @@ from state.model.history import Drill, DrillState, Event, EventKind, Outcome
 from state.model.ids import PlanId, ProviderName
 from state.model.inventory import Instance
 from state.model.lifecycle import LIVE
-from state.model.plan import Finding, Plan
+from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
 from state.model.weather import FORGOTTEN_AFTER, PoolWeather
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
@@ -225,6 +225,12 @@ class SqlStore:
         with self._reading() as session:
             row = session.exec(select(PlanRow).order_by(col(PlanRow.number).desc())).first()
             return None if row is None else r.PLAN.validate_json(row.body)
+
+    def pending_moves(self) -> tuple[PendingMove, ...]:
+        """Return the moves that wait."""
+        with self._reading() as session:
+            row = session.get(LastTickRow, r.LAST)
+            return () if row is None else r.unpacked(r.PLAN, row.plan).pending_moves
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan."""

@@ -258,6 +258,9 @@ SHORTAGES, COSTS = ShortagePolicy(), CostModel()
         ("interruptions where a cloud reports none", f"one in {1 / COSTS.interruptions_per_hour:g} h"),
         ("weights that a moved replica loads", f"${COSTS.egress_usd_per_gib:g} per GiB"),
         ("a move pays back within", f"{COSTS.payback_hours:g} h"),
+        ("a saving lasts before machines move for it", f"{COSTS.hold_hours * 60:g} min at least"),
+        ("a machine lives before it is moved for its price", f"{COSTS.machine_hours_min:g} h at least"),
+        ("a machine runs beside its replacement", f"{COSTS.overlap_hours * 60:g} min"),
         ("demand of a priority class, against the next lower one", f"{COSTS.priority_factor:g} times"),
         (
             "solved exactly at once",

@@ -116,7 +116,8 @@ def plan_parts(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> list[Rend
         parts.append(actions_table(plan))
     elif placement.machines or plan.is_stable:
         parts.append("No changes." if plan.is_stable else "Nothing can be done at the moment.")
-    return [*parts, *(f"blocked: {words.blocked(blocked)}" for blocked in plan.blocked)]
+    parts += [f"blocked: {words.blocked(blocked)}" for blocked in plan.blocked]
+    return [*parts, *(f"waits: {words.pending_move(move)}" for move in plan.pending_moves)]
 
 
 def placement_parts(placement: Placement, resilience: tuple[ResiliencePrice, ...]) -> list[RenderableType]:

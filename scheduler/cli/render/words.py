@@ -36,6 +36,7 @@ from state.model.plan import (
     Drain,
     Finding,
     Launch,
+    PendingMove,
     PlanRule,
     Route,
     Serve,
@@ -300,6 +301,12 @@ def shortage(value: Shortage, now: datetime) -> str:
     details = "; ".join(filter(None, (value.message, "" if value.doubt is None else doubt(value.doubt))))
     message = f" ({details})" if details else ""
     return f"{value.scope}: {SHORTAGES[value.kind]}{message}, for {counted(minutes, 'minute')} more"
+
+
+def pending_move(value: PendingMove) -> str:
+    """Return a move for price that waits."""
+    machines = counted(value.count, "machine")
+    return f"{machines} of {value.key} until {value.until:%H:%M} UTC: the move saves {value.saves}/h if that lasts"
 
 
 def health(reason: HealthReason | None, ready: int = 0, expected: int = 0) -> str:
