@@ -62,8 +62,8 @@ def solved(snapshot: Snapshot, keep: Mapping[OfferKey, int] | None = None) -> So
 
 def _keeping(supply: Supply, keep: Mapping[OfferKey, int]) -> Supply:
     """Return the supply with more machines that have to stay."""
-    least = ((g, sum(keep.get(offer.key, 0) for offer in g.offers)) for g in supply.groups)
-    return replace(supply, groups=tuple(replace(g, low=max(g.low, min(n, g.existing))) for g, n in least))
+    kept = ((g, sum(keep.get(offer.key, 0) for offer in g.offers)) for g in supply.groups)
+    return replace(supply, groups=tuple(replace(g, low=max(g.low, min(n, g.existing))) for g, n in kept))
 
 
 def _solution(formulation: Formulation, spec: CapacitySpec, budget: SolveBudget) -> tuple[Formulation, Solution] | None:

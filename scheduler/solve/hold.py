@@ -3,7 +3,7 @@
 Prices move, and a move costs money: for a while two machines run, and weights are loaded again. So no machine is moved
 for its price at one look. Each machine that the cheapest placement leaves is remembered with the time since when it
 does. It may be left once that has lasted for a window, and the machine has lived for a while. The window is the time
-in which the saving pays the cost of the move: whoever waits so long pays at most twice what was best in hindsight.
+in which the saving pays the cost of the move, so that at most twice as much is paid as was best in hindsight.
 """
 
 from collections import Counter
