@@ -9,6 +9,7 @@ import boto3
 
 from providers.aws.api import AwsApi
 from providers.aws.catalog import (
+    BLOCK,
     machine_of,
     newest_spot_prices,
     offers_of,
@@ -39,7 +40,7 @@ from providers.errors import InvalidError, ProviderError, ThrottledError
 from providers.everywhere import query_all_regions, without_repeats
 from providers.exclusions import Exclusion
 from providers.prices import LIVE_PRICES, PriceList, live_spot
-from providers.reservations import reserved_offers, select_reservation
+from providers.reservations import in_reservations, reserved_offers, select_reservation
 from providers.throttle import RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
@@ -56,7 +57,6 @@ STATES: Final = {
 }
 """A stopped machine still costs its disk, so it counts as stopping and is ended."""
 
-BLOCK: Final = "capacity-block"
 
 Item = TypeVar("Item")
 
@@ -231,7 +231,11 @@ class Aws:
         return quotas_of(region, limits, [_load_of(found, sizes) for found in self._apis[region].running()])
 
     def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
-        return without_repeats(_instance_of(region, found) for found in self._apis[region].instances(OWNER_TAG, owner))
+        api = self._apis[region]
+        found = without_repeats(_instance_of(region, described) for described in api.instances(OWNER_TAG, owner))
+        if not any(machine.reservation for machine in found):
+            return found
+        return in_reservations(found, map(reservation_of, api.reservations()), self._clock.now())
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, with its id as client token."""
@@ -245,15 +249,15 @@ class Aws:
                 return api.run(request)
             # A machine that runs already may hold the last of the reservation, which is no shortage.
             there = (one for one in api.instances(INSTANCE_TAG, order.instance_id) if _is_owned_by(one, order.owner))
-            return next(there, None) or api.run(request | self._reservation(order.key))
+            return next(there, None) or api.run(request | self._reservation(order))
 
         return _instance_of(region, write(name, run, FAMILIES, lambda error: translated(error, "launch")))
 
-    def _reservation(self, key: OfferKey) -> dict[str, Any]:
+    def _reservation(self, order: LaunchOrder) -> dict[str, Any]:
         """Return the part of a request that takes the machine from a reservation."""
-        api, now = self._apis[key.region], self._clock.now()
+        api, now = self._apis[order.key.region], self._clock.now()
         found = list(api.reservations())
-        reservation = select_reservation((reservation_of(one) for one in found), key, now)
+        reservation = select_reservation((reservation_of(one) for one in found), order.key, now, order.reservation)
         block = any(
             one["CapacityReservationId"] == reservation.id and one.get("ReservationType") == BLOCK for one in found
         )
@@ -371,4 +375,5 @@ def _instance_of(region: RegionId, described: dict[str, Any]) -> CloudInstance:
         address=described.get("PrivateIpAddress"),
         launched_at=described.get("LaunchTime"),
         reason=described.get("StateReason", {}).get("Message", ""),
+        reservation=described.get("CapacityReservationId") or None,
     )

@@ -20,7 +20,7 @@ from providers.errors import DeniedError, InvalidError, ProviderError
 from providers.everywhere import query_all_regions, unanswered, without_repeats
 from providers.exclusions import WHOLE_REGION, Exclusion, ExclusionKind
 from providers.prices import LIVE_PRICES, PriceList, live_spot
-from providers.reservations import Reservation, reserved_offers, select_reservation
+from providers.reservations import Reservation, in_reservations, reserved_offers, select_reservation
 from providers.throttle import RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
@@ -166,7 +166,10 @@ class Azure:
     def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
         found = self._api.machines(region_name(region))
         ours = (_instance_of(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner)
-        return self._prices().paid(without_repeats(ours))
+        machines = without_repeats(ours)
+        if any(machine.reservation for machine in machines):
+            machines = in_reservations(machines, self._reservations(region_name(region)), self._clock.now())
+        return self._prices().paid(machines)
 
     def dry_run(self, region: RegionId) -> None:
         """Return if the credentials may do in the resource group all that a launch needs."""
@@ -189,7 +192,7 @@ class Azure:
                 # A machine that runs already may hold the last of the reservation, which is no shortage.
                 if (there := self._existing(order)) is not None:
                     return there
-                group = {"capacityReservationGroup": {"id": self._reservation(order.key)}}
+                group = {"capacityReservationGroup": {"id": self._reservation(order)}}
                 body["properties"]["capacityReservation"] = group
             vm = self._write(order.key, lambda: self._api.create(order.instance_id, body), "launch")
         except ProviderError as error:
@@ -203,15 +206,15 @@ class Azure:
         state = CloudState.PENDING
         return CloudInstance(order.instance_id, order.instance_id, order.key, state, order.private_address, None)
 
-    def _reservation(self, key: OfferKey) -> str:
+    def _reservations(self, location: str) -> list[Reservation]:
+        return [reservation_of(group, found) for group, found in self._api.reservations(location)]
+
+    def _reservation(self, order: LaunchOrder) -> str:
         """Return the id of the reservation group that a machine is taken from."""
-        location = region_name(key.region)
-
-        def read() -> list[Reservation]:
-            return [reservation_of(group, found) for group, found in self._api.reservations(location)]
-
-        found = self._limiter.read(location, read, FAMILIES, lambda error: translated(error, "launch"))
-        return select_reservation(found, key, self._clock.now()).id
+        location, failures = region_name(order.key.region), FAMILIES
+        translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "launch")  # noqa: E731
+        found = self._limiter.read(location, lambda: self._reservations(location), failures, translate)
+        return select_reservation(found, order.key, self._clock.now(), order.reservation).id
 
     def _write(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
         return self._limiter.write(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
@@ -307,8 +310,9 @@ class Azure:
 
 def _instance_of(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  the SDK's model
     market = Market.SPOT if vm.priority == "Spot" else Market.ON_DEMAND
-    if vm.capacity_reservation is not None:
-        market = Market.RESERVED
+    reserved, reservation = vm.capacity_reservation, None
+    if reserved is not None and reserved.capacity_reservation_group is not None:
+        market, reservation = Market.RESERVED, reserved.capacity_reservation_group.id
     key = OfferKey(region, (vm.zones or [REGIONAL])[0], text_of(vm.hardware_profile.vm_size), market)
     return CloudInstance(
         cloud_id=vm.name,
@@ -317,4 +321,5 @@ def _instance_of(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  t
         state=STATES.get(vm.provisioning_state or "", CloudState.PENDING),
         address=None,
         launched_at=vm.time_created,
+        reservation=reservation,
     )

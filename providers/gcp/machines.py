@@ -26,12 +26,12 @@ from providers.gcp.catalog import (
 )
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.gpus import split_attached
-from providers.gcp.notices import notice_of
+from providers.gcp.notices import end_of_run, notice_of
 from providers.gcp.profile import PROFILE
 from providers.gcp.settings import GcpSettings
 from providers.gcp.spot import CachedRates
 from providers.prices import LIVE_PRICES, PriceList, live_spot
-from providers.reservations import Reservation, reserved_offers, select_reservation
+from providers.reservations import Reservation, in_reservations, reserved_offers, select_reservation
 from providers.throttle import RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
@@ -199,6 +199,8 @@ class Gcp:
             if not self._is_skipped(zone, answered, unreachable):
                 seen += [_instance_of(zone, described) for described in instances]
         known = [s for s in without_repeats(seen) if s.key.region not in unreachable]
+        if any(machine.reservation for machine in known):
+            known = in_reservations(known, self._reservations(), self._clock.now())
         return Observation(tuple(self._prices().paid(known, price_locations)), unreachable)
 
     def notices(self, owner: str) -> Observation[Notice]:
@@ -244,7 +246,7 @@ class Gcp:
                 # A machine that runs already may hold the last of the reservation, which is no shortage.
                 if (there := self._existing(order)) is not None:
                     return there
-                body["reservation_affinity"] = self._reservation(key)
+                body["reservation_affinity"] = self._reservation(order)
             fault = self._write(key, lambda: self._api.insert(key.zone, body), "launch")
         except ProviderError as error:
             if error.code == ALREADY_EXISTS:
@@ -254,14 +256,14 @@ class Gcp:
             raise refusal(*fault, "launch")
         return CloudInstance(order.instance_id, order.instance_id, key, CloudState.PENDING, order.private_address, None)
 
-    def _reservation(self, key: OfferKey) -> dict[str, Any]:
+    def _reservations(self) -> list[Reservation]:
+        return [reservation_of(zone, found) for zone, found in self._api.reservations()]
+
+    def _reservation(self, order: LaunchOrder) -> dict[str, Any]:
         """Return the part of a request that takes the machine from a reservation."""
-
-        def read() -> list[Reservation]:
-            return [reservation_of(zone, found) for zone, found in self._api.reservations()]
-
-        found = self._limiter.read(EVERYWHERE, read, FAMILIES, lambda error: translated(error, "launch"))
-        reservation = select_reservation(found, key, self._clock.now())
+        translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "launch")  # noqa: E731
+        found = self._limiter.read(EVERYWHERE, self._reservations, FAMILIES, translate)
+        reservation = select_reservation(found, order.key, self._clock.now(), order.reservation)
         name = "compute.googleapis.com/reservation-name"
         return {"consume_reservation_type": SPECIFIC, "key": name, "values": [reservation.id]}
 
@@ -346,8 +348,9 @@ def _instance_of(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  t
     labels = dict(described.labels)
     is_spot = described.scheduling.provisioning_model == "SPOT"
     market = Market.SPOT if is_spot else Market.ON_DEMAND
+    reservation = None
     if described.reservation_affinity.consume_reservation_type == SPECIFIC:
-        market = Market.RESERVED
+        market, reservation = Market.RESERVED, next(iter(described.reservation_affinity.values), None)
     instance_type = type_of(described.machine_type, described.guest_accelerators)
     interfaces = list(described.network_interfaces)
     created = described.creation_timestamp
@@ -360,4 +363,6 @@ def _instance_of(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  t
         launched_at=datetime.fromisoformat(created) if created else None,
         reason=described.status_message,
         impairment="Compute Engine is repairing it" if described.status == "REPAIRING" else "",
+        reservation=reservation,
+        ends_at=end_of_run(described),
     )

@@ -10,6 +10,7 @@ from inference.base import Placed
 from providers.base import Observation, Provider
 from providers.peers import beside_peers
 from scheduler import shortages
+from scheduler.observe.current import expiry_notices, priced
 from scheduler.observe.health import assess
 from scheduler.observe.inventory import Readings, sync_inventory
 from scheduler.observe.untagged import own_machines
@@ -123,9 +124,10 @@ def _readings(
     read: _Read, cut_off: frozenset[RegionId], cells: tuple[CellStatus, ...], known: Known, now: datetime
 ) -> Readings:
     unreachable = frozenset(read.instances.unreachable) | cut_off
-    notices = (*read.notices.items, *_leaving_notices(cells, known.instances))
+    seen = tuple(seen for seen in priced(read.instances.items, read.offers.items) if seen.key.region not in unreachable)
+    notices = (*read.notices.items, *_leaving_notices(cells, known.instances), *expiry_notices(seen))
     return Readings(
-        seen=tuple(seen for seen in read.instances.items if seen.key.region not in unreachable),
+        seen=seen,
         unreachable=unreachable,
         notices=tuple(sorted(notices, key=lambda notice: notice.sort_key)),
         taken_at=now,

@@ -19,7 +19,7 @@ from scheduler.solve.exact import head_prices
 from scheduler.solve.solution import objective
 from state.model.catalog import OfferKey
 from state.model.ids import InstanceId
-from state.model.inventory import Instance, Role
+from state.model.inventory import Instance, NoticeKind, Role
 from state.model.placement import Placement
 from state.model.plan import PendingMove
 from state.model.snapshot import Snapshot
@@ -149,7 +149,7 @@ def _pending(snapshot: Snapshot, left: Counter[OfferKey], saving: Usd, window: t
 
 def _movable(snapshot: Snapshot, key: OfferKey, is_ready: bool) -> int:  # noqa: FBT001
     """Return how many machines of an offer may be left now."""
-    announced = {notice.instance_id for notice in snapshot.notices}
+    announced = {n.instance_id for n in snapshot.notices if n.kind is not NoticeKind.EXPIRY}
     lived = snapshot.taken_at - timedelta(hours=snapshot.cost_model.machine_hours_min)
     return sum(
         _is_in_trouble(instance, snapshot, announced) or (is_ready and _began(instance) <= lived)

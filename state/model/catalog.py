@@ -129,6 +129,17 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class ReservedPlaces:
+    """The free places of one reservation."""
+
+    id: str
+    """What a launch names it by."""
+    free: int
+    until: AwareDatetime | None = None
+    """When it ends; None: it has no end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """An instance type in a zone and a market, at a price."""
 
@@ -137,6 +148,8 @@ class Offer:
     price: Price
     alternatives: tuple[Price, ...] = field(default=(), kw_only=True)
     """Prices of other sources, the best first; once they are compared, only those that are doubted."""
+    places: tuple[ReservedPlaces, ...] = field(default=(), kw_only=True)
+    """The reservations that its stock is of, in the order in which they are used; none where a launch names none."""
     stock: int | None = None
     """Machines left beyond ours; None where the provider does not report it."""
     minimum: int = 1

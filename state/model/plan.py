@@ -38,6 +38,8 @@ class Launch:
     price_per_hour: Usd
     cell: CellSettings
     choice: OfferChoice | None
+    reservation: str | None = None
+    """The reservation whose place it takes; None where its offer has none to name."""
     is_repeat: bool = False
     """Requested before with an unknown outcome; the same id makes the cloud start it once."""
 

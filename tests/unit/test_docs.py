@@ -12,6 +12,7 @@ import typer
 import typer.core
 import yaml
 
+from providers.reservations import LAST_SALE
 from scheduler.cli.main import app
 from scheduler.documents.settings_file import HealthModel, LimitsModel, Settings
 from scheduler.documents.spec_file import load_wanted
@@ -215,7 +216,11 @@ SHORTAGES, COSTS = ShortagePolicy(), CostModel()
         ("an impaired machine carries nothing: replaced", minutes(Thresholds().impaired_max)),
         ("an orphan is ended", f"when it is {minutes(Thresholds().orphan_age_min)} old"),
         ("replicas move before an announced end", f"{minutes(Thresholds().drain_ahead)} ahead"),
-        ("a worker is replaced before maintenance", f"{minutes(Thresholds().maintenance_ahead)} ahead"),
+        (
+            "a worker is replaced before maintenance, and before its reservation or allowed time ends",
+            f"{minutes(Thresholds().maintenance_ahead)} ahead",
+        ),
+        ("a reservation is sold last", f"{minutes(LAST_SALE)} before its end"),
         ("failing: SUSPECT", f"{HealthModel().suspect_after} s"),
         ("failing: DOWN", f"{HealthModel().down_after} s"),
         ("without failure: RECOVERING, and each further step", f"{HealthModel().recover_after} s"),
