@@ -50,6 +50,8 @@ class LaunchOrder:
     startup_script: str
     private_address: str | None
     """The address that the machine must have inside its network; None: any."""
+    reservation: str | None = None
+    """The reservation whose place it takes; None: any that is free, in the reserved market."""
 
 
 class Provider(Protocol):

@@ -20,7 +20,7 @@ from providers.everywhere import without_repeats
 from providers.faults import DONE_FIRST, Fault, FaultBoard, FaultKind
 from state.clock import Clock
 from state.model.boot import BootProfile
-from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
+from state.model.catalog import Capability, Market, Offer, OfferKey, Quota, ReservedPlaces
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, CloudState, EndCause, EndKind, Notice, NoticeKind, Role
 
@@ -99,7 +99,22 @@ class FakeCloud:
 
     def _offered(self, offer: Offer) -> Offer:
         is_reserved = offer.key.market is Market.RESERVED
-        return replace(offer, stock=self.stock.get(offer.key) if is_reserved else None)
+        places = tuple(replace(place, free=self._free(place)) for place in offer.places)
+        stock = sum(place.free for place in places) if places else self.stock.get(offer.key)
+        return replace(offer, stock=stock if is_reserved else None, places=places)
+
+    def _free(self, place: ReservedPlaces) -> int:
+        living = (m.seen for m in self._machines.values() if m.seen.state is not CloudState.TERMINATED)
+        return place.free - sum(seen.reservation == place.id for seen in living)
+
+    def end_reservation(self, key: OfferKey) -> None:
+        """End the reservations of an offer: it is not sold any more, and its machines run on at list price."""
+        with self._lock:
+            self.catalogue = tuple(offer for offer in self.catalogue if offer.key != key)
+            for machine in self._machines.values():
+                if machine.seen.key == key:
+                    paid = replace(key, market=Market.ON_DEMAND)
+                    machine.seen = replace(machine.seen, key=paid, reservation=None, ends_at=None)
 
     def quotas(self) -> Observation[Quota]:
         """Return the limits with their use."""
@@ -186,7 +201,7 @@ class FakeCloud:
                 return self._current(self._machines[order.instance_id])
             if self.fail_next:
                 raise self.fail_next.pop(0)
-            self._take(order)
+            place = self._take(order)
             repeats = self.launched.count(order.instance_id)
             name = InstanceId(f"{order.instance_id}-{repeats}") if repeats else order.instance_id
             machine = _Machine(
@@ -197,6 +212,8 @@ class FakeCloud:
                     state=CloudState.PENDING,
                     address=order.private_address or f"10.0.0.{len(self.launched) + 1}",
                     launched_at=self._clock.now(),
+                    reservation=None if place is None else place.id,
+                    ends_at=None if place is None else place.until,
                 ),
                 order.role,
                 order.owner,
@@ -261,7 +278,8 @@ class FakeCloud:
         state = self.reported.get(machine.seen.instance_id, machine.seen.state)
         return replace(machine.seen, state=state, price_per_hour=price, impairment=impairment, impairment_since=since)
 
-    def _take(self, order: LaunchOrder) -> None:
+    def _take(self, order: LaunchOrder) -> ReservedPlaces | None:
+        """Take one from the stock, and return the reservation that it is from, if there is one."""
         offer = next((o for o in self.catalogue if o.key == order.key), None)
         if offer is None or self.stock.get(order.key, 1) < 1:
             raise ShortageError(self.name, "launch", "OutOfStock")
@@ -273,6 +291,11 @@ class FakeCloud:
                 raise error
         if order.key in self.stock:
             self.stock[order.key] -= 1
+        # Launches at the same time that name no reservation find the same one.
+        place = next((p for p in offer.places if order.reservation in {None, p.id}), None)
+        if offer.places and (place is None or self._free(place) < 1):
+            raise ShortageError(self.name, "launch", "ReservationUsedUp")
+        return place
 
     def _used(self, quota: Quota) -> int:
         machine_of = {offer.key: offer.machine for offer in self.catalogue}

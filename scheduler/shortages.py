@@ -194,6 +194,7 @@ def from_prices(offers: Iterable[Offer], now: datetime, policy: ShortagePolicy) 
         replace(
             _of_offer(offer.key, ShortageKind.PRICE_DOUBTED, now, offer.price.source),
             until=now + policy.recommendation_max,
+            doubt=offer.price.doubt,
         )
         for offer in offers
         if offer.price.is_doubted

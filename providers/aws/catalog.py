@@ -1,6 +1,7 @@
 """EC2's descriptions to offers. Pure."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from providers.aws.gpus import aws_gpu
@@ -126,8 +127,19 @@ def reservation_of(reservation: dict[str, Any]) -> Reservation:
         instance_type=reservation["InstanceType"],
         free=reservation["AvailableInstanceCount"],
         valid_from=reservation.get("StartDate"),
-        valid_until=reservation.get("EndDate"),
+        valid_until=_end_of(reservation),
     )
+
+
+BLOCK: Final = "capacity-block"
+BLOCK_ENDS_AHEAD: Final = timedelta(minutes=30)
+"""How long before the end of a Capacity Block EC2 begins to end its machines. Source: EC2 User Guide, "Capacity Blocks
+for ML", "How Capacity Blocks work"."""
+
+
+def _end_of(reservation: dict[str, Any]) -> datetime | None:
+    ends: datetime | None = reservation.get("EndDate")
+    return ends - BLOCK_ENDS_AHEAD if ends is not None and reservation.get("ReservationType") == BLOCK else ends
 
 
 def newest_spot_prices(history: Iterable[dict[str, Any]]) -> dict[tuple[str, str], float]:

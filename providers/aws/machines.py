@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import boto3
 
 from providers.aws.api import AwsApi
 from providers.aws.catalog import (
+    BLOCK,
     machine_of,
     newest_spot_prices,
     offers_of,
@@ -36,18 +37,16 @@ from providers.aws.states import end_of, state_of
 from providers.aws.zones import Network, Zones, price_locations, subnets_in, zones_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.context import Context
-from providers.errors import InvalidError, ProviderError, UnreachableError
+from providers.errors import InvalidError, ProviderError, ThrottledError, UnreachableError
 from providers.everywhere import query_all_regions, without_repeats
 from providers.exclusions import Exclusion
-from providers.prices import PriceList, live_spot
-from providers.reservations import reserved_offers, select_reservation
+from providers.prices import LIVE_PRICES, PriceList, live_spot
+from providers.reservations import in_reservations, reserved_offers, select_reservation
 from providers.throttle import PauseLog, RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
-
-BLOCK: Final = "capacity-block"
 
 Item = TypeVar("Item")
 
@@ -98,9 +97,10 @@ class Aws:
     def offers(self) -> Observation[Offer]:
         """Return the GPU types, and those for heads, of every region."""
         left_out: dict[RegionId, list[Exclusion]] = {}
-        seen = self._query_regions(lambda region: self._offers_in(region, left_out))
+        degraded = dict(self._prices().degraded)
+        seen = self._query_regions(lambda region: self._offers_in(region, degraded, left_out))
         known = tuple(one for region in self.regions if region not in seen.unreachable for one in left_out[region])
-        return replace(seen, degraded=self._prices().degraded, left_out=known)
+        return replace(seen, degraded=degraded, left_out=known)
 
     def quotas(self) -> Observation[Quota]:
         """Return the vCPU quotas of every region."""
@@ -166,7 +166,9 @@ class Aws:
             regions or self.regions, read, self._limiter, FAMILIES, lambda error: translated(error, "read")
         )
 
-    def _offers_in(self, region: RegionId, left_out: dict[RegionId, list[Exclusion]]) -> list[Offer]:
+    def _offers_in(
+        self, region: RegionId, degraded: dict[str, str], left_out: dict[RegionId, list[Exclusion]]
+    ) -> list[Offer]:
         """Return the offers of a region, and note what is left out of them."""
         api, prices, now = self._apis[region], self._prices(), self._clock.now()
         zones, image = self._zones_in(region), self._image(region)
@@ -184,7 +186,7 @@ class Aws:
         left_out[region] += unpriced(region, usable, zones.locations, offers)
         self._machines[region], self._locations[region] = fit, zones.locations
         spot = sorted({o.key.instance_type for o in offers if o.key.market is Market.SPOT})
-        live = newest_spot_prices(api.spot_prices(spot, now)) if spot else {}
+        live = self._spot_prices(api, spot, degraded) if spot else {}
         source = "AWS DescribeSpotPriceHistory"
         offers = [live_spot(o, live.get((o.key.zone, o.key.instance_type)), source, now) for o in offers]
         return offers + reserved_offers(region, fit, reservations, now)
@@ -204,6 +206,17 @@ class Aws:
             self._images[region] = image_of(self._apis[region].image(image_id))
         return self._images[region]
 
+    def _spot_prices(self, api: AwsApi, types: list[str], degraded: dict[str, str]) -> dict[tuple[str, str], float]:
+        """Return live spot prices; where EC2 refuses them alone, none, and note why."""
+        try:
+            return newest_spot_prices(api.spot_prices(types, self._clock.now()))
+        except FAMILIES as error:
+            reason = translated(error, "read")
+            if isinstance(reason, ThrottledError):
+                raise  # the limiter waits, and repeats the read
+            degraded[LIVE_PRICES] = str(reason)
+            return {}
+
     def _is_of_use(self, instance_type: str) -> bool:
         return instance_type[0] in "gp" or instance_type in self._settings.head_types
 
@@ -213,7 +226,11 @@ class Aws:
         return quotas_of(region, limits, [_load_of(found, sizes) for found in self._apis[region].running()])
 
     def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
-        return without_repeats(_instance_of(region, found) for found in self._apis[region].instances(OWNER_TAG, owner))
+        api = self._apis[region]
+        found = without_repeats(_instance_of(region, described) for described in api.instances(OWNER_TAG, owner))
+        if not any(machine.reservation for machine in found):
+            return found
+        return in_reservations(found, map(reservation_of, api.reservations()), self._clock.now())
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine, with its id as client token; a machine that has the token already is adopted."""
@@ -227,7 +244,7 @@ class Aws:
                 return api.run(request)
             # A machine that runs already may hold the last of the reservation, which is no shortage.
             there = (one for one in api.instances(INSTANCE_TAG, order.instance_id) if _is_owned_by(one, order.owner))
-            return next(there, None) or api.run(request | self._reservation(order.key))
+            return next(there, None) or api.run(request | self._reservation(order))
 
         try:
             return _instance_of(region, write(name, run, FAMILIES, lambda error: translated(error, "launch")))
@@ -251,11 +268,11 @@ class Aws:
             raise InvalidError(self.name, "launch", proof.code, f"{order.instance_id} belongs to another owner")
         raise UnreachableError(self.name, "launch", proof.code, proof.detail) from proof  # it is not listed yet
 
-    def _reservation(self, key: OfferKey) -> dict[str, Any]:
+    def _reservation(self, order: LaunchOrder) -> dict[str, Any]:
         """Return the part of a request that takes the machine from a reservation."""
-        api, now = self._apis[key.region], self._clock.now()
+        api, now = self._apis[order.key.region], self._clock.now()
         found = list(api.reservations())
-        reservation = select_reservation((reservation_of(one) for one in found), key, now)
+        reservation = select_reservation((reservation_of(one) for one in found), order.key, now, order.reservation)
         block = any(
             one["CapacityReservationId"] == reservation.id and one.get("ReservationType") == BLOCK for one in found
         )
@@ -374,4 +391,5 @@ def _instance_of(region: RegionId, described: dict[str, Any]) -> CloudInstance:
         launched_at=described.get("LaunchTime"),
         reason=described.get("StateReason", {}).get("Message", ""),
         end=end_of(described),
+        reservation=described.get("CapacityReservationId") or None,
     )

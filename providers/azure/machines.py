@@ -22,7 +22,7 @@ from providers.errors import DeniedError, InvalidError, ProviderError, Unreachab
 from providers.everywhere import query_all_regions, unanswered, without_repeats
 from providers.exclusions import WHOLE_REGION, Exclusion, ExclusionKind
 from providers.prices import LIVE_PRICES, PriceList, live_spot
-from providers.reservations import Reservation, reserved_offers, select_reservation
+from providers.reservations import Reservation, in_reservations, reserved_offers, select_reservation
 from providers.throttle import PauseLog, RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
@@ -75,7 +75,7 @@ class Azure:
 
     def offers(self) -> Observation[Offer]:
         """Return the GPU sizes, and those for heads, of every region."""
-        degraded = self._prices().degraded
+        degraded = dict(self._prices().degraded)
         left_out: dict[RegionId, list[Exclusion]] = {}
         seen = self._query_regions(lambda region: self._offers_in(region, degraded, left_out))
         known = tuple(one for region in self.regions if region not in seen.unreachable for one in left_out[region])
@@ -94,11 +94,16 @@ class Azure:
         views, no_views = self._details(POWER_STATES, lambda: [(vm.name, vm) for vm in self._api.statuses()])
         conditions, no_conditions = self._details(CONDITIONS, lambda: list(self._api.conditions()))
         by_region: dict[RegionId, list[CloudInstance]] = {}
-        for region, vm in seen.items:
+        reserved: dict[RegionId, list[Reservation]] = {}
+        for region, vm, reservations in seen.items:
             shown, name = views.get(vm.name.lower()), vm.name.lower()
             view = view_of(shown.instance_view) if shown is not None else None
             by_region.setdefault(region, []).append(_instance_of(region, vm, view, conditions.get(name)))
-        machines = [m for found in by_region.values() for m in self._prices().paid(without_repeats(found))]
+            reserved[region] = reservations
+        machines: list[CloudInstance] = []
+        for region, every in by_region.items():
+            placed = in_reservations(without_repeats(every), reserved[region], self._clock.now())
+            machines += self._prices().paid(placed)
         degraded = no_views | no_conditions
         return Observation(tuple(machines), seen.unreachable, degraded, seen.not_connected)
 
@@ -171,9 +176,12 @@ class Azure:
     def _quotas_in(self, region: RegionId) -> list[Quota]:
         return quotas_of(region, list(self._api.usages(region_name(region))), self._families.get(region, set()))
 
-    def _vms_in(self, region: RegionId, owner: str) -> list[tuple[RegionId, Any]]:
-        found = self._api.machines(region_name(region))
-        return [(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner]
+    def _vms_in(self, region: RegionId, owner: str) -> list[tuple[RegionId, Any, list[Reservation]]]:
+        """Return our VMs of a region, each with the region's reservations where one is in some."""
+        found = [vm for vm in self._api.machines(region_name(region)) if (vm.tags or {}).get(OWNER_TAG) == owner]
+        is_any_reserved = any(vm.capacity_reservation is not None for vm in found)
+        reservations = self._reservations(region_name(region)) if is_any_reserved else []
+        return [(region, vm, reservations) for vm in found]
 
     def dry_run(self, region: RegionId) -> None:
         """Return if the credentials may do in the resource group all that a launch needs."""
@@ -196,7 +204,7 @@ class Azure:
                 # A machine that runs already may hold the last of the reservation, which is no shortage.
                 if (there := self._existing(order)) is not None:
                     return there
-                group = {"capacityReservationGroup": {"id": self._reservation(order.key)}}
+                group = {"capacityReservationGroup": {"id": self._reservation(order)}}
                 body["properties"]["capacityReservation"] = group
             vm = self._write(order.key, lambda: self._api.create(order.instance_id, body), "launch")
         except ProviderError as error:
@@ -210,15 +218,15 @@ class Azure:
         state = CloudState.PENDING
         return CloudInstance(order.instance_id, order.instance_id, order.key, state, order.private_address, None)
 
-    def _reservation(self, key: OfferKey) -> str:
+    def _reservations(self, location: str) -> list[Reservation]:
+        return [reservation_of(group, found) for group, found in self._api.reservations(location)]
+
+    def _reservation(self, order: LaunchOrder) -> str:
         """Return the id of the reservation group that a machine is taken from."""
-        location = region_name(key.region)
-
-        def read() -> list[Reservation]:
-            return [reservation_of(group, found) for group, found in self._api.reservations(location)]
-
-        found = self._limiter.read(location, read, FAMILIES, lambda error: translated(error, "launch"))
-        return select_reservation(found, key, self._clock.now()).id
+        location, failures = region_name(order.key.region), FAMILIES
+        translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "launch")  # noqa: E731
+        found = self._limiter.read(location, lambda: self._reservations(location), failures, translate)
+        return select_reservation(found, order.key, self._clock.now(), order.reservation).id
 
     def _write(self, key: OfferKey, call: Callable[[], Result], operation: str) -> Result:
         return self._limiter.write(region_name(key.region), call, FAMILIES, lambda error: translated(error, operation))
@@ -328,8 +336,9 @@ class Azure:
 def _instance_of(region: RegionId, vm: Any, view: View | None, condition: Any) -> CloudInstance:  # noqa: ANN401
     """Return a VM as a machine, from the SDK's models of it and of its status in Resource Health."""
     market = Market.SPOT if vm.priority == "Spot" else Market.ON_DEMAND
-    if vm.capacity_reservation is not None:
-        market = Market.RESERVED
+    reserved, reservation = vm.capacity_reservation, None
+    if reserved is not None and reserved.capacity_reservation_group is not None:
+        market, reservation = Market.RESERVED, reserved.capacity_reservation_group.id
     key = OfferKey(region, (vm.zones or [REGIONAL])[0], text_of(vm.hardware_profile.vm_size), market)
     end = end_of(vm.provisioning_state, view, condition)
     machine = CloudInstance(
@@ -342,6 +351,7 @@ def _instance_of(region: RegionId, vm: Any, view: View | None, condition: Any) -
         reason="" if end is None else end.message,
         impairment=impairment_by_view(vm.provisioning_state, view),
         end=end,
+        reservation=reservation,
     )
     unwell = {} if condition is None else impairment_of(condition)
     return replace(machine, **unwell)

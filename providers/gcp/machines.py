@@ -27,13 +27,13 @@ from providers.gcp.catalog import (
 )
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.gpus import split_attached
-from providers.gcp.notices import notice_of
+from providers.gcp.notices import end_of_run, notice_of
 from providers.gcp.profile import PROFILE
 from providers.gcp.settings import GcpSettings
 from providers.gcp.spot import CachedRates
 from providers.gcp.states import KINDS, Ended, end_of, ended_of, gone, impairment_of, latest, state_of
 from providers.prices import LIVE_PRICES, PriceList, live_spot
-from providers.reservations import Reservation, reserved_offers, select_reservation
+from providers.reservations import Reservation, in_reservations, reserved_offers, select_reservation
 from providers.throttle import PauseLog, RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
@@ -199,6 +199,8 @@ class Gcp:
                 seen += [_instance_of(zone, described, ended.get((zone, described.name))) for described in instances]
         listed = {(machine.key.zone, machine.cloud_id) for machine in seen}
         known = [m for m in without_repeats(seen) if m.key.region not in unreachable]
+        if any(machine.reservation for machine in known):
+            known = in_reservations(known, self._reservations(), self._clock.now())
         left = [m for m in gone(ended, listed) if m.key.region in set(self._regions) - set(unreachable)]
         return Observation((*self._prices().paid(known, price_locations), *left), unreachable, degraded)
 
@@ -257,7 +259,7 @@ class Gcp:
                 # A machine that runs already may hold the last of the reservation, which is no shortage.
                 if (there := self._existing(order)) is not None:
                     return there
-                body["reservation_affinity"] = self._reservation(key)
+                body["reservation_affinity"] = self._reservation(order)
             fault = self._write(key, lambda: self._api.insert(key.zone, body), "launch")
         except ProviderError as error:
             if error.code in ALREADY_EXISTS:
@@ -271,14 +273,14 @@ class Gcp:
             raise refused
         return CloudInstance(order.instance_id, order.instance_id, key, CloudState.PENDING, order.private_address, None)
 
-    def _reservation(self, key: OfferKey) -> dict[str, Any]:
+    def _reservations(self) -> list[Reservation]:
+        return [reservation_of(zone, found) for zone, found in self._api.reservations()]
+
+    def _reservation(self, order: LaunchOrder) -> dict[str, Any]:
         """Return the part of a request that takes the machine from a reservation."""
-
-        def read() -> list[Reservation]:
-            return [reservation_of(zone, found) for zone, found in self._api.reservations()]
-
-        found = self._limiter.read(EVERYWHERE, read, FAMILIES, lambda error: translated(error, "launch"))
-        reservation = select_reservation(found, key, self._clock.now())
+        translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "launch")  # noqa: E731
+        found = self._limiter.read(EVERYWHERE, self._reservations, FAMILIES, translate)
+        reservation = select_reservation(found, order.key, self._clock.now(), order.reservation)
         name = "compute.googleapis.com/reservation-name"
         return {"consume_reservation_type": SPECIFIC, "key": name, "values": [reservation.id]}
 
@@ -370,8 +372,9 @@ def _instance_of(zone: str, described: Any, ended: Ended | None) -> CloudInstanc
     labels = dict(described.labels)
     is_spot = described.scheduling.provisioning_model == "SPOT"
     market = Market.SPOT if is_spot else Market.ON_DEMAND
+    reservation = None
     if described.reservation_affinity.consume_reservation_type == SPECIFIC:
-        market = Market.RESERVED
+        market, reservation = Market.RESERVED, next(iter(described.reservation_affinity.values), None)
     instance_type = type_of(described.machine_type, described.guest_accelerators)
     interfaces = list(described.network_interfaces)
     created = described.creation_timestamp
@@ -385,4 +388,6 @@ def _instance_of(zone: str, described: Any, ended: Ended | None) -> CloudInstanc
         reason=described.status_message,
         impairment=impairment_of(described.status),
         end=end_of(described, ended),
+        reservation=reservation,
+        ends_at=end_of_run(described),
     )

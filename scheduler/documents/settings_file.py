@@ -97,6 +97,9 @@ class CostsModel(_Model):
     interruptions_per_hour: Annotated[float, Field(ge=0, le=0.25)] = 0.05
     egress_usd_per_gib: Annotated[float, Field(ge=0, le=0.2)] = 0.02
     payback_hours: Annotated[float, Field(ge=1, le=720)] = 6
+    hold_hours: Annotated[float, Field(ge=0, le=168)] = 0.5
+    machine_hours_min: Annotated[float, Field(ge=0, le=168)] = 1
+    overlap_hours: Annotated[float, Field(ge=0, le=24)] = 0.25
     priority_factor: Annotated[float, Field(ge=2, le=30)] = 30
 
 

@@ -8,7 +8,9 @@ from typing import Final, TypeVar
 
 from inference.base import Placed
 from providers.base import Observation, Provider
+from providers.peers import beside_peers
 from scheduler import shortages
+from scheduler.observe.current import expiry_notices, priced
 from scheduler.observe.health import assess
 from scheduler.observe.inventory import Readings, sync_inventory
 from scheduler.observe.untagged import own_machines
@@ -46,7 +48,7 @@ def observe(ports: Ports) -> Snapshot:
         cells = [pool.submit(_read_cell, ports, region, known.wanted) for region in _regions_with_head(known)]
         cut_off = {drill.region for drill in known.drills if drill.cuts_off and drill.until > now}
         cell_statuses = tuple(_cut(future.result(), cut_off) for future in cells)
-        read = _Read(_joined(machines), _joined(offers), _joined(quotas), _joined(announced))
+        read = _Read(_joined(machines), _compared(_joined(offers)), _joined(quotas), _joined(announced))
     capabilities = tuple((name, ports.providers[name].capabilities) for name in sorted(ports.providers))
     ours = replace(read, instances=_ours(read.instances, known, capabilities))
     readings = _readings(ours, frozenset(cut_off), cell_statuses, known, now)
@@ -83,6 +85,7 @@ def observe(ports: Ports) -> Snapshot:
         shortage_policy=ports.shortage_policy,
         cost_model=ports.cost_model,
         placed=() if last is None else last.placement.replicas,
+        pending_moves=ports.store.pending_moves(),
         latencies=ports.latencies,
         own_regions=ports.own_regions,
         capabilities=capabilities,
@@ -121,9 +124,10 @@ def _readings(
     read: _Read, cut_off: frozenset[RegionId], cells: tuple[CellStatus, ...], known: Known, now: datetime
 ) -> Readings:
     unreachable = frozenset(read.instances.unreachable) | cut_off
-    notices = (*read.notices.items, *_leaving_notices(cells, known.instances))
+    seen = tuple(seen for seen in priced(read.instances.items, read.offers.items) if seen.key.region not in unreachable)
+    notices = (*read.notices.items, *_leaving_notices(cells, known.instances), *expiry_notices(seen))
     return Readings(
-        seen=tuple(seen for seen in read.instances.items if seen.key.region not in unreachable),
+        seen=seen,
         unreachable=unreachable,
         notices=tuple(sorted(notices, key=lambda notice: notice.sort_key)),
         taken_at=now,
@@ -181,6 +185,11 @@ def _joined(futures: list[Future[Observation[Result]]]) -> Observation[Result]:
         items += observation.items
         unreachable |= observation.unreachable
     return Observation(tuple(items), unreachable)
+
+
+def _compared(read: Observation[Offer]) -> Observation[Offer]:
+    """Return offers of all clouds, each at the price that its peers bear out."""
+    return replace(read, items=beside_peers(read.items))
 
 
 def _regions_with_head(known: Known) -> list[RegionId]:

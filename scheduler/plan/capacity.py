@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from scheduler.observe.inventory import terminal_notices
+from scheduler.plan.claims import Claims
 from scheduler.plan.ready import Readiness
 from scheduler.region_policy import is_excluded, may_end_machines, must_be_left_alone
 from state.model.catalog import Capability, OfferKey
@@ -70,6 +71,7 @@ def _launch_missing(placement: Placement, snapshot: Snapshot, plan_id: PlanId, c
     surge = sum(a.disruption.max_surge for _, a in snapshot.wanted.spec.named()) - in_flight
     spent = total([i.price_per_hour for i in snapshot.instances])
     fleet = snapshot.wanted.spec.fleet
+    claims = Claims(snapshot.instances)
     heads_first = sorted(placement.machines, key=lambda m: (m.role is not Role.HEAD, m.offer.key))
     for machine in heads_first:
         key, role = machine.offer.key, machine.role
@@ -83,6 +85,7 @@ def _launch_missing(placement: Placement, snapshot: Snapshot, plan_id: PlanId, c
             launch = _launch(
                 machine, snapshot, InstanceId(derive_id("sk", fleet, plan_id, str(key), role, str(number)))
             )
+            launch = replace(launch, reservation=claims.take(machine.offer))
             changes.launches.append(launch)
             changes.instances.append(_requested(launch, snapshot, plan_id))
 
@@ -133,6 +136,8 @@ def _requested(launch: Launch, snapshot: Snapshot, plan_id: PlanId) -> Instance:
         requested_at=snapshot.taken_at,
         address=launch.cell.head_address if launch.role is Role.HEAD else None,
         choice=launch.choice,
+        reservation=launch.reservation,
+        launch_price=launch.price_per_hour,
     )
 
 
@@ -157,6 +162,7 @@ def _repeat_unknown(snapshot: Snapshot, placement: Placement, changes: CapacityC
                     instance.price_per_hour,
                     cell,
                     instance.choice,
+                    instance.reservation,
                     is_repeat=True,
                 )
             )

@@ -141,7 +141,8 @@ def _start_cost(group: OfferGroup, costs: CostModel) -> int:
 
 def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...], costs: CostModel) -> dict[ApplicationName, float]:
     """Return what each thousandth of demand that is short counts: by priority class, and more than any price."""
-    dearest = max((g.price.micros for g in groups), default=1)
+    # A machine that has to be started costs more where nothing is to move; demand must count more than that.
+    dearest = round(max((g.price.micros for g in groups), default=1) * max(1.0, costs.move_share))
     classes = sorted({application.priority for _, application in spec.named()})
     return {
         name: dearest

@@ -1,6 +1,6 @@
 """What clouds sell: offers, their prices, quotas, and shortages of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -72,15 +72,71 @@ class Machine:
     """The quota it counts against, in the provider's own spelling."""
 
 
+class PriceBasis(StrEnum):
+    """What a price rests on, the best first."""
+
+    AGREED = "agreed"
+    """Negotiated, or a discount on one of the others."""
+    LIVE = "live"
+    """Read from the cloud now."""
+    KEPT = "kept"
+    """The last live one, while the cloud does not answer with another."""
+    LISTED = "listed"
+    """From a price list, or fixed."""
+
+
+class DoubtKind(StrEnum):
+    """In what way a price differs from its peers."""
+
+    BELOW_PEERS = "below_peers"
+    ABOVE_PEERS = "above_peers"
+    ABOVE_ON_DEMAND = "above_on_demand"
+    """A spot machine costs more than the same machine on demand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a price is not used, in figures."""
+
+    kind: DoubtKind
+    per_gpu: Usd
+    """The price for each GPU, or for a machine without GPUs."""
+    usual: Usd
+    """The same of its peers: their median."""
+    peers: int
+    """How many places those peers are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A list price, where it comes from and how old it is."""
+    """A price, where it comes from, how old it is, and how it compares."""
 
     per_hour: Usd
     source: str
     as_of: AwareDatetime
-    is_doubted: bool = False
-    """Whether it lies so far below its peers that it is not used until it is seen twice."""
+    basis: PriceBasis = PriceBasis.LISTED
+    doubt: Doubt | None = None
+    """Set where it lies so far from its peers that it is not used."""
+    peers: int | None = None
+    """With how many places it was compared; 0 where there are too few. None: not compared."""
+    listed: Usd | None = None
+    """The price that an agreed discount is on, which is what is compared; None for every other price."""
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether it is not used for new machines."""
+        return self.doubt is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedPlaces:
+    """The free places of one reservation."""
+
+    id: str
+    """What a launch names it by."""
+    free: int
+    until: AwareDatetime | None = None
+    """When it ends; None: it has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +146,10 @@ class Offer:
     key: OfferKey
     machine: Machine
     price: Price
+    alternatives: tuple[Price, ...] = field(default=(), kw_only=True)
+    """Prices of other sources, the best first; once they are compared, only those that are doubted."""
+    places: tuple[ReservedPlaces, ...] = field(default=(), kw_only=True)
+    """The reservations that its stock is of, in the order in which they are used; none where a launch names none."""
     stock: int | None = None
     """Machines left beyond ours; None where the provider does not report it."""
     minimum: int = 1
@@ -184,7 +244,7 @@ class ShortageKind(StrEnum):
     LAUNCHES_FAIL = "launches_fail"
     """Several accepted machines in a row were lost soon: the breaker is open."""
     PRICE_DOUBTED = "price_doubted"
-    """The listed price lies far below those of its peers and was seen once."""
+    """Its price lies far from those of its peers."""
     RECLAIM_RISK = "reclaim_risk"
     """The cloud recommends to leave machines of this pool."""
 
@@ -211,6 +271,8 @@ class Shortage:
     """Set for a quota: every instance type of the family is covered."""
     available_zones: tuple[str, ...] = ()
     """Zones that the provider reported to have stock; they are not covered."""
+    doubt: Doubt | None = None
+    """Set for a doubted price: how it compares."""
 
     @property
     def scope(self) -> str:

@@ -94,6 +94,10 @@ class CloudInstance:
     A launch that failed after it was accepted is listed too. Where nothing of it is left its state is terminated, and
     its key may lack the instance type, which the cloud no longer reports: the store's own record has it.
     """
+    reservation: str | None = None
+    """The reservation that it is in, as its cloud names it."""
+    ends_at: AwareDatetime | None = None
+    """When its reservation or its allowed time ends; None: at no known time."""
 
 
 class NoticeKind(StrEnum):
@@ -107,6 +111,8 @@ class NoticeKind(StrEnum):
     """The machine's host will be worked on, and the machine stopped or restarted."""
     LEAVING = "leaving"
     """Its replicas move away already, on its own initiative or ours; it ends once it carries none."""
+    EXPIRY = "expiry"
+    """Its reservation, block or allowed time ends: it is ended then, or runs on at list price."""
     DRAIN = "drain"
     """Its operator asked for it to be empty by then; it serves until other machines carry its replicas."""
 
@@ -172,7 +178,7 @@ class Instance:
     role: Role
     status: InstanceStatus
     price_per_hour: Usd
-    """What it costs, as agreed at launch: cost reports do not change when a catalogue does."""
+    """What it costs by the last observation that read a price: budget and reports follow what is paid."""
     plan_id: PlanId
     requested_at: AwareDatetime
     cloud_id: str | None = None
@@ -189,6 +195,10 @@ class Instance:
     """The provider's own text on its end, or figures that explain the reason."""
     notice: Notice | None = None
     """What was announced, where that is why it ends."""
+    reservation: str | None = None
+    """The reservation whose place its launch takes."""
+    launch_price: Usd | None = None
+    """What it was to cost by the plan that launched it; None where that was not recorded."""
     version: int = 0
     """Grows by one with every change; a write names the version it read."""
 

@@ -38,6 +38,8 @@ class Launch:
     price_per_hour: Usd
     cell: CellSettings
     choice: OfferChoice | None
+    reservation: str | None = None
+    """The reservation whose place it takes; None where its offer has none to name."""
     is_repeat: bool = False
     """Requested before with an unknown outcome; the same id makes the cloud start it once."""
 
@@ -192,6 +194,21 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingMove:
+    """Machines that a cheaper placement would leave, and since when; they are left once that has lasted."""
+
+    key: OfferKey
+    count: int
+    since: AwareDatetime
+    seen_at: AwareDatetime
+    """When that was last found."""
+    until: AwareDatetime
+    """How long it has to last, by the present saving."""
+    saves: Usd
+    """What all pending moves together save per hour."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The actions from here to the placement, in order, and what is recorded before the first of them."""
 
@@ -206,6 +223,8 @@ class Plan:
     shortages: tuple[Shortage, ...] = ()
     """Shortages that the observation found, to be recorded."""
     blocked: tuple[Blocked, ...] = ()
+    pending_moves: tuple[PendingMove, ...] = ()
+    """Moves for price that wait, to be recorded; they keep no plan from being stable."""
 
     @property
     def changes_anything(self) -> bool:

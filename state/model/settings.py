@@ -121,6 +121,12 @@ class CostModel:
     """Source: the clouds' list prices between regions, 0.01 to 0.02 US dollars within a continent."""
     payback_hours: float = 6.0
     """A move pays back what it loads within this time, or is not made."""
+    hold_hours: float = 0.5
+    """How long a saving must last before machines move for it; longer where it pays the move later than that."""
+    machine_hours_min: float = 1.0
+    """How long a machine lives at least before it is moved for its price, unless it is in trouble."""
+    overlap_hours: float = 0.25
+    """How long a machine runs beside its replacement: until that is ready, and its own replicas are drained."""
     priority_factor: float = 30.0
     """How many times as bad it is for a priority class to be short as for the next lower one."""
 

@@ -1,16 +1,17 @@
 """Where state is kept: the protocol. Every method is one transaction, and none calls a cloud."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
-from state.model.catalog import Shortage
+from state.model.catalog import OfferKey, Price, Shortage
 from state.model.health import RegionHealth
 from state.model.history import Drill, Event, Outcome
-from state.model.ids import PlanId
+from state.model.ids import PlanId, ProviderName
 from state.model.inventory import Instance
-from state.model.plan import Finding, Plan
+from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
 from state.model.weather import PoolWeather
 
@@ -144,6 +145,9 @@ class Store(Protocol):
     def last_plan(self) -> Plan | None:
         """Return the newest committed plan that acted, or None."""
 
+    def pending_moves(self) -> tuple[PendingMove, ...]:
+        """Return the moves that wait by the newest committed plan, whether it acted or not."""
+
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan, in the order of its actions."""
 
@@ -185,6 +189,12 @@ class Store(Protocol):
 
     def wakes(self) -> int:
         """Return how often a tick was asked for; a change means that it was again."""
+
+    def kept_prices(self, provider: ProviderName) -> dict[OfferKey, Price]:
+        """Return the last live prices of a provider, of any age."""
+
+    def keep_prices(self, provider: ProviderName, prices: Mapping[OfferKey, Price]) -> None:
+        """Replace the kept prices of a provider."""
 
     def close(self) -> None:
         """Let go of connections."""

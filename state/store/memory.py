@@ -1,15 +1,16 @@
 """The store in memory: for simulation and tests, under the same contract as the one on SQL."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from state.model.catalog import OfferKey, Shortage
+from state.model.catalog import OfferKey, Price, Shortage
 from state.model.health import RegionHealth
 from state.model.history import Drill, DrillState, Event, EventKind, Outcome
-from state.model.ids import PlanId
+from state.model.ids import PlanId, ProviderName
 from state.model.inventory import Instance
-from state.model.plan import Finding, Plan
+from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
 from state.model.weather import FORGOTTEN_AFTER, PoolWeather
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
@@ -47,6 +48,7 @@ class MemoryStore:
         self._pauses: dict[str, datetime] = {}
         self._snapshots: dict[str, tuple[KeptSnapshot, Snapshot]] = {}
         self._last_tick: LastTick | None = None
+        self._prices: dict[ProviderName, dict[OfferKey, Price]] = {}
 
     def installation(self) -> str:
         """Return the id given at the start."""
@@ -182,6 +184,11 @@ class MemoryStore:
         with self._lock:
             return next(reversed(self._plans.values()), None)
 
+    def pending_moves(self) -> tuple[PendingMove, ...]:
+        """Return the moves that wait."""
+        with self._lock:
+            return () if self._last_tick is None else self._last_tick.plan.pending_moves
+
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan."""
         with self._lock:
@@ -258,6 +265,16 @@ class MemoryStore:
         """Return the count of wake-ups."""
         with self._lock:
             return self._wakes
+
+    def kept_prices(self, provider: ProviderName) -> dict[OfferKey, Price]:
+        """Return kept prices."""
+        with self._lock:
+            return dict(self._prices.get(provider, {}))
+
+    def keep_prices(self, provider: ProviderName, prices: Mapping[OfferKey, Price]) -> None:
+        """Replace kept prices."""
+        with self._lock:
+            self._prices[provider] = dict(prices)
 
     def close(self) -> None:
         """Keep everything: there is nothing to let go of."""

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from pydantic import TypeAdapter
 
-from state.model.catalog import Shortage
+from state.model.catalog import OfferKey, Price, Shortage
 from state.model.health import RegionHealth
 from state.model.history import (
     ActionAttempted,
@@ -37,6 +37,7 @@ from state.store.tables import (
     EventRow,
     HealthRow,
     InstanceRow,
+    KeptPricesRow,
     LastTickRow,
     OutcomeRow,
     PlanRow,
@@ -56,6 +57,7 @@ HEALTH: Final = TypeAdapter(RegionHealth)
 WEATHER: Final = TypeAdapter(PoolWeather)
 DRILL: Final = TypeAdapter(Drill)
 SNAPSHOT: Final = TypeAdapter(Snapshot)
+PRICES: Final = TypeAdapter(list[tuple[OfferKey, Price]])
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -172,6 +174,12 @@ def digest_of(value: LastTick) -> str:
 def last_tick_value(row: LastTickRow) -> LastTick:
     """Return the last tick of its row."""
     return LastTick(datetime.fromisoformat(row.at), unpacked(SNAPSHOT, row.snapshot), unpacked(PLAN, row.plan))
+
+
+def prices_value(row: KeptPricesRow) -> dict[OfferKey, Price]:
+    """Return the kept prices of a row."""
+    found = unpacked(PRICES, row.body)
+    return dict(found)
 
 
 def packed(adapter: TypeAdapter[_T], value: _T) -> bytes:

@@ -1,29 +1,29 @@
 """The store on SQL: SQLite in WAL mode by default, PostgreSQL by changing one URL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, cast
 
-from sqlalchemy import delete, func
+from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from state.clock import draw_installation_id
+from state.model.catalog import OfferKey, Price
 from state.model.history import Drill, DrillState, Event, EventKind, Outcome
-from state.model.ids import PlanId
+from state.model.ids import PlanId, ProviderName
 from state.model.inventory import Instance
 from state.model.lifecycle import LIVE
-from state.model.plan import Finding, Plan
+from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
-from state.model.weather import FORGOTTEN_AFTER, PoolWeather
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
 from state.store import rows as r
 from state.store.connection import connect
+from state.store.learned import known_weather, learn
 from state.store.migrations import migrate
-from state.store.observed import weather_after
 from state.store.rules import (
     after_outcome,
     event_of_drill,
@@ -38,6 +38,7 @@ from state.store.tables import (
     EventRow,
     HealthRow,
     InstanceRow,
+    KeptPricesRow,
     LastTickRow,
     LeaseRow,
     OutcomeRow,
@@ -46,7 +47,6 @@ from state.store.tables import (
     ShortageRow,
     SnapshotRow,
     SpecRow,
-    WeatherRow,
 )
 
 LEASE: Final = "tick"
@@ -129,7 +129,7 @@ class SqlStore:
                     for row in session.exec(select(HealthRow).order_by(HealthRow.region))
                 ),
                 drills=tuple(r.DRILL.validate_json(row.body) for row in session.exec(running)),
-                weather=_weather(session),
+                weather=known_weather(session),
             )
 
     def instances(self) -> tuple[Instance, ...]:
@@ -225,6 +225,12 @@ class SqlStore:
         with self._reading() as session:
             row = session.exec(select(PlanRow).order_by(col(PlanRow.number).desc())).first()
             return None if row is None else r.PLAN.validate_json(row.body)
+
+    def pending_moves(self) -> tuple[PendingMove, ...]:
+        """Return the moves that wait."""
+        with self._reading() as session:
+            row = session.get(LastTickRow, r.LAST)
+            return () if row is None else r.unpacked(r.PLAN, row.plan).pending_moves
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan."""
@@ -322,6 +328,17 @@ class SqlStore:
         with self._reading() as session:
             return int(session.get_one(SettingRow, "wakes").value)
 
+    def kept_prices(self, provider: ProviderName) -> dict[OfferKey, Price]:
+        """Return kept prices."""
+        with self._reading() as session:
+            row = session.get(KeptPricesRow, provider)
+            return {} if row is None else r.prices_value(row)
+
+    def keep_prices(self, provider: ProviderName, prices: Mapping[OfferKey, Price]) -> None:
+        """Replace kept prices."""
+        with self._writing() as session:
+            session.merge(KeptPricesRow(provider=provider, body=r.packed(r.PRICES, list(prices.items()))))
+
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
@@ -352,20 +369,6 @@ def _keep(session: Session, kept: KeptSnapshot, snapshot: Snapshot) -> None:
         session.delete(session.get_one(SnapshotRow, old))
 
 
-def _weather(session: Session) -> tuple[PoolWeather, ...]:
-    pools = (r.WEATHER.validate_json(row.body) for row in session.exec(select(WeatherRow)))
-    return tuple(sorted(pools, key=lambda pool: pool.key))
-
-
-def _learn(session: Session, old: Instance, new: Instance, now: datetime, outcome: Outcome | None) -> None:
-    """Record what a change of a machine teaches of its pool, and forget pools of which nothing is heard any more."""
-    row = session.get(WeatherRow, str(new.key))
-    learned = weather_after(None if row is None else r.WEATHER.validate_json(row.body), old, new, now, outcome)
-    if learned is not None:
-        session.merge(r.weather_row(learned))
-        session.exec(delete(WeatherRow).where(col(WeatherRow.at) < r.stamp(now - FORGOTTEN_AFTER)))
-
-
 def _put_instance(
     session: Session, instance: Instance, now: datetime, outcome: Outcome | None = None
 ) -> dict[str, str]:
@@ -378,6 +381,6 @@ def _put_instance(
         msg = f"{instance.id} was changed by another process"
         raise ConflictError(msg)
     status = known.status
-    _learn(session, r.INSTANCE.validate_json(known.body), instance, now, outcome)
+    learn(session, r.INSTANCE.validate_json(known.body), instance, now, outcome)
     session.merge(r.instance_row(instance))
     return {cast("str", instance.id): status}

@@ -128,6 +128,14 @@ class LastTickRow(SQLModel, table=True):
     plan: bytes
 
 
+class KeptPricesRow(SQLModel, table=True):
+    """The last live prices of a provider, compressed."""
+
+    __tablename__ = "kept_prices"
+    provider: str = Field(primary_key=True)
+    body: bytes
+
+
 class LeaseRow(SQLModel, table=True):
     """The process that may tick, until when; the fence grows with each new holder."""
 

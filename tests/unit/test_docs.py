@@ -12,6 +12,7 @@ import typer
 import typer.core
 import yaml
 
+from providers.reservations import LAST_SALE
 from scheduler.cli.main import app
 from scheduler.documents.settings_file import HealthModel, LimitsModel, Settings
 from scheduler.documents.spec_file import load_wanted
@@ -215,7 +216,11 @@ SHORTAGES, COSTS = ShortagePolicy(), CostModel()
         ("an impaired machine carries nothing: replaced", minutes(Thresholds().impaired_max)),
         ("an orphan is ended", f"when it is {minutes(Thresholds().orphan_age_min)} old"),
         ("replicas move before an announced end", f"{minutes(Thresholds().drain_ahead)} ahead"),
-        ("a worker is replaced before maintenance", f"{minutes(Thresholds().maintenance_ahead)} ahead"),
+        (
+            "a worker is replaced before maintenance, and before its reservation or allowed time ends",
+            f"{minutes(Thresholds().maintenance_ahead)} ahead",
+        ),
+        ("a reservation is sold last", f"{minutes(LAST_SALE)} before its end"),
         ("failing: SUSPECT", f"{HealthModel().suspect_after} s"),
         ("failing: DOWN", f"{HealthModel().down_after} s"),
         ("without failure: RECOVERING, and each further step", f"{HealthModel().recover_after} s"),
@@ -258,6 +263,9 @@ SHORTAGES, COSTS = ShortagePolicy(), CostModel()
         ("interruptions where a cloud reports none", f"one in {1 / COSTS.interruptions_per_hour:g} h"),
         ("weights that a moved replica loads", f"${COSTS.egress_usd_per_gib:g} per GiB"),
         ("a move pays back within", f"{COSTS.payback_hours:g} h"),
+        ("a saving lasts before machines move for it", f"{COSTS.hold_hours * 60:g} min at least"),
+        ("a machine lives before it is moved for its price", f"{COSTS.machine_hours_min:g} h at least"),
+        ("a machine runs beside its replacement", f"{COSTS.overlap_hours * 60:g} min"),
         ("demand of a priority class, against the next lower one", f"{COSTS.priority_factor:g} times"),
         (
             "solved exactly at once",

@@ -3,7 +3,17 @@
 from datetime import datetime
 from typing import Final, assert_never
 
-from state.model.catalog import CatalogueSource, ChoiceKind, OfferChoice, Shortage, ShortageKind
+from state.model.catalog import (
+    CatalogueSource,
+    ChoiceKind,
+    Doubt,
+    DoubtKind,
+    OfferChoice,
+    Price,
+    PriceBasis,
+    Shortage,
+    ShortageKind,
+)
 from state.model.health import HealthReason
 from state.model.history import (
     ActionAttempted,
@@ -26,6 +36,7 @@ from state.model.plan import (
     Drain,
     Finding,
     Launch,
+    PendingMove,
     PlanRule,
     Route,
     Serve,
@@ -265,11 +276,37 @@ def problems(placement: Placement) -> list[str]:
     return [*map(violation, placement.violations), *map(unmet, placement.unmet)]
 
 
+DOUBTS: Final[dict[DoubtKind, str]] = {
+    DoubtKind.BELOW_PEERS: "far below its peers'",
+    DoubtKind.ABOVE_PEERS: "far above its peers'",
+    DoubtKind.ABOVE_ON_DEMAND: "above on-demand's",
+}
+
+
+def doubt(value: Doubt) -> str:
+    """Return why a price is doubted."""
+    where = "" if value.kind is DoubtKind.ABOVE_ON_DEMAND else f" in {counted(value.peers, 'region')}"
+    return f"{value.per_gpu}, {DOUBTS[value.kind]} {value.usual}{where}"
+
+
+def price_source(price: Price) -> str:
+    """Return where a price comes from, and what is wrong with it."""
+    kept = " (kept: no newer answer)" if price.basis is PriceBasis.KEPT else ""
+    return f"{price.source}{kept}" + (f"; doubted: {doubt(price.doubt)}" if price.doubt is not None else "")
+
+
 def shortage(value: Shortage, now: datetime) -> str:
     """Return what is short, why and for how long."""
     minutes = max(0, round((value.until - now).total_seconds() / 60))
-    message = f" ({value.message})" if value.message else ""
+    details = "; ".join(filter(None, (value.message, "" if value.doubt is None else doubt(value.doubt))))
+    message = f" ({details})" if details else ""
     return f"{value.scope}: {SHORTAGES[value.kind]}{message}, for {counted(minutes, 'minute')} more"
+
+
+def pending_move(value: PendingMove) -> str:
+    """Return a move for price that waits."""
+    machines = counted(value.count, "machine")
+    return f"{machines} of {value.key} until {value.until:%H:%M} UTC: the move saves {value.saves}/h if that lasts"
 
 
 def health(reason: HealthReason | None, ready: int = 0, expected: int = 0) -> str:
