@@ -50,7 +50,7 @@ class World:
         self.clouds = {n: FakeCloud(n, [o for o in every if o.key.provider == n], self.clock, boot) for n in names}
         self.settings = cells(*sorted({offer.key.region for offer in every}))
         machines = {offer.key.instance_type: offer.machine for offer in every}
-        self.cells = {s.region: FakeCell(s, self._alive, machines.__getitem__) for s in self.settings}
+        self.cells = {s.region: FakeCell(s, self._alive, machines.__getitem__, self.clock) for s in self.settings}
         self.gateway = FakeGateway()
         self.store: Store = store or MemoryStore()
         self.ports = Ports(
