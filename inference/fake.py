@@ -100,7 +100,8 @@ class FakeCell:
         there = {
             w.address or ""
             for w in self._running(Role.WORKER)
-            if w.address not in self.drained | ended and away.get(w.address or "", self._clock.now()) <= self._clock.now()
+            if w.address not in self.drained | ended
+            and away.get(w.address or "", self._clock.now()) <= self._clock.now()
         }
         return self.serve.carried(there)
 

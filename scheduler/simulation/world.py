@@ -89,9 +89,17 @@ class World:
         fence = self.store.acquire_lease(HOLDER, timedelta(minutes=1), self.clock.now())
         if fence is None:
             raise NotConvergedError(HOLDER)
-        plan = tick(self.ports, fence)
+        plan = self.act(fence)
         self.clock.sleep(every)
         return plan
+
+    def act(self, fence: int) -> Plan:
+        """Tick once as the holder of the lease *fence*; no time passes.
+
+        Raises:
+            StoreError: The lease was lost.
+        """
+        return tick(self.ports, fence)
 
     def converge(self, ticks_max: int = 60) -> Plan:
         """Tick until nothing is left to do or to wait for, and return the last plan.
