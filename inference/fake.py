@@ -168,12 +168,12 @@ class FakeCell:
         self.config = config
         self.applied += 1
 
-    def drain(self, node_id: str, reason: str) -> None:
+    def drain(self, node_id: str, reason: str, within: timedelta) -> None:
         """Let a node's replicas move until *within* is over; those that are left then end."""
         del reason
         self._require_answer()
         address = node_id.removeprefix("node-").partition("-")[0]
-        self._draining[address] = self._clock.now() + timedelta(minutes=2)
+        self._draining[address] = self._clock.now() + within
         self.drains += 1
 
     def leaving(self) -> tuple[InstanceId, ...]:

@@ -111,14 +111,14 @@ class FakeServe:
         ready = sum(map(self._is_ready, staying))
         if moving and ready + len(moving) > target:
             return self._stop(moving)
-        return bool(old) and self._may_stop_old(deployment, ready, old) and self._stop(old)
+        return bool(old and self._may_stop_old(deployment, ready, old) and self._stop(old))
 
     def _may_stop_old(self, deployment: dict[str, Any], ready_new: int, old: list[FakeReplica]) -> bool:
         target = deployment["num_replicas"]
         ready_old = sum(map(self._is_ready, old))
         if deployment.get("max_surge_percent"):
-            return ready_new + len(old) > target
-        return ready_old < len(old) or ready_new + ready_old > target - max(1, target // ROLLING_PARTS)
+            return bool(ready_new + len(old) > target)
+        return bool(ready_old < len(old) or ready_new + ready_old > target - max(1, target // ROLLING_PARTS))
 
     def _stop(self, replicas: list[FakeReplica]) -> bool:
         """Stop one of *replicas*: one that is not ready, on the emptiest node."""

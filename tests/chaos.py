@@ -231,7 +231,6 @@ class Chaos:
             self._tick()
             self._pass(TICK)
         self._heal()
-        self.harmed_until = self.world.clock.now() + TICK
         for number in range(QUIET_TICKS):
             plan = self._tick()
             if plan is not None and plan.actions:
@@ -255,11 +254,12 @@ class Chaos:
     def _pass(self, time: timedelta) -> None:
         before, end = self.served(), self.world.clock.now() + time
         while self.world.clock.now() < end:
+            begun = self.world.clock.now()
             self.world.clock.sleep(min(time / 3, end - self.world.clock.now()) if time > TICK else TICK)
             for cell in self.world.cells.values():
                 cell.status(())
             after = self.served()
-            if self.world.clock.now() > self.harmed_until:
+            if begun > self.harmed_until:
                 self._require_service(before, after, "with time")
             before = after
 
@@ -317,7 +317,6 @@ class Chaos:
             cloud.lag = timedelta()
         for cell in self.world.cells.values():
             cell.is_silent = False
-            self._harm(timedelta(minutes=4))
 
     def _want(self) -> None:
         self.world.want(a_spec(BUDGET, chat=application(**self.choice)))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -96,7 +97,7 @@ class ServingContract:
     ) -> None:
         [host] = self.hosts(cell.status(PLACED))
 
-        cell.drain(host, "test")
+        cell.drain(host, "test", timedelta(minutes=2))
 
         until(lambda: self.hosts(cell.status(PLACED)) not in ([], [host]) and self.ready(cell) == 1)
         assert host not in self.hosts(cell.status(PLACED))
@@ -121,4 +122,4 @@ class ServingContract:
         with pytest.raises(CellSilentError):
             cell.apply(self.serve(settings, 1))
         with pytest.raises(CellSilentError):
-            cell.drain("00" * 28, "test")
+            cell.drain("00" * 28, "test", timedelta(minutes=2))
