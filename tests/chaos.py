@@ -1,6 +1,6 @@
 """A world in which much goes wrong at once, by a seed: what may never happen meanwhile, and what must be true after.
 
-`python -m tests.chaos FIRST COUNT` runs seeds and prints those that fail.
+`python -m tests.chaos FIRST COUNT RATE` runs seeds and prints those that fail; with `-v`, what happened in them.
 """
 
 import sys
@@ -77,8 +77,9 @@ class Dice:
 class Chaos:
     """One seed's world and what goes wrong in it."""
 
-    def __init__(self, seed: int) -> None:
-        """Draw the world, the spec and the faults."""
+    def __init__(self, seed: int, rate: float = 0.25) -> None:
+        """Draw the world, the spec and the faults, which happen at *rate* in each tick."""
+        self.rate = rate
         self.dice = Dice(seed)
         offers = [an_offer(r, p) for r, p in zip(REGIONS, PRICES, strict=True)]
         offers += [an_offer(r, "0.4", market=Market.SPOT) for r in REGIONS[: self.dice.randint(0, 4)]]
@@ -225,7 +226,7 @@ class Chaos:
     def run(self) -> None:
         """Let things go wrong, then right again, and check all the way."""
         for number in range(FAULTY_TICKS):
-            while self.dice.happens(0.25):
+            while self.dice.happens(self.rate):
                 name = self.dice.choice(self.faults)
                 self.log.append(f"{number}: {name[3:]} {getattr(self, name)()}")
             self._tick()
@@ -339,9 +340,9 @@ def _brief(plan: Plan) -> str:
     return " ".join(f"{type(a).__name__}:{getattr(a, 'key', getattr(a, 'region', ''))}" for a in plan.actions)
 
 
-def failure_of(seed: int) -> tuple[str, list[str]] | None:
+def failure_of(seed: int, rate: float = 0.25) -> tuple[str, list[str]] | None:
     """Run a seed; return what broke and the log, or None."""
-    chaos = Chaos(seed)
+    chaos = Chaos(seed, rate)
     try:
         chaos.run()
     except Exception as error:  # noqa: BLE001  a seed that breaks anything has failed
@@ -350,11 +351,11 @@ def failure_of(seed: int) -> tuple[str, list[str]] | None:
     return None
 
 
-def main(first: int, count: int, *, verbose: bool) -> None:
+def main(first: int, count: int, rate: float, *, verbose: bool) -> None:
     """Run seeds, and print those that fail."""
     failed = []
     for seed in range(first, first + count):
-        found = failure_of(seed)
+        found = failure_of(seed, rate)
         if found is not None:
             failed.append(seed)
             sys.stdout.write(f"{seed}: {found[0][: 2000 if verbose else 240]}" + "\n")
@@ -364,4 +365,4 @@ def main(first: int, count: int, *, verbose: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), verbose="-v" in sys.argv)
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), verbose="-v" in sys.argv)
