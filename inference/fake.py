@@ -62,9 +62,11 @@ class FakeCell:
             if seen.key.region == self.region and has_role is role and seen.state is CloudState.RUNNING
         ]
 
+    def _is_up(self) -> bool:
+        return self._clock.now() >= self._silent_until and bool(self._running(Role.HEAD))
+
     def _answers(self) -> bool:
-        is_away = self.is_silent or self._clock.now() < self._silent_until
-        return not is_away and bool(self._running(Role.HEAD))
+        return self._is_up() and not self.is_silent
 
     def _require_answer(self) -> None:
         if not self._answers():
@@ -127,9 +129,9 @@ class FakeCell:
 
     def status(self, placed: tuple[Placed, ...]) -> CellStatus:
         """Return what runs where."""
+        wanted = self._advance(placed) if self._is_up() else {}
         if not self._answers():
             return CellStatus(self.region, answered=False, message="no answer")
-        wanted = self._advance(placed)
         listed = json.loads(self.config or '{"applications":[]}')["applications"]
         applications = tuple(self._application(entry, wanted[entry["name"]]) for entry in listed)
         nodes = [self._node(worker) for worker in self._present()]

@@ -207,7 +207,7 @@ class Chaos:
     def do_steal_lease(self) -> str:
         """Let another process hold the lease for a while."""
         now = self.world.clock.now()
-        self.world.clock.sleep(timedelta(minutes=1))
+        self._pass(timedelta(minutes=1))
         self.world.store.acquire_lease("other", timedelta(seconds=25), self.world.clock.now())
         return f"{now}"
 

@@ -99,8 +99,12 @@ class ServingContract:
 
         cell.drain(host, "test", timedelta(minutes=2))
 
-        until(lambda: self.hosts(cell.status(PLACED)) not in ([], [host]) and self.ready(cell) == 1)
-        assert host not in self.hosts(cell.status(PLACED))
+        def has_moved() -> bool:
+            hosts = self.hosts(cell.status(PLACED))
+            return bool(hosts) and host not in hosts
+
+        until(lambda: has_moved() and self.ready(cell) == 1)
+        assert has_moved()
 
     def test_7_what_is_left_out_goes(
         self, cell: ServingCell, settings: CellSettings, until: Callable[[Callable[[], bool]], None]

@@ -54,7 +54,7 @@ class Watch:
     def __init__(self, world: World) -> None:
         self.world = world
         self.starts = self.ends = self.drains = self.routes = 0
-        self.least = served(world)
+        self.lowest = served(world)
         self.short = timedelta()
         self.reasons: list[TerminationReason] = []
 
@@ -70,7 +70,7 @@ class Watch:
             ends = [a for a in plan.actions if isinstance(a, Terminate)]
             self.ends += len(ends)
             self.reasons += [a.reason for a in ends]
-            self.least = min(self.least, served(self.world))
+            self.lowest = min(self.lowest, served(self.world))
             self.short += TICK if served(self.world) < floor else timedelta()
             if until():
                 return
@@ -211,7 +211,7 @@ def test_four_machines_of_a_cell_are_drained_without_going_below_the_floor(load:
     watch.run(4 * 60 * MINUTE, floor=4, until=lambda: {s.key.zone for s in workers(world)} == {"b"})
 
     assert {s.key.zone for s in workers(world)} == {"b"}
-    assert (watch.least, watch.short) == (4, timedelta())
+    assert (watch.lowest, watch.short) == (4, timedelta())
     assert watch.drains == 4
     world.converge(200)
 
@@ -230,7 +230,7 @@ def test_four_machines_that_their_operator_drains_are_replaced_first(load: timed
     )
 
     assert not {s.instance_id for s in old} & {s.instance_id for s in workers(world)}
-    assert (watch.least, watch.short) == (4, timedelta())
+    assert (watch.lowest, watch.short) == (4, timedelta())
 
 
 def test_as_many_are_drained_at_once_as_may_go_unserved() -> None:
@@ -253,9 +253,9 @@ def test_a_machine_whose_end_is_announced_serves_until_then_where_nothing_replac
 
     watch = Watch(world)
     watch.run(110 * SECOND)
-    assert watch.least == 4
+    assert watch.lowest == 4
     watch.run(20 * SECOND)
-    assert watch.least == 3
+    assert watch.lowest == 3
 
 
 # Regions in trouble.
@@ -289,12 +289,12 @@ def test_a_silent_region_keeps_its_traffic_while_the_others_do_not_carry_it(is_r
     watch = Watch(world)
     watch.run(20 * MINUTE)
     assert {h.region: h.state for h in world.store.load().health}[RegionId(US)] is HealthState.DOWN
-    assert (watch.least, watch.routes, overload(world)) == (4, 0, 1.0)
+    assert (watch.lowest, watch.routes, overload(world)) == (4, 0, 1.0)
 
     world.cloud("gcp").stock[an_offer(EU).key] = 2
     watch.run(45 * MINUTE)
     assert world.routed() == {EU}, "once others carry it all, it loses its requests"
-    assert (watch.least, overload(world)) == (4, 1.0)
+    assert (watch.lowest, overload(world)) == (4, 1.0)
 
 
 def test_a_recovering_region_carries_at_once_what_the_others_do_not() -> None:
@@ -323,4 +323,4 @@ def test_one_region_recovers_while_another_is_down_and_nothing_is_lost() -> None
     watch = Watch(world)
     watch.run(30 * MINUTE)
 
-    assert watch.least >= 4
+    assert watch.lowest >= 4

@@ -108,8 +108,8 @@ def test_a_changed_deployment_is_rolled_out_a_part_at_a_time() -> None:
 
     cell.apply(5, cpus=1)
 
-    least = min(cell.after(timedelta() if n == 0 else 10 * SECOND).replicas_ready for n in range(40))
-    assert least == 4
+    lowest = min(cell.after(timedelta() if n == 0 else 10 * SECOND).replicas_ready for n in range(40))
+    assert lowest == 4
     assert cell.after().state is DeployState.RUNNING
 
 
