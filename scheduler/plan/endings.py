@@ -93,9 +93,15 @@ def _end_blocked(
 
 
 def _is_unknown(instance: Instance, snapshot: Snapshot) -> bool:
-    """Return whether it is not known what a machine carries: it had joined its cell, which does not answer now."""
+    """Return whether it is not known what a machine carries: its cell does not answer, and it may have joined it.
+
+    A machine may join while the cell is silent to us, once its head ever answered.
+    """
     cell = snapshot.cell(instance.region)
-    return cell is not None and not cell.answered and instance.node_id is not None
+    if cell is None or cell.answered:
+        return False
+    here = (i for i in snapshot.instances if i.region == instance.region and (i.role is Role.HEAD or i == instance))
+    return any(i.node_id is not None for i in here)
 
 
 def _head_blocked(instance: Instance, snapshot: Snapshot, changes: CapacityChanges) -> Blocked | None:

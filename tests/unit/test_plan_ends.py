@@ -206,6 +206,10 @@ def test_what_a_machine_carries_is_not_known_while_its_cell_is_silent_unless_it_
     changes = changes_of(joined, ready=READY)
     assert [b.reason for b in changes.blocked] == [R.CELL_SILENT]
     assert (changes.drains, changes.terminations) == ([], [])
+    head = running(HEAD, "sk-h", Role.HEAD, node_id="node-sk-h")
+    unseen = replace(silent, instances=(held, head))
+    found = changes_of(unseen, placed(HEAD, 1, Role.HEAD), ready=READY)
+    assert (ended(found), [b.reason for b in found.blocked]) == ([], [R.CELL_SILENT]), "it may have joined meanwhile"
     down = replace(joined, health=(RegionHealth(US, HealthState.DOWN, NOON),))
     assert ended(changes_of(down, ready=READY)) == [(held.id, T.NOT_PLACED)], "its region's health has judged it"
 
