@@ -48,6 +48,7 @@ SLICES: Final = {
     "untagged": Slice(("scheduler/observe/untagged.py",), ("capabilities",)),
     "health": Slice(("scheduler/observe/health.py",), ("health", "health_scope")),
     "shortages": Slice(("scheduler/shortages.py",), ("shortages", "shortage_policy")),
+    "weather": Slice(("scheduler/weather.py", "state/store/observed.py"), ("weather",)),
     "policy": Slice(("scheduler/region_policy.py",), ("region_policy",)),
     "solved": Slice(("scheduler/solve/certificate.py",), ("certificate_lines",)),
     "launches": Slice(

@@ -1,6 +1,6 @@
 """observe(ports): read every cloud, cell and the gateway in parallel into one snapshot."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +15,7 @@ from scheduler.observe.membership import with_membership
 from scheduler.observe.signals import region_signals
 from scheduler.observe.untagged import own_machines
 from scheduler.ports import Ports
+from scheduler.weather import Weather
 from state.model.catalog import Capability, Offer, Quota, Shortage
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Impairment, Instance, Notice, NoticeKind, Role
@@ -57,12 +58,13 @@ def observe(ports: Ports) -> Snapshot:
     return Snapshot(
         taken_at=now,
         wanted=known.wanted,
-        offers=tuple(sorted(read.offers.items, key=lambda offer: offer.key)),
-        quotas=tuple(sorted(read.quotas.items, key=lambda q: (q.region, q.family, q.market))),
+        offers=_priced(read.offers.items, Weather(known.weather, synced.live, now), ports),
+        quotas=tuple(sorted(read.quotas.items, key=lambda q: q.sort_key)),
         shortages=(
             *_remembered(known, new),
             *new,
             *shortages.from_recommendations(readings.notices, synced.live, now, ports.shortage_policy),
+            *shortages.from_losses(known.weather, synced.live, now, ports.shortage_policy),
             *shortages.from_prices(read.offers.items, now, ports.shortage_policy),
         ),
         new_shortages=new,
@@ -86,6 +88,12 @@ def observe(ports: Ports) -> Snapshot:
         own_regions=ports.own_regions,
         capabilities=capabilities,
     )
+
+
+def _priced(offers: Iterable[Offer], weather: Weather, ports: Ports) -> tuple[Offer, ...]:
+    """Return offers in order, with what the weather says of their pools."""
+    assumed = ports.cost_model.interruptions_per_hour
+    return tuple(weather.priced(offer, assumed) for offer in sorted(offers, key=lambda offer: offer.key))
 
 
 @dataclass(frozen=True, slots=True)

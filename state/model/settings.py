@@ -106,6 +106,12 @@ class ShortagePolicy:
     """How long a recommendation to leave a pool, or a doubted price, counts: longer than until the next observation."""
     early_end_max: timedelta = timedelta(minutes=10)
     """A machine whose end was not asked for within this time of its request ended early."""
+    breaker_after: int = 3
+    """So many machines of an offer in a row that ended early open its breaker."""
+    breaker_for: timedelta = timedelta(hours=1)
+    """How long an offer's breaker stays open after the last of them; each further one doubles that, up to six hours."""
+    region_losses_max: int = 10
+    """So many machines of a region that ended early within an hour open the breaker of the whole region."""
 
 
 @dataclass(frozen=True, slots=True)

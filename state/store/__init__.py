@@ -12,6 +12,7 @@ from state.model.ids import PlanId
 from state.model.inventory import Instance
 from state.model.plan import Finding, Plan
 from state.model.snapshot import Snapshot, Wanted
+from state.model.weather import PoolWeather
 
 
 class StoreError(Exception):
@@ -38,6 +39,8 @@ class Known:
     health: tuple[RegionHealth, ...]
     drills: tuple[Drill, ...]
     """Running ones."""
+    weather: tuple[PoolWeather, ...] = ()
+    """What launches and machines taught of each pool."""
 
 
 class SnapshotKind(StrEnum):
@@ -170,6 +173,12 @@ class Store(Protocol):
 
     def lease_holder(self, now: datetime) -> str | None:
         """Return the process that may tick at *now*, or None."""
+
+    def pauses(self) -> dict[str, datetime]:
+        """Return until when clouds asked for a pause, by the name of the kind of call; ended ones are among them."""
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause that a cloud asked for, over an earlier one of the same kind of call that ends sooner."""
 
     def wake(self) -> None:
         """Ask for a tick soon. It carries no data."""

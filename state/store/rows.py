@@ -30,6 +30,7 @@ from state.model.ids import PlanId
 from state.model.inventory import Instance
 from state.model.plan import Plan
 from state.model.snapshot import Snapshot, Wanted
+from state.model.weather import PoolWeather
 from state.store import KeptSnapshot, LastTick
 from state.store.tables import (
     DrillRow,
@@ -41,6 +42,7 @@ from state.store.tables import (
     PlanRow,
     ShortageRow,
     SnapshotRow,
+    WeatherRow,
 )
 
 _T = TypeVar("_T")
@@ -51,6 +53,7 @@ PLAN: Final = TypeAdapter(Plan)
 OUTCOME: Final = TypeAdapter(Outcome)
 SHORTAGE: Final = TypeAdapter(Shortage)
 HEALTH: Final = TypeAdapter(RegionHealth)
+WEATHER: Final = TypeAdapter(PoolWeather)
 DRILL: Final = TypeAdapter(Drill)
 SNAPSHOT: Final = TypeAdapter(Snapshot)
 
@@ -179,3 +182,8 @@ def packed(adapter: TypeAdapter[_T], value: _T) -> bytes:
 def unpacked(adapter: TypeAdapter[_T], body: bytes) -> _T:
     """Return the value of compressed JSON."""
     return adapter.validate_json(zlib.decompress(body))
+
+
+def weather_row(value: PoolWeather) -> WeatherRow:
+    """Return the row of a pool's weather."""
+    return WeatherRow(pool=str(value.key), at=stamp(value.at), body=text(WEATHER, value))

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from sqlalchemy import Engine, create_engine, event, func
+from sqlalchemy import delete, func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -18,9 +18,12 @@ from state.model.inventory import Instance
 from state.model.lifecycle import LIVE
 from state.model.plan import Finding, Plan
 from state.model.snapshot import Snapshot, Wanted
+from state.model.weather import FORGOTTEN_AFTER, PoolWeather
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
 from state.store import rows as r
+from state.store.connection import connect
 from state.store.migrations import migrate
+from state.store.observed import weather_after
 from state.store.rules import (
     after_outcome,
     event_of_drill,
@@ -43,34 +46,12 @@ from state.store.tables import (
     ShortageRow,
     SnapshotRow,
     SpecRow,
+    WeatherRow,
 )
 
-BUSY_TIMEOUT_S: Final = 15
 LEASE: Final = "tick"
-
-
-def connect(url: str) -> Engine:
-    """Return an engine; on SQLite one that writes durably and waits for other writers."""
-    if not url.startswith("sqlite"):
-        # Without a driver's name SQLAlchemy would look for one that is not ours.
-        return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
-    path = url.removeprefix("sqlite:///")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own class
-        # The driver would open transactions too late for BEGIN IMMEDIATE, so it must not open any.
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:  # noqa: ANN401  the driver's own class
-        is_write = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
-
-    return engine
+PAUSE: Final = "pause/"
+"""What the names of settings with pauses begin with."""
 
 
 class SqlStore:
@@ -148,6 +129,7 @@ class SqlStore:
                     for row in session.exec(select(HealthRow).order_by(HealthRow.region))
                 ),
                 drills=tuple(r.DRILL.validate_json(row.body) for row in session.exec(running)),
+                weather=_weather(session),
             )
 
     def instances(self) -> tuple[Instance, ...]:
@@ -165,7 +147,7 @@ class SqlStore:
                 raise StaleLeaseError(msg)
             old: dict[str, str] = {row.region: row.state for row in session.exec(select(HealthRow))}
             for instance in plan.instances:
-                old |= _put_instance(session, instance)
+                old |= _put_instance(session, instance, now)
             for health in plan.health:
                 session.merge(r.health_row(health))
             for region in set(old) & {row.region for row in session.exec(select(HealthRow))}:
@@ -226,7 +208,7 @@ class SqlStore:
                 instance = r.INSTANCE.validate_json(row.body)
                 changed = after_outcome(instance, outcome)
                 if changed is not instance:
-                    _put_instance(session, changed)
+                    _put_instance(session, changed, outcome.at, outcome)
             if outcome.shortage is not None:
                 session.merge(r.shortage_row(outcome.shortage))
             lease = session.get(LeaseRow, LEASE)
@@ -312,6 +294,19 @@ class SqlStore:
                 return None
             return lease.holder or None
 
+    def pauses(self) -> dict[str, datetime]:
+        """Return when pauses end."""
+        with self._reading() as session:
+            found = session.exec(select(SettingRow).where(col(SettingRow.name).startswith(PAUSE)))
+            return {row.name.removeprefix(PAUSE): datetime.fromisoformat(row.value) for row in found}
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause."""
+        with self._writing() as session:
+            row = session.get(SettingRow, PAUSE + bucket) or SettingRow(name=PAUSE + bucket, value="")
+            row.value = max(row.value, r.stamp(until))
+            session.add(row)
+
     def wake(self) -> None:
         """Count a wake-up."""
         with self._writing() as session:
@@ -357,7 +352,23 @@ def _keep(session: Session, kept: KeptSnapshot, snapshot: Snapshot) -> None:
         session.delete(session.get_one(SnapshotRow, old))
 
 
-def _put_instance(session: Session, instance: Instance) -> dict[str, str]:
+def _weather(session: Session) -> tuple[PoolWeather, ...]:
+    pools = (r.WEATHER.validate_json(row.body) for row in session.exec(select(WeatherRow)))
+    return tuple(sorted(pools, key=lambda pool: pool.key))
+
+
+def _learn(session: Session, old: Instance, new: Instance, now: datetime, outcome: Outcome | None) -> None:
+    """Record what a change of a machine teaches of its pool, and forget pools of which nothing is heard any more."""
+    row = session.get(WeatherRow, str(new.key))
+    learned = weather_after(None if row is None else r.WEATHER.validate_json(row.body), old, new, now, outcome)
+    if learned is not None:
+        session.merge(r.weather_row(learned))
+        session.exec(delete(WeatherRow).where(col(WeatherRow.at) < r.stamp(now - FORGOTTEN_AFTER)))
+
+
+def _put_instance(
+    session: Session, instance: Instance, now: datetime, outcome: Outcome | None = None
+) -> dict[str, str]:
     """Write *instance* over an older version of it, and return the status it had."""
     known = session.get(InstanceRow, instance.id)
     if known is None:
@@ -367,5 +378,6 @@ def _put_instance(session: Session, instance: Instance) -> dict[str, str]:
         msg = f"{instance.id} was changed by another process"
         raise ConflictError(msg)
     status = known.status
+    _learn(session, r.INSTANCE.validate_json(known.body), instance, now, outcome)
     session.merge(r.instance_row(instance))
     return {cast("str", instance.id): status}

@@ -66,6 +66,15 @@ class ShortageRow(SQLModel, table=True):
     body: str
 
 
+class WeatherRow(SQLModel, table=True):
+    """What launches and machines taught of one pool."""
+
+    __tablename__ = "weather"
+    pool: str = Field(primary_key=True)
+    at: str = Field(index=True)
+    body: str
+
+
 class HealthRow(SQLModel, table=True):
     """A region's health."""
 

@@ -15,6 +15,7 @@ import yaml
 from scheduler.cli.main import app
 from scheduler.documents.settings_file import HealthModel, LimitsModel, Settings
 from scheduler.documents.spec_file import load_wanted
+from scheduler.shortages import BREAKER_MAX
 from state.model.health import HealthThresholds
 from state.model.settings import PROOF, TICK, CostModel, Limits, ShortagePolicy, Thresholds
 from state.store import SNAPSHOTS_KEPT
@@ -257,6 +258,15 @@ DRAINED = f"{minutes(LIMITS.drain_min)} to {hours(LIMITS.drain_max)}"
             f"for {minutes(SHORTAGES.recommendation_max)}",
         ),
         ("a machine ended early", f"within {minutes(SHORTAGES.early_end_max)} of its request"),
+        ("such machines of an offer in a row that open its breaker", f"{SHORTAGES.breaker_after}"),
+        (
+            "an offer's breaker stays open after the last",
+            f"for {hours(SHORTAGES.breaker_for)}, doubled by each further one, up to {hours(BREAKER_MAX)}",
+        ),
+        (
+            "such machines of a region within an hour that open its breaker",
+            f"{SHORTAGES.region_losses_max}",
+        ),
         ("cost of a machine that does not exist yet", f"{COSTS.move_share:.0%} more".replace("%", " %")),
         ("cost of a launch that is refused", f"{COSTS.stockout_share:.0%} of the hourly price".replace("%", " %")),
         ("cost of an interruption of a spot machine", f"{COSTS.interruption_hours:g} machine-hours"),

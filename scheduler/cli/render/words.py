@@ -46,6 +46,7 @@ CAUSES: Final[dict[RefusalCause, str]] = {
     RefusalCause.INVALID_REQUEST: "request refused as invalid",
     RefusalCause.NEVER_READY: "machine never became ready",
     RefusalCause.ENDED_EARLY: "machine ended early",
+    RefusalCause.LAUNCHES_FAIL: "machines lost soon after launch, breaker open",
     RefusalCause.PRICE_DOUBTED: "price doubted",
     RefusalCause.RECLAIM_RISK: "reclaim risk",
     RefusalCause.JURISDICTION: "jurisdiction",
@@ -70,6 +71,7 @@ SHORTAGES: Final[dict[ShortageKind, str]] = {
     ShortageKind.INVALID_REQUEST: "request refused as invalid",
     ShortageKind.NEVER_READY: "its machine never became ready",
     ShortageKind.ENDED_EARLY: "its machine ended early",
+    ShortageKind.LAUNCHES_FAIL: "machines lost soon after launch, breaker open",
     ShortageKind.PRICE_DOUBTED: "price doubted",
     ShortageKind.RECLAIM_RISK: "its cloud recommends to leave it",
 }
