@@ -266,8 +266,8 @@ class FakeCloud:
         """Return the machines that exist now, listed or not."""
         with self._lock:
             self._take_back()
-            machines = ((self._current(m), m.role) for m in self._machines.values())
-            return tuple((seen, role) for seen, role in machines if seen.state is not CloudState.TERMINATED)
+            living = (m for m in self._machines.values() if m.seen.state is not CloudState.TERMINATED)
+            return tuple((self._current(m), m.role) for m in living)
 
     def _current(self, machine: _Machine) -> CloudInstance:
         booted = self._clock.now() >= machine.started_at + self.boot

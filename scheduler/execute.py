@@ -101,7 +101,7 @@ class _Executor:
             case Serve():
                 ports.cell(self._settings(action.region)).apply(action)
             case Drain():
-                ports.cell(self._settings(action.region)).drain(action.node_id, action.reason)
+                ports.cell(self._settings(action.region)).drain(action.node_id, action.reason, action.within)
             case Route():
                 ports.gateway.apply(action.table)
             case _:

@@ -13,14 +13,14 @@ from scheduler import shortages
 from scheduler.observe.current import expiry_notices, priced
 from scheduler.observe.health import assess
 from scheduler.observe.inventory import Readings, sync_inventory
+from scheduler.observe.membership import with_membership
+from scheduler.observe.signals import region_signals
 from scheduler.observe.untagged import own_machines
 from scheduler.ports import Ports
 from scheduler.weather import Weather
 from state.model.catalog import Capability, Offer, Quota, Shortage
-from state.model.health import RegionSignals
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Impairment, Instance, Notice, NoticeKind, Role
-from state.model.lifecycle import InstanceStatus
 from state.model.serving import CellStatus
 from state.model.snapshot import ReadFailure, ReadKind, Snapshot, Wanted
 from state.store import Known
@@ -52,10 +52,11 @@ def observe(ports: Ports) -> Snapshot:
     capabilities = tuple((name, ports.providers[name].capabilities) for name in sorted(ports.providers))
     ours = replace(read, instances=_ours(read.instances, known, capabilities))
     readings = _readings(ours, frozenset(cut_off), cell_statuses, known, now)
-    synced = sync_inventory(known.instances, readings, ports.thresholds)
+    synced = with_membership(sync_inventory(known.instances, readings, ports.thresholds), cell_statuses, now)
     early = shortages.from_early_ends(synced.learned, known.health, now, ports.shortage_policy)
     new = tuple(shortages.grown(known.shortages, shortage, ports.shortage_policy) for shortage in early)
-    signals = _signals(ports, synced.live, cell_statuses, readings.unreachable)
+    regions = tuple(settings.region for settings in ports.cell_settings)
+    signals = region_signals(regions, synced.live, cell_statuses, readings, ports.thresholds)
     return Snapshot(
         taken_at=now,
         wanted=known.wanted,
@@ -214,32 +215,3 @@ def _cut(status: CellStatus, cut_off: set[RegionId]) -> CellStatus:
     if status.region not in cut_off:
         return status
     return CellStatus(status.region, answered=False, message="cut off by a drill")
-
-
-def _signals(
-    ports: Ports, live: tuple[Instance, ...], cells: tuple[CellStatus, ...], unreachable: frozenset[RegionId]
-) -> tuple[RegionSignals, ...]:
-    by_region = {cell.region: cell for cell in cells}
-    return tuple(
-        _signals_of(settings.region, live, by_region.get(settings.region), settings.region not in unreachable)
-        for settings in ports.cell_settings
-    )
-
-
-def _signals_of(
-    region: RegionId,
-    live: tuple[Instance, ...],
-    cell: CellStatus | None,
-    api_answered: bool,  # noqa: FBT001
-) -> RegionSignals:
-    existing = [instance for instance in live if instance.region == region and instance.exists]
-    if not existing:
-        return RegionSignals(region, api_answered, head_answered=None)
-    if cell is None or not cell.answered:
-        is_starting = any(i.role is Role.HEAD and i.status is InstanceStatus.REQUESTED for i in existing)
-        return RegionSignals(region, api_answered, head_answered=None if is_starting else False)
-    targets = sum(a.replicas_target or a.replicas_ready for a in cell.applications)
-    # Replicas behind proxies that take no requests do not serve.
-    ready = sum(a.replicas_ready for a in cell.applications) if cell.proxies else 0
-    workers = sum(i.role is Role.WORKER and i.status is InstanceStatus.RUNNING for i in existing)
-    return RegionSignals(region, api_answered, True, targets, ready, workers)

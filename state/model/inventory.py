@@ -152,6 +152,8 @@ class TerminationReason(StrEnum):
     """The placement has no use for it."""
     NEVER_JOINED = "never_joined"
     """It ran and did not join its cell in time."""
+    LEFT_CELL = "left_cell"
+    """It had joined its cell, still runs, and the cell has answered without it for long."""
     GPUS_MISSING = "gpus_missing"
     """It joined its cell with fewer GPUs than its type has."""
     IMPAIRED = "impaired"
@@ -199,6 +201,16 @@ class Instance:
     """The reservation whose place its launch takes."""
     launch_price: Usd | None = None
     """What it was to cost by the plan that launched it; None where that was not recorded."""
+    node_id: str | None = None
+    """The Ray node as which it last joined its cell; None for one that never did."""
+    joined_at: AwareDatetime | None = None
+    """When that node was first seen."""
+    carried_at: AwareDatetime | None = None
+    """When that node first carried a ready replica."""
+    left_cell_since: AwareDatetime | None = None
+    """Since when its cell answers without it; of a head, since when the cell does not answer."""
+    drain_until: AwareDatetime | None = None
+    """Until when its replicas are to have moved, as its cell was asked."""
     version: int = 0
     """Grows by one with every change; a write names the version it read."""
 

@@ -1,6 +1,7 @@
 """What is decided: the plan, the actions from the current state to the placement, and what blocks the rest."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import assert_never
 
@@ -52,6 +53,8 @@ class Drain:
     region: RegionId
     node_id: str
     reason: TerminationReason
+    within: timedelta
+    """How long they have to move before the node ends with those that are left."""
     notice: Notice | None = None
 
 
@@ -158,7 +161,9 @@ class BlockedReason(StrEnum):
     APPLICATION_NOT_STABLE = "application_not_stable"
     """The application is not running stably in the cell."""
     REPLICAS_MOVING = "replicas_moving"
-    """The machine moves its replicas away by itself."""
+    """Its replicas move away already."""
+    OTHERS_MOVING = "others_moving"
+    """Replicas of other machines move first: without both, too little would be ready."""
     SERVES_UNTIL_REPLACED = "serves_until_replaced"
     """The announced end is far off, so the machine serves while another starts."""
     ORPHAN_WATCHED = "orphan_watched"

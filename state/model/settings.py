@@ -65,12 +65,21 @@ class Thresholds:
     """The same for one whose end we asked for: the second reading without it is proof."""
     join_max: timedelta = timedelta(minutes=15)
     """How long a machine may run without joining its cell before it is replaced."""
+    rejoin_max: timedelta = timedelta(minutes=5)
+    """How long a machine that had joined may be missing from its cell before it is replaced: a head's restart takes
+    less than a minute, and its workers join again after it."""
     impaired_max: timedelta = timedelta(minutes=1)
     """How long a machine that carries nothing may be impaired before it is replaced."""
     orphan_age_min: timedelta = timedelta(minutes=10)
     """How old a machine with our tag and no record must be before it is ended: a launch may be in flight."""
     drain_ahead: timedelta = timedelta(minutes=5)
     """How long before an announced end a machine's replicas are moved: a request and a drain take less."""
+    drain_min: timedelta = timedelta(minutes=2)
+    """How long a node's replicas have to move, at least, and where no time to ready was measured."""
+    drain_max: timedelta = timedelta(hours=1)
+    """How long they have at most."""
+    drain_loads: float = 2.0
+    """How many times the longest measured time from joining a cell to carrying a ready replica they have."""
     maintenance_ahead: timedelta = timedelta(minutes=30)
     """How long before maintenance a machine is replaced: starting and loading another takes less."""
 

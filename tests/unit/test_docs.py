@@ -200,7 +200,8 @@ def hours(length: timedelta) -> str:
     return f"{length.total_seconds() / 3600:g} h"
 
 
-SHORTAGES, COSTS = ShortagePolicy(), CostModel()
+SHORTAGES, COSTS, LIMITS = ShortagePolicy(), CostModel(), Thresholds()
+DRAINED = f"{minutes(LIMITS.drain_min)} to {hours(LIMITS.drain_max)}"
 
 
 @pytest.mark.parametrize(
@@ -213,6 +214,15 @@ SHORTAGES, COSTS = ShortagePolicy(), CostModel()
         ("a requested machine is unseen: gone", minutes(Thresholds().requested_max)),
         ("a running machine is missing from its region's list: gone", minutes(Thresholds().absent_max)),
         ("a machine has not joined its cell: replaced", minutes(Thresholds().join_max)),
+        (
+            "a machine that had joined is missing from its cell, which answers: replaced",
+            minutes(Thresholds().rejoin_max),
+        ),
+        ("the same for all machines of a cell at once", minutes(Thresholds().join_max)),
+        (
+            "a drained machine's replicas move within",
+            f"{LIMITS.drain_loads:g} times the longest load of its region, {DRAINED}",
+        ),
         ("an impaired machine carries nothing: replaced", minutes(Thresholds().impaired_max)),
         ("an orphan is ended", f"when it is {minutes(Thresholds().orphan_age_min)} old"),
         ("replicas move before an announced end", f"{minutes(Thresholds().drain_ahead)} ahead"),
@@ -226,9 +236,14 @@ SHORTAGES, COSTS = ShortagePolicy(), CostModel()
         ("without failure: RECOVERING, and each further step", f"{HealthModel().recover_after} s"),
         ("share of traffic while RECOVERING", f"{', '.join(map(str, HealthThresholds().steps_percent))} %"),
         (
-            "share of replicas that are not ready: the cell fails",
+            "share of machines missing from the cell, several or all: the cell fails",
             f"{HealthThresholds().bad_share:.0%}".replace("%", " %"),
         ),
+        (
+            "share of replicas that are not ready: the cell is degraded",
+            f"{HealthThresholds().bad_share:.0%}".replace("%", " %"),
+        ),
+        ("degraded without getting better: the cell fails", minutes(HealthThresholds().replicas_down_after)),
         ("pairs of application and offer group up to which all stay", f"{Limits().pairs_unpruned:,}"),
         (
             "pairs of one application beyond that, the cheapest",

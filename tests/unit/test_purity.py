@@ -16,6 +16,8 @@ PURE: Final = (
     "scheduler/weather.py",
     "scheduler/observe/health.py",
     "scheduler/observe/inventory.py",
+    "scheduler/observe/membership.py",
+    "scheduler/observe/signals.py",
     "scheduler/observe/untagged.py",
     "scheduler/drills/computed.py",
     "scheduler/cli/render",

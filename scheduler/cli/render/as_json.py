@@ -63,6 +63,7 @@ def action_json(action: Action) -> dict[str, Any]:
             base |= {"instance": action.instance_id, "offer": str(action.key), "reason": action.reason}
         case Drain():
             base |= {"instance": action.instance_id, "region": action.region, "reason": action.reason}
+            base |= {"within_seconds": action.within.total_seconds()}
         case Serve():
             changes = [{"application": c.application, "replicas": c.replicas} for c in action.changes]
             base |= {"region": action.region, "changes": changes, "restarts": action.restarts}

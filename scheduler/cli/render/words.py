@@ -90,6 +90,8 @@ SHORTAGES: Final[dict[ShortageKind, str]] = {
 HEALTH: Final[dict[HealthReason, str]] = {
     HealthReason.HEAD_SILENT: "the cell's head does not answer",
     HealthReason.REPLICAS_NOT_READY: "too few replicas are ready",
+    HealthReason.MACHINES_ABSENT: "too many of its machines are not in the cell",
+    HealthReason.PROXIES_SILENT: "no proxy of the cell takes requests",
     HealthReason.API_SILENT: "the cloud's API does not answer",
     HealthReason.ANSWERS_AGAIN: "answers again",
     HealthReason.CLEAN_AGAIN: "clean again",
@@ -102,6 +104,7 @@ ENDS: Final[dict[TerminationReason, str]] = {
     TerminationReason.FLEET_DESTROYED: "fleet destroyed",
     TerminationReason.NOT_PLACED: "not in the placement",
     TerminationReason.NEVER_JOINED: "never joined its cell",
+    TerminationReason.LEFT_CELL: "runs, and its cell answers without it",
     TerminationReason.GPUS_MISSING: "joined its cell without all GPUs",
     TerminationReason.IMPAIRED: "impaired, and carries no replica",
     TerminationReason.NOTICE: "its end is announced",
@@ -126,7 +129,8 @@ BLOCKED: Final[dict[BlockedReason, str]] = {
     BlockedReason.CELL_CHANGING: "what its cell serves is being changed",
     BlockedReason.REPLICAS_ABOVE_TARGET: "{application} has {ready} replicas in its cell and is to have {target}",
     BlockedReason.APPLICATION_NOT_STABLE: "{application} is {state} in its cell",
-    BlockedReason.REPLICAS_MOVING: "the machine moves its replicas away by itself",
+    BlockedReason.REPLICAS_MOVING: "its replicas move away",
+    BlockedReason.OTHERS_MOVING: "replicas of {application} on other machines move first",
     BlockedReason.SERVES_UNTIL_REPLACED: "it serves until another machine has started",
     BlockedReason.ORPHAN_WATCHED: "orphan {message}: observed before it is ended",
     BlockedReason.CELL_SILENT: "the cell does not answer yet",
@@ -211,7 +215,8 @@ def action(value: Action) -> str:
         case Terminate():
             return termination(value.reason, value.message, value.notice)
         case Drain():
-            return termination(value.reason, announced=value.notice)
+            minutes = max(1, round(value.within.total_seconds() / 60))
+            return f"{termination(value.reason, announced=value.notice)}, within {counted(minutes, 'minute')}"
         case Serve():
             parts = (
                 f"{c.application} x {c.replicas}" if c.replicas else f"remove {c.application}" for c in value.changes
@@ -315,6 +320,8 @@ def health(reason: HealthReason | None, ready: int = 0, expected: int = 0) -> st
         return ""
     if reason is HealthReason.REPLICAS_NOT_READY:
         return f"{ready} of {expected} replicas are ready"
+    if reason is HealthReason.MACHINES_ABSENT:
+        return f"{ready} of {expected} machines are in the cell"
     return HEALTH[reason]
 
 
