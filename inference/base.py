@@ -1,6 +1,7 @@
 """The protocol of a cell."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from state.model.ids import InstanceId, RegionId
@@ -35,8 +36,10 @@ class ServingCell(Protocol):
             CellSilentError: No answer.
         """
 
-    def drain(self, node_id: str, reason: str) -> None:
+    def drain(self, node_id: str, reason: str, within: timedelta) -> None:
         """Let Serve move a node's replicas elsewhere, then let the node leave.
+
+        New replicas start before old ones end, where there is room; those left when *within* is over end with the node.
 
         Raises:
             CellRefusedError: Ray will not drain it.

@@ -1,14 +1,17 @@
 """Cells and a gateway in memory, over the machines of fake clouds."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from inference.base import Placed
 from inference.errors import CellRefusedError, CellSilentError
+from inference.fake_serve import FakeNode, FakeServe, version_of
 from inference.gateway.base import BackendCounters, GatewayCounters
-from inference.ray.config import canonical, cell_config, gpu_resource
+from inference.ray.config import canonical, cell_config
+from state.clock import Clock
 from state.model.catalog import Machine
 from state.model.ids import ApplicationName, InstanceId, RegionId
 from state.model.inventory import CloudInstance, CloudState, Role
@@ -22,12 +25,15 @@ Alive = Callable[[], Iterable[tuple[CloudInstance, Role]]]
 class FakeCell:
     """Serves on the running machines of a region, as many replicas as their GPUs hold."""
 
-    def __init__(self, settings: CellSettings, alive: Alive, machine_of: Callable[[str], Machine]) -> None:
+    def __init__(
+        self, settings: CellSettings, alive: Alive, machine_of: Callable[[str], Machine], clock: Clock
+    ) -> None:
         """Read the region's machines from *alive*, and each instance type from *machine_of*."""
         self.region: RegionId = settings.region
         self._settings = settings
         self.config: str | None = None
         self.drained: set[str] = set()
+        """Addresses of machines whose nodes have left for good."""
         self.draining_themselves: set[InstanceId] = set()
         """Machines that drain their nodes themselves."""
         self.short_of_gpus: set[InstanceId] = set()
@@ -35,10 +41,19 @@ class FakeCell:
         self.is_silent = False
         self.applied = 0
         """How often a configuration was accepted."""
+        self.drains = 0
+        """How often a drain was accepted."""
+        self.serve = FakeServe(clock)
+        self._clock = clock
         self._alive = alive
         self._machine_of = machine_of
-        self._serving: dict[str, tuple[dict[str, Any], int]] = {}
-        """What each application last ran completely: its placed deployment and how many replicas of it."""
+        self._draining: dict[str, datetime] = {}
+        """Until when the replicas of each address that is drained may stay there."""
+        self._away: dict[str, datetime] = {}
+        """Until when each address is not in the cell, though its machine runs."""
+        self._silent_until = clock.now()
+        self._starts = 0
+        """How often the head has started again: nodes that join it anew have new ids."""
 
     def _running(self, role: Role) -> list[CloudInstance]:
         return [
@@ -47,56 +62,106 @@ class FakeCell:
             if seen.key.region == self.region and has_role is role and seen.state is CloudState.RUNNING
         ]
 
-    def _answers(self) -> bool:
-        return not self.is_silent and bool(self._running(Role.HEAD))
+    def _is_up(self) -> bool:
+        return self._clock.now() >= self._silent_until and bool(self._running(Role.HEAD))
 
-    def status(self, placed: tuple[Placed, ...]) -> CellStatus:
-        """Return what runs where, filled machine by machine."""
+    def _answers(self) -> bool:
+        return self._is_up() and not self.is_silent
+
+    def _require_answer(self) -> None:
         if not self._answers():
-            return CellStatus(self.region, answered=False, message="no answer")
+            msg = f"{self.region} does not answer"
+            raise CellSilentError(msg)
+
+    def restart_head(self, silent_for: timedelta, rejoin_after: timedelta) -> None:
+        """Let the head start anew, without what it knew; its workers join again *rejoin_after* it answers.
+
+        Until it answers they serve on, as Ray's workers do.
+        """
+        self._silent_until = self._clock.now() + silent_for
+        self._starts += 1
+        self.config = None
+        self._draining.clear()
+        for worker in self._running(Role.WORKER):
+            self.leave_for(worker.address or "", silent_for + rejoin_after)
+
+    def leave_for(self, address: str, duration: timedelta) -> None:
+        """Let a machine's node be missing for a while; it comes back without replicas."""
+        self._away[address] = self._clock.now() + duration
+
+    def _present(self) -> list[CloudInstance]:
+        """Return the workers whose nodes are in the cell."""
+        now = self._clock.now()
         workers = sorted(self._running(Role.WORKER), key=lambda seen: seen.instance_id)
-        headrooms = [self._headroom(w) for w in workers if w.address not in self.drained]
+        return [w for w in workers if w.address not in self.drained and self._away.get(w.address or "", now) <= now]
+
+    def carried(self) -> dict[str, int]:
+        """Return how many replicas of each application really serve now, whether the head answers or not."""
+        away = {} if self._clock.now() < self._silent_until else self._away
+        ended = {address for address, until in self._draining.items() if until <= self._clock.now()}
+        there = {
+            w.address or ""
+            for w in self._running(Role.WORKER)
+            if w.address not in self.drained | ended
+            and away.get(w.address or "", self._clock.now()) <= self._clock.now()
+        }
+        return self.serve.carried(there)
+
+    def _advance(self, placed: tuple[Placed, ...]) -> dict[str, dict[str, Any]]:
+        """Let Serve do what it can by now; return the placed deployment of each application."""
+        now = self._clock.now()
+        self.drained |= {address for address, until in self._draining.items() if until <= now}
         names = {p.application: p.deployment for p in placed}
         listed = json.loads(self.config or '{"applications":[]}')["applications"]
-        applications = tuple(
-            self._fill(application, names.get(application["name"]), headrooms) for application in listed
-        )
+        wanted = {entry["name"]: _placed(entry, names.get(entry["name"])) for entry in listed}
         nodes = [
-            NodeStatus(
-                r.id, r.address, f"node-{r.address}", False, r.replicas, r.gpus, r.id in self.draining_themselves
-            )
-            for r in headrooms
+            FakeNode(w.address or "", self._machine(w), is_draining=w.address in self._draining)
+            for w in self._present()
         ]
+        self.serve.reconcile(nodes, wanted.items())
+        carried = {replica.node for replica in self.serve.replicas}
+        self.drained |= set(self._draining) - carried
+        return wanted
+
+    def _machine(self, worker: CloudInstance) -> Machine:
+        machine = self._machine_of(worker.key.instance_type)
+        return replace(machine, gpus=0) if worker.instance_id in self.short_of_gpus else machine
+
+    def status(self, placed: tuple[Placed, ...]) -> CellStatus:
+        """Return what runs where."""
+        wanted = self._advance(placed) if self._is_up() else {}
+        if not self._answers():
+            return CellStatus(self.region, answered=False, message="no answer")
+        listed = json.loads(self.config or '{"applications":[]}')["applications"]
+        applications = tuple(self._application(entry, wanted[entry["name"]]) for entry in listed)
+        nodes = [self._node(worker) for worker in self._present()]
         heads = [
-            NodeStatus(h.instance_id, h.address or "", f"node-{h.address}", is_head=True, replicas=0)
+            NodeStatus(h.instance_id, h.address or "", self._node_id(h), is_head=True, replicas=0)
             for h in self._running(Role.HEAD)
         ]
         proxies = tuple(f"{node.address}:8000" for node in (*heads, *nodes))
         return CellStatus(self.region, True, applications, (*heads, *nodes), proxies)
 
-    def _headroom(self, worker: CloudInstance) -> "_Headroom":
-        machine = self._machine_of(worker.key.instance_type)
-        return _Headroom(worker, replace(machine, gpus=0) if worker.instance_id in self.short_of_gpus else machine)
+    def _node_id(self, seen: CloudInstance) -> str:
+        return f"node-{seen.address}" + (f"-{self._starts}" if self._starts else "")
 
-    def _fill(self, application: dict[str, Any], placed: str | None, headrooms: list["_Headroom"]) -> ApplicationStatus:
-        """Place an application's replicas where they fit; old ones stay beside them while new ones may surge."""
-        name, deployment = ApplicationName(application["name"]), _placed(application, placed)
-        target: int = deployment["num_replicas"]
-        ready = sum(headroom.take(deployment) for headroom in _until(headrooms, deployment, target))
-        if ready == target:
-            self._serving[name] = (deployment, target)
-        elif deployment.get("max_surge_percent") and name in self._serving:
-            old, count = self._serving[name]
-            ready = min(target, ready + sum(headroom.take(old) for headroom in _until(headrooms, old, count)))
-        is_whole = name in self._serving and self._serving[name][0] == deployment
-        state = DeployState.RUNNING if is_whole and ready == target else DeployState.DEPLOYING
-        return ApplicationStatus(name, state, target, ready, canonical(application))
+    def _node(self, worker: CloudInstance) -> NodeStatus:
+        address = worker.address or ""
+        is_leaving = worker.instance_id in self.draining_themselves or address in self._draining
+        gpus = self._machine(worker).gpus
+        carried = self.serve.on(address)
+        return NodeStatus(worker.instance_id, address, self._node_id(worker), False, carried, gpus, is_leaving)
+
+    def _application(self, entry: dict[str, Any], deployment: dict[str, Any]) -> ApplicationStatus:
+        name, target = entry["name"], deployment["num_replicas"]
+        ready = min(target, self.serve.ready(name))
+        is_whole = self.serve.ready(name, version_of(deployment)) >= target
+        state = DeployState.RUNNING if is_whole else DeployState.DEPLOYING
+        return ApplicationStatus(ApplicationName(name), state, target, ready, canonical(entry))
 
     def apply(self, serve: Serve) -> None:
         """Accept what the cell is to run."""
-        if not self._answers():
-            msg = f"{self.region} does not answer"
-            raise CellSilentError(msg)
+        self._require_answer()
         config = cell_config(self._settings, serve)
         for application in json.loads(config)["applications"]:
             if not {":", "."} & set(application["import_path"]):
@@ -105,52 +170,19 @@ class FakeCell:
         self.config = config
         self.applied += 1
 
-    def drain(self, node_id: str, reason: str) -> None:
-        """Place no replica on a node any more."""
+    def drain(self, node_id: str, reason: str, within: timedelta) -> None:
+        """Let a node's replicas move until *within* is over; those that are left then end."""
         del reason
-        if not self._answers():
-            msg = f"{self.region} does not answer"
-            raise CellSilentError(msg)
-        self.drained.add(node_id.removeprefix("node-"))
+        self._require_answer()
+        address = node_id.removeprefix("node-").partition("-")[0]
+        self._draining[address] = self._clock.now() + within
+        self.drains += 1
 
     def leaving(self) -> tuple[InstanceId, ...]:
-        """Return the machines that drain their nodes themselves."""
-        if not self._answers():
-            msg = f"{self.region} does not answer"
-            raise CellSilentError(msg)
-        return tuple(sorted(self.draining_themselves))
-
-
-class _Headroom:
-    """One machine, while replicas are placed on it."""
-
-    def __init__(self, seen: CloudInstance, machine: Machine) -> None:
-        self.id, self.address = seen.instance_id, seen.address or ""
-        self.replicas = 0
-        self.gpus = self._free = machine.gpus
-        gpu = machine.gpu or ""
-        self._resources = {gpu_resource(gpu), gpu_resource(gpu.partition("-")[0])}
-
-    def fits(self, deployment: dict[str, Any]) -> bool:
-        """Return whether one more replica finds GPUs of its model here."""
-        options = deployment["ray_actor_options"]
-        asked = {resource for resource in options.get("resources", {}) if resource.startswith("gpu_")}
-        return self._free >= options["num_gpus"] and asked <= self._resources
-
-    def take(self, deployment: dict[str, Any]) -> int:
-        """Place one replica here, and return 1."""
-        self._free -= deployment["ray_actor_options"]["num_gpus"]
-        self.replicas += 1
-        return 1
-
-
-def _until(headrooms: list[_Headroom], deployment: dict[str, Any], target: int) -> Iterator[_Headroom]:
-    """Yield a machine for each of *target* replicas, while one has headroom."""
-    for _ in range(target):
-        headroom = next((headroom for headroom in headrooms if headroom.fits(deployment)), None)
-        if headroom is None:
-            return
-        yield headroom
+        """Return the machines whose nodes are being drained."""
+        self._require_answer()
+        ours = {w.instance_id for w in self._present() if w.address in self._draining}
+        return tuple(sorted(self.draining_themselves | ours))
 
 
 def _placed(application: dict[str, Any], name: str | None) -> dict[str, Any]:

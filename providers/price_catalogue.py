@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from providers.prices import Key, Negotiated, PriceList, doubt_outliers, is_plausible, with_negotiated
+from providers.prices import Key, Negotiated, PriceList, is_plausible, with_negotiated
 from providers.registry import CLOUDS
 from state.clock import Clock
 from state.model.catalog import Market, Price
@@ -20,7 +20,6 @@ PRICES_MAX_AGE: Final = timedelta(hours=6)
 PRICES_RETRY: Final = timedelta(minutes=5)
 """How long after a failed load the next one is tried."""
 PRICES_MISSING: Final = "prices_missing"
-PRICES_SUSPECTED: Final = "prices_suspected"
 
 
 class PricesError(Exception):
@@ -39,7 +38,6 @@ class CachedPrices:
         self._clock = clock
         self._lock = threading.Lock()
         self._list = PriceList({})
-        self._suspected: dict[Key, Usd] = {}
         self._load_at = clock.now()
 
     def __call__(self) -> PriceList:
@@ -56,10 +54,7 @@ class CachedPrices:
             return self._list
 
     def _loaded(self, now: datetime) -> PriceList:
-        listed, self._suspected = doubt_outliers(load_prices(self._names, self._catalog_dir, now), self._suspected)
-        if self._suspected:
-            structlog.get_logger().warning(PRICES_SUSPECTED, prices=sorted(map(str, self._suspected)))
-        return with_negotiated(listed, self._agreed)
+        return with_negotiated(load_prices(self._names, self._catalog_dir, now), self._agreed)
 
 
 def load_prices(providers: tuple[str, ...], catalog_dir: Path | None, now: datetime) -> PriceList:

@@ -1,13 +1,12 @@
 """Prices, each with its source and age: lists, agreed ones, live ones, and the bands of plausible ones. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-from statistics import median
 from typing import Final
 
-from state.model.catalog import Market, Offer, OfferKey, Price
+from state.model.catalog import Market, Offer, OfferKey, Price, PriceBasis
 from state.model.ids import region_name
 from state.model.inventory import CloudInstance
 from state.model.units import Usd
@@ -18,6 +17,11 @@ CPU_HOUR_USD: Final = (0.001, 30.0)
 
 
 LIST_PRICES: Final = "list prices"
+
+
+def zone_and_region(key: OfferKey) -> tuple[str, ...]:
+    """Return where an offer's price may be listed: most zones have the prices of their region."""
+    return key.zone, region_name(key.region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +53,21 @@ class PriceList:
                 found.setdefault(at, set()).add(name)
         return found
 
-    def paid(self, seen: Iterable[CloudInstance]) -> list[CloudInstance]:
-        """Return machines with their prices by this list; reserved ones cost nothing more."""
-        return [replace(one, price_per_hour=self._paid(one.key)) for one in seen]
+    def paid(
+        self, seen: Iterable[CloudInstance], locations: Callable[[OfferKey], tuple[str, ...]] = zone_and_region
+    ) -> list[CloudInstance]:
+        """Return machines with their prices by this list; reserved ones cost nothing more.
 
-    def _paid(self, key: OfferKey) -> Usd | None:
+        Args:
+            seen: The machines.
+            locations: Returns where the price of an offer may be listed.
+        """
+        return [replace(one, price_per_hour=self._paid(one.key, locations(one.key))) for one in seen]
+
+    def _paid(self, key: OfferKey, locations: tuple[str, ...]) -> Usd | None:
         if key.market is Market.RESERVED:
             return Usd(0)
-        found = self.price(key.provider, (key.zone, region_name(key.region)), key.instance_type, key.market)
+        found = self.price(key.provider, locations, key.instance_type, key.market)
         return None if found is None else found.per_hour
 
 
@@ -77,8 +88,15 @@ class Negotiated:
 
     def price(self, listed: Price) -> Price:
         """Return what is paid instead of a list price."""
+        is_fixed = self.usd_per_hour is not None
         usd = listed.per_hour.dollars * (1 - self.discount) if self.usd_per_hour is None else self.usd_per_hour
-        return Price(Usd.of(round(usd, 6)), f"{self.source}, on {listed.source}", listed.as_of)
+        return Price(
+            Usd.of(round(usd, 6)),
+            f"{self.source}, on {listed.source}",
+            listed.as_of,
+            PriceBasis.AGREED,
+            listed=None if is_fixed else listed.per_hour,
+        )
 
     def matches(self, provider: str, location: str, instance_type: str, market: Market) -> bool:
         """Return whether it applies to a price; a zone counts as in its region."""
@@ -98,46 +116,26 @@ def with_negotiated(prices: PriceList, agreed: tuple[Negotiated, ...]) -> PriceL
 
 
 LIVE_PRICES: Final = "live spot prices"
-PEERS_MIN: Final = 3
-PEERS_SHARE: Final = 0.4
-"""An on-demand price below this share of what the same type usually costs its cloud's other locations is suspect."""
 Key = tuple[str, str, str, Market]
 
 
-def doubt_outliers(prices: PriceList, suspected: Mapping[Key, Usd]) -> tuple[PriceList, dict[Key, Usd]]:
-    """Return a price list in which outliers are doubted, and the outliers; one that is seen twice is not doubted.
-
-    Args:
-        prices: As they were loaded.
-        suspected: The outliers of the last load.
-    """
-    peers: dict[tuple[str, str], list[int]] = {}
-    for (provider, _, name, market), price in prices.prices.items():
-        if market is Market.ON_DEMAND:
-            peers.setdefault((provider, name), []).append(price.per_hour.micros)
-    usual = {kind: median(several) for kind, several in peers.items() if len(several) >= PEERS_MIN}
-
-    def is_suspect(key: Key, price: Price) -> bool:
-        floor = usual.get((key[0], key[2]), 0) * PEERS_SHARE
-        return key[3] is Market.ON_DEMAND and price.per_hour.micros < floor and suspected.get(key) != price.per_hour
-
-    suspects = {key: price.per_hour for key, price in prices.prices.items() if is_suspect(key, price)}
-    listed = {key: replace(price, is_doubted=key in suspects) for key, price in prices.prices.items()}
-    return PriceList(listed), suspects
-
-
-LIVE_BAND: Final = (0.2, 5.0)
-"""The plausible multiples of the catalogue's price for a live spot price; others are a wrong unit, or a gap."""
-
-
 def live_spot(offer: Offer, usd: float | None, source: str, now: datetime) -> Offer:
-    """Return a spot offer at its live price, if that is plausible; else at the catalogue's."""
+    """Return a spot offer at its live price, if that is within the bands, with the catalogue's as an alternative.
+
+    Which of the two is wrong, if any, only their peers show (`providers/peers.py`). A price that was agreed upon
+    stays; an agreed discount is one on the live price.
+    """
+    listed = offer.price
     if usd is None or offer.key.market is not Market.SPOT or not is_plausible(usd, offer.machine.gpus):
         return offer
-    low, high = LIVE_BAND
-    if not low * offer.price.per_hour.dollars <= usd <= high * offer.price.per_hour.dollars:
+    if listed.basis is not PriceBasis.AGREED:
+        live = Price(Usd.of(usd), source, now, PriceBasis.LIVE)
+    elif listed.listed is not None:
+        share = listed.per_hour.micros / listed.listed.micros
+        live = replace(listed, per_hour=Usd.of(round(usd * share, 6)), listed=Usd.of(usd), as_of=now)
+    else:
         return offer
-    return replace(offer, price=Price(Usd.of(usd), source, now))
+    return replace(offer, price=live, alternatives=(listed, *offer.alternatives))
 
 
 def is_plausible(usd_per_hour: float, gpus: int) -> bool:

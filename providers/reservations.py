@@ -1,13 +1,18 @@
 """Reservations to offers, and the choice of the reservation for the next machine. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
 
 from providers.errors import ShortageError
-from state.model.catalog import Machine, Market, Offer, OfferKey, Price
+from state.model.catalog import Machine, Market, Offer, OfferKey, Price, ReservedPlaces
 from state.model.ids import RegionId
+from state.model.inventory import CloudInstance
 from state.model.units import Usd
+
+LAST_SALE: Final = timedelta(minutes=30)
+"""How long before its end a reservation is sold last: a machine is replaced half an hour ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,10 @@ class Reservation:
         has_begun = self.valid_from is None or self.valid_from <= now
         return has_begun and (self.valid_until is None or now < self.valid_until)
 
+    def is_sold(self, now: datetime) -> bool:
+        """Return whether a new machine may be taken from it at *now*: not shortly before its end."""
+        return self.is_in_force(now) and (self.valid_until is None or now < self.valid_until - LAST_SALE)
+
 
 def _by_end(reservation: Reservation) -> tuple[bool, str, str]:
     return (reservation.valid_until is None, str(reservation.valid_until), reservation.id)
@@ -38,16 +47,25 @@ def find_reservation(
 ) -> Reservation | None:
     """Return the reservation to take the next machine from: the free one that ends first; None if there is none."""
     fit = (h for h in reservations if (h.zone, h.instance_type) == (zone, instance_type))
-    return min((h for h in fit if h.free > 0 and h.is_in_force(now)), key=_by_end, default=None)
+    return min((h for h in fit if h.free > 0 and h.is_sold(now)), key=_by_end, default=None)
 
 
-def select_reservation(reservations: Iterable[Reservation], key: OfferKey, now: datetime) -> Reservation:
+def select_reservation(
+    reservations: Iterable[Reservation], key: OfferKey, now: datetime, named: str | None = None
+) -> Reservation:
     """Return the reservation to take the next machine of an offer from.
+
+    Args:
+        reservations: As the cloud lists them.
+        key: The offer.
+        now: The present time.
+        named: The one that the plan chose, which alone will do; None: the free one that ends first.
 
     Raises:
         ShortageError: No reservation is free.
     """
-    reservation = find_reservation(reservations, key.zone, key.instance_type, now)
+    fit = (one for one in reservations if named in {None, one.id})
+    reservation = find_reservation(fit, key.zone, key.instance_type, now)
     if reservation is None:
         raise ShortageError(key.provider, "launch", "ReservationUsedUp", f"no machine of {key} is left")
     return reservation
@@ -62,11 +80,11 @@ def reserved_offers(
     """
     by_kind: dict[tuple[str, str], list[Reservation]] = {}
     for reservation in reservations:
-        if reservation.instance_type in machines and (reservation.valid_until is None or reservation.valid_until > now):
+        if reservation.instance_type in machines and _has_use(reservation, now):
             by_kind.setdefault((reservation.zone, reservation.instance_type), []).append(reservation)
     offers = []
     for (zone, instance_type), several in sorted(by_kind.items()):
-        current = [h for h in several if h.is_in_force(now)]
+        current = [h for h in several if h.is_sold(now)]
         counted = current or [min(several, key=lambda h: (str(h.valid_from), h.id))]
         names = ", ".join(sorted(h.id for h in counted))
         ends = [h.valid_until for h in counted if h.valid_until is not None]
@@ -78,6 +96,35 @@ def reserved_offers(
                 stock=sum(h.free for h in counted),
                 valid_from=None if current else counted[0].valid_from,
                 valid_until=min(ends, default=None),
+                places=tuple(ReservedPlaces(h.id, h.free, h.valid_until) for h in sorted(current, key=_by_end)),
             )
         )
     return offers
+
+
+def _has_use(reservation: Reservation, now: datetime) -> bool:
+    """Return whether machines may be taken from a reservation now or later."""
+    return reservation.valid_until is None or now < reservation.valid_until - LAST_SALE
+
+
+def in_reservations(
+    machines: Iterable[CloudInstance], reservations: Iterable[Reservation], now: datetime
+) -> list[CloudInstance]:
+    """Return machines with what their reservations are now: one whose reservation is over runs at list price.
+
+    A cloud goes on naming the reservation that a machine was launched into, or drops it, so that its own list of
+    reservations decides.
+    """
+    known = {(one.id.lower(), one.zone, one.instance_type): one for one in reservations}
+
+    def current(machine: CloudInstance) -> CloudInstance:
+        if machine.reservation is None:
+            return machine
+        key = machine.key
+        found = known.get((machine.reservation.lower(), key.zone, key.instance_type))
+        if found is None or not found.is_in_force(now):
+            return replace(machine, key=replace(key, market=Market.ON_DEMAND), reservation=None)
+        ends = [at for at in (machine.ends_at, found.valid_until) if at is not None]
+        return replace(machine, ends_at=min(ends, default=None))
+
+    return [current(machine) for machine in machines]

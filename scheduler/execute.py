@@ -101,7 +101,7 @@ class _Executor:
             case Serve():
                 ports.cell(self._settings(action.region)).apply(action)
             case Drain():
-                ports.cell(self._settings(action.region)).drain(action.node_id, action.reason)
+                ports.cell(self._settings(action.region)).drain(action.node_id, action.reason, action.within)
             case Route():
                 ports.gateway.apply(action.table)
             case _:
@@ -116,6 +116,7 @@ class _Executor:
             owner=self.owner,
             startup_script=startup_script(launch, self.ports.providers[launch.key.provider].boot_profile),
             private_address=launch.cell.head_address if launch.role is Role.HEAD else None,
+            reservation=launch.reservation,
         )
 
     def _settings(self, region: RegionId) -> CellSettings:

@@ -6,6 +6,7 @@ A shortage is remembered instead of retried: while it lasts, the solver does not
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Final
 
 from providers.errors import (
@@ -19,11 +20,17 @@ from providers.errors import (
 )
 from state.model.catalog import Offer, OfferKey, Shortage, ShortageKind
 from state.model.health import HealthState, RegionHealth
-from state.model.ids import derive_id
+from state.model.ids import RegionId, derive_id
 from state.model.inventory import Instance, Notice, NoticeKind, Role, TerminationReason
 from state.model.placement import RefusalCause
 from state.model.plan import Launch, Terminate
 from state.model.settings import ShortagePolicy
+from state.model.weather import Loss, PoolWeather
+
+BREAKER_MAX: Final = timedelta(hours=6)
+"""An offer's breaker stays open no longer: losses older than this are forgotten."""
+REGION_WINDOW: Final = timedelta(hours=1)
+"""Losses of a region are counted over this time."""
 
 CAUSES: Final[dict[ShortageKind, RefusalCause]] = {
     ShortageKind.STOCK_OUT: RefusalCause.STOCK_OUT,
@@ -32,6 +39,7 @@ CAUSES: Final[dict[ShortageKind, RefusalCause]] = {
     ShortageKind.INVALID_REQUEST: RefusalCause.INVALID_REQUEST,
     ShortageKind.NEVER_READY: RefusalCause.NEVER_READY,
     ShortageKind.ENDED_EARLY: RefusalCause.ENDED_EARLY,
+    ShortageKind.LAUNCHES_FAIL: RefusalCause.LAUNCHES_FAIL,
     ShortageKind.PRICE_DOUBTED: RefusalCause.PRICE_DOUBTED,
     ShortageKind.RECLAIM_RISK: RefusalCause.RECLAIM_RISK,
 }
@@ -127,6 +135,45 @@ def from_early_ends(
     )
 
 
+def from_losses(
+    weather: Iterable[PoolWeather], held: Iterable[Instance], now: datetime, policy: ShortagePolicy
+) -> tuple[Shortage, ...]:
+    """Return the breakers that are open: of offers whose machines are lost one after the other, and of regions.
+
+    They follow from the losses alone, so they are derived at each observation and never stored. Machines that live on
+    close an offer's breaker. What ends by its spot market counts, since buying it again is a loop all the same.
+    """
+    lasting = [i for i in held if i.exists and now - i.requested_at >= policy.early_end_max]
+    open_breakers = []
+    early_by_region: dict[RegionId, list[datetime]] = {}
+    for pool in sorted(weather, key=lambda pool: pool.key):
+        early = [loss.at for loss in pool.losses if loss.lived < policy.early_end_max]
+        early_by_region.setdefault(pool.key.region, []).extend(early)
+        in_row = _early_in_row(pool, policy)
+        if len(in_row) < policy.breaker_after or any(_has_outlived(i, pool, in_row) for i in lasting):
+            continue
+        length = min(policy.breaker_for * 2 ** (len(in_row) - policy.breaker_after), BREAKER_MAX)
+        last = in_row[-1].at
+        open_breakers.append(replace(_of_offer(pool.key, ShortageKind.LAUNCHES_FAIL, last, ""), until=last + length))
+    for region, times in sorted(early_by_region.items()):
+        recent = sorted(at for at in times if at > now - REGION_WINDOW)
+        if len(recent) >= policy.region_losses_max:
+            until = recent[-policy.region_losses_max] + REGION_WINDOW
+            open_breakers.append(Shortage(region, None, None, None, ShortageKind.LAUNCHES_FAIL, recent[-1], until))
+    return tuple(breaker for breaker in open_breakers if breaker.until > now)
+
+
+def _early_in_row(pool: PoolWeather, policy: ShortagePolicy) -> list[Loss]:
+    """Return the newest losses that came early, one after the other, oldest first."""
+    early = takewhile(lambda loss: loss.lived < policy.early_end_max, reversed(pool.losses))
+    return list(early)[::-1]
+
+
+def _has_outlived(instance: Instance, pool: PoolWeather, losses: list[Loss]) -> bool:
+    """Return whether a machine of the pool that was requested since the first loss lives on."""
+    return instance.key == pool.key and instance.requested_at >= losses[0].at - losses[0].lived
+
+
 def from_recommendations(
     notices: Iterable[Notice], held: Iterable[Instance], now: datetime, policy: ShortagePolicy
 ) -> tuple[Shortage, ...]:
@@ -147,6 +194,7 @@ def from_prices(offers: Iterable[Offer], now: datetime, policy: ShortagePolicy) 
         replace(
             _of_offer(offer.key, ShortageKind.PRICE_DOUBTED, now, offer.price.source),
             until=now + policy.recommendation_max,
+            doubt=offer.price.doubt,
         )
         for offer in offers
         if offer.price.is_doubted

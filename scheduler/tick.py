@@ -5,7 +5,7 @@ from scheduler.execute import execute
 from scheduler.observe import observe
 from scheduler.plan import make_plan, plan_id
 from scheduler.ports import Ports
-from scheduler.solve import solve
+from scheduler.solve.hold import settle
 from state.model.plan import Plan, Severity
 from state.model.snapshot import Snapshot
 
@@ -18,7 +18,8 @@ def decide(snapshot: Snapshot) -> Plan:
     Raises:
         UnsafePlanError: The plan breaks a rule.
     """
-    plan = make_plan(solve(snapshot), snapshot)
+    settled = settle(snapshot)
+    plan = make_plan(settled.placement, snapshot, settled.pending)
     findings = check_plan(plan, snapshot)
     if any(finding.severity is Severity.ERROR for finding in findings):
         raise UnsafePlanError(findings)

@@ -8,12 +8,15 @@ from state.model.catalog import Machine, Market, Offer, OfferKey, Price
 from state.model.ids import InstanceId, PlanId, RegionId
 from state.model.inventory import Instance, Role
 from state.model.lifecycle import InstanceStatus
+from state.model.settings import CostModel
 from state.model.spec import CapacitySpec
 from state.model.units import Usd
 
 __all__ = ["a_head_offer", "cells", "wanted", "with_heads"]
 
 NOON = START
+AT_ONCE = CostModel(hold_hours=0, machine_hours_min=0)
+"""Every saving is taken at once."""
 
 REGIONS = ("aws/us-east-1", "gcp/us-central1", "azure/eastus")
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from scheduler.plan.capacity import CapacityChanges, capacity_changes
+from scheduler.plan.capacity import capacity_changes
+from scheduler.plan.changes import CapacityChanges
 from scheduler.plan.ready import Readiness
 from state.model.ids import InstanceId, PlanId, RegionId
 from state.model.inventory import (

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import httpx
 from inference.base import Placed
 from inference.errors import CellRefusedError, CellSilentError
 from inference.ray.config import canonical, cell_config
-from inference.ray.drain import DRAIN_FOR, drain_node, draining
+from inference.ray.drain import drain_node, draining
 from state.clock import Clock
 from state.model.ids import ApplicationName, InstanceId, RegionId
 from state.model.plan import Serve
@@ -115,9 +116,9 @@ class RayCell:
             msg = f"{self.region} refused the configuration: {response.status_code} {response.text[:500]}"
             raise CellRefusedError(msg)
 
-    def drain(self, node_id: str, reason: str) -> None:
+    def drain(self, node_id: str, reason: str, within: timedelta) -> None:
         """Ask Ray to move a node's replicas elsewhere."""
-        drain_node(self._gcs, self._token(), node_id, reason, self._clock.now() + DRAIN_FOR)
+        drain_node(self._gcs, self._token(), node_id, reason, self._clock.now() + within)
 
 
 class RayCells:
@@ -160,17 +161,24 @@ def _application(name: str, facts: dict[str, Any], deployment: str | None, on_no
         # An application that is not wanted any more: the deployment with GPUs is the one that was placed.
         deployment = next((d for d, f in sorted(listed.items()) if _gpus(f)), next(iter(sorted(listed)), None))
     found = listed.get(deployment or "")
-    running = [] if found is None else [r for r in found["replicas"] if r["state"] == "RUNNING"]
-    on_node.update(replica["node_id"] for replica in running)
+    replicas = [] if found is None else [r for r in found["replicas"] if r["state"] in _SERVING]
+    on_node.update(replica["node_id"] for replica in replicas)
+    # Beside its replacement, a replica that is about to move is one too many.
+    running = sum(replica["state"] == "RUNNING" for replica in replicas)
+    target = running if found is None else found["target_num_replicas"]
     return ApplicationStatus(
         name=ApplicationName(name),
         state=_STATES.get(facts["status"], DeployState.UNKNOWN),
         replicas_target=None if found is None else found["target_num_replicas"],
-        replicas_ready=len(running),
+        replicas_ready=max(running, min(len(replicas), target)),
         config=canonical(facts.get("deployed_app_config") or {}),
         message=facts.get("message", "")[:500],
     )
 
+
+_SERVING: Final = frozenset({"RUNNING", "PENDING_MIGRATION"})
+"""States in which a replica takes requests. Source: `ReplicaState` of Ray Serve 2.60: one on a node that is drained is
+pending, and serves until its replacement runs or the deadline is near."""
 
 _STATES: Final = {
     "NOT_STARTED": DeployState.NOT_STARTED,

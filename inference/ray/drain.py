@@ -3,7 +3,7 @@
 Source: ray/protobuf/autoscaler.proto of Ray 2.60, of which the messages here are a part.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import grpc
@@ -17,8 +17,6 @@ PREEMPTION: Final = 2
 """DRAIN_NODE_REASON_PREEMPTION: the node ends whatever runs on it, so Ray cannot refuse."""
 DRAINING: Final = 4
 TIMEOUT_S: Final = 10.0
-DRAIN_FOR: Final = timedelta(minutes=2)
-"""How long a node's replicas have to move before Ray ends them."""
 
 _FIELD: Final = descriptor_pb2.FieldDescriptorProto
 _TYPES: Final = {

@@ -4,12 +4,13 @@ A catalogue knows prices and sizes. It knows neither stock nor quotas, and of mo
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from providers.gpus import MEMORY_GIB
-from providers.prices import PriceList, doubt_outliers, is_plausible
+from providers.peers import beside_peers
+from providers.prices import is_plausible
 from state.model.catalog import Machine, Market, Offer, OfferKey, Price, Region
 from state.model.ids import RegionId, region_id
 from state.model.units import Usd
@@ -40,6 +41,8 @@ class ListedMachine:
     is_arm: bool
     source: str
     as_of: datetime
+    has_whole_gpus: bool = True
+    """False where the type has a part of a GPU, though the catalogue lists it as a whole one."""
 
 
 def catalogue_offers(
@@ -52,7 +55,7 @@ def catalogue_offers(
         regions: The regions that count.
         head_types: Provider and type of the machines that are fit for a cell's head.
 
-    A price far below that of its peers is doubted. A region with GPUs and without a listed head gets its provider's
+    A price far from those of its peers is doubted. A region with GPUs and without a listed head gets its provider's
     dearest listed head, as an estimate; where a provider has no listed head at all, none is made up.
     """
     offers: dict[OfferKey, Offer] = {}
@@ -67,14 +70,7 @@ def catalogue_offers(
     missing = with_gpus - {head.key.region for head in heads}
     estimates = (_estimate(region, heads) for region in sorted(missing))
     found = (*offers.values(), *(estimate for estimate in estimates if estimate is not None))
-    return _beside_peers(sorted((o for o in found if o.key.region in with_gpus), key=lambda offer: offer.key))
-
-
-def _beside_peers(offers: list[Offer]) -> tuple[Offer, ...]:
-    """Return offers whose prices are doubted where they lie far below what the same type costs elsewhere."""
-    keys = [(o.key.provider, f"{o.key.region}/{o.key.zone}", o.key.instance_type, o.key.market) for o in offers]
-    listed, _ = doubt_outliers(PriceList({key: o.price for key, o in zip(keys, offers, strict=True)}), {})
-    return tuple(replace(offer, price=listed.prices[key]) for key, offer in zip(keys, offers, strict=True))
+    return beside_peers(sorted((o for o in found if o.key.region in with_gpus), key=lambda offer: offer.key))
 
 
 def _offer(line: ListedMachine, regions: Mapping[RegionId, Region]) -> Offer | None:
@@ -82,7 +78,7 @@ def _offer(line: ListedMachine, regions: Mapping[RegionId, Region]) -> Offer | N
     if region not in regions:
         region, zone = region_id(line.provider, line.location.rpartition("-")[0]), line.location
     gpu = canonical_gpu(line.gpu, line.gpu_memory_gib) if line.gpus else None
-    if region not in regions or (line.gpus and gpu is None):
+    if region not in regions or (line.gpus and (gpu is None or not line.has_whole_gpus)):
         return None
     market = Market.SPOT if line.is_spot else Market.ON_DEMAND
     memory = MEMORY_GIB.get(gpu, line.gpu_memory_gib) if gpu is not None else 0.0

@@ -3,7 +3,7 @@
 Source: Compute Engine documentation, "Preemption process" and "Monitor and plan for a host maintenance event".
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from providers.base import INSTANCE_TAG
@@ -12,6 +12,19 @@ from state.model.ids import InstanceId
 from state.model.inventory import Notice, NoticeKind
 
 PREEMPTED: Final = "preempted"
+
+
+def end_of_run(described: Any) -> datetime | None:  # noqa: ANN401  the SDK's message
+    """Return when Compute Engine ends an instance: by its termination time, or its longest run duration.
+
+    Source: Compute Engine documentation, "Limit the run time of a VM"; the duration counts from the last start.
+    """
+    stated = described.resource_status.scheduling.termination_timestamp or described.scheduling.termination_time
+    if stated:
+        return datetime.fromisoformat(stated)
+    started, duration = described.last_start_timestamp or described.creation_timestamp, described.scheduling
+    seconds = duration.max_run_duration.seconds
+    return datetime.fromisoformat(started) + timedelta(seconds=seconds) if started and seconds else None
 
 
 def notice_of(zone: str, described: Any) -> Notice | None:  # noqa: ANN401  the SDK's message

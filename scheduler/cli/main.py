@@ -223,6 +223,18 @@ def events(
 
 
 @app.command()
+def weather(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many pools, the worst ones.")] = 50,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show how likely launches fail, how long machines take to start, and how often spot is interrupted, by pool."""
+    from scheduler.cli import weather_command
+
+    with errors_as_exits():
+        weather_command.weather(output, limit=limit)
+
+
+@app.command()
 def destroy(yes: Yes = False, timeout: Minutes = 30, output: OutputOption = Output.TEXT) -> None:
     """End every machine of the fleet, and prove that none is left."""
     from scheduler.cli import plan_commands

@@ -73,6 +73,9 @@ class ShortagesModel(_Model):
     half_open: Seconds = 3600
     recommendation_max: Seconds = 60
     early_end_max: Seconds = 600
+    breaker_after: Annotated[int, Field(ge=2, le=10)] = 3
+    breaker_for: Seconds = 3600
+    region_losses_max: Annotated[int, Field(ge=2, le=100)] = 10
 
     @model_validator(mode="after")
     def _grows(self) -> Self:
@@ -94,6 +97,9 @@ class CostsModel(_Model):
     interruptions_per_hour: Annotated[float, Field(ge=0, le=0.25)] = 0.05
     egress_usd_per_gib: Annotated[float, Field(ge=0, le=0.2)] = 0.02
     payback_hours: Annotated[float, Field(ge=1, le=720)] = 6
+    hold_hours: Annotated[float, Field(ge=0, le=168)] = 0.5
+    machine_hours_min: Annotated[float, Field(ge=0, le=168)] = 1
+    overlap_hours: Annotated[float, Field(ge=0, le=24)] = 0.25
     priority_factor: Annotated[float, Field(ge=2, le=30)] = 30
 
 
@@ -181,6 +187,9 @@ class Settings(_Model):
             half_open=timedelta(seconds=s.half_open),
             recommendation_max=timedelta(seconds=s.recommendation_max),
             early_end_max=timedelta(seconds=s.early_end_max),
+            breaker_after=s.breaker_after,
+            breaker_for=timedelta(seconds=s.breaker_for),
+            region_losses_max=s.region_losses_max,
         )
 
     @property

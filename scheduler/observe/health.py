@@ -1,7 +1,9 @@
 """Signals to region health, with hysteresis. Pure.
 
-A region fails when its cell's head does not answer, or half of the replicas that were ready are not.
-A silent cloud API alone is no failure: its replicas serve, and nothing is concluded from absence.
+Scope follows evidence. A region fails when its cell's head or all its proxies do not answer, or when half of its
+machines are missing from the cell although its cloud lists them. Replicas that are not ready on machines that are in
+place are Serve's to restart: they alone fail a region only when that lasts. A silent cloud API alone is no failure: its
+replicas serve, and nothing is concluded from absence.
 """
 
 from dataclasses import dataclass, replace
@@ -35,8 +37,9 @@ def assess(
 
     If every established region fails at once, the fault is on our side: nothing is concluded.
     """
-    before = {health.region: health for health in known}
-    failing = {s.region: why for s in signals if (why := _failure(before.get(s.region), s, thresholds))}
+    found = {s.region: s for s in signals}
+    before = {h.region: _measured(h, found[h.region], now, thresholds) if h.region in found else h for h in known}
+    failing = {s.region: why for s in signals if (why := _failure(before.get(s.region), s, now, thresholds))}
     established = {health.region for health in known if health.established and health.state is not _H.DOWN}
     if len(established) > 1 and established <= set(failing):
         return tuple(sorted((_frozen(health) for health in known), key=lambda h: h.region))
@@ -48,22 +51,59 @@ def _frozen(health: RegionHealth) -> RegionHealth:
     return replace(health, reason=HealthReason.OBSERVER_ISOLATED)
 
 
-def _failure(health: RegionHealth | None, signals: RegionSignals, thresholds: HealthThresholds) -> _Why | None:
+def _measured(
+    health: RegionHealth, signals: RegionSignals, now: datetime, thresholds: HealthThresholds
+) -> RegionHealth:
+    """Return a region's health with since when its cell is degraded: when it gets better, that begins anew."""
+    if signals.head_answered is False:
+        return health  # its replicas are not known
+    ready, expected = signals.replicas_ready, _expected(health, signals)
+    is_degraded = ready < expected and _is_bad(expected - ready, expected, thresholds)
+    if not is_degraded:
+        return replace(health, degraded_since=None, degraded_ready=0)
+    if health.degraded_since is None or ready > health.degraded_ready:
+        return replace(health, degraded_since=now, degraded_ready=ready)
+    return health
+
+
+def _is_bad(missing: int, expected: int, thresholds: HealthThresholds) -> bool:
+    return expected - missing < expected * (1 - thresholds.bad_share) + 1e-9
+
+
+def _failure(
+    health: RegionHealth | None, signals: RegionSignals, now: datetime, thresholds: HealthThresholds
+) -> _Why | None:
     """Return why a region fails, or None."""
     if health is None or not health.established:
         return None
+    failure = _cell_failure(health, signals, now, thresholds)
+    if failure is None and health.state is _H.DOWN and not signals.api_answered:
+        return _Why(HealthReason.API_SILENT)
+    return failure
+
+
+def _cell_failure(
+    health: RegionHealth, signals: RegionSignals, now: datetime, thresholds: HealthThresholds
+) -> _Why | None:
+    """Return what is wrong with a region's cell, by the evidence that counts most, or None."""
     if signals.head_answered is False:
         return _Why(HealthReason.HEAD_SILENT)
     expected = _expected(health, signals)
-    if (
-        expected
-        and signals.replicas_ready < expected * (1 - thresholds.bad_share) + 1e-9
-        and signals.replicas_ready < expected
-    ):
+    if expected and not signals.proxies_answer:
+        return _Why(HealthReason.PROXIES_SILENT)
+    if _are_absent(signals, thresholds):
+        there = signals.workers_joined - signals.workers_absent
+        return _Why(HealthReason.MACHINES_ABSENT, there, signals.workers_joined)
+    if health.degraded_since is not None and now - health.degraded_since >= thresholds.replicas_down_after:
         return _Why(HealthReason.REPLICAS_NOT_READY, signals.replicas_ready, expected)
-    if health.state is _H.DOWN and not signals.api_answered:
-        return _Why(HealthReason.API_SILENT)
     return None
+
+
+def _are_absent(signals: RegionSignals, thresholds: HealthThresholds) -> bool:
+    """Return whether so many machines are missing that it is not these machines' own: all, or several."""
+    joined, absent = signals.workers_joined, signals.workers_absent
+    is_scattered = absent == 1 < joined
+    return absent > 0 and not is_scattered and _is_bad(absent, joined, thresholds)
 
 
 def _expected(health: RegionHealth, signals: RegionSignals) -> int:
@@ -107,7 +147,8 @@ def _clean(health: RegionHealth, signals: RegionSignals, now: datetime, threshol
     since = health.clean_since or now
     if health.reason is HealthReason.OBSERVER_ISOLATED:
         health = replace(health, reason=None)  # a region answers again, so the isolation is over
-    served = min(signals.replicas_wanted, max(signals.replicas_ready, 0))
+    # What served stays the measure while replicas restart, less what is not wanted or whose machines ended.
+    served = max(_expected(health, signals), min(signals.replicas_wanted, signals.replicas_ready))
     health = replace(
         health, failing_since=None, clean_since=since, replicas_served=served, workers_served=signals.workers
     )

@@ -6,6 +6,7 @@ Silence is not absence: a region that did not answer changes nothing. Absence be
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from scheduler.observe.current import as_paid
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import (
     CloudInstance,
@@ -89,7 +90,7 @@ def is_terminal(notice: Notice, now: datetime, thresholds: Thresholds) -> bool:
 def _apply_notice(instance: Instance, notice: Notice | None) -> Instance:
     if notice is None or instance.status not in {_S.REQUESTED, _S.RUNNING}:
         return instance
-    if instance.role is Role.HEAD and notice.kind in {NoticeKind.MAINTENANCE, NoticeKind.DRAIN}:
+    if instance.role is Role.HEAD and notice.kind in {NoticeKind.MAINTENANCE, NoticeKind.DRAIN, NoticeKind.EXPIRY}:
         # A head has the cell's one address: it is back from a restart sooner than another machine could take over.
         return instance
     return advanced(instance, _S.TERMINATING, TerminationReason.NOTICE, notice=notice)
@@ -109,7 +110,7 @@ def _updated_by_listing(instance: Instance, seen: CloudInstance, now: datetime) 
     if seen.state is CloudState.TERMINATED:
         return advanced(instance, _S.GONE, ended, ended_at=now, message=message)
     address = seen.address or instance.address
-    known = replace(instance, cloud_id=seen.cloud_id, address=address, missing_since=None)
+    known = replace(as_paid(instance, seen), cloud_id=seen.cloud_id, address=address, missing_since=None)
     if seen.state is CloudState.STOPPING and instance.status is not _S.TERMINATING:
         return advanced(known, _S.TERMINATING, ended, message=message)
     if seen.state is CloudState.RUNNING and instance.status is _S.REQUESTED:

@@ -1,6 +1,6 @@
 """observe(ports): read every cloud, cell and the gateway in parallel into one snapshot."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,16 +8,19 @@ from typing import Final, TypeVar
 
 from inference.base import Placed
 from providers.base import Observation, Provider
+from providers.peers import beside_peers
 from scheduler import shortages
+from scheduler.observe.current import expiry_notices, priced
 from scheduler.observe.health import assess
 from scheduler.observe.inventory import Readings, sync_inventory
+from scheduler.observe.membership import with_membership
+from scheduler.observe.signals import region_signals
 from scheduler.observe.untagged import own_machines
 from scheduler.ports import Ports
+from scheduler.weather import Weather
 from state.model.catalog import Capability, Offer, Quota, Shortage
-from state.model.health import RegionSignals
 from state.model.ids import InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Impairment, Instance, Notice, NoticeKind, Role
-from state.model.lifecycle import InstanceStatus
 from state.model.serving import CellStatus
 from state.model.snapshot import ReadFailure, ReadKind, Snapshot, Wanted
 from state.store import Known
@@ -45,23 +48,25 @@ def observe(ports: Ports) -> Snapshot:
         cells = [pool.submit(_read_cell, ports, region, known.wanted) for region in _regions_with_head(known)]
         cut_off = {drill.region for drill in known.drills if drill.cuts_off and drill.until > now}
         cell_statuses = tuple(_cut(future.result(), cut_off) for future in cells)
-        read = _Read(_joined(machines), _joined(offers), _joined(quotas), _joined(announced))
+        read = _Read(_joined(machines), _compared(_joined(offers)), _joined(quotas), _joined(announced))
     capabilities = tuple((name, ports.providers[name].capabilities) for name in sorted(ports.providers))
     ours = replace(read, instances=_ours(read.instances, known, capabilities))
     readings = _readings(ours, frozenset(cut_off), cell_statuses, known, now)
-    synced = sync_inventory(known.instances, readings, ports.thresholds)
+    synced = with_membership(sync_inventory(known.instances, readings, ports.thresholds), cell_statuses, now)
     early = shortages.from_early_ends(synced.learned, known.health, now, ports.shortage_policy)
     new = tuple(shortages.grown(known.shortages, shortage, ports.shortage_policy) for shortage in early)
-    signals = _signals(ports, synced.live, cell_statuses, readings.unreachable)
+    regions = tuple(settings.region for settings in ports.cell_settings)
+    signals = region_signals(regions, synced.live, cell_statuses, readings, ports.thresholds)
     return Snapshot(
         taken_at=now,
         wanted=known.wanted,
-        offers=tuple(sorted(read.offers.items, key=lambda offer: offer.key)),
-        quotas=tuple(sorted(read.quotas.items, key=lambda q: (q.region, q.family, q.market))),
+        offers=_priced(read.offers.items, Weather(known.weather, synced.live, now), ports),
+        quotas=tuple(sorted(read.quotas.items, key=lambda q: q.sort_key)),
         shortages=(
             *_remembered(known, new),
             *new,
             *shortages.from_recommendations(readings.notices, synced.live, now, ports.shortage_policy),
+            *shortages.from_losses(known.weather, synced.live, now, ports.shortage_policy),
             *shortages.from_prices(read.offers.items, now, ports.shortage_policy),
         ),
         new_shortages=new,
@@ -81,10 +86,17 @@ def observe(ports: Ports) -> Snapshot:
         shortage_policy=ports.shortage_policy,
         cost_model=ports.cost_model,
         placed=() if last is None else last.placement.replicas,
+        pending_moves=ports.store.pending_moves(),
         latencies=ports.latencies,
         own_regions=ports.own_regions,
         capabilities=capabilities,
     )
+
+
+def _priced(offers: Iterable[Offer], weather: Weather, ports: Ports) -> tuple[Offer, ...]:
+    """Return offers in order, with what the weather says of their pools."""
+    assumed = ports.cost_model.interruptions_per_hour
+    return tuple(weather.priced(offer, assumed) for offer in sorted(offers, key=lambda offer: offer.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +125,10 @@ def _readings(
     read: _Read, cut_off: frozenset[RegionId], cells: tuple[CellStatus, ...], known: Known, now: datetime
 ) -> Readings:
     unreachable = frozenset(read.instances.unreachable) | cut_off
-    notices = (*read.notices.items, *_leaving_notices(cells, known.instances))
+    seen = tuple(seen for seen in priced(read.instances.items, read.offers.items) if seen.key.region not in unreachable)
+    notices = (*read.notices.items, *_leaving_notices(cells, known.instances), *expiry_notices(seen))
     return Readings(
-        seen=tuple(seen for seen in read.instances.items if seen.key.region not in unreachable),
+        seen=seen,
         unreachable=unreachable,
         notices=tuple(sorted(notices, key=lambda notice: notice.sort_key)),
         taken_at=now,
@@ -175,6 +188,11 @@ def _joined(futures: list[Future[Observation[Result]]]) -> Observation[Result]:
     return Observation(tuple(items), unreachable)
 
 
+def _compared(read: Observation[Offer]) -> Observation[Offer]:
+    """Return offers of all clouds, each at the price that its peers bear out."""
+    return replace(read, items=beside_peers(read.items))
+
+
 def _regions_with_head(known: Known) -> list[RegionId]:
     return sorted({i.region for i in known.instances if i.role is Role.HEAD and i.exists})
 
@@ -197,32 +215,3 @@ def _cut(status: CellStatus, cut_off: set[RegionId]) -> CellStatus:
     if status.region not in cut_off:
         return status
     return CellStatus(status.region, answered=False, message="cut off by a drill")
-
-
-def _signals(
-    ports: Ports, live: tuple[Instance, ...], cells: tuple[CellStatus, ...], unreachable: frozenset[RegionId]
-) -> tuple[RegionSignals, ...]:
-    by_region = {cell.region: cell for cell in cells}
-    return tuple(
-        _signals_of(settings.region, live, by_region.get(settings.region), settings.region not in unreachable)
-        for settings in ports.cell_settings
-    )
-
-
-def _signals_of(
-    region: RegionId,
-    live: tuple[Instance, ...],
-    cell: CellStatus | None,
-    api_answered: bool,  # noqa: FBT001
-) -> RegionSignals:
-    existing = [instance for instance in live if instance.region == region and instance.exists]
-    if not existing:
-        return RegionSignals(region, api_answered, head_answered=None)
-    if cell is None or not cell.answered:
-        is_starting = any(i.role is Role.HEAD and i.status is InstanceStatus.REQUESTED for i in existing)
-        return RegionSignals(region, api_answered, head_answered=None if is_starting else False)
-    targets = sum(a.replicas_target or a.replicas_ready for a in cell.applications)
-    # Replicas behind proxies that take no requests do not serve.
-    ready = sum(a.replicas_ready for a in cell.applications) if cell.proxies else 0
-    workers = sum(i.role is Role.WORKER and i.status is InstanceStatus.RUNNING for i in existing)
-    return RegionSignals(region, api_answered, True, targets, ready, workers)

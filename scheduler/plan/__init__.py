@@ -11,11 +11,11 @@ from state.model.ids import PlanId, derive_id
 from state.model.inventory import Instance
 from state.model.lifecycle import InstanceStatus
 from state.model.placement import Placement
-from state.model.plan import Action, Blocked, BlockedReason, Drain, Plan, Serve
+from state.model.plan import Action, Blocked, BlockedReason, Drain, PendingMove, Plan, Serve
 from state.model.snapshot import Snapshot
 
 
-def make_plan(placement: Placement, snapshot: Snapshot) -> Plan:
+def make_plan(placement: Placement, snapshot: Snapshot, pending: tuple[PendingMove, ...] = ()) -> Plan:
     """Return what may be done now, in order: route, launch, serve, drain, terminate.
 
     What must come later, since something else has to be ready first, is left to a later tick and named
@@ -42,6 +42,7 @@ def make_plan(placement: Placement, snapshot: Snapshot) -> Plan:
         shortages=snapshot.new_shortages,
         health=tuple(_forewarned(health, actions, snapshot) for health in snapshot.health),
         blocked=tuple(blocked),
+        pending_moves=pending,
     )
 
 

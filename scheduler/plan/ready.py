@@ -1,7 +1,7 @@
 """How much of each application is ready, and what must stay so while things change. Pure."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scheduler.region_policy import serves
 from state.model.ids import ApplicationName, RegionId
@@ -24,6 +24,8 @@ class Readiness:
     """Capacity that a change may not go below, in thousandths."""
     joined: frozenset[RegionId] = frozenset()
     """Cells that every machine of the placement has joined."""
+    demand: dict[ApplicationName, int] = field(default_factory=dict)
+    """All that is to be carried, in thousandths."""
 
     def capacity_without(self, application: ApplicationName, region: RegionId, *, lasting: bool) -> int:
         """Return what the other cells carry now, in thousandths.
@@ -58,17 +60,19 @@ def readiness(snapshot: Snapshot, placement: Placement) -> Readiness:
     for replicas in placement.replicas:
         wanted[replicas.application, replicas.region] += replicas.count
         milli_each[replicas.application, replicas.region] = replicas.milli_each
-    ready = {
+    deployed = {
         (application.name, cell.region): application.replicas_ready
         for cell in snapshot.cells
-        if cell.answered and serves(snapshot, cell.region)
+        if cell.answered
         for application in cell.applications
     }
+    ready = {key: count for key, count in deployed.items() if serves(snapshot, key[1])}
     if snapshot.wanted is not None:
-        milli_each = _smallest_replica_milli(snapshot.wanted, ready) | milli_each
+        milli_each = _smallest_replica_milli(snapshot.wanted, deployed) | milli_each
     floor = {} if snapshot.wanted is None else _floors(snapshot.wanted)
+    demand = {} if snapshot.wanted is None else {name: a.demand.milli for name, a in snapshot.wanted.spec.named()}
     joined = frozenset(cell.region for cell in snapshot.cells if _has_joined(placement, snapshot, cell))
-    return Readiness(dict(wanted), ready, milli_each, floor, joined)
+    return Readiness(dict(wanted), ready, milli_each, floor, joined, demand)
 
 
 def _smallest_replica_milli(

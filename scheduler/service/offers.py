@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from providers.catalogue.source import Catalogue
+from providers.peers import beside_peers
 from scheduler.ports import Ports
 from scheduler.service.catalogue import offers_listed, price_source
 from scheduler.service.reports import OffersReport
@@ -64,7 +65,7 @@ def list_offers(ports: Ports, query: OfferQuery) -> OffersReport:
     """Return what the clouds of the settings offer now."""
     providers = [ports.providers[name] for name in sorted(ports.providers)]
     observations = [provider.offers() for provider in providers]
-    found = query.select(offer for observed in observations for offer in observed.items)
+    found = query.select(beside_peers(offer for observed in observations for offer in observed.items))
     failures = tuple(
         ReadFailure(region, ReadKind.OFFERS, message)
         for observed in observations

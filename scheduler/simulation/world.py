@@ -50,7 +50,7 @@ class World:
         self.clouds = {n: FakeCloud(n, [o for o in every if o.key.provider == n], self.clock, boot) for n in names}
         self.settings = cells(*sorted({offer.key.region for offer in every}))
         machines = {offer.key.instance_type: offer.machine for offer in every}
-        self.cells = {s.region: FakeCell(s, self._alive, machines.__getitem__) for s in self.settings}
+        self.cells = {s.region: FakeCell(s, self._alive, machines.__getitem__, self.clock) for s in self.settings}
         self.gateway = FakeGateway()
         self.store: Store = store or MemoryStore()
         self.ports = Ports(
@@ -89,9 +89,17 @@ class World:
         fence = self.store.acquire_lease(HOLDER, timedelta(minutes=1), self.clock.now())
         if fence is None:
             raise NotConvergedError(HOLDER)
-        plan = tick(self.ports, fence)
+        plan = self.act(fence)
         self.clock.sleep(every)
         return plan
+
+    def act(self, fence: int) -> Plan:
+        """Tick once as the holder of the lease *fence*; no time passes.
+
+        Raises:
+            StoreError: The lease was lost.
+        """
+        return tick(self.ports, fence)
 
     def converge(self, ticks_max: int = 60) -> Plan:
         """Tick until nothing is left to do or to wait for, and return the last plan.

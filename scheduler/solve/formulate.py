@@ -83,7 +83,7 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
             _placed_in(requirements, application, places),
             per_unit=per_unit,
             priority=classes.index(application.priority),
-            soft_weight=_soft_weight(application, classes, supply.groups),
+            soft_weight=_soft_weight(application, classes, supply.groups, snapshot.cost_model),
         )
         applications.append(requirements)
         counts = supply.refused + _refusals(application, requirements, supply.groups, causes)
@@ -156,7 +156,7 @@ def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...], costs: CostMode
     classes = sorted({application.priority for _, application in spec.named()})
     above_rules = DEMAND_FACTOR * SOFT_FACTOR ** min(len(classes) - 1, CLASSES_MAX)
     return {
-        name: _dearest(groups)
+        name: _dearest(groups, costs)
         * above_rules
         * costs.priority_factor ** min(classes.index(a.priority), CLASSES_MAX)
         / min(a.replica_milli(s) for s in a.shapes)
@@ -164,15 +164,18 @@ def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...], costs: CostMode
     }
 
 
-def _soft_weight(application: Application, classes: list[int], groups: tuple[OfferGroup, ...]) -> float:
+def _soft_weight(
+    application: Application, classes: list[int], groups: tuple[OfferGroup, ...], costs: CostModel
+) -> float:
     """Return what each thousandth counts by which a rule is missed: more than any price, and a little by class."""
     smallest = min(application.replica_milli(shape) for shape in application.shapes)
     rank: int = min(classes.index(application.priority), CLASSES_MAX)
-    return float(_dearest(groups) * SOFT_FACTOR**rank / smallest)
+    return float(_dearest(groups, costs) * SOFT_FACTOR**rank / smallest)
 
 
-def _dearest(groups: tuple[OfferGroup, ...]) -> int:
-    return max((g.price.micros for g in groups), default=1)
+def _dearest(groups: tuple[OfferGroup, ...], costs: CostModel) -> int:
+    # A machine that has to be started costs more where nothing is to move; what is missed must count more than that.
+    return round(max((g.price.micros for g in groups), default=1) * max(1.0, costs.move_share))
 
 
 def region_causes(

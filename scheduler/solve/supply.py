@@ -139,10 +139,18 @@ def _rule_cause(snapshot: Snapshot, spec: CapacitySpec, key: OfferKey, set_up: s
 
 def _stock_cause(snapshot: Snapshot, offer: Offer) -> RefusalCause | None:
     """Return why no more of an offer can be bought now."""
-    if not offer.is_in_force(snapshot.taken_at):
+    if not _is_sold(snapshot, offer):
         return RefusalCause.RESERVATION_NOT_IN_FORCE
     shortage = shortage_of(snapshot, offer)
     return None if shortage is None else shortages.CAUSES[shortage.kind]
+
+
+def _is_sold(snapshot: Snapshot, offer: Offer) -> bool:
+    """Return whether a new machine may be had: a reservation that ends would be left as soon as it is taken."""
+    is_ending = offer.valid_until is not None and (
+        offer.valid_until - snapshot.taken_at <= snapshot.thresholds.maintenance_ahead
+    )
+    return offer.is_in_force(snapshot.taken_at) and not is_ending
 
 
 def _causes_of_no_head(snapshot: Snapshot, regions: set[RegionId]) -> dict[RegionId, RefusalCause]:
@@ -200,9 +208,15 @@ def zones_matter(spec: CapacitySpec) -> bool:
 
 def _headroom(snapshot: Snapshot, offer: Offer) -> int:
     """Return how many more machines of an offer can be had, as far as is known."""
-    if shortage_of(snapshot, offer) is not None or not offer.is_in_force(snapshot.taken_at):
+    if shortage_of(snapshot, offer) is not None or not _is_sold(snapshot, offer):
         return 0
     limit = snapshot.limits.machines_per_offer
     if shortages.is_half_open(snapshot.shortages, offer, snapshot.taken_at, snapshot.shortage_policy):
         limit = 1
-    return limit if offer.stock is None else min(offer.stock, limit)
+    return limit if offer.stock is None else max(0, min(offer.stock - _claimed(snapshot, offer), limit))
+
+
+def _claimed(snapshot: Snapshot, offer: Offer) -> int:
+    """Return how many places of a reserved offer launches with an unknown outcome may have taken."""
+    places = {place.id for place in offer.places}
+    return sum(i.exists and i.cloud_id is None and i.reservation in places for i in snapshot.instances)

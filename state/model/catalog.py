@@ -1,6 +1,6 @@
 """What clouds sell: offers, their prices, quotas, and shortages of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -72,15 +72,71 @@ class Machine:
     """The quota it counts against, in the provider's own spelling."""
 
 
+class PriceBasis(StrEnum):
+    """What a price rests on, the best first."""
+
+    AGREED = "agreed"
+    """Negotiated, or a discount on one of the others."""
+    LIVE = "live"
+    """Read from the cloud now."""
+    KEPT = "kept"
+    """The last live one, while the cloud does not answer with another."""
+    LISTED = "listed"
+    """From a price list, or fixed."""
+
+
+class DoubtKind(StrEnum):
+    """In what way a price differs from its peers."""
+
+    BELOW_PEERS = "below_peers"
+    ABOVE_PEERS = "above_peers"
+    ABOVE_ON_DEMAND = "above_on_demand"
+    """A spot machine costs more than the same machine on demand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a price is not used, in figures."""
+
+    kind: DoubtKind
+    per_gpu: Usd
+    """The price for each GPU, or for a machine without GPUs."""
+    usual: Usd
+    """The same of its peers: their median."""
+    peers: int
+    """How many places those peers are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A list price, where it comes from and how old it is."""
+    """A price, where it comes from, how old it is, and how it compares."""
 
     per_hour: Usd
     source: str
     as_of: AwareDatetime
-    is_doubted: bool = False
-    """Whether it lies so far below its peers that it is not used until it is seen twice."""
+    basis: PriceBasis = PriceBasis.LISTED
+    doubt: Doubt | None = None
+    """Set where it lies so far from its peers that it is not used."""
+    peers: int | None = None
+    """With how many places it was compared; 0 where there are too few. None: not compared."""
+    listed: Usd | None = None
+    """The price that an agreed discount is on, which is what is compared; None for every other price."""
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether it is not used for new machines."""
+        return self.doubt is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedPlaces:
+    """The free places of one reservation."""
+
+    id: str
+    """What a launch names it by."""
+    free: int
+    until: AwareDatetime | None = None
+    """When it ends; None: it has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +146,10 @@ class Offer:
     key: OfferKey
     machine: Machine
     price: Price
+    alternatives: tuple[Price, ...] = field(default=(), kw_only=True)
+    """Prices of other sources, the best first; once they are compared, only those that are doubted."""
+    places: tuple[ReservedPlaces, ...] = field(default=(), kw_only=True)
+    """The reservations that its stock is of, in the order in which they are used; none where a launch names none."""
     stock: int | None = None
     """Machines left beyond ours; None where the provider does not report it."""
     minimum: int = 1
@@ -110,17 +170,60 @@ class Offer:
         )
 
 
+class QuotaScope(StrEnum):
+    """How wide a limit of an account is."""
+
+    ZONE = "zone"
+    """One family in one zone."""
+    FAMILY = "family"
+    """One family in one region, over all its zones."""
+    REGION = "region"
+    """Every family in one region."""
+    ACCOUNT = "account"
+    """Every region of the account, project or subscription."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A limit on what may run at once, per provider x region x family x market."""
+    """A limit on what may run at once. A field that is None stands for everything of its kind.
+
+    `counts` is the one definition of what a quota counts, and `size_of` of how much.
+    """
 
     region: RegionId
-    family: str
-    market: Market
+    """`every_region` of the provider where *scope* is the account."""
+    family: str | None
+    """None where the quota counts every family."""
+    market: Market | None
+    """None where the quota counts every market."""
     limit: int
     used: int
     unit: str
     """`vcpus` or `gpus`: what *limit* and *used* count."""
+    scope: QuotaScope = QuotaScope.FAMILY
+    zone: str | None = None
+    """Set where *scope* is a zone."""
+    name: str = ""
+    """The provider's own name of the limit, if it has one."""
+
+    @property
+    def sort_key(self) -> tuple[str, ...]:
+        """What quotas are sorted by."""
+        return (self.region, self.family or "", self.market or "", self.scope, self.zone or "", self.name)
+
+    def counts(self, key: OfferKey, machine: Machine) -> bool:
+        """Return whether machines of an offer count against it."""
+        is_wide = self.scope is QuotaScope.ACCOUNT
+        return (
+            (key.provider == provider_of(self.region) if is_wide else key.region == self.region)
+            and self.zone in (None, key.zone)
+            and self.family in (None, machine.family)
+            and self.market in (None, key.market)
+        )
+
+    def size_of(self, machine: Machine) -> int:
+        """Return what one machine takes of it."""
+        return machine.gpus if self.unit == "gpus" else machine.vcpus
 
 
 class ShortageKind(StrEnum):
@@ -138,8 +241,10 @@ class ShortageKind(StrEnum):
     """A machine ran and never joined its cell."""
     ENDED_EARLY = "ended_early"
     """A machine ended soon after it was accepted, and its end was not asked for."""
+    LAUNCHES_FAIL = "launches_fail"
+    """Several accepted machines in a row were lost soon: the breaker is open."""
     PRICE_DOUBTED = "price_doubted"
-    """The listed price lies far below those of its peers and was seen once."""
+    """Its price lies far from those of its peers."""
     RECLAIM_RISK = "reclaim_risk"
     """The cloud recommends to leave machines of this pool."""
 
@@ -166,6 +271,8 @@ class Shortage:
     """Set for a quota: every instance type of the family is covered."""
     available_zones: tuple[str, ...] = ()
     """Zones that the provider reported to have stock; they are not covered."""
+    doubt: Doubt | None = None
+    """Set for a doubted price: how it compares."""
 
     @property
     def scope(self) -> str:

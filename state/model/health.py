@@ -45,7 +45,11 @@ class HealthReason(StrEnum):
     HEAD_SILENT = "head_silent"
     """The cell's head does not answer."""
     REPLICAS_NOT_READY = "replicas_not_ready"
-    """Too few of the replicas that should be ready are."""
+    """Too few of the replicas that should be ready are, for long, on machines that are in place."""
+    MACHINES_ABSENT = "machines_absent"
+    """Too many machines that had joined the cell are not in it, though the cloud lists them as running."""
+    PROXIES_SILENT = "proxies_silent"
+    """The head answers, and no proxy of the cell takes requests."""
     API_SILENT = "api_silent"
     """The region is down, and its cloud's API does not answer either."""
     ANSWERS_AGAIN = "answers_again"
@@ -66,7 +70,10 @@ class HealthThresholds:
     """Clean time before a region that was down gets a step of traffic back, and again for each further step."""
     steps_percent: tuple[int, ...] = (10, 30, 100)
     bad_share: float = 0.5
-    """A cell fails when this share of its replicas is not ready."""
+    """A cell fails when this share of its machines is missing, and is degraded when as many replicas are not ready."""
+    replicas_down_after: timedelta = timedelta(minutes=10)
+    """A cell whose machines are in place fails when it is degraded so long without getting better: Serve has replicas
+    that crashed back in one to three minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,12 @@ class RegionSignals:
     replicas_ready: int = 0
     workers: int = 0
     """Machines for replicas that run there, as its cloud lists them."""
+    workers_joined: int = 0
+    """Those of them that had joined the cell."""
+    workers_absent: int = 0
+    """Those of them that are not in it now, unless its head has only just started or we drained them."""
+    proxies_answer: bool = True
+    """Whether any proxy of the cell takes requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +113,12 @@ class RegionHealth:
     established: bool = False
     """Whether its cell has served: before that, a silent head is starting, not failing."""
     replicas_served: int = 0
-    """Replicas that were ready at the last clean observation: a loss is measured against them."""
+    """Replicas that were ready when the cell was last whole: a loss is measured against them."""
     workers_served: int = 0
     """Machines for replicas that ran at the last clean observation."""
+    degraded_since: AwareDatetime | None = None
+    """Since when too few replicas are ready, and not more of them than then."""
+    degraded_ready: int = 0
+    """How many were ready then."""
     step: int = 0
     """While recovering: the index of the share of traffic it has back."""

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime
 
-from state.model.catalog import Machine, OfferChoice, OfferKey
+from state.model.catalog import Machine, OfferChoice, OfferKey, QuotaScope
 from state.model.ids import InstanceId, PlanId, RegionId
 from state.model.lifecycle import LIVE, InstanceStatus, may_step
 from state.model.units import Usd
@@ -15,9 +15,53 @@ class CloudState(StrEnum):
     """A machine's state in its cloud, in one spelling for all clouds."""
 
     PENDING = "pending"
+    """It is being made."""
     RUNNING = "running"
+    """It runs, whatever the outcome of the last operation on it was."""
     STOPPING = "stopping"
+    """It does not run or is about to stop, and something of it is left that may cost money."""
     TERMINATED = "terminated"
+    """Nothing of it is left."""
+    UNKNOWN = "unknown"
+    """The cloud reports a state that is not known here, or does not know it itself; it proves nothing."""
+
+
+class EndKind(StrEnum):
+    """Why a machine ended, or why an accepted launch failed."""
+
+    STOCK_OUT = "stock_out"
+    """The cloud had no such machine."""
+    QUOTA = "quota"
+    """The account may have no more."""
+    DENIED = "denied"
+    """A permission was missing, such as for the key of a disk."""
+    INVALID_REQUEST = "invalid_request"
+    """The cloud found the request wrong once it executed it."""
+    RECLAIMED = "reclaimed"
+    """The cloud took a spot machine back."""
+    INTERNAL = "internal"
+    """The cloud's own fault: a host or an operation failed, or was retired."""
+    BY_USER = "by_user"
+    """The account's own credentials or the machine itself ended it; that includes us."""
+    UNKNOWN = "unknown"
+    """The cloud gives no cause, or one that is not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndCause:
+    """Why a machine ended, or why an accepted launch failed, as its cloud reports it."""
+
+    kind: EndKind
+    code: str = ""
+    """The provider's own code; empty where it has none."""
+    message: str = ""
+    """The provider's own text."""
+    at: AwareDatetime | None = None
+    """When it ended; None where that is not reported."""
+    is_launch: bool = False
+    """Whether the launch failed after it was accepted, so that the machine never ran."""
+    quota: QuotaScope | None = None
+    """How wide the limit is, where the kind is a quota."""
 
 
 class Role(StrEnum):
@@ -44,6 +88,16 @@ class CloudInstance:
     impairment: str = ""
     """What its cloud finds wrong with it; empty for nothing, or where the cloud does not check."""
     impairment_since: AwareDatetime | None = None
+    end: EndCause | None = None
+    """Why it stops or ended; None while it does neither.
+
+    A launch that failed after it was accepted is listed too. Where nothing of it is left its state is terminated, and
+    its key may lack the instance type, which the cloud no longer reports: the store's own record has it.
+    """
+    reservation: str | None = None
+    """The reservation that it is in, as its cloud names it."""
+    ends_at: AwareDatetime | None = None
+    """When its reservation or its allowed time ends; None: at no known time."""
 
 
 class NoticeKind(StrEnum):
@@ -57,6 +111,8 @@ class NoticeKind(StrEnum):
     """The machine's host will be worked on, and the machine stopped or restarted."""
     LEAVING = "leaving"
     """Its replicas move away already, on its own initiative or ours; it ends once it carries none."""
+    EXPIRY = "expiry"
+    """Its reservation, block or allowed time ends: it is ended then, or runs on at list price."""
     DRAIN = "drain"
     """Its operator asked for it to be empty by then; it serves until other machines carry its replicas."""
 
@@ -96,6 +152,8 @@ class TerminationReason(StrEnum):
     """The placement has no use for it."""
     NEVER_JOINED = "never_joined"
     """It ran and did not join its cell in time."""
+    LEFT_CELL = "left_cell"
+    """It had joined its cell, still runs, and the cell has answered without it for long."""
     GPUS_MISSING = "gpus_missing"
     """It joined its cell with fewer GPUs than its type has."""
     IMPAIRED = "impaired"
@@ -122,7 +180,7 @@ class Instance:
     role: Role
     status: InstanceStatus
     price_per_hour: Usd
-    """What it costs, as agreed at launch: cost reports do not change when a catalogue does."""
+    """What it costs by the last observation that read a price: budget and reports follow what is paid."""
     plan_id: PlanId
     requested_at: AwareDatetime
     cloud_id: str | None = None
@@ -139,6 +197,20 @@ class Instance:
     """The provider's own text on its end, or figures that explain the reason."""
     notice: Notice | None = None
     """What was announced, where that is why it ends."""
+    reservation: str | None = None
+    """The reservation whose place its launch takes."""
+    launch_price: Usd | None = None
+    """What it was to cost by the plan that launched it; None where that was not recorded."""
+    node_id: str | None = None
+    """The Ray node as which it last joined its cell; None for one that never did."""
+    joined_at: AwareDatetime | None = None
+    """When that node was first seen."""
+    carried_at: AwareDatetime | None = None
+    """When that node first carried a ready replica."""
+    left_cell_since: AwareDatetime | None = None
+    """Since when its cell answers without it; of a head, since when the cell does not answer."""
+    drain_until: AwareDatetime | None = None
+    """Until when its replicas are to have moved, as its cell was asked."""
     version: int = 0
     """Grows by one with every change; a write names the version it read."""
 

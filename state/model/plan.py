@@ -1,6 +1,7 @@
 """What is decided: the plan, the actions from the current state to the placement, and what blocks the rest."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import assert_never
 
@@ -38,6 +39,8 @@ class Launch:
     price_per_hour: Usd
     cell: CellSettings
     choice: OfferChoice | None
+    reservation: str | None = None
+    """The reservation whose place it takes; None where its offer has none to name."""
     is_repeat: bool = False
     """Requested before with an unknown outcome; the same id makes the cloud start it once."""
 
@@ -50,6 +53,8 @@ class Drain:
     region: RegionId
     node_id: str
     reason: TerminationReason
+    within: timedelta
+    """How long they have to move before the node ends with those that are left."""
     notice: Notice | None = None
 
 
@@ -156,7 +161,9 @@ class BlockedReason(StrEnum):
     APPLICATION_NOT_STABLE = "application_not_stable"
     """The application is not running stably in the cell."""
     REPLICAS_MOVING = "replicas_moving"
-    """The machine moves its replicas away by itself."""
+    """Its replicas move away already."""
+    OTHERS_MOVING = "others_moving"
+    """Replicas of other machines move first: without both, too little would be ready."""
     SERVES_UNTIL_REPLACED = "serves_until_replaced"
     """The announced end is far off, so the machine serves while another starts."""
     ORPHAN_WATCHED = "orphan_watched"
@@ -192,6 +199,21 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingMove:
+    """Machines that a cheaper placement would leave, and since when; they are left once that has lasted."""
+
+    key: OfferKey
+    count: int
+    since: AwareDatetime
+    seen_at: AwareDatetime
+    """When that was last found."""
+    until: AwareDatetime
+    """How long it has to last, by the present saving."""
+    saves: Usd
+    """What all pending moves together save per hour."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The actions from here to the placement, in order, and what is recorded before the first of them."""
 
@@ -206,6 +228,8 @@ class Plan:
     shortages: tuple[Shortage, ...] = ()
     """Shortages that the observation found, to be recorded."""
     blocked: tuple[Blocked, ...] = ()
+    pending_moves: tuple[PendingMove, ...] = ()
+    """Moves for price that wait, to be recorded; they keep no plan from being stable."""
 
     @property
     def changes_anything(self) -> bool:

@@ -65,12 +65,21 @@ class Thresholds:
     """The same for one whose end we asked for: the second reading without it is proof."""
     join_max: timedelta = timedelta(minutes=15)
     """How long a machine may run without joining its cell before it is replaced."""
+    rejoin_max: timedelta = timedelta(minutes=5)
+    """How long a machine that had joined may be missing from its cell before it is replaced: a head's restart takes
+    less than a minute, and its workers join again after it."""
     impaired_max: timedelta = timedelta(minutes=1)
     """How long a machine that carries nothing may be impaired before it is replaced."""
     orphan_age_min: timedelta = timedelta(minutes=10)
     """How old a machine with our tag and no record must be before it is ended: a launch may be in flight."""
     drain_ahead: timedelta = timedelta(minutes=5)
     """How long before an announced end a machine's replicas are moved: a request and a drain take less."""
+    drain_min: timedelta = timedelta(minutes=2)
+    """How long a node's replicas have to move, at least, and where no time to ready was measured."""
+    drain_max: timedelta = timedelta(hours=1)
+    """How long they have at most."""
+    drain_loads: float = 2.0
+    """How many times the longest measured time from joining a cell to carrying a ready replica they have."""
     maintenance_ahead: timedelta = timedelta(minutes=30)
     """How long before maintenance a machine is replaced: starting and loading another takes less."""
 
@@ -97,6 +106,12 @@ class ShortagePolicy:
     """How long a recommendation to leave a pool, or a doubted price, counts: longer than until the next observation."""
     early_end_max: timedelta = timedelta(minutes=10)
     """A machine whose end was not asked for within this time of its request ended early."""
+    breaker_after: int = 3
+    """So many machines of an offer in a row that ended early open its breaker."""
+    breaker_for: timedelta = timedelta(hours=1)
+    """How long an offer's breaker stays open after the last of them; each further one doubles that, up to six hours."""
+    region_losses_max: int = 10
+    """So many machines of a region that ended early within an hour open the breaker of the whole region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,12 @@ class CostModel:
     """Source: the clouds' list prices between regions, 0.01 to 0.02 US dollars within a continent."""
     payback_hours: float = 6.0
     """A move pays back what it loads within this time, or is not made."""
+    hold_hours: float = 0.5
+    """How long a saving must last before machines move for it; longer where it pays the move later than that."""
+    machine_hours_min: float = 1.0
+    """How long a machine lives at least before it is moved for its price, unless it is in trouble."""
+    overlap_hours: float = 0.25
+    """How long a machine runs beside its replacement: until that is ready, and its own replicas are drained."""
     priority_factor: float = 30.0
     """How many times as bad it is for a priority class to be short as for the next lower one."""
 

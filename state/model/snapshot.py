@@ -11,6 +11,7 @@ from state.model.health import RegionHealth
 from state.model.ids import ApplicationName, InstanceId, ProviderName, RegionId
 from state.model.inventory import CloudInstance, Impairment, Instance, Notice
 from state.model.placement import ReplicaCount
+from state.model.plan import PendingMove
 from state.model.serving import CellStatus, RoutingTable
 from state.model.settings import CellSettings, CostModel, Limits, ShortagePolicy, SolveBudget, Thresholds
 from state.model.spec import CapacitySpec
@@ -92,6 +93,8 @@ class Snapshot:
     solve_budget: SolveBudget = field(default_factory=SolveBudget)
     placed: tuple[ReplicaCount, ...] = ()
     """Replicas as last decided: they are kept unless moving pays."""
+    pending_moves: tuple[PendingMove, ...] = ()
+    """Moves for price that the last decision let wait."""
     latencies: tuple[tuple[RegionId, RegionId, float], ...] = ()
     """Measured round trips between regions, in milliseconds; others are fitted from the distance."""
     own_regions: tuple[Region, ...] = ()

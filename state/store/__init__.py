@@ -1,17 +1,19 @@
 """Where state is kept: the protocol. Every method is one transaction, and none calls a cloud."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
-from state.model.catalog import Shortage
+from state.model.catalog import OfferKey, Price, Shortage
 from state.model.health import RegionHealth
 from state.model.history import Drill, Event, Outcome
-from state.model.ids import PlanId
+from state.model.ids import PlanId, ProviderName
 from state.model.inventory import Instance
-from state.model.plan import Finding, Plan
+from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
+from state.model.weather import PoolWeather
 
 
 class StoreError(Exception):
@@ -38,6 +40,8 @@ class Known:
     health: tuple[RegionHealth, ...]
     drills: tuple[Drill, ...]
     """Running ones."""
+    weather: tuple[PoolWeather, ...] = ()
+    """What launches and machines taught of each pool."""
 
 
 class SnapshotKind(StrEnum):
@@ -141,6 +145,9 @@ class Store(Protocol):
     def last_plan(self) -> Plan | None:
         """Return the newest committed plan that acted, or None."""
 
+    def pending_moves(self) -> tuple[PendingMove, ...]:
+        """Return the moves that wait by the newest committed plan, whether it acted or not."""
+
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan, in the order of its actions."""
 
@@ -171,11 +178,23 @@ class Store(Protocol):
     def lease_holder(self, now: datetime) -> str | None:
         """Return the process that may tick at *now*, or None."""
 
+    def pauses(self) -> dict[str, datetime]:
+        """Return until when clouds asked for a pause, by the name of the kind of call; ended ones are among them."""
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause that a cloud asked for, over an earlier one of the same kind of call that ends sooner."""
+
     def wake(self) -> None:
         """Ask for a tick soon. It carries no data."""
 
     def wakes(self) -> int:
         """Return how often a tick was asked for; a change means that it was again."""
+
+    def kept_prices(self, provider: ProviderName) -> dict[OfferKey, Price]:
+        """Return the last live prices of a provider, of any age."""
+
+    def keep_prices(self, provider: ProviderName, prices: Mapping[OfferKey, Price]) -> None:
+        """Replace the kept prices of a provider."""
 
     def close(self) -> None:
         """Let go of connections."""

@@ -1,17 +1,20 @@
 """The store in memory: for simulation and tests, under the same contract as the one on SQL."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from state.model.catalog import Shortage
+from state.model.catalog import OfferKey, Price, Shortage
 from state.model.health import RegionHealth
 from state.model.history import Drill, DrillState, Event, EventKind, Outcome
-from state.model.ids import PlanId
+from state.model.ids import PlanId, ProviderName
 from state.model.inventory import Instance
-from state.model.plan import Finding, Plan
+from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
+from state.model.weather import FORGOTTEN_AFTER, PoolWeather
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
+from state.store.observed import weather_after
 from state.store.rules import (
     after_outcome,
     event_of_drill,
@@ -34,6 +37,7 @@ class MemoryStore:
         self._instances: dict[str, Instance] = {}
         self._shortages: dict[str, Shortage] = {}
         self._health: dict[str, RegionHealth] = {}
+        self._weather: dict[OfferKey, PoolWeather] = {}
         self._plans: dict[str, Plan] = {}
         self._outcomes: dict[tuple[str, int], Outcome] = {}
         self._events: list[Event] = []
@@ -41,8 +45,10 @@ class MemoryStore:
         self._lease: tuple[str, int, datetime] | None = None
         self._fence = 0
         self._wakes = 0
+        self._pauses: dict[str, datetime] = {}
         self._snapshots: dict[str, tuple[KeptSnapshot, Snapshot]] = {}
         self._last_tick: LastTick | None = None
+        self._prices: dict[ProviderName, dict[OfferKey, Price]] = {}
 
     def installation(self) -> str:
         """Return the id given at the start."""
@@ -80,6 +86,7 @@ class MemoryStore:
                 shortages=tuple(s for _, s in sorted(self._shortages.items())),
                 health=tuple(h for _, h in sorted(self._health.items())),
                 drills=tuple(d for _, d in sorted(self._drills.items()) if d.state is DrillState.RUNNING),
+                weather=tuple(pool for _, pool in sorted(self._weather.items())),
             )
 
     def instances(self) -> tuple[Instance, ...]:
@@ -101,6 +108,8 @@ class MemoryStore:
             old = {str(i.id): str(i.status) for i in self._instances.values()}
             old |= {str(region): str(health.state) for region, health in self._health.items()}
             self._events_append(events_of_commit(plan, old, self._lease[0], now))
+            for instance in plan.instances:
+                self._learn(instance, now, None)
             self._instances |= {i.id: i for i in plan.instances}
             self._health = {h.region: h for h in plan.health}
             self._shortages |= {shortage.scope: shortage for shortage in plan.shortages}
@@ -108,6 +117,13 @@ class MemoryStore:
             if plan.actions:
                 self._plans[plan.id] = plan
                 self._keep(KeptSnapshot(plan.id, SnapshotKind.ACTED, snapshot.taken_at), snapshot)
+
+    def _learn(self, new: Instance, now: datetime, outcome: Outcome | None) -> None:
+        """Record what a change of a machine teaches of its pool."""
+        learned = weather_after(self._weather.get(new.key), self._instances.get(new.id), new, now, outcome)
+        if learned is not None:
+            kept = {key: pool for key, pool in self._weather.items() if pool.at >= now - FORGOTTEN_AFTER}
+            self._weather = kept | {new.key: learned}
 
     def _keep(self, kept: KeptSnapshot, snapshot: Snapshot) -> None:
         self._snapshots[kept.id] = (kept, snapshot)
@@ -151,7 +167,9 @@ class MemoryStore:
             self._outcomes[outcome.plan_id, outcome.number] = outcome
             instance = self._instances.get(outcome.instance_id or "")
             if instance is not None:
-                self._instances[instance.id] = after_outcome(instance, outcome)
+                changed = after_outcome(instance, outcome)
+                self._learn(changed, outcome.at, outcome)
+                self._instances[instance.id] = changed
             if outcome.shortage is not None:
                 self._shortages[outcome.shortage.scope] = outcome.shortage
             self._events_append([event_of_outcome(outcome, self.lease_holder(outcome.at) or "")])
@@ -165,6 +183,11 @@ class MemoryStore:
         """Return the newest committed plan."""
         with self._lock:
             return next(reversed(self._plans.values()), None)
+
+    def pending_moves(self) -> tuple[PendingMove, ...]:
+        """Return the moves that wait."""
+        with self._lock:
+            return () if self._last_tick is None else self._last_tick.plan.pending_moves
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan."""
@@ -223,6 +246,16 @@ class MemoryStore:
         with self._lock:
             return self._lease[0] if self._lease is not None and self._lease[2] > now else None
 
+    def pauses(self) -> dict[str, datetime]:
+        """Return when pauses end."""
+        with self._lock:
+            return dict(self._pauses)
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause."""
+        with self._lock:
+            self._pauses[bucket] = max(until, self._pauses.get(bucket, until))
+
     def wake(self) -> None:
         """Count a wake-up."""
         with self._lock:
@@ -232,6 +265,16 @@ class MemoryStore:
         """Return the count of wake-ups."""
         with self._lock:
             return self._wakes
+
+    def kept_prices(self, provider: ProviderName) -> dict[OfferKey, Price]:
+        """Return kept prices."""
+        with self._lock:
+            return dict(self._prices.get(provider, {}))
+
+    def keep_prices(self, provider: ProviderName, prices: Mapping[OfferKey, Price]) -> None:
+        """Replace kept prices."""
+        with self._lock:
+            self._prices[provider] = dict(prices)
 
     def close(self) -> None:
         """Keep everything: there is nothing to let go of."""

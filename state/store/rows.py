@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from pydantic import TypeAdapter
 
-from state.model.catalog import Shortage
+from state.model.catalog import OfferKey, Price, Shortage
 from state.model.health import RegionHealth
 from state.model.history import (
     ActionAttempted,
@@ -30,17 +30,20 @@ from state.model.ids import PlanId
 from state.model.inventory import Instance
 from state.model.plan import Plan
 from state.model.snapshot import Snapshot, Wanted
+from state.model.weather import PoolWeather
 from state.store import KeptSnapshot, LastTick
 from state.store.tables import (
     DrillRow,
     EventRow,
     HealthRow,
     InstanceRow,
+    KeptPricesRow,
     LastTickRow,
     OutcomeRow,
     PlanRow,
     ShortageRow,
     SnapshotRow,
+    WeatherRow,
 )
 
 _T = TypeVar("_T")
@@ -51,8 +54,10 @@ PLAN: Final = TypeAdapter(Plan)
 OUTCOME: Final = TypeAdapter(Outcome)
 SHORTAGE: Final = TypeAdapter(Shortage)
 HEALTH: Final = TypeAdapter(RegionHealth)
+WEATHER: Final = TypeAdapter(PoolWeather)
 DRILL: Final = TypeAdapter(Drill)
 SNAPSHOT: Final = TypeAdapter(Snapshot)
+PRICES: Final = TypeAdapter(list[tuple[OfferKey, Price]])
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -171,6 +176,12 @@ def last_tick_value(row: LastTickRow) -> LastTick:
     return LastTick(datetime.fromisoformat(row.at), unpacked(SNAPSHOT, row.snapshot), unpacked(PLAN, row.plan))
 
 
+def prices_value(row: KeptPricesRow) -> dict[OfferKey, Price]:
+    """Return the kept prices of a row."""
+    found = unpacked(PRICES, row.body)
+    return dict(found)
+
+
 def packed(adapter: TypeAdapter[_T], value: _T) -> bytes:
     """Return a value as compressed JSON."""
     return zlib.compress(adapter.dump_json(value))
@@ -179,3 +190,8 @@ def packed(adapter: TypeAdapter[_T], value: _T) -> bytes:
 def unpacked(adapter: TypeAdapter[_T], body: bytes) -> _T:
     """Return the value of compressed JSON."""
     return adapter.validate_json(zlib.decompress(body))
+
+
+def weather_row(value: PoolWeather) -> WeatherRow:
+    """Return the row of a pool's weather."""
+    return WeatherRow(pool=str(value.key), at=stamp(value.at), body=text(WEATHER, value))

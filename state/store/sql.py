@@ -1,25 +1,28 @@
 """The store on SQL: SQLite in WAL mode by default, PostgreSQL by changing one URL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from sqlalchemy import Engine, create_engine, event, func
+from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from state.clock import draw_installation_id
+from state.model.catalog import OfferKey, Price
 from state.model.history import Drill, DrillState, Event, EventKind, Outcome
-from state.model.ids import PlanId
+from state.model.ids import PlanId, ProviderName
 from state.model.inventory import Instance
 from state.model.lifecycle import LIVE
-from state.model.plan import Finding, Plan
+from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
 from state.store import rows as r
+from state.store.connection import connect
+from state.store.learned import known_weather, learn
 from state.store.migrations import migrate
 from state.store.rules import (
     after_outcome,
@@ -35,6 +38,7 @@ from state.store.tables import (
     EventRow,
     HealthRow,
     InstanceRow,
+    KeptPricesRow,
     LastTickRow,
     LeaseRow,
     OutcomeRow,
@@ -45,32 +49,9 @@ from state.store.tables import (
     SpecRow,
 )
 
-BUSY_TIMEOUT_S: Final = 15
 LEASE: Final = "tick"
-
-
-def connect(url: str) -> Engine:
-    """Return an engine; on SQLite one that writes durably and waits for other writers."""
-    if not url.startswith("sqlite"):
-        # Without a driver's name SQLAlchemy would look for one that is not ours.
-        return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
-    path = url.removeprefix("sqlite:///")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own class
-        # The driver would open transactions too late for BEGIN IMMEDIATE, so it must not open any.
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:  # noqa: ANN401  the driver's own class
-        is_write = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
-
-    return engine
+PAUSE: Final = "pause/"
+"""What the names of settings with pauses begin with."""
 
 
 class SqlStore:
@@ -148,6 +129,7 @@ class SqlStore:
                     for row in session.exec(select(HealthRow).order_by(HealthRow.region))
                 ),
                 drills=tuple(r.DRILL.validate_json(row.body) for row in session.exec(running)),
+                weather=known_weather(session),
             )
 
     def instances(self) -> tuple[Instance, ...]:
@@ -165,7 +147,7 @@ class SqlStore:
                 raise StaleLeaseError(msg)
             old: dict[str, str] = {row.region: row.state for row in session.exec(select(HealthRow))}
             for instance in plan.instances:
-                old |= _put_instance(session, instance)
+                old |= _put_instance(session, instance, now)
             for health in plan.health:
                 session.merge(r.health_row(health))
             for region in set(old) & {row.region for row in session.exec(select(HealthRow))}:
@@ -226,7 +208,7 @@ class SqlStore:
                 instance = r.INSTANCE.validate_json(row.body)
                 changed = after_outcome(instance, outcome)
                 if changed is not instance:
-                    _put_instance(session, changed)
+                    _put_instance(session, changed, outcome.at, outcome)
             if outcome.shortage is not None:
                 session.merge(r.shortage_row(outcome.shortage))
             lease = session.get(LeaseRow, LEASE)
@@ -243,6 +225,12 @@ class SqlStore:
         with self._reading() as session:
             row = session.exec(select(PlanRow).order_by(col(PlanRow.number).desc())).first()
             return None if row is None else r.PLAN.validate_json(row.body)
+
+    def pending_moves(self) -> tuple[PendingMove, ...]:
+        """Return the moves that wait."""
+        with self._reading() as session:
+            row = session.get(LastTickRow, r.LAST)
+            return () if row is None else r.unpacked(r.PLAN, row.plan).pending_moves
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan."""
@@ -312,6 +300,19 @@ class SqlStore:
                 return None
             return lease.holder or None
 
+    def pauses(self) -> dict[str, datetime]:
+        """Return when pauses end."""
+        with self._reading() as session:
+            found = session.exec(select(SettingRow).where(col(SettingRow.name).startswith(PAUSE)))
+            return {row.name.removeprefix(PAUSE): datetime.fromisoformat(row.value) for row in found}
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause."""
+        with self._writing() as session:
+            row = session.get(SettingRow, PAUSE + bucket) or SettingRow(name=PAUSE + bucket, value="")
+            row.value = max(row.value, r.stamp(until))
+            session.add(row)
+
     def wake(self) -> None:
         """Count a wake-up."""
         with self._writing() as session:
@@ -326,6 +327,17 @@ class SqlStore:
         """Return the count of wake-ups."""
         with self._reading() as session:
             return int(session.get_one(SettingRow, "wakes").value)
+
+    def kept_prices(self, provider: ProviderName) -> dict[OfferKey, Price]:
+        """Return kept prices."""
+        with self._reading() as session:
+            row = session.get(KeptPricesRow, provider)
+            return {} if row is None else r.prices_value(row)
+
+    def keep_prices(self, provider: ProviderName, prices: Mapping[OfferKey, Price]) -> None:
+        """Replace kept prices."""
+        with self._writing() as session:
+            session.merge(KeptPricesRow(provider=provider, body=r.packed(r.PRICES, list(prices.items()))))
 
     def close(self) -> None:
         """Close the connections."""
@@ -357,7 +369,9 @@ def _keep(session: Session, kept: KeptSnapshot, snapshot: Snapshot) -> None:
         session.delete(session.get_one(SnapshotRow, old))
 
 
-def _put_instance(session: Session, instance: Instance) -> dict[str, str]:
+def _put_instance(
+    session: Session, instance: Instance, now: datetime, outcome: Outcome | None = None
+) -> dict[str, str]:
     """Write *instance* over an older version of it, and return the status it had."""
     known = session.get(InstanceRow, instance.id)
     if known is None:
@@ -367,5 +381,6 @@ def _put_instance(session: Session, instance: Instance) -> dict[str, str]:
         msg = f"{instance.id} was changed by another process"
         raise ConflictError(msg)
     status = known.status
+    learn(session, r.INSTANCE.validate_json(known.body), instance, now, outcome)
     session.merge(r.instance_row(instance))
     return {cast("str", instance.id): status}

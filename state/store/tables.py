@@ -66,6 +66,15 @@ class ShortageRow(SQLModel, table=True):
     body: str
 
 
+class WeatherRow(SQLModel, table=True):
+    """What launches and machines taught of one pool."""
+
+    __tablename__ = "weather"
+    pool: str = Field(primary_key=True)
+    at: str = Field(index=True)
+    body: str
+
+
 class HealthRow(SQLModel, table=True):
     """A region's health."""
 
@@ -117,6 +126,14 @@ class LastTickRow(SQLModel, table=True):
     """Of all but times and ids: a tick that found nothing new changes `at` alone."""
     snapshot: bytes
     plan: bytes
+
+
+class KeptPricesRow(SQLModel, table=True):
+    """The last live prices of a provider, compressed."""
+
+    __tablename__ = "kept_prices"
+    provider: str = Field(primary_key=True)
+    body: bytes
 
 
 class LeaseRow(SQLModel, table=True):

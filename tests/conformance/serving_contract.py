@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -96,10 +97,14 @@ class ServingContract:
     ) -> None:
         [host] = self.hosts(cell.status(PLACED))
 
-        cell.drain(host, "test")
+        cell.drain(host, "test", timedelta(minutes=2))
 
-        until(lambda: self.hosts(cell.status(PLACED)) not in ([], [host]) and self.ready(cell) == 1)
-        assert host not in self.hosts(cell.status(PLACED))
+        def has_moved() -> bool:
+            hosts = self.hosts(cell.status(PLACED))
+            return bool(hosts) and host not in hosts
+
+        until(lambda: has_moved() and self.ready(cell) == 1)
+        assert has_moved()
 
     def test_7_what_is_left_out_goes(
         self, cell: ServingCell, settings: CellSettings, until: Callable[[Callable[[], bool]], None]
@@ -121,4 +126,4 @@ class ServingContract:
         with pytest.raises(CellSilentError):
             cell.apply(self.serve(settings, 1))
         with pytest.raises(CellSilentError):
-            cell.drain("00" * 28, "test")
+            cell.drain("00" * 28, "test", timedelta(minutes=2))

@@ -12,7 +12,7 @@ from inference.ray.bootstrap import startup_script
 from inference.ray.cell import RayCells
 from providers.aws.profile import PROFILE as AWS
 from providers.emulator.host import Boot, Host
-from state.clock import SystemClock, draw_secret
+from state.clock import ManualClock, SystemClock, draw_secret
 from state.model.ids import InstanceId
 from state.model.inventory import CloudInstance, CloudState, Role
 from state.model.plan import Launch
@@ -35,7 +35,7 @@ class Parts:
             for n, (name, role) in enumerate(ROLES.items())
         ]
         self.settings = CellSettings(a_region(), "10.0.0.0")
-        self.cell: ServingCell = FakeCell(self.settings, lambda: self.alive, lambda _: a_machine())
+        self.cell: ServingCell = FakeCell(self.settings, lambda: self.alive, lambda _: a_machine(), ManualClock(NOON))
 
     def kill(self) -> None:
         self.alive.clear()

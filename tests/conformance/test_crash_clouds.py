@@ -21,7 +21,7 @@ from state.model.lifecycle import InstanceStatus
 from state.model.settings import CellSettings, CostModel, Limits, ShortagePolicy, Thresholds
 from state.store.sql import SqlStore
 from tests.conformance.clouds import Clouds, embedded_clouds
-from tests.properties.test_crash import DiedError, Mortal
+from tests.crashes import DiedError, Mortal
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chat" / "capacity.yaml"
 CLOCK = SystemClock()

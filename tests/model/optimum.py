@@ -99,8 +99,9 @@ def _supply(model: _Model) -> None:
         model.rule(machines - bound * heads[str(key.region)] <= 0)
     model.rule(total(spent) <= snapshot.wanted.spec.budget.max_usd_per_hour)
     for quota in snapshot.quotas:
-        if quotas[str(quota.region), quota.market]:
-            model.rule(total(quotas[str(quota.region), quota.market]) <= quota.limit)
+        used = [] if quota.market is None else quotas[str(quota.region), quota.market]
+        if used:
+            model.rule(total(used) <= quota.limit)
 
 
 def _packed(model: _Model, offer: Offer, machines: Any) -> None:

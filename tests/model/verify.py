@@ -66,7 +66,7 @@ def _supply_faults(snapshot: Snapshot, placement: Placement) -> Iterator[str]:
     if spent > snapshot.wanted.spec.max_per_hour.micros:
         yield f"spends {spent}"
     for quota in snapshot.quotas:
-        if quota_used[str(quota.region), quota.market] > quota.limit:
+        if quota.market is not None and quota_used[str(quota.region), quota.market] > quota.limit:
             yield f"quota of {quota.region} {quota.market}"
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -10,6 +9,7 @@ from providers.errors import UnreachableError
 from scheduler.simulation.world import World
 from state.model.inventory import Role
 from tests.builders import a_spec, an_offer, application
+from tests.crashes import DiedError, Mortal, arm
 
 WANTED = {
     "aws/us-east-1/a/l4.1/on_demand": 2,
@@ -18,56 +18,10 @@ WANTED = {
 }
 
 
-class DiedError(BaseException):
-    """The process is gone: nothing may catch it."""
-
-
-class Mortal:
-    """Passes calls on, and dies at the one whose number has come, before or after its effect."""
-
-    def __init__(self, at: int, *, after: bool) -> None:
-        self.calls = 0
-        self._at = at
-        self._after = after
-
-    def guard(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            self.calls += 1
-            if self.calls > self._at or (self.calls == self._at and not self._after):
-                raise DiedError
-            result = call(*args, **kwargs)
-            if self.calls == self._at:
-                raise DiedError
-            return result
-
-        return guarded
-
-
 def a_world() -> World:
     world = World(an_offer("aws/us-east-1"), an_offer("gcp/us-central1", "0.9"), an_offer("azure/eastus", "1.5"))
     world.want(a_spec(chat=application(demand={"replicas": 4}, survive={"any": "region"})))
     return world
-
-
-def arm(world: World, mortal: Mortal) -> Callable[[], None]:
-    """Let every side effect of *world* pass through *mortal*; return how to heal it."""
-    kept: list[tuple[Any, str]] = []
-    targets: list[tuple[Any, tuple[str, ...]]] = [
-        (world.store, ("commit", "record")),
-        (world.gateway, ("apply",)),
-        *((cloud, ("launch", "terminate")) for cloud in world.clouds.values()),
-        *((cell, ("apply", "drain")) for cell in world.cells.values()),
-    ]
-    for target, names in targets:
-        for name in names:
-            setattr(target, name, mortal.guard(getattr(target, name)))
-            kept.append((target, name))
-
-    def heal() -> None:
-        for target, name in kept:
-            delattr(target, name)
-
-    return heal
 
 
 def effects_of(story: Callable[[World], None]) -> int:

@@ -168,7 +168,7 @@ def test_finds_any_action_in_a_region_that_did_not_answer() -> None:
         a_launch(OFFER),
         Terminate(held.id, held.key, held.cloud_id, ENDED),
         Serve(US),
-        Drain(held.id, US, "n", ENDED),
+        Drain(held.id, US, "n", ENDED, timedelta(minutes=2)),
     )
     for action in actions:
         count = 1 if isinstance(action, Launch) else 0

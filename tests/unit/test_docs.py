@@ -12,9 +12,11 @@ import typer
 import typer.core
 import yaml
 
+from providers.reservations import LAST_SALE
 from scheduler.cli.main import app
 from scheduler.documents.settings_file import HealthModel, LimitsModel, Settings
 from scheduler.documents.spec_file import load_wanted
+from scheduler.shortages import BREAKER_MAX
 from state.model.health import HealthThresholds
 from state.model.settings import PROOF, TICK, CostModel, Limits, ShortagePolicy, Thresholds
 from state.store import SNAPSHOTS_KEPT
@@ -198,7 +200,8 @@ def hours(length: timedelta) -> str:
     return f"{length.total_seconds() / 3600:g} h"
 
 
-SHORTAGES, COSTS = ShortagePolicy(), CostModel()
+SHORTAGES, COSTS, LIMITS = ShortagePolicy(), CostModel(), Thresholds()
+DRAINED = f"{minutes(LIMITS.drain_min)} to {hours(LIMITS.drain_max)}"
 
 
 @pytest.mark.parametrize(
@@ -211,18 +214,36 @@ SHORTAGES, COSTS = ShortagePolicy(), CostModel()
         ("a requested machine is unseen: gone", minutes(Thresholds().requested_max)),
         ("a running machine is missing from its region's list: gone", minutes(Thresholds().absent_max)),
         ("a machine has not joined its cell: replaced", minutes(Thresholds().join_max)),
+        (
+            "a machine that had joined is missing from its cell, which answers: replaced",
+            minutes(Thresholds().rejoin_max),
+        ),
+        ("the same for all machines of a cell at once", minutes(Thresholds().join_max)),
+        (
+            "a drained machine's replicas move within",
+            f"{LIMITS.drain_loads:g} times the longest load of its region, {DRAINED}",
+        ),
         ("an impaired machine carries nothing: replaced", minutes(Thresholds().impaired_max)),
         ("an orphan is ended", f"when it is {minutes(Thresholds().orphan_age_min)} old"),
         ("replicas move before an announced end", f"{minutes(Thresholds().drain_ahead)} ahead"),
-        ("a worker is replaced before maintenance", f"{minutes(Thresholds().maintenance_ahead)} ahead"),
+        (
+            "a worker is replaced before maintenance, and before its reservation or allowed time ends",
+            f"{minutes(Thresholds().maintenance_ahead)} ahead",
+        ),
+        ("a reservation is sold last", f"{minutes(LAST_SALE)} before its end"),
         ("failing: SUSPECT", f"{HealthModel().suspect_after} s"),
         ("failing: DOWN", f"{HealthModel().down_after} s"),
         ("without failure: RECOVERING, and each further step", f"{HealthModel().recover_after} s"),
         ("share of traffic while RECOVERING", f"{', '.join(map(str, HealthThresholds().steps_percent))} %"),
         (
-            "share of replicas that are not ready: the cell fails",
+            "share of machines missing from the cell, several or all: the cell fails",
             f"{HealthThresholds().bad_share:.0%}".replace("%", " %"),
         ),
+        (
+            "share of replicas that are not ready: the cell is degraded",
+            f"{HealthThresholds().bad_share:.0%}".replace("%", " %"),
+        ),
+        ("degraded without getting better: the cell fails", minutes(HealthThresholds().replicas_down_after)),
         ("pairs of application and offer group up to which all stay", f"{Limits().pairs_unpruned:,}"),
         (
             "pairs of one application beyond that, the cheapest",
@@ -242,12 +263,24 @@ SHORTAGES, COSTS = ShortagePolicy(), CostModel()
             f"for {minutes(SHORTAGES.recommendation_max)}",
         ),
         ("a machine ended early", f"within {minutes(SHORTAGES.early_end_max)} of its request"),
+        ("such machines of an offer in a row that open its breaker", f"{SHORTAGES.breaker_after}"),
+        (
+            "an offer's breaker stays open after the last",
+            f"for {hours(SHORTAGES.breaker_for)}, doubled by each further one, up to {hours(BREAKER_MAX)}",
+        ),
+        (
+            "such machines of a region within an hour that open its breaker",
+            f"{SHORTAGES.region_losses_max}",
+        ),
         ("cost of a machine that does not exist yet", f"{COSTS.move_share:.0%} more".replace("%", " %")),
         ("cost of a launch that is refused", f"{COSTS.stockout_share:.0%} of the hourly price".replace("%", " %")),
         ("cost of an interruption of a spot machine", f"{COSTS.interruption_hours:g} machine-hours"),
         ("interruptions where a cloud reports none", f"one in {1 / COSTS.interruptions_per_hour:g} h"),
         ("weights that a moved replica loads", f"${COSTS.egress_usd_per_gib:g} per GiB"),
         ("a move pays back within", f"{COSTS.payback_hours:g} h"),
+        ("a saving lasts before machines move for it", f"{COSTS.hold_hours * 60:g} min at least"),
+        ("a machine lives before it is moved for its price", f"{COSTS.machine_hours_min:g} h at least"),
+        ("a machine runs beside its replacement", f"{COSTS.overlap_hours * 60:g} min"),
         ("demand of a priority class, against the next lower one", f"{COSTS.priority_factor:g} times"),
         (
             "solved exactly at once",

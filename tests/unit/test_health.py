@@ -67,17 +67,6 @@ def test_a_blip_of_10_s_changes_nothing() -> None:
     assert known[0].failing_since is None
 
 
-def test_half_the_replicas_gone_is_a_failure_and_a_third_is_not() -> None:
-    half = replace(serving(), replicas_ready=1)
-    third = replace(serving(), replicas_ready=3)
-
-    for signals, expected in ((half, HealthState.SUSPECT), (third, HealthState.HEALTHY)):
-        known = established()
-        for at in (10, 30):
-            known = step(known, at, signals, serving(OTHER))
-        assert states(known)[a_region()] is expected
-
-
 def test_growing_is_not_failing() -> None:
     known = established()
     for at in (10, 60, 120):
@@ -168,9 +157,12 @@ def test_each_failure_has_its_reason_and_figures() -> None:
     suspect: dict[str, Any] = {"state": HealthState.SUSPECT, "since": NOON + SECOND, "clean_since": None}
 
     assert after(failing, signals(head_answered=False)) == replace(failing, reason=HealthReason.HEAD_SILENT, **suspect)
-    assert after(failing, signals(ready=1)) == replace(
-        failing, reason=HealthReason.REPLICAS_NOT_READY, ready=1, expected=4, **suspect
+    long: dict[str, Any] = {"degraded_since": NOON - 10 * MINUTE + SECOND, "degraded_ready": 1}
+    assert after(replace(failing, **long), signals(ready=1)) == replace(
+        failing, reason=HealthReason.REPLICAS_NOT_READY, ready=1, expected=4, **suspect, **long
     )
+    short: dict[str, Any] = {"degraded_since": NOON - 10 * MINUTE + 2 * SECOND, "degraded_ready": 1}
+    assert after(replace(failing, **short), signals(ready=1)).failing_since is None
     down = replace(HEALTHY, state=HealthState.DOWN, clean_since=NOON - MINUTE)
     assert after(down, signals(api_answered=False)) == replace(down, failing_since=NOON + SECOND, clean_since=None)
 
@@ -190,14 +182,15 @@ def test_each_failure_has_its_reason_and_figures() -> None:
         (1, 9, 2, True),
     ],
 )
-def test_a_region_fails_when_half_of_what_served_and_is_wanted_is_gone(
+def test_a_cell_is_degraded_when_half_of_what_served_and_is_wanted_is_gone(
     ready: int, wanted: int, served: int, *, fails: bool
 ) -> None:
     known = replace(HEALTHY, replicas_served=served)
 
     found = after(known, signals(ready, wanted))
 
-    assert found.failing_since == (NOON + SECOND if fails else None)
+    assert found.degraded_since == (NOON + SECOND if fails else None)
+    assert found.failing_since is None
 
 
 @pytest.mark.parametrize(
@@ -206,11 +199,11 @@ def test_a_region_fails_when_half_of_what_served_and_is_wanted_is_gone(
 def test_replicas_of_machines_that_are_known_to_have_ended_are_not_missed(
     workers: int, ready: int, *, fails: bool
 ) -> None:
-    assert (after(HEALTHY, signals(ready, workers=workers)).failing_since is not None) is fails
+    assert (after(HEALTHY, signals(ready, workers=workers)).degraded_since is not None) is fails
 
 
 def test_what_is_expected_of_the_machines_that_are_left_is_rounded_down() -> None:
-    known = replace(HEALTHY, replicas_served=3, failing_since=NOON - MINUTE)
+    known = replace(HEALTHY, replicas_served=3, failing_since=NOON - MINUTE, degraded_since=NOON - 11 * MINUTE)
 
     found = after(known, signals(0, 3, 1))
 
@@ -222,7 +215,7 @@ def test_all_of_a_few_replicas_are_enough_whatever_share_is_bad() -> None:
 
     found = assess((HEALTHY, replace(HEALTHY, region=OTHER)), (signals(4), serving(OTHER)), NOON, strict)
 
-    assert [h.failing_since for h in found] == [None, None]
+    assert [h.degraded_since for h in found] == [None, None]
 
 
 def test_a_region_becomes_known_when_it_serves() -> None:
@@ -244,11 +237,14 @@ def test_a_region_that_starts_again_is_established_once_it_serves() -> None:
     assert after(HEALTHY, signals(0, 0)).established
 
 
-def test_a_clean_observation_is_what_losses_are_measured_against() -> None:
-    found = after(replace(HEALTHY, failing_since=NOON, clean_since=None), signals(3, 8, 5))
+def test_the_most_that_served_is_what_losses_are_measured_against() -> None:
+    found = after(replace(HEALTHY, failing_since=NOON, clean_since=None), signals(6, 8, 5))
 
-    assert found == replace(HEALTHY, replicas_served=3, workers_served=5, clean_since=NOON + SECOND)
-    assert after(HEALTHY, signals(9, 4)).replicas_served == 4, "no more than are wanted"
+    assert found == replace(HEALTHY, replicas_served=6, workers_served=5, clean_since=NOON + SECOND)
+    assert after(HEALTHY, signals(9, 5)).replicas_served == 5, "no more than are wanted"
+    assert after(HEALTHY, signals(3, 3)).replicas_served == 3, "nor what is not wanted any more"
+    assert after(HEALTHY, signals(2, 4)).replicas_served == 4, "two that restart are missed until they are back"
+    assert after(HEALTHY, signals(2, 4, 1)).replicas_served == 2, "those of a machine that ended are not"
     assert after(HEALTHY, signals(4)).clean_since == NOON, "it stays clean since then"
     assert after(replace(HEALTHY, replicas_served=0), signals(0)).replicas_served == 0
 
@@ -313,15 +309,16 @@ def test_a_region_comes_back_by_the_step() -> None:
 def test_failing_while_it_comes_back_has_the_reason_of_the_failure() -> None:
     recovering = replace(HEALTHY, state=HealthState.RECOVERING)
 
-    found = after(recovering, signals(ready=0))
+    found = after(recovering, signals(workers_joined=4, workers_absent=3))
 
     assert (found.state, found.reason, found.ready, found.expected, found.since) == (
         HealthState.DOWN,
-        HealthReason.REPLICAS_NOT_READY,
-        0,
+        HealthReason.MACHINES_ABSENT,
+        1,
         4,
         NOON + SECOND,
     )
+    assert after(recovering, signals(ready=0)).state is HealthState.RECOVERING, "replicas alone may restart then too"
 
 
 def test_one_region_alone_is_never_taken_for_our_own_isolation() -> None:

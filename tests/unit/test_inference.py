@@ -249,5 +249,27 @@ def test_an_application_that_is_not_wanted_any_more_is_counted_by_its_gpus() -> 
     assert chat.replicas_ready == 2
 
 
+@pytest.mark.parametrize(
+    ("running", "moving", "target", "ready"), [(2, 2, 4, 4), (3, 2, 4, 4), (4, 1, 4, 4), (0, 1, 1, 1), (3, 1, 2, 3)]
+)
+def test_a_replica_on_a_node_that_is_drained_serves_until_its_replacement_runs(
+    running: int, moving: int, target: int, ready: int
+) -> None:
+    states = ["RUNNING"] * running + ["PENDING_MIGRATION"] * moving + ["STARTING", "STOPPING"]
+    found = [{"state": state, "node_id": f"n-{state}"} for state in states]
+    deployment = {"target_num_replicas": target, "replicas": found}
+    serve = {"applications": {"chat": {"status": "DEPLOYING", "deployments": {"Chat": deployment}}}}
+    nodes = [
+        {"state": "ALIVE", "node_id": f"n-{state}", "node_ip": "10.0.0.1", "is_head_node": False}
+        for state in ("PENDING_MIGRATION", "STARTING")
+    ]
+    listed = {"data": {"result": {"result": nodes}}}
+
+    status = read_status(a_region(), serve, listed, (Placed("chat", "Chat"),))
+
+    assert [a.replicas_ready for a in status.applications] == [ready]
+    assert [n.replicas for n in status.nodes] == [moving, 0], "so the machine is not taken for empty"
+
+
 def test_canonical_json_is_the_same_for_equal_values() -> None:
     assert canonical({"b": 1, "a": [1.0]}) == '{"a":[1.0],"b":1}'

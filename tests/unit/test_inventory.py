@@ -237,7 +237,7 @@ def test_a_machine_whose_end_is_near_ends_and_a_recommendation_moves_nothing(
 
 @pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind is not NoticeKind.REBALANCE])
 def test_a_head_is_back_from_maintenance_sooner_than_another_takes_over(kind: NoticeKind) -> None:
-    stays = kind in {NoticeKind.MAINTENANCE, NoticeKind.DRAIN}
+    stays = kind in {NoticeKind.MAINTENANCE, NoticeKind.DRAIN, NoticeKind.EXPIRY}
 
     assert announced(replace(an_instance(), role=Role.HEAD), a_notice(kind)).exists is stays
     assert not announced(an_instance(), a_notice(kind)).exists

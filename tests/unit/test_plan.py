@@ -13,7 +13,7 @@ from state.model.lifecycle import InstanceStatus
 from state.model.plan import BlockedReason, Launch, Route, Terminate
 from state.model.settings import Thresholds
 from state.model.units import Usd
-from tests.builders import NOON, a_head_offer, a_spec, an_offer, application
+from tests.builders import AT_ONCE, NOON, a_head_offer, a_spec, an_offer, application
 from tests.fleets import AZ, EU, US, a_world, ready, want
 
 
@@ -241,6 +241,7 @@ def test_never_spends_more_than_the_budget_while_it_moves() -> None:
     world = World(an_offer(US, "1"), an_offer(EU, "1"))
     world.want(a_spec(4.3, chat=application(demand={"replicas": 4})))
     world.converge()
+    world.ports = replace(world.ports, cost_model=AT_ONCE)
     cheaper = an_offer(EU, "0.2")
     world.cloud("gcp").catalogue = tuple(
         replace(o, price=cheaper.price) if o.key == cheaper.key else o for o in world.cloud("gcp").catalogue

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from state.model.catalog import Market
+from state.model.health import HealthState, RegionHealth
 from state.model.ids import InstanceId
 from state.model.inventory import (
     CloudInstance,
@@ -43,7 +44,8 @@ def ending(
     held = running(OFFER, "sk-1", status=S.TERMINATING, reason=T.NEVER_JOINED, message="text")
     at = None if after is None else NOON + after
     notices = () if kind is None else (Notice(held.id, US, kind, at, "soon"),)
-    facts = {"cells": (a_cell(US, a_node(held, replicas)),), "notices": notices} | changes
+    node = a_node(held, replicas, is_leaving=changes.pop("is_leaving", False))
+    facts = {"cells": (a_cell(US, node),), "notices": notices} | changes
     return held, a_fleet(held, **facts)
 
 
@@ -86,7 +88,7 @@ def test_an_announced_end_that_is_near_moves_the_replicas_first(after: timedelta
 
     changes = changes_of(snapshot)
 
-    assert changes.drains == [Drain(held.id, US, "node-sk-1", T.NOTICE, notice)]
+    assert changes.drains == [Drain(held.id, US, "node-sk-1", T.NOTICE, after, notice)]
     assert (changes.terminations, changes.blocked) == ([], [])
     _, empty = ending(NoticeKind.INTERRUPTION, after)
     [end] = changes_of(empty).terminations
@@ -108,12 +110,14 @@ def test_with_time_to_spare_a_machine_serves_until_it_is_replaced() -> None:
 
 
 def test_a_machine_that_moves_its_own_replicas_is_left_to_it_and_ended_once_empty() -> None:
-    held, snapshot = ending(NoticeKind.LEAVING, replicas=2)
+    held, snapshot = ending(NoticeKind.LEAVING, replicas=2, is_leaving=True)
 
     changes = changes_of(snapshot)
 
     assert changes.blocked == [of_held(R.REPLICAS_MOVING, held, ActionKind.TERMINATE, notice=snapshot.notices[0])]
     assert (changes.drains, changes.terminations) == ([], [])
+    remembered = replace(snapshot, notices=(), instances=(replace(held, notice=snapshot.notices[0]),))
+    assert changes_of(remembered).blocked == changes.blocked, "whether its end is read again or not"
     _, empty = ending(NoticeKind.LEAVING)
     assert ended(changes_of(empty)) == [(held.id, T.NEVER_JOINED)]
 
@@ -126,7 +130,7 @@ def test_a_machine_that_its_operator_drains_serves_until_others_carry_its_replic
     assert waiting.blocked == [of_held(R.NOT_ALL_JOINED, held, ActionKind.DRAIN, notice=notice)]
     assert (waiting.drains, waiting.terminations) == ([], [])
     moving = changes_of(snapshot, ready=READY)
-    assert moving.drains == [Drain(held.id, US, "node-sk-1", T.NOTICE, notice)]
+    assert moving.drains == [Drain(held.id, US, "node-sk-1", T.NOTICE, timedelta(minutes=2), notice)]
     assert moving.terminations == []
     _, empty = ending(NoticeKind.DRAIN)
     [end] = changes_of(empty).terminations
@@ -137,6 +141,21 @@ def test_a_notice_that_is_far_ahead_does_not_hold_up_an_end_of_ours() -> None:
     held, snapshot = ending(NoticeKind.MAINTENANCE, timedelta(hours=9), replicas=2)
 
     assert ended(changes_of(snapshot)) == [(held.id, T.NEVER_JOINED)]
+
+
+@pytest.mark.parametrize(("kind", "after"), [(NoticeKind.INTERRUPTION, SECOND), (NoticeKind.LEAVING, None)])
+def test_an_announced_end_waits_for_a_cell_that_is_silent(kind: NoticeKind, after: timedelta | None) -> None:
+    held, snapshot = ending(kind, after, replicas=2)
+    joined = (replace(held, node_id="node-sk-1"),)
+    silent = replace(snapshot, cells=(a_cell(US, answered=False),), instances=joined)
+
+    changes = changes_of(silent)
+
+    waits = of_held(R.CELL_SILENT, held, ActionKind.TERMINATE, notice=snapshot.notices[0])
+    assert (changes.blocked, changes.terminations) == ([waits], [])
+    down = replace(silent, health=(RegionHealth(US, HealthState.DOWN, NOON),))
+    is_ended = kind is NoticeKind.LEAVING
+    assert [t.instance_id for t in changes_of(down).terminations] == [held.id] * is_ended, "its cloud ends it in time"
 
 
 # Orphans.

@@ -153,8 +153,9 @@ def test_a_machine_with_replicas_is_drained_before_it_ends() -> None:
 
     changes = changes_of(snapshot, ready=READY)
 
-    assert changes.drains == [Drain(held.id, US, "node-sk-1", T.NOT_PLACED)]
-    assert (changes.terminations, changes.instances, changes.blocked) == ([], [], [])
+    assert changes.drains == [Drain(held.id, US, "node-sk-1", T.NOT_PLACED, 2 * MINUTE)]
+    assert changes.instances == [replace(held, drain_until=NOON + 2 * MINUTE, version=held.version + 1)]
+    assert (changes.terminations, changes.blocked) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -194,13 +195,23 @@ def test_replicas_move_only_from_a_stable_cell_with_room(
     assert (changes.drains, changes.terminations) == ([], [])
 
 
-def test_a_cell_that_does_not_answer_is_not_asked_to_drain() -> None:
+def test_what_a_machine_carries_is_not_known_while_its_cell_is_silent_unless_it_never_joined() -> None:
     held, snapshot = busy()
     silent = replace(snapshot, cells=(replace(snapshot.cells[0], answered=False),))
 
     changes = changes_of(silent, ready=READY)
-
     assert (changes.drains, ended(changes)) == ([], [(held.id, T.NOT_PLACED)])
+
+    joined = replace(silent, instances=(replace(held, node_id="node-sk-1"),))
+    changes = changes_of(joined, ready=READY)
+    assert [b.reason for b in changes.blocked] == [R.CELL_SILENT]
+    assert (changes.drains, changes.terminations) == ([], [])
+    head = running(HEAD, "sk-h", Role.HEAD, node_id="node-sk-h")
+    unseen = replace(silent, instances=(held, head))
+    found = changes_of(unseen, placed(HEAD, 1, Role.HEAD), ready=READY)
+    assert (ended(found), [b.reason for b in found.blocked]) == ([], [R.CELL_SILENT]), "it may have joined meanwhile"
+    down = replace(joined, health=(RegionHealth(US, HealthState.DOWN, NOON),))
+    assert ended(changes_of(down, ready=READY)) == [(held.id, T.NOT_PLACED)], "its region's health has judged it"
 
 
 # Machines of no use to their cell.

@@ -8,7 +8,7 @@ from state.model.health import HealthState
 from state.model.ids import RegionId
 from state.model.inventory import Role
 from state.model.plan import Serve, Terminate
-from tests.builders import an_offer
+from tests.builders import AT_ONCE, an_offer
 from tests.fleets import EU, US, a_world, ready, want
 
 
@@ -50,6 +50,7 @@ def test_capacity_never_falls_below_the_demand_while_a_fleet_moves() -> None:
     world = a_world(4, survive={"any": "none"})
     world.converge()
     assert set(world.running()) == {f"{US}/a/l4.1/on_demand"}
+    world.ports = replace(world.ports, cost_model=AT_ONCE)
     cheaper = an_offer(EU, "0.2")
     world.cloud("gcp").catalogue = tuple(
         replace(o, price=cheaper.price) if o.key == cheaper.key else o for o in world.cloud("gcp").catalogue
@@ -72,6 +73,7 @@ def test_a_new_shape_in_a_cell_is_ready_before_the_old_one_goes() -> None:
     want(world, 2, shapes=shapes, survive={"any": "none"})
     world.converge()
     assert set(world.running()) == {f"{US}/a/l4.1/on_demand"}
+    world.ports = replace(world.ports, cost_model=AT_ONCE)
     cloud = world.cloud("aws")
     cheap = an_offer(price="0.1").price
     cloud.catalogue = tuple(replace(o, price=cheap) if o.key == t4.key else o for o in cloud.catalogue)
@@ -144,6 +146,7 @@ def test_the_loss_of_a_regions_only_machine_to_a_known_end_is_no_loss_of_the_reg
 def test_requests_leave_a_cell_before_its_application_does() -> None:
     world = a_world(4, survive={"any": "none"})
     world.converge()
+    world.ports = replace(world.ports, cost_model=AT_ONCE)
     cheaper = an_offer(EU, "0.2")
     world.cloud("gcp").catalogue = tuple(
         replace(o, price=cheaper.price) if o.key == cheaper.key else o for o in world.cloud("gcp").catalogue

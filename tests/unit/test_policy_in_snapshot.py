@@ -24,7 +24,7 @@ from state.model.inventory import Role
 from state.model.settings import CostModel, ShortagePolicy
 from state.model.snapshot import Snapshot
 from state.store.memory import MemoryStore
-from tests.builders import NOON, a_head_offer, a_spec, an_offer, application
+from tests.builders import AT_ONCE, NOON, a_head_offer, a_spec, an_offer, application
 from tests.plans import EU, US, a_snapshot, replicas, running
 
 HERE, THERE = an_offer(US, "1"), an_offer(US, "0.8", zone="b")
@@ -62,10 +62,9 @@ def ended(minutes_ago: int) -> Shortage:
     return Shortage(US, "b", "l4.1", Market.ON_DEMAND, ShortageKind.STOCK_OUT, end - 3 * MINUTE, end)
 
 
-EXISTING = fleet(HERE, THERE, instances=HELD)
-LOADED = fleet(
-    HERE, THERE, chat=application(weights_gib=100), instances=HELD, placed=(replicas(HERE, 2, milli_each=1000),)
-)
+EXISTING = fleet(HERE, THERE, instances=HELD, cost_model=AT_ONCE)
+PLACED = (replicas(HERE, 2, milli_each=1000),)
+LOADED = fleet(HERE, THERE, chat=application(weights_gib=100), instances=HELD, placed=PLACED, cost_model=AT_ONCE)
 DOUBTFUL = fleet(HERE, replace(an_offer(US, "0.9", zone="b"), stockout_probability=0.5))
 SPOT = fleet(HERE, an_offer(US, "0.95", zone="b", market=Market.SPOT), chat=application(market={"spot": "allowed"}))
 REPAIRED = fleet(HERE, THERE, shortages=(ended(90),))
@@ -78,6 +77,8 @@ A, B, HALF, NEITHER = {"a on_demand": 2}, {"b on_demand": 2}, {"a on_demand": 1,
         (EXISTING, "cost_model.move_share", 0.5, B, A),
         (LOADED, "cost_model.payback_hours", 600, A, B),
         (LOADED, "cost_model.egress_usd_per_gib", 0.0002, A, B),
+        (EXISTING, "cost_model.hold_hours", 1, B, A),
+        (EXISTING, "cost_model.machine_hours_min", 1, B, A),
         (DOUBTFUL, "cost_model.stockout_share", 1.0, B, A),
         (SPOT, "cost_model.interruptions_per_hour", 0.001, A, {"b spot": 2}),
         (SPOT, "cost_model.interruption_hours", 0.1, A, {"b spot": 2}),
@@ -138,7 +139,7 @@ def test_a_snapshot_that_was_stored_before_the_figures_were_in_it_has_their_defa
         content[part] = {name: value for name, value in content[part].items() if name not in fields}
     path.write_text(json.dumps(content))
 
-    assert read_snapshot(path) == EXISTING
+    assert read_snapshot(path) == replace(EXISTING, cost_model=CostModel())
 
 
 PATIENT = ShortagePolicy(initial_backoff=20 * MINUTE, max_backoff=20 * MINUTE, jitter=0)
@@ -172,10 +173,12 @@ def test_every_figure_can_be_set(tmp_path: Path) -> None:
     lengths = {
         "initial_backoff": 60, "max_backoff": 120, "backoff_multiplier": 3, "jitter": 0.1, "quota_min": 180,
         "reset_after": 240, "half_open": 300, "recommendation_max": 90, "early_end_max": 420,
+        "breaker_after": 2, "breaker_for": 7200, "region_losses_max": 4,
     }  # fmt: skip
     costs = {
         "move_share": 0.3, "stockout_share": 0.1, "interruption_hours": 3, "interruptions_per_hour": 0.1,
         "egress_usd_per_gib": 0.05, "payback_hours": 12, "priority_factor": 10,
+        "hold_hours": 2, "machine_hours_min": 3, "overlap_hours": 0.5,
     }  # fmt: skip
 
     ports = open_ports(settings(home=str(tmp_path), shortages=lengths, costs=costs), MemoryStore())
@@ -192,6 +195,9 @@ def test_every_figure_can_be_set(tmp_path: Path) -> None:
         {"shortages": {"jitter": 0.6}},
         {"costs": {"move_share": 1.1}},
         {"costs": {"payback_hours": 0}},
+        {"costs": {"hold_hours": 169}},
+        {"costs": {"machine_hours_min": -1}},
+        {"costs": {"overlap_hours": 25}},
         {"costs": {"priority_factor": 31}},
     ],
     ids=str,

@@ -9,7 +9,7 @@ import pytest
 
 from providers.emulator.regions import CATALOG
 from providers.price_catalogue import PRICES_MAX_AGE, PRICES_RETRY, CachedPrices, PricesError, load_prices
-from providers.prices import LIST_PRICES, Negotiated, PriceList, doubt_outliers, live_spot, with_negotiated
+from providers.prices import LIST_PRICES, Negotiated, PriceList, live_spot, with_negotiated
 from providers.reservations import Reservation, find_reservation, reserved_offers
 from scheduler.documents.price_file import read_negotiated
 from scheduler.documents.yaml_document import DocumentError
@@ -78,17 +78,31 @@ def test_a_wrong_agreement_is_reported_with_file_and_line(tmp_path: Path, line: 
     assert "prices.yaml:3" in str(raised.value)
 
 
-@pytest.mark.parametrize(("usd", "expected"), [(0.5, 0.5), (None, 0.3), (0.0, 0.3), (0.05, 0.3), (1.6, 0.3)], ids=str)
-def test_a_live_price_counts_within_the_band_around_the_catalogue(usd: float | None, expected: float) -> None:
+@pytest.mark.parametrize(("usd", "expected"), [(0.5, 0.5), (None, 0.3), (0.0, 0.3), (0.05, 0.05), (61, 0.3)], ids=str)
+def test_a_live_price_counts_within_the_bands_whatever_the_catalogue_has(usd: float | None, expected: float) -> None:
     spot = an_offer(price="0.3", market=Market.SPOT)
 
-    assert live_spot(spot, usd, "live", NOON).price.per_hour.dollars == expected
+    found = live_spot(spot, usd, "live", NOON)
+
+    assert found.price.per_hour.dollars == expected
+    assert found.alternatives == ((spot.price,) if expected != 0.3 else ()), "peers show which is wrong"
 
 
 def test_only_spot_has_a_live_price() -> None:
     offer = an_offer(price="0.3")
 
     assert live_spot(offer, 0.5, "live", NOON) == offer
+
+
+def test_an_agreed_price_stays_and_an_agreed_discount_is_one_on_the_live_price(tmp_path: Path) -> None:
+    spot = an_offer(price="40", market=Market.SPOT)
+    every = agreed(tmp_path, "prices:\n  - {provider: aws, market: spot, discount: 0.25}\n")
+    discount = replace(spot, price=every[0].price(spot.price))
+    fixed = replace(spot, price=replace(every[0], usd_per_hour=20).price(spot.price))
+
+    assert live_spot(fixed, 30, "live", NOON) == fixed
+    live = live_spot(discount, 20, "live", NOON).price
+    assert (live.per_hour, live.listed) == (Usd.of(15), Usd.of(20))
 
 
 def held(name: str, free: int = 1, begins: float | None = None, ends: float | None = None) -> Reservation:
@@ -131,27 +145,6 @@ def test_a_reservation_of_an_unknown_type_is_left_out() -> None:
     strange = replace(held("a"), instance_type="x9.large")
 
     assert reserved_offers(a_region(), {an_offer().key.instance_type: an_offer().machine}, [strange], NOON) == []
-
-
-def test_a_price_far_below_its_peers_is_used_once_it_is_seen_twice() -> None:
-    def key(location: str, market: Market = Market.ON_DEMAND) -> tuple[str, str, str, Market]:
-        return ("aws", location, "p5.48xlarge", market)
-
-    def listed(**dollars: float) -> PriceList:
-        every = {key(location): Price(Usd.of(usd), "test", NOON) for location, usd in dollars.items()}
-        return PriceList(every | {key("a", Market.SPOT): Price(Usd.of(5), "test", NOON)})
-
-    odd = listed(a=98, b=100, c=110, d=9.8)
-    first, suspected = doubt_outliers(odd, {})
-    assert {k for k, price in first.prices.items() if price.is_doubted} == {key("d")}, "spot prices have no such floor"
-
-    again, none = doubt_outliers(odd, suspected)
-    assert (again, none) == (odd, {})
-    moved, still = doubt_outliers(listed(a=98, b=100, c=110, d=12), suspected)
-    assert moved.prices[key("d")].is_doubted
-    assert still == {key("d"): Usd.of(12)}
-    few = listed(a=98, d=9.8)
-    assert doubt_outliers(few, {}) == (few, {}), "two are no crowd"
 
 
 def test_prices_that_cannot_be_loaded_are_retried_and_reported(tmp_path: Path) -> None:

@@ -13,8 +13,11 @@ PURE: Final = (
     "scheduler/check",
     "scheduler/region_policy.py",
     "scheduler/shortages.py",
+    "scheduler/weather.py",
     "scheduler/observe/health.py",
     "scheduler/observe/inventory.py",
+    "scheduler/observe/membership.py",
+    "scheduler/observe/signals.py",
     "scheduler/observe/untagged.py",
     "scheduler/drills/computed.py",
     "scheduler/cli/render",
@@ -23,6 +26,7 @@ PURE: Final = (
     "inference/gateway/config.py",
     "state/model",
     "state/store/rules.py",
+    "state/store/observed.py",
 )
 PROGRAM: Final = """
 import importlib

@@ -9,7 +9,7 @@ from state.model.inventory import Notice, NoticeKind
 from state.model.settings import ShortagePolicy
 from tests.builders import NOON, an_instance
 from tests.plans import US
-from tests.unit.test_shortages import HOUR, INSTANT, MINUTE, OFFER, a_shortage, ended, length
+from tests.unit.test_shortages import DOUBT, HOUR, INSTANT, MINUTE, OFFER, a_shortage, ended, length
 
 
 def test_a_scope_that_is_refused_for_weeks_stays_at_the_longest_length() -> None:
@@ -52,7 +52,7 @@ def test_the_policy_sets_every_length() -> None:
 
 def test_the_policy_sets_what_is_early_and_what_counts_for_the_moment() -> None:
     advice = Notice(InstanceId("sk-1"), US, NoticeKind.REBALANCE)
-    doubted = replace(OFFER, price=replace(OFFER.price, is_doubted=True))
+    doubted = replace(OFFER, price=replace(OFFER.price, doubt=DOUBT))
 
     assert len(shortages.from_early_ends([ended(20 * MINUTE - INSTANT)], (), NOON, PATIENT)) == 1
     assert shortages.from_early_ends([ended(20 * MINUTE)], (), NOON, PATIENT) == ()

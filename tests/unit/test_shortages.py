@@ -18,7 +18,7 @@ from providers.errors import (
     UnreachableError,
 )
 from scheduler import shortages
-from state.model.catalog import Market, Offer, Shortage, ShortageKind
+from state.model.catalog import Doubt, DoubtKind, Market, Offer, Shortage, ShortageKind
 from state.model.health import HealthState, RegionHealth
 from state.model.ids import InstanceId, RegionId
 from state.model.inventory import Instance, Notice, NoticeKind, Role, TerminationReason
@@ -26,10 +26,12 @@ from state.model.lifecycle import InstanceStatus
 from state.model.placement import RefusalCause
 from state.model.plan import Terminate
 from state.model.settings import ShortagePolicy
+from state.model.units import Usd
 from tests.builders import NOON, a_key, a_machine, an_instance, an_offer
 from tests.plans import US, a_launch
 
 OFFER = an_offer(US)
+DOUBT = Doubt(DoubtKind.BELOW_PEERS, Usd.of("0.03"), Usd.of(14), 8)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 INSTANT = timedelta(microseconds=1)
 
@@ -336,10 +338,10 @@ def test_no_other_notice_makes_a_recommendation(kind: NoticeKind) -> None:
 
 
 def test_a_doubted_price_counts_until_it_is_read_again() -> None:
-    doubted = replace(OFFER, price=replace(OFFER.price, is_doubted=True, source="list"))
+    doubted = replace(OFFER, price=replace(OFFER.price, doubt=DOUBT, source="list"))
 
     assert from_prices([an_offer(US, zone="b"), doubted], NOON) == (
-        a_shortage(kind=ShortageKind.PRICE_DOUBTED, until=NOON + MINUTE, message="list"),
+        a_shortage(kind=ShortageKind.PRICE_DOUBTED, until=NOON + MINUTE, message="list", doubt=DOUBT),
     )
 
 

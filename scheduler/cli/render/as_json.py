@@ -7,16 +7,16 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from scheduler.cli.render import explanations, words
-from scheduler.cli.render.obstacles import failure_json, obstacle_json, shortage_json
+from scheduler.cli.render.obstacles import doubt_json, failure_json, obstacle_json, shortage_json
 from scheduler.cli.render.spec import warning_json
 from scheduler.drills.report import DrillReport
 from scheduler.explain.resilience import ResiliencePrice
 from scheduler.service.reports import DrillResult, PlanReport, PriceSource, StatusReport
-from state.model.catalog import Offer
+from state.model.catalog import Offer, Price
 from state.model.history import Event
 from state.model.inventory import Instance
 from state.model.placement import Placement, Survival, UnmetDemand, Violation
-from state.model.plan import Action, Blocked, Drain, Launch, Route, Serve, Terminate, kind_of
+from state.model.plan import Action, Blocked, Drain, Launch, PendingMove, Route, Serve, Terminate, kind_of
 from state.model.serving import CellStatus
 from state.model.snapshot import Snapshot
 from state.model.units import MILLI
@@ -39,7 +39,16 @@ def offer_json(offer: Offer, now: datetime) -> dict[str, Any]:
         "usd_per_hour": offer.price.per_hour.dollars,
         "price_source": offer.price.source,
         "price_age_days": max(0, (now - offer.price.as_of).days),
+        "price_basis": offer.price.basis,
+        "price_peers": offer.price.peers,
+        "price_doubt": None if offer.price.doubt is None else doubt_json(offer.price.doubt),
+        "doubted_prices": [_doubted_json(price) for price in offer.alternatives if price.doubt is not None],
     }
+
+
+def _doubted_json(price: Price) -> dict[str, Any]:
+    doubt = None if price.doubt is None else doubt_json(price.doubt)
+    return {"usd_per_hour": price.per_hour.dollars, "price_source": price.source, "price_doubt": doubt}
 
 
 def action_json(action: Action) -> dict[str, Any]:
@@ -54,6 +63,7 @@ def action_json(action: Action) -> dict[str, Any]:
             base |= {"instance": action.instance_id, "offer": str(action.key), "reason": action.reason}
         case Drain():
             base |= {"instance": action.instance_id, "region": action.region, "reason": action.reason}
+            base |= {"within_seconds": action.within.total_seconds()}
         case Serve():
             changes = [{"application": c.application, "replicas": c.replicas} for c in action.changes]
             base |= {"region": action.region, "changes": changes, "restarts": action.restarts}
@@ -173,6 +183,18 @@ def blocked_json(blocked: Blocked) -> dict[str, Any]:
     return {"reason": blocked.reason, **known, "message": words.blocked(blocked)}
 
 
+def _pending_json(move: PendingMove) -> dict[str, Any]:
+    """Return a move for price that waits."""
+    return {
+        "offer": str(move.key),
+        "count": move.count,
+        "since": move.since.isoformat(),
+        "until": move.until.isoformat(),
+        "saves_usd_per_hour": move.saves.dollars,
+        "message": words.pending_move(move),
+    }
+
+
 def report_json(report: PlanReport) -> dict[str, Any]:
     """Return a plan and what explains it."""
     removals = [{"application": r.application, "replicas": r.replicas, "routed": r.is_routed} for r in report.removals]
@@ -183,6 +205,7 @@ def report_json(report: PlanReport) -> dict[str, Any]:
         "converged": report.is_converged,
         "actions": [action_json(action) for action in plan.actions],
         "blocked": [blocked_json(b) for b in plan.blocked],
+        "pending_moves": [_pending_json(move) for move in plan.pending_moves],
         "placement": placement_json(plan.placement),
         "resilience_usd_per_hour": resilience_json(report.resilience),
         "conflict": explanations.conflict_json(report.conflict),
@@ -229,6 +252,7 @@ def status_json(report: StatusReport) -> dict[str, Any]:
         "violations": [violation_json(v) for v in plan.placement.violations],
         "unmet": [unmet_json(u) for u in plan.placement.unmet],
         "blocked": [blocked_json(b) for b in plan.blocked],
+        "pending_moves": [_pending_json(move) for move in plan.pending_moves],
         "converged": report.is_converged,
         "refused": None if report.refused is None else _refusal_json(report.refused),
         "warnings": [warning_json(warning) for warning in report.warnings],

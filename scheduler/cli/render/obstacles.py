@@ -6,7 +6,7 @@ from typing import Any, Final, assert_never
 
 from scheduler.cli.render import words
 from scheduler.explain.obstacles import Obstacle, ObstacleKind, are_blocking
-from state.model.catalog import Shortage
+from state.model.catalog import Doubt, Shortage
 from state.model.ids import RegionId, provider_of
 from state.model.snapshot import ReadFailure, ReadKind
 
@@ -131,6 +131,16 @@ def failure_json(failure: ReadFailure) -> dict[str, Any]:
     return {"region": failure.region, "read": failure.kind, "message": failure.message}
 
 
+def doubt_json(doubt: Doubt) -> dict[str, Any]:
+    """Return why a price is doubted, in figures."""
+    return {
+        "kind": doubt.kind,
+        "usd_per_gpu": doubt.per_gpu.dollars,
+        "usual_usd_per_gpu": doubt.usual.dollars,
+        "peers": doubt.peers,
+    }
+
+
 def shortage_json(shortage: Shortage) -> dict[str, Any]:
     """Return a shortage."""
     return {
@@ -138,4 +148,5 @@ def shortage_json(shortage: Shortage) -> dict[str, Any]:
         "kind": shortage.kind,
         "message": shortage.message,
         "until": shortage.until.isoformat(),
+        "doubt": None if shortage.doubt is None else doubt_json(shortage.doubt),
     }

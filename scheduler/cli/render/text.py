@@ -41,7 +41,7 @@ def offers_table(offers: Iterable[Offer], now: datetime) -> Table:
             str(machine.vcpus),
             f"{machine.memory_gib:g}",
             f"{offer.price.per_hour.dollars:.4f}",
-            offer.price.source,
+            words.price_source(offer.price),
             f"{age} d",
         )
     return shown
@@ -116,7 +116,8 @@ def plan_parts(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> list[Rend
         parts.append(actions_table(plan))
     elif placement.machines or plan.is_stable:
         parts.append("No changes." if plan.is_stable else "Nothing can be done at the moment.")
-    return [*parts, *(f"blocked: {words.blocked(blocked)}" for blocked in plan.blocked)]
+    parts += [f"blocked: {words.blocked(blocked)}" for blocked in plan.blocked]
+    return [*parts, *(f"waits: {words.pending_move(move)}" for move in plan.pending_moves)]
 
 
 def placement_parts(placement: Placement, resilience: tuple[ResiliencePrice, ...]) -> list[RenderableType]:

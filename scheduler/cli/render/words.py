@@ -3,7 +3,17 @@
 from datetime import datetime
 from typing import Final, assert_never
 
-from state.model.catalog import CatalogueSource, ChoiceKind, OfferChoice, Shortage, ShortageKind
+from state.model.catalog import (
+    CatalogueSource,
+    ChoiceKind,
+    Doubt,
+    DoubtKind,
+    OfferChoice,
+    Price,
+    PriceBasis,
+    Shortage,
+    ShortageKind,
+)
 from state.model.health import HealthReason
 from state.model.history import (
     ActionAttempted,
@@ -26,6 +36,7 @@ from state.model.plan import (
     Drain,
     Finding,
     Launch,
+    PendingMove,
     PlanRule,
     Route,
     Serve,
@@ -46,6 +57,7 @@ CAUSES: Final[dict[RefusalCause, str]] = {
     RefusalCause.INVALID_REQUEST: "request refused as invalid",
     RefusalCause.NEVER_READY: "machine never became ready",
     RefusalCause.ENDED_EARLY: "machine ended early",
+    RefusalCause.LAUNCHES_FAIL: "machines lost soon after launch, breaker open",
     RefusalCause.PRICE_DOUBTED: "price doubted",
     RefusalCause.RECLAIM_RISK: "reclaim risk",
     RefusalCause.JURISDICTION: "jurisdiction",
@@ -70,6 +82,7 @@ SHORTAGES: Final[dict[ShortageKind, str]] = {
     ShortageKind.INVALID_REQUEST: "request refused as invalid",
     ShortageKind.NEVER_READY: "its machine never became ready",
     ShortageKind.ENDED_EARLY: "its machine ended early",
+    ShortageKind.LAUNCHES_FAIL: "machines lost soon after launch, breaker open",
     ShortageKind.PRICE_DOUBTED: "price doubted",
     ShortageKind.RECLAIM_RISK: "its cloud recommends to leave it",
 }
@@ -77,6 +90,8 @@ SHORTAGES: Final[dict[ShortageKind, str]] = {
 HEALTH: Final[dict[HealthReason, str]] = {
     HealthReason.HEAD_SILENT: "the cell's head does not answer",
     HealthReason.REPLICAS_NOT_READY: "too few replicas are ready",
+    HealthReason.MACHINES_ABSENT: "too many of its machines are not in the cell",
+    HealthReason.PROXIES_SILENT: "no proxy of the cell takes requests",
     HealthReason.API_SILENT: "the cloud's API does not answer",
     HealthReason.ANSWERS_AGAIN: "answers again",
     HealthReason.CLEAN_AGAIN: "clean again",
@@ -89,6 +104,7 @@ ENDS: Final[dict[TerminationReason, str]] = {
     TerminationReason.FLEET_DESTROYED: "fleet destroyed",
     TerminationReason.NOT_PLACED: "not in the placement",
     TerminationReason.NEVER_JOINED: "never joined its cell",
+    TerminationReason.LEFT_CELL: "runs, and its cell answers without it",
     TerminationReason.GPUS_MISSING: "joined its cell without all GPUs",
     TerminationReason.IMPAIRED: "impaired, and carries no replica",
     TerminationReason.NOTICE: "its end is announced",
@@ -113,7 +129,8 @@ BLOCKED: Final[dict[BlockedReason, str]] = {
     BlockedReason.CELL_CHANGING: "what its cell serves is being changed",
     BlockedReason.REPLICAS_ABOVE_TARGET: "{application} has {ready} replicas in its cell and is to have {target}",
     BlockedReason.APPLICATION_NOT_STABLE: "{application} is {state} in its cell",
-    BlockedReason.REPLICAS_MOVING: "the machine moves its replicas away by itself",
+    BlockedReason.REPLICAS_MOVING: "its replicas move away",
+    BlockedReason.OTHERS_MOVING: "replicas of {application} on other machines move first",
     BlockedReason.SERVES_UNTIL_REPLACED: "it serves until another machine has started",
     BlockedReason.ORPHAN_WATCHED: "orphan {message}: observed before it is ended",
     BlockedReason.CELL_SILENT: "the cell does not answer yet",
@@ -198,7 +215,8 @@ def action(value: Action) -> str:
         case Terminate():
             return termination(value.reason, value.message, value.notice)
         case Drain():
-            return termination(value.reason, announced=value.notice)
+            minutes = max(1, round(value.within.total_seconds() / 60))
+            return f"{termination(value.reason, announced=value.notice)}, within {counted(minutes, 'minute')}"
         case Serve():
             parts = (
                 f"{c.application} x {c.replicas}" if c.replicas else f"remove {c.application}" for c in value.changes
@@ -263,11 +281,37 @@ def problems(placement: Placement) -> list[str]:
     return [*map(violation, placement.violations), *map(unmet, placement.unmet)]
 
 
+DOUBTS: Final[dict[DoubtKind, str]] = {
+    DoubtKind.BELOW_PEERS: "far below its peers'",
+    DoubtKind.ABOVE_PEERS: "far above its peers'",
+    DoubtKind.ABOVE_ON_DEMAND: "above on-demand's",
+}
+
+
+def doubt(value: Doubt) -> str:
+    """Return why a price is doubted."""
+    where = "" if value.kind is DoubtKind.ABOVE_ON_DEMAND else f" in {counted(value.peers, 'region')}"
+    return f"{value.per_gpu}, {DOUBTS[value.kind]} {value.usual}{where}"
+
+
+def price_source(price: Price) -> str:
+    """Return where a price comes from, and what is wrong with it."""
+    kept = " (kept: no newer answer)" if price.basis is PriceBasis.KEPT else ""
+    return f"{price.source}{kept}" + (f"; doubted: {doubt(price.doubt)}" if price.doubt is not None else "")
+
+
 def shortage(value: Shortage, now: datetime) -> str:
     """Return what is short, why and for how long."""
     minutes = max(0, round((value.until - now).total_seconds() / 60))
-    message = f" ({value.message})" if value.message else ""
+    details = "; ".join(filter(None, (value.message, "" if value.doubt is None else doubt(value.doubt))))
+    message = f" ({details})" if details else ""
     return f"{value.scope}: {SHORTAGES[value.kind]}{message}, for {counted(minutes, 'minute')} more"
+
+
+def pending_move(value: PendingMove) -> str:
+    """Return a move for price that waits."""
+    machines = counted(value.count, "machine")
+    return f"{machines} of {value.key} until {value.until:%H:%M} UTC: the move saves {value.saves}/h if that lasts"
 
 
 def health(reason: HealthReason | None, ready: int = 0, expected: int = 0) -> str:
@@ -276,6 +320,8 @@ def health(reason: HealthReason | None, ready: int = 0, expected: int = 0) -> st
         return ""
     if reason is HealthReason.REPLICAS_NOT_READY:
         return f"{ready} of {expected} replicas are ready"
+    if reason is HealthReason.MACHINES_ABSENT:
+        return f"{ready} of {expected} machines are in the cell"
     return HEALTH[reason]
 
 
