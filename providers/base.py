@@ -79,10 +79,13 @@ class Provider(Protocol):
         """
 
     def quotas(self) -> Observation[Quota]:
-        """Return the limits that the cloud reports; a family that is missing has no known limit."""
+        """Return the limits that the cloud reports, each with its scope; what has none here has no known limit."""
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return every machine tagged with *owner*, terminated ones included while the cloud lists them.
+
+        Launches that failed after they were accepted are among them; `CloudInstance.end` has the cause. A state that is
+        not known is reported as unknown.
 
         A region is read whole, or is unreachable. Without `Capability.TAGS`, return every machine that the credentials
         can list, under its cloud id.
@@ -97,6 +100,8 @@ class Provider(Protocol):
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine. With `Capability.IDEMPOTENT_LAUNCH`, once, however often the same id is sent.
+
+        Where the answer proves that the id was used, the machine that has it is returned if it is ours.
 
         Raises:
             RefusedError: Nothing was started; its subclasses name what to do next.

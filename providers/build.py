@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 from providers.base import Provider
 from providers.cached import CachedProvider
@@ -13,8 +14,13 @@ from providers.prices import Negotiated
 from providers.recorded import RecordedProvider
 from providers.registry import ProvidersSettings
 from providers.settings import CloudSettings
+from providers.throttle import PauseLog
 from state.clock import Clock
 from state.model.ids import ProviderName
+
+
+class Memory(PauseLog, PriceMemory, Protocol):
+    """What providers remember across processes."""
 
 
 def build_providers(
@@ -23,7 +29,7 @@ def build_providers(
     owner: Callable[[], str],
     clock: Clock,
     agreed: tuple[Negotiated, ...] = (),
-    memory: PriceMemory | None = None,
+    memory: Memory | None = None,
 ) -> dict[ProviderName, Provider]:
     """Return the providers that the settings name, wrapped; nothing is called yet.
 
@@ -33,10 +39,10 @@ def build_providers(
         owner: Returns the installation's id.
         clock: The time, and waits.
         agreed: Prices that were agreed upon.
-        memory: Where live prices are kept; None: nowhere.
+        memory: Where live prices, and the pauses that clouds ask for, are kept; None: in this process alone.
     """
     priced = tuple(cloud.profile.name for cloud in settings.used if cloud.profile.has_price_catalogue)
-    context = Context(CachedPrices(priced, catalog_dir, clock, agreed), owner, clock)
+    context = Context(CachedPrices(priced, catalog_dir, clock, agreed), owner, clock, memory)
     providers = (_wrapped(cloud, context, memory) for cloud in settings.used)
     return {provider.name: provider for provider in providers}
 

@@ -166,7 +166,7 @@ def quotas_of(
     for name, limit in limits:
         found = _quota_kind(name)
         if found is not None:
-            quotas.append(Quota(region, *found, int(limit), used.get(found, 0), "vcpus"))
+            quotas.append(Quota(region, *found, int(limit), used.get(found, 0), "vcpus", name=name))
     return quotas
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import boto3
 
@@ -18,7 +18,7 @@ from providers.aws.catalog import (
     unfit,
     unpriced,
 )
-from providers.aws.errors import FAMILIES, GONE, code_of, translated
+from providers.aws.errors import FAMILIES, GONE, TOKEN_USED, code_of, translated
 from providers.aws.images import Image, disks_of, image_of
 from providers.aws.notices import (
     EVENTS,
@@ -33,37 +33,27 @@ from providers.aws.notices import (
 )
 from providers.aws.profile import PROFILE
 from providers.aws.settings import NAME_TAG, AwsSettings
+from providers.aws.states import end_of, state_of
 from providers.aws.zones import Network, Zones, price_locations, subnets_in, zones_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.context import Context
-from providers.errors import InvalidError, ProviderError, ThrottledError
+from providers.errors import InvalidError, ProviderError, ThrottledError, UnreachableError
 from providers.everywhere import query_all_regions, without_repeats
 from providers.exclusions import Exclusion
 from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import in_reservations, reserved_offers, select_reservation
-from providers.throttle import RateLimiter
+from providers.throttle import PauseLog, RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
-
-STATES: Final = {
-    "pending": CloudState.PENDING,
-    "running": CloudState.RUNNING,
-    "shutting-down": CloudState.STOPPING,
-    "stopping": CloudState.STOPPING,
-    "stopped": CloudState.STOPPING,
-    "terminated": CloudState.TERMINATED,
-}
-"""A stopped machine still costs its disk, so it counts as stopping and is ended."""
-
 
 Item = TypeVar("Item")
 
 
 def build(settings: AwsSettings, context: Context) -> "Aws":
     """Return the provider; nothing is called yet."""
-    return Aws(settings, context.prices, context.owner, context.clock)
+    return Aws(settings, context.prices, context.owner, context.clock, context.pauses)
 
 
 class Aws:
@@ -74,14 +64,19 @@ class Aws:
     capabilities = frozenset(Capability)
 
     def __init__(
-        self, settings: AwsSettings, prices: Callable[[], PriceList], owner: Callable[[], str], clock: Clock
+        self,
+        settings: AwsSettings,
+        prices: Callable[[], PriceList],
+        owner: Callable[[], str],
+        clock: Clock,
+        pauses: PauseLog | None = None,
     ) -> None:
         """Make clients; nothing is called yet."""
         self._settings = settings
         self._prices = prices
         self._owner = owner
         self._clock = clock
-        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
+        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds, self.name, pauses)
         session = boto3.session.Session()
         self._apis = {
             region_id("aws", name): AwsApi(session, settings, name, self._limiter) for name in settings.regions
@@ -238,7 +233,7 @@ class Aws:
         return in_reservations(found, map(reservation_of, api.reservations()), self._clock.now())
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start one machine, with its id as client token."""
+        """Start one machine, with its id as client token; a machine that has the token already is adopted."""
         region = order.key.region
 
         api, write, name = self._apis[region], self._limiter.write, region_name(region)
@@ -251,7 +246,27 @@ class Aws:
             there = (one for one in api.instances(INSTANCE_TAG, order.instance_id) if _is_owned_by(one, order.owner))
             return next(there, None) or api.run(request | self._reservation(order))
 
-        return _instance_of(region, write(name, run, FAMILIES, lambda error: translated(error, "launch")))
+        try:
+            return _instance_of(region, write(name, run, FAMILIES, lambda error: translated(error, "launch")))
+        except ProviderError as error:
+            if error.code in TOKEN_USED:
+                return self._adopted(order, error)
+            raise
+
+    def _adopted(self, order: LaunchOrder, proof: ProviderError) -> CloudInstance:
+        """Return the machine that was started with our token, if it is ours; *proof* is the answer that shows it."""
+        region = order.key.region
+
+        def read() -> list[dict[str, Any]]:
+            return list(self._apis[region].instances(INSTANCE_TAG, order.instance_id))
+
+        found = self._limiter.read(region, read, FAMILIES, lambda error: translated(error, "launch"))
+        ours = [one for one in found if _is_owned_by(one, order.owner)]
+        if ours:
+            return _instance_of(region, ours[0])
+        if found:
+            raise InvalidError(self.name, "launch", proof.code, f"{order.instance_id} belongs to another owner")
+        raise UnreachableError(self.name, "launch", proof.code, proof.detail) from proof  # it is not listed yet
 
     def _reservation(self, order: LaunchOrder) -> dict[str, Any]:
         """Return the part of a request that takes the machine from a reservation."""
@@ -371,9 +386,10 @@ def _instance_of(region: RegionId, described: dict[str, Any]) -> CloudInstance:
         cloud_id=described["InstanceId"],
         instance_id=InstanceId(tags.get(INSTANCE_TAG, described["InstanceId"])),
         key=key,
-        state=STATES.get(described["State"]["Name"], CloudState.PENDING),
+        state=state_of(described),
         address=described.get("PrivateIpAddress"),
         launched_at=described.get("LaunchTime"),
         reason=described.get("StateReason", {}).get("Message", ""),
         reservation=described.get("CapacityReservationId") or None,
+        end=end_of(described),
     )

@@ -7,11 +7,13 @@ from providers.exclusions import Exclusion, ExclusionKind, part_of_gpu
 from providers.gpus import MEMORY_GIB
 from providers.prices import PriceList
 from providers.reservations import Reservation
-from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
+from state.model.catalog import Machine, Market, Offer, OfferKey, Quota, QuotaScope
 from state.model.ids import RegionId, region_name
 
 SPOT_QUOTA = "lowPriorityCores"
 """Spot of every family counts against this one."""
+REGION_QUOTA = "cores"
+"""On-demand machines of every family count against this one too. Source: Azure documentation, "Check vCPU quotas"."""
 
 
 REGIONAL: Final = "-"
@@ -100,12 +102,19 @@ def reservation_of(group: str, reservation: Any) -> Reservation:  # noqa: ANN401
 
 
 def quotas_of(region: RegionId, usages: list[tuple[str, int, int]], families: set[str]) -> list[Quota]:
-    """Return the vCPU quotas of the families that are offered; spot has one for all, stated for each."""
+    """Return the vCPU quotas of a region: of each family that is offered, and of all together.
+
+    Spot has one quota for all families. It is stated for each family too.
+    """
     reported = {name: (limit, used) for name, limit, used in usages}
     quotas = [
-        Quota(region, family, Market.ON_DEMAND, *reported[family], "vcpus")
+        Quota(region, family, Market.ON_DEMAND, *reported[family], "vcpus", name=family)
         for family in sorted(families & set(reported))
     ]
     if SPOT_QUOTA in reported:
-        quotas += [Quota(region, family, Market.SPOT, *reported[SPOT_QUOTA], "vcpus") for family in sorted(families)]
+        spot = reported[SPOT_QUOTA]
+        quotas += [Quota(region, family, Market.SPOT, *spot, "vcpus", name=SPOT_QUOTA) for family in sorted(families)]
+    for name, market in ((REGION_QUOTA, Market.ON_DEMAND), (SPOT_QUOTA, Market.SPOT)):
+        if name in reported:
+            quotas.append(Quota(region, None, market, *reported[name], "vcpus", QuotaScope.REGION, name=name))
     return quotas

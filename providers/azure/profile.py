@@ -34,5 +34,7 @@ PROFILE: Final = CloudProfile(
         FaultKind.DENIED: (403, "AuthorizationFailed"),
         FaultKind.SHORTAGE: (409, "SkuNotAvailable"),
         FaultKind.QUOTA: (409, "OperationNotAllowed"),
+        FaultKind.INVALID: (400, "InvalidRequestFormat"),
+        FaultKind.NAME_USED: (409, "PropertyChangeNotAllowed"),
     },
 )

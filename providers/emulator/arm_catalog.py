@@ -68,10 +68,14 @@ def usage_bodies(backend: Backend, region: EmulatedRegion) -> list[dict[str, Any
     ]
 
 
+WHOLE_REGION: Final = {"cores": False, "lowPriorityCores": True}
+"""Quotas that count every family of a region, to whether they count spot."""
+
+
 def used_vcpus(backend: Backend, region: EmulatedRegion, family: str) -> int:
-    """Return the number of on-demand vCPUs of a family in use in a region."""
-    sizes = {name for name, known in FAMILIES.items() if known == family}
-    return sum(s.vcpus for s in backend.sizes_in_use(region.id, sizes, is_spot=False))
+    """Return the number of vCPUs in use in a region: on-demand ones of a family, or those of a quota of all."""
+    sizes = {name for name, known in FAMILIES.items() if family in {known, *WHOLE_REGION}}
+    return sum(s.vcpus for s in backend.sizes_in_use(region.id, sizes, is_spot=WHOLE_REGION.get(family, False)))
 
 
 def azure_reservations(backend: Backend) -> list[Reservation]:

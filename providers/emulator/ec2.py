@@ -15,8 +15,9 @@ from werkzeug.test import Client
 
 from providers.emulator.backend import NOTICE, Backend, EmulatedMachine, OutOfStockError
 from providers.emulator.ec2_catalog import add_root_disk, catalog_overrides
-from providers.emulator.ec2_events import SpotEvents
+from providers.emulator.ec2_events import SpotEvents, show_state
 from providers.emulator.ec2_wire import Ec2WireFormat
+from providers.emulator.ends import EndedBy
 from providers.emulator.middleware import Environ, StartResponse
 from providers.emulator.moto_application import MotoApplication
 from providers.emulator.regions import AWS_ACCOUNT
@@ -187,6 +188,10 @@ class Ec2:
             for spec in response._get_param("TagSpecifications", []):
                 if spec["ResourceType"] == "spot-instances-request":
                     self._spot_request_tags[instance.id] = {tag["Key"]: tag["Value"] for tag in spec["Tags"]}
+        machine.failure = backend.pop_failure("aws")
+        if machine.failure is not None:
+            backend.end(token, EndedBy.HOST)
+            return result
         script = base64.b64decode(response._get_param("UserData") or "").decode()
         backend.boot(token, script)
         return result
@@ -306,12 +311,12 @@ class Ec2:
         return ActionResult({"SpotInstanceRequests": found})
 
     def show_ended(self, region: RegionId) -> None:
-        """Terminate in moto the machines that ended in the backend."""
+        """Terminate in moto the machines that ended in the backend, with EC2's reasons."""
         moto_backend = ec2_backends[AWS_ACCOUNT][region.partition("/")[2]]
         for instance in moto_backend.all_instances():
             machine = self._backend.machines.get(self._names.get(instance.id, ""))
-            if machine is not None and self._backend.is_listed_as_ended(machine) and instance.state != "terminated":
-                instance.terminate()
+            if machine is not None:
+                show_state(instance, machine, has_ended=self._backend.is_listed_as_ended(machine))
 
 
 def _marked_at(machine: EmulatedMachine) -> datetime:

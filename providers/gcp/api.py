@@ -8,6 +8,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -139,6 +140,23 @@ class GcpApi:
                 for quota in region.quotas:
                     yield region.name, quota.metric, quota.limit, quota.usage
 
+    def project_quotas(self) -> Iterator[tuple[str, float, float]]:
+        """Yield (metric, limit, usage) of the quotas that count every region."""
+        self._limiter.admit(EVERYWHERE)
+        for quota in self._client(compute_v1.ProjectsClient).get(project=self._project, **self._call).quotas:
+            yield quota.metric, quota.limit, quota.usage
+
+    def operations(self, kinds: tuple[str, ...], since: datetime) -> Iterator[tuple[str, Any]]:
+        """Yield (zone, operation) of the operations of some types that began after *since* and are done."""
+        wanted = " OR ".join(f'(operationType = "{kind}")' for kind in kinds)
+        request = compute_v1.AggregatedListGlobalOperationsRequest(
+            project=self._project, filter=f'({wanted}) AND (insertTime > "{since.isoformat()}")', max_results=PAGE
+        )
+        for zone, listed in self._zones(self._client(compute_v1.GlobalOperationsClient).aggregated_list, request):
+            for operation in listed.operations:
+                if operation.status == DONE:
+                    yield zone, operation
+
     def _json(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401  whatever the API answers
         """Return the answer of one of Google's other APIs."""
         self._limiter.admit(EVERYWHERE)
@@ -166,8 +184,8 @@ class GcpApi:
         granted = set(self._json("POST", url, json={"permissions": list(permissions)}).get("permissions", []))
         return [permission for permission in permissions if permission not in granted]
 
-    def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str] | None:
-        """Start one instance, and return the (code, message) of the operation's error; None: success.
+    def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str, int | None] | None:
+        """Start one instance, and return (code, message, HTTP status) of the operation's error; None: success.
 
         The request id is derived from the name and the labels: the same request runs once, and another installation's
         differs.
@@ -191,7 +209,7 @@ class GcpApi:
             msg = f"{operation.name} still runs"
             raise DeadlineExceeded(msg)
         errors = list(operation.error.errors)
-        return (errors[0].code, errors[0].message) if errors else None
+        return (errors[0].code, errors[0].message, operation.http_error_status_code or None) if errors else None
 
     def get(self, zone: str, name: str) -> Any:  # noqa: ANN401  the SDK's message
         """Return one instance."""

@@ -12,8 +12,8 @@ from providers.gcp.gpus import ACCELERATORS, gpu_share, split_attached, with_att
 from providers.gpus import MEMORY_GIB
 from providers.prices import PriceList
 from providers.reservations import Reservation
-from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
-from state.model.ids import RegionId, region_id, region_name
+from state.model.catalog import Machine, Market, Offer, OfferKey, Quota, QuotaScope
+from state.model.ids import RegionId, every_region, region_id, region_name
 
 METRICS: Final[dict[str, str]] = {
     "NVIDIA_A100_80GB_GPUS": "A100-80GB",
@@ -165,4 +165,17 @@ def quota_of(region: str, metric: str, limit: float, usage: float) -> Quota | No
     if gpu is None:
         return None
     market = Market.SPOT if is_spot else Market.ON_DEMAND
-    return Quota(region_id("gcp", region), gpu, market, int(limit), int(usage), "gpus")
+    return Quota(region_id("gcp", region), gpu, market, int(limit), int(usage), "gpus", name=metric)
+
+
+PROJECT_METRICS: Final = {"CPUS_ALL_REGIONS": "vcpus", "GPUS_ALL_REGIONS": "gpus"}
+"""Metrics that count every region, model and market, to their units. Source: as METRICS, "GPU quota"."""
+
+
+def project_quota_of(metric: str, limit: float, usage: float) -> Quota | None:
+    """Return a quota of the whole project; None for any other metric."""
+    unit = PROJECT_METRICS.get(metric)
+    if unit is None:
+        return None
+    where = every_region("gcp")
+    return Quota(where, None, None, int(limit), int(usage), unit, QuotaScope.ACCOUNT, name=metric)

@@ -1,12 +1,12 @@
 """GCP as a provider."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.context import Context
-from providers.errors import DeniedError, InvalidError, ProviderError
+from providers.errors import DeniedError, InvalidError, ProviderError, ThrottledError, UnreachableError
 from providers.everywhere import unanswered, without_repeats
 from providers.exclusions import WHOLE_REGION, Exclusion, ExclusionKind
 from providers.gcp.api import EVERYWHERE, GcpApi
@@ -18,6 +18,7 @@ from providers.gcp.catalog import (
     offers_of,
     parts_of,
     price_locations,
+    project_quota_of,
     quota_of,
     region_of_zone,
     reservation_of,
@@ -30,29 +31,18 @@ from providers.gcp.notices import end_of_run, notice_of
 from providers.gcp.profile import PROFILE
 from providers.gcp.settings import GcpSettings
 from providers.gcp.spot import CachedRates
+from providers.gcp.states import KINDS, Ended, end_of, ended_of, gone, impairment_of, latest, state_of
 from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Reservation, in_reservations, reserved_offers, select_reservation
-from providers.throttle import RateLimiter
+from providers.throttle import PauseLog, RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
-STATES: Final = {
-    "PROVISIONING": CloudState.PENDING,
-    "STAGING": CloudState.PENDING,
-    "PENDING": CloudState.PENDING,
-    "RUNNING": CloudState.RUNNING,
-    "REPAIRING": CloudState.RUNNING,
-    "STOPPING": CloudState.STOPPING,
-    "PENDING_STOP": CloudState.STOPPING,
-    "SUSPENDING": CloudState.STOPPING,
-    "SUSPENDED": CloudState.STOPPING,
-    "STOPPED": CloudState.STOPPING,
-    "TERMINATED": CloudState.STOPPING,
-    "DEPROVISIONING": CloudState.STOPPING,
-}
-"""GCE's TERMINATED means stopped: the machine exists and its disk costs, so it counts as stopping and is ended."""
+OPERATIONS_MAX_AGE: Final = timedelta(hours=1)
+"""How far back operations are read: longer than any tick's distance to the one before."""
+ENDS: Final = "causes of ended machines"
 NEEDED: Final = (
     "compute.instances.create",
     "compute.instances.delete",
@@ -77,7 +67,7 @@ Result = TypeVar("Result")
 
 def build(settings: GcpSettings, context: Context) -> "Gcp":
     """Return the provider; nothing is called yet."""
-    return Gcp(settings, context.prices, context.clock)
+    return Gcp(settings, context.prices, context.clock, context.pauses)
 
 
 class Gcp:
@@ -87,12 +77,14 @@ class Gcp:
     boot_profile = PROFILE.boot
     capabilities = frozenset(Capability)
 
-    def __init__(self, settings: GcpSettings, prices: Callable[[], PriceList], clock: Clock) -> None:
+    def __init__(
+        self, settings: GcpSettings, prices: Callable[[], PriceList], clock: Clock, pauses: PauseLog | None = None
+    ) -> None:
         """Make clients; nothing is called yet."""
         self._settings = settings
         self._prices = prices
         self._clock = clock
-        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
+        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds, self.name, pauses)
         self._api = GcpApi(settings, self._limiter)
         self._rates = CachedRates(self._api, clock)
         self._regions = tuple(region_id("gcp", name) for name in settings.regions)
@@ -181,27 +173,48 @@ class Gcp:
         return described.name in self._settings.head_types
 
     def quotas(self) -> Observation[Quota]:
-        """Return the GPU quotas of every region."""
+        """Return the GPU quotas of every region, and those of the whole project."""
         return self._read(self._quotas)
 
     def _quotas(self) -> Observation[Quota]:
-        reported = [quota_of(*quota) for quota in self._api.region_quotas()]
-        return Observation(tuple(quota for quota in reported if quota is not None and quota.region in self._regions))
+        regional = [quota_of(*quota) for quota in self._api.region_quotas()]
+        wide = [project_quota_of(*quota) for quota in self._api.project_quotas()]
+        used = [quota for quota in regional if quota is not None and quota.region in self._regions]
+        return Observation((*used, *(quota for quota in wide if quota is not None)))
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Return the machines of *owner* in every zone."""
+        """Return the machines of *owner* in every zone, and the launches of the last hour that failed later on.
+
+        Compute Engine deletes what fails or is preempted, and the operation alone is left. It names no owner, so failed
+        launches of other installations in the project are among these, under their own ids.
+        """
         return self._read(lambda: self._machines(owner))
 
     def _machines(self, owner: str) -> Observation[CloudInstance]:
+        ended, degraded = self._ended()
         seen: list[CloudInstance] = []
         unreachable: dict[RegionId, str] = {}
         for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
             if not self._is_skipped(zone, answered, unreachable):
-                seen += [_instance_of(zone, described) for described in instances]
-        known = [s for s in without_repeats(seen) if s.key.region not in unreachable]
+                seen += [_instance_of(zone, described, ended.get((zone, described.name))) for described in instances]
+        listed = {(machine.key.zone, machine.cloud_id) for machine in seen}
+        known = [m for m in without_repeats(seen) if m.key.region not in unreachable]
         if any(machine.reservation for machine in known):
             known = in_reservations(known, self._reservations(), self._clock.now())
-        return Observation(tuple(self._prices().paid(known, price_locations)), unreachable)
+        left = [m for m in gone(ended, listed) if m.key.region in set(self._regions) - set(unreachable)]
+        return Observation((*self._prices().paid(known, price_locations), *left), unreachable, degraded)
+
+    def _ended(self) -> tuple[dict[tuple[str, str], Ended], dict[str, str]]:
+        """Return what operations report of ends, by (zone, name), and why that could not be read."""
+        since = self._clock.now() - OPERATIONS_MAX_AGE
+        try:
+            found = [ended_of(zone, operation) for zone, operation in self._api.operations(KINDS, since)]
+        except FAMILIES as error:
+            ours = translated(error, "read")
+            if isinstance(ours, ThrottledError):
+                raise  # the pause that it asks for holds for every list
+            return {}, {ENDS: str(ours)}
+        return latest([one for one in found if one is not None]), {}
 
     def notices(self, owner: str) -> Observation[Notice]:
         """Return the preemptions and maintenance of every zone.
@@ -249,11 +262,15 @@ class Gcp:
                 body["reservation_affinity"] = self._reservation(order)
             fault = self._write(key, lambda: self._api.insert(key.zone, body), "launch")
         except ProviderError as error:
-            if error.code == ALREADY_EXISTS:
-                return self._adopted(order)
+            if error.code in ALREADY_EXISTS:
+                return self._adopted_by_proof(order, error)
             raise
         if fault is not None:
-            raise refusal(*fault, "launch")
+            code, message, status = fault
+            refused = refusal(code, message, "launch", status)
+            if code in ALREADY_EXISTS:
+                return self._adopted_by_proof(order, refused)
+            raise refused
         return CloudInstance(order.instance_id, order.instance_id, key, CloudState.PENDING, order.private_address, None)
 
     def _reservations(self) -> list[Reservation]:
@@ -278,6 +295,13 @@ class Gcp:
                 raise
             return None
 
+    def _adopted_by_proof(self, order: LaunchOrder, proof: ProviderError) -> CloudInstance:
+        """Return the machine that has our name, where an answer proves that there is one."""
+        there = self._existing(order)
+        if there is None:
+            raise UnreachableError(self.name, "launch", proof.code, proof.detail) from proof  # it may just be leaving
+        return there
+
     def _adopted(self, order: LaunchOrder) -> CloudInstance:
         """Return the machine that has our name already, if it is ours."""
         try:
@@ -286,8 +310,8 @@ class Gcp:
             raise translated(error, "launch") from error
         if dict(found.labels).get(OWNER_TAG) != order.owner:
             detail = f"{order.instance_id} belongs to another owner"
-            raise InvalidError(self.name, "launch", ALREADY_EXISTS, detail)
-        return _instance_of(order.key.zone, found)
+            raise InvalidError(self.name, "launch", "alreadyExists", detail)
+        return _instance_of(order.key.zone, found, None)
 
     def _body(self, order: LaunchOrder) -> dict[str, Any]:
         settings, key = self._settings, order.key
@@ -344,7 +368,7 @@ class Gcp:
                 raise
 
 
-def _instance_of(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  the SDK's message
+def _instance_of(zone: str, described: Any, ended: Ended | None) -> CloudInstance:  # noqa: ANN401  the SDK's message
     labels = dict(described.labels)
     is_spot = described.scheduling.provisioning_model == "SPOT"
     market = Market.SPOT if is_spot else Market.ON_DEMAND
@@ -358,11 +382,12 @@ def _instance_of(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  t
         cloud_id=described.name,
         instance_id=InstanceId(labels.get(INSTANCE_TAG, described.name)),
         key=OfferKey(region_of_zone(zone), zone, instance_type, market),
-        state=STATES.get(described.status, CloudState.PENDING),
+        state=state_of(described.status),
         address=interfaces[0].network_i_p if interfaces else None,
         launched_at=datetime.fromisoformat(created) if created else None,
         reason=described.status_message,
-        impairment="Compute Engine is repairing it" if described.status == "REPAIRING" else "",
+        impairment=impairment_of(described.status),
+        end=end_of(described, ended),
         reservation=reservation,
         ends_at=end_of_run(described),
     )

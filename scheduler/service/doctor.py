@@ -209,14 +209,14 @@ def _tags(cloud: CloudSettings) -> Iterator[Diagnosis]:
 
 
 def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Diagnosis]:
-    sold = {(o.key.region, o.machine.family, o.key.market) for o in offers if o.machine.gpus}
-    for quota in sorted(quotas, key=lambda q: (q.region, q.family, q.market)):
-        if quota.limit == 0 and (quota.region, quota.family, quota.market) in sold:
+    sold = [offer for offer in offers if offer.machine.gpus]
+    for quota in sorted(quotas, key=lambda q: q.sort_key):
+        if quota.limit == 0 and any(quota.counts(o.key, o.machine) for o in sold):
             yield Diagnosis(
                 Check.QUOTA_ZERO,
                 DiagnosisLevel.WARNING,
                 regions=(quota.region,),
-                subject=quota.family,
+                subject=quota.family or quota.name,
                 market=quota.market,
                 unit=quota.unit,
             )

@@ -1,4 +1,4 @@
-"""The connection to a database, configured for one writer at a time."""
+"""Connections to the database: SQLite that writes durably, or PostgreSQL."""
 
 from pathlib import Path
 from typing import Any, Final

@@ -52,6 +52,8 @@ from state.store.tables import (
 )
 
 LEASE: Final = "tick"
+PAUSE: Final = "pause/"
+"""What the names of settings with pauses begin with."""
 
 
 class SqlStore:
@@ -229,8 +231,7 @@ class SqlStore:
     def pending_moves(self) -> tuple[PendingMove, ...]:
         """Return the moves that wait."""
         with self._reading() as session:
-            row = session.get(LastTickRow, r.LAST)
-            return () if row is None else r.unpacked(r.PLAN, row.plan).pending_moves
+            return r.pending_value(session.get(LastTickRow, r.LAST))
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan."""
@@ -300,6 +301,19 @@ class SqlStore:
                 return None
             return lease.holder or None
 
+    def pauses(self) -> dict[str, datetime]:
+        """Return when pauses end."""
+        with self._reading() as session:
+            found = session.exec(select(SettingRow).where(col(SettingRow.name).startswith(PAUSE)))
+            return {row.name.removeprefix(PAUSE): datetime.fromisoformat(row.value) for row in found}
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause."""
+        with self._writing() as session:
+            row = session.get(SettingRow, PAUSE + bucket) or SettingRow(name=PAUSE + bucket, value="")
+            row.value = max(row.value, r.stamp(until))
+            session.add(row)
+
     def wake(self) -> None:
         """Count a wake-up."""
         with self._writing() as session:
@@ -318,8 +332,7 @@ class SqlStore:
     def kept_prices(self, provider: ProviderName) -> dict[OfferKey, Price]:
         """Return kept prices."""
         with self._reading() as session:
-            row = session.get(KeptPricesRow, provider)
-            return {} if row is None else r.prices_value(row)
+            return r.prices_value(session.get(KeptPricesRow, provider))
 
     def keep_prices(self, provider: ProviderName, prices: Mapping[OfferKey, Price]) -> None:
         """Replace kept prices."""

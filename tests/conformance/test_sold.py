@@ -24,8 +24,8 @@ from state.model.ids import InstanceId, RegionId, region_name
 from state.model.inventory import Role
 from state.model.units import Usd
 from tests.builders import NOON
+from tests.conformance.answers_contract import OWNER
 from tests.conformance.clouds import Clouds, embedded_clouds, started
-from tests.conformance.provider_contract import OWNER
 
 pytestmark = pytest.mark.clouds
 

@@ -15,8 +15,8 @@ from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, Provider
 from state.model.catalog import Market
 from state.model.ids import region_name
 from state.model.inventory import CloudInstance
+from tests.conformance.answers_contract import OWNER
 from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
-from tests.conformance.provider_contract import OWNER
 from tests.conformance.test_sold import rebuilt
 
 pytestmark = pytest.mark.clouds

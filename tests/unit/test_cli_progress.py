@@ -45,7 +45,7 @@ def test_a_step_of_the_demo_starts_with_its_time() -> None:
 
 @pytest.mark.parametrize("step", [*DemoStep, *LocalStep], ids=str)
 def test_every_step_has_words(step: DemoStep | LocalStep) -> None:
-    value = DemoProgress(step) if isinstance(step, DemoStep) else LocalProgress(step, 1)
+    value = DemoProgress(step, action=ActionKind.ROUTE) if isinstance(step, DemoStep) else LocalProgress(step, 1)
 
     line = progress.demo(timedelta(), value)
 

@@ -26,7 +26,13 @@ def unreachable_clouds(home: Path, closed: str, catalog: Path | None) -> None:
     common = {"timeout_seconds": 2}
     aws = {"regions": ["us-east-1"], "images": {"us-east-1": "ami-1"}, "endpoint_url": f"http://{closed}"}
     gcp = {"project": "p", "regions": ["us-central1"], "image": "i", "endpoint": f"http://{closed}"}
-    azure = {"subscription_id": "a0", "resource_group": "g", "regions": ["eastus"], "image": "/i", "subnets": {}}
+    azure = {
+        "subscription_id": "a0",
+        "resource_group": "g",
+        "regions": ["eastus"],
+        "image": "/i",
+        "subnets": {"eastus": "/s"},
+    }
     azure |= {"ssh_public_key": "k", "endpoint": f"https://{closed}", "prices_url": f"https://{closed}"}
     regions = ("aws/us-east-1", "gcp/us-central1", "azure/eastus")
     settings = {
