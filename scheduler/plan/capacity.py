@@ -1,6 +1,7 @@
 """The placement's machines against those that exist: what to launch, and what becomes of the others. Pure."""
 
 from collections import Counter
+from dataclasses import replace
 
 from scheduler.plan.changes import CapacityChanges
 from scheduler.plan.claims import Claims
