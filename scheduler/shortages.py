@@ -65,6 +65,12 @@ def in_force(shortages: Iterable[Shortage], offer: Offer, now: datetime) -> Shor
     return max(found, key=lambda shortage: (shortage.until, shortage.scope), default=None)
 
 
+def is_urgent(shortages: Iterable[Shortage], now: datetime, policy: ShortagePolicy) -> bool:
+    """Return whether a launch was refused for want of stock a short while ago, so that demand may wait for it."""
+    kinds = (s.since for s in shortages if s.kind is ShortageKind.STOCK_OUT)
+    return any(now - policy.urgent_for < since <= now for since in kinds)
+
+
 def is_half_open(shortages: Iterable[Shortage], offer: Offer, now: datetime, policy: ShortagePolicy) -> bool:
     """Return whether a shortage of *offer* ended a short while ago, so that one machine at a time is tried."""
     return any(s.until <= now < s.until + policy.half_open and covers(s, offer) for s in shortages)

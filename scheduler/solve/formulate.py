@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from providers.gpus import same_gpu
+from scheduler import shortages
 from scheduler.region_policy import is_excluded
 from scheduler.solve.assemble import (
     ApplicationRequirements,
@@ -62,7 +63,7 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
     """Return the problem of serving *spec* from what is sold."""
     named = spec.named()
     regions = tuple(sorted({group.region for group in supply.groups}))
-    table = _table(supply.groups, regions, snapshot.cost_model)
+    table = _table(supply.groups, regions, _costs(snapshot))
     places = sorted({place for _, a in named for place in (*a.regions.floors, *a.regions.shares)})
     gpus = sorted({group.machine.gpu or "" for group in supply.groups})
     weights = _weights(spec, supply.groups, snapshot.cost_model)
@@ -89,6 +90,13 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
     limits = _pruning_limits(snapshot.limits, len(named) * len(supply.groups))
     problem = _with_current(assemble(table, applications, bounds, limits), snapshot, named, supply.groups)
     return Formulation(problem, supply, tuple(name for name, _ in named), regions, tuple(refusals))
+
+
+def _costs(snapshot: Snapshot) -> CostModel:
+    """Return the costs beside list prices; a refusal costs more while demand waits for stock."""
+    costs = snapshot.cost_model
+    is_urgent = shortages.is_urgent(snapshot.shortages, snapshot.taken_at, snapshot.shortage_policy)
+    return replace(costs, stockout_share=costs.urgent_stockout_share) if is_urgent else costs
 
 
 def _pruning_limits(limits: Limits, pairs: int) -> PruningLimits:
