@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 
+from providers.exclusions import Exclusion
 from state.model.boot import BootProfile
 from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
@@ -33,6 +34,8 @@ class Observation(Generic[Observed]):
     """Details that the items lack since they could not be read, such as live spot prices, to the reason."""
     not_connected: frozenset[RegionId] = frozenset()
     """Those of the unreachable regions to which there is no connection."""
+    left_out: tuple[Exclusion, ...] = ()
+    """What the cloud sells and the items lack, with the causes; only lists of offers have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,18 @@ class Provider(Protocol):
     def offers(self) -> Observation[Offer]:
         """Return all instance types with GPUs, and those fit for a cell's head, per zone and market, priced.
 
-        Types without a plausible price are left out, and so are markets that the provider is not capable of.
+        Types without a plausible price are left out, and so are markets that the provider is not capable of. Zones and
+        sizes that cannot be launched, or that no shape can use, are in `left_out` with the cause.
         """
 
     def quotas(self) -> Observation[Quota]:
-        """Return the limits that the cloud reports; a family that is missing has no known limit."""
+        """Return the limits that the cloud reports, each with its scope; what has none here has no known limit."""
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return every machine tagged with *owner*, terminated ones included while the cloud lists them.
+
+        Launches that failed after they were accepted are among them; `CloudInstance.end` has the cause. A state that is
+        not known is reported as unknown.
 
         A region is read whole, or is unreachable. Without `Capability.TAGS`, return every machine that the credentials
         can list, under its cloud id.
@@ -91,6 +98,8 @@ class Provider(Protocol):
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine. With `Capability.IDEMPOTENT_LAUNCH`, once, however often the same id is sent.
+
+        Where the answer proves that the id was used, the machine that has it is returned if it is ours.
 
         Raises:
             RefusedError: Nothing was started; its subclasses name what to do next.

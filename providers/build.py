@@ -12,6 +12,7 @@ from providers.prices import Negotiated
 from providers.recorded import RecordedProvider
 from providers.registry import ProvidersSettings
 from providers.settings import CloudSettings
+from providers.throttle import PauseLog
 from state.clock import Clock
 from state.model.ids import ProviderName
 
@@ -22,6 +23,7 @@ def build_providers(
     owner: Callable[[], str],
     clock: Clock,
     agreed: tuple[Negotiated, ...] = (),
+    pauses: PauseLog | None = None,
 ) -> dict[ProviderName, Provider]:
     """Return the providers that the settings name, wrapped; nothing is called yet.
 
@@ -31,9 +33,10 @@ def build_providers(
         owner: Returns the installation's id.
         clock: The time, and waits.
         agreed: Prices that were agreed upon.
+        pauses: Where the pauses that clouds ask for are kept; None: in this process alone.
     """
     priced = tuple(cloud.profile.name for cloud in settings.used if cloud.profile.has_price_catalogue)
-    context = Context(CachedPrices(priced, catalog_dir, clock, agreed), owner, clock)
+    context = Context(CachedPrices(priced, catalog_dir, clock, agreed), owner, clock, pauses)
     providers = (_wrapped(cloud, context) for cloud in settings.used)
     return {provider.name: provider for provider in providers}
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from providers.prices import PriceList
+from providers.throttle import PauseLog
 from state.clock import Clock
 
 
@@ -16,3 +17,5 @@ class Context:
     owner: Callable[[], str]
     """Returns the installation's id."""
     clock: Clock
+    pauses: PauseLog | None = None
+    """The pauses that clouds ask for, shared by all processes; None: by none."""

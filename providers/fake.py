@@ -22,13 +22,14 @@ from state.clock import Clock
 from state.model.boot import BootProfile
 from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, ProviderName, RegionId
-from state.model.inventory import CloudInstance, CloudState, Notice, NoticeKind, Role
+from state.model.inventory import CloudInstance, CloudState, EndCause, EndKind, Notice, NoticeKind, Role
 
 ERRORS: Final[dict[FaultKind, type[ProviderError]]] = {
     FaultKind.THROTTLE: ThrottledError,
     FaultKind.DENIED: DeniedError,
     FaultKind.SHORTAGE: ShortageError,
     FaultKind.QUOTA: QuotaError,
+    FaultKind.INVALID: InvalidError,
 }
 """The error that a fault raises; all others are uncertain."""
 
@@ -61,6 +62,10 @@ class FakeCloud:
         """Raised by the next launches, which then do not happen."""
         self.lose_answers = 0
         """How many of the next launches happen while their answers are lost."""
+        self.fail_later: list[EndCause] = []
+        """Ends of the next launches, which are accepted first."""
+        self.reported: dict[InstanceId, CloudState] = {}
+        """States that are listed instead of the real ones."""
         self.launched: list[InstanceId] = []
         """Every machine that was really started, in order."""
         self.announced: list[Notice] = []
@@ -134,7 +139,7 @@ class FakeCloud:
         now = self._clock.now()
         for notice in self.announced:
             if notice.kind is NoticeKind.INTERRUPTION and notice.at is not None and notice.at <= now:
-                self.end(notice.instance_id, "taken back")
+                self.end(notice.instance_id, "taken back", EndKind.RECLAIMED)
 
     def _read(
         self, operation: str, read: Callable[[], list[Item]], region_of: Callable[[Item], RegionId]
@@ -152,13 +157,18 @@ class FakeCloud:
             return Observation(tuple(item for item in items if region_of(item) not in unreachable), unreachable)
 
     def _error_of(self, fault: Fault, operation: str) -> ProviderError:
-        return ERRORS.get(fault.kind, UnreachableError)(self.name, operation, fault.code or str(fault.kind))
+        error = ERRORS.get(fault.kind, UnreachableError)(self.name, operation, fault.code or str(fault.kind))
+        if isinstance(error, ThrottledError):
+            error.retry_after_s = fault.seconds or None
+        return error
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start a machine, or raise what the rules in force name."""
         with self._lock:
             fault = self.faults.strike(self.name, "launch", order.key.region)
             if fault is not None and fault.kind is not FaultKind.DELAY:
+                if fault.kind is FaultKind.NAME_USED and order.instance_id in self._machines:
+                    return self._launch(order)
                 if fault.kind in DONE_FIRST:
                     self._launch(order)
                 raise self._error_of(fault, "launch")
@@ -194,6 +204,10 @@ class FakeCloud:
             )
             self._machines[name] = machine
             self.launched.append(order.instance_id)
+            if self.fail_later:
+                cause = self.fail_later.pop(0)
+                self.end(name, cause.message, cause.kind)
+                machine.seen = replace(machine.seen, end=cause)
             if self.lose_answers:
                 self.lose_answers -= 1
                 raise UnreachableError(self.name, "launch", "timeout")
@@ -212,13 +226,14 @@ class FakeCloud:
                 raise self._error_of(fault, "terminate")
             self.end(instance_id, "user")
 
-    def end(self, instance_id: InstanceId, reason: str) -> None:
+    def end(self, instance_id: InstanceId, reason: str, kind: EndKind = EndKind.BY_USER) -> None:
         """End a machine, as a reclaim does."""
         with self._lock:
             machine = self._machines.get(instance_id)
             if machine is None or machine.seen.state is CloudState.TERMINATED:
                 return
-            machine.seen = replace(machine.seen, state=CloudState.TERMINATED, reason=reason)
+            cause = EndCause(kind, "", reason, self._clock.now())
+            machine.seen = replace(machine.seen, state=CloudState.TERMINATED, reason=reason, end=cause)
             if machine.seen.key in self.stock:
                 self.stock[machine.seen.key] += 1
 
@@ -227,7 +242,7 @@ class FakeCloud:
         with self._lock:
             for machine in list(self._machines.values()):
                 if machine.seen.key.region == region:
-                    self.end(machine.seen.instance_id, "region lost")
+                    self.end(machine.seen.instance_id, "region lost", EndKind.INTERNAL)
             self.silent.add(region)
 
     def alive(self) -> tuple[tuple[CloudInstance, Role], ...]:
@@ -243,26 +258,23 @@ class FakeCloud:
             machine.seen = replace(machine.seen, state=CloudState.RUNNING)
         impairment, since = self.impaired.get(machine.seen.instance_id, ("", None))
         price = next((o.price.per_hour for o in self.catalogue if o.key == machine.seen.key), None)
-        return replace(machine.seen, price_per_hour=price, impairment=impairment, impairment_since=since)
+        state = self.reported.get(machine.seen.instance_id, machine.seen.state)
+        return replace(machine.seen, state=state, price_per_hour=price, impairment=impairment, impairment_since=since)
 
     def _take(self, order: LaunchOrder) -> None:
         offer = next((o for o in self.catalogue if o.key == order.key), None)
         if offer is None or self.stock.get(order.key, 1) < 1:
             raise ShortageError(self.name, "launch", "OutOfStock")
         for quota in self.limits:
-            counts = quota.family == offer.machine.family and quota.market == order.key.market
-            size = offer.machine.gpus if quota.unit == "gpus" else offer.machine.vcpus
-            if counts and quota.region == order.key.region and self._used(quota) + size > quota.limit:
-                raise QuotaError(self.name, "launch", "QuotaExceeded")
+            is_over = self._used(quota) + quota.size_of(offer.machine) > quota.limit
+            if quota.counts(order.key, offer.machine) and is_over:
+                error = QuotaError(self.name, "launch", "QuotaExceeded", quota.name)
+                error.scope = quota.scope
+                raise error
         if order.key in self.stock:
             self.stock[order.key] -= 1
 
     def _used(self, quota: Quota) -> int:
         machine_of = {offer.key: offer.machine for offer in self.catalogue}
-        used = 0
-        for machine in self._machines.values():
-            key, facts = machine.seen.key, machine_of[machine.seen.key]
-            matches = (key.region, key.market, facts.family) == (quota.region, quota.market, quota.family)
-            if matches and machine.seen.state is not CloudState.TERMINATED:
-                used += facts.gpus if quota.unit == "gpus" else facts.vcpus
-        return used
+        running = (m.seen.key for m in self._machines.values() if m.seen.state is not CloudState.TERMINATED)
+        return sum(quota.size_of(machine_of[key]) for key in running if quota.counts(key, machine_of[key]))

@@ -12,7 +12,7 @@ from typing import Final
 
 from state.model.ids import RegionId, derive_id
 
-OPERATIONS: Final = ("offers", "prices", "quotas", "instances", "launch", "terminate", "notices", "health")
+OPERATIONS: Final = ("offers", "prices", "quotas", "instances", "launch", "terminate", "notices", "health", "ends")
 ANY: Final = "*"
 
 
@@ -27,6 +27,10 @@ class FaultKind(StrEnum):
     DENIED = "denied"
     SHORTAGE = "shortage"
     QUOTA = "quota"
+    INVALID = "invalid"
+    """The cloud rejects the request, under a code that is not in the adapter's table."""
+    NAME_USED = "name_used"
+    """The cloud reports that the launch's token or name was used before."""
     TIMEOUT = "timeout"
     """No answer, and nothing was done."""
     LOST = "lost"
@@ -66,6 +70,10 @@ class Fault:
     code: str = ""
     """Instead of the usual one."""
     status: int = 0
+    inner: str = ""
+    """Code of a nested detail, where the cloud's errors have them; empty: none."""
+    is_dated: bool = False
+    """Whether *seconds* of throttling are sent as a date."""
 
     def concerns(self, cloud: str, operation: str, region: RegionId | None) -> bool:
         """Return whether the rule applies to a call."""

@@ -35,11 +35,23 @@ _NVIDIA: Final = (
 )
 
 
+_PARTS: Final = (
+    re.compile(r"\b(?P<gpu>[A-Z]+\d+[A-Z]*)(?:-\d+)?-(?P<part>\d+[ABCQ]\w*)"),
+    re.compile(r"\b(?P<gpu>[A-Z]+\d+[A-Z]*)\b.* MIG (?P<part>\S+)"),
+)
+"""How the driver names a virtual GPU (`NVIDIA A10-4Q`) and a MIG device (`NVIDIA A100-SXM4-80GB MIG 1g.10gb`). Source:
+NVIDIA, "Virtual GPU Software User Guide", "Virtual GPU Types", and "MIG User Guide"."""
+
+
 def nvidia_gpu(name: str) -> str:
     """Return the canonical name of a GPU as its driver spells it: `A100-80GB` of `NVIDIA A100-SXM4-80GB`.
 
-    Models that no cloud sells keep their own name, without spaces and the maker's: `RTX4090`.
+    Models that no cloud sells keep their own name, without spaces and the maker's: `RTX4090`. A part of a GPU is a
+    model of its own, `A10.4Q` or `A100.1g.10gb`, and no variant of the whole one.
     """
+    for part in _PARTS:
+        if (found := part.search(name)) is not None:
+            return f"{found['gpu']}.{found['part']}"
     for pattern, canonical in _NVIDIA:
         if (found := pattern.search(name)) is not None:
             return canonical or found.group(1)

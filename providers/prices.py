@@ -1,6 +1,6 @@
 """Prices, each with its source and age: lists, agreed ones, live ones, and the bands of plausible ones. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -18,6 +18,11 @@ CPU_HOUR_USD: Final = (0.001, 30.0)
 
 
 LIST_PRICES: Final = "list prices"
+
+
+def zone_and_region(key: OfferKey) -> tuple[str, ...]:
+    """Return where an offer's price may be listed: most zones have the prices of their region."""
+    return key.zone, region_name(key.region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +54,21 @@ class PriceList:
                 found.setdefault(at, set()).add(name)
         return found
 
-    def paid(self, seen: Iterable[CloudInstance]) -> list[CloudInstance]:
-        """Return machines with their prices by this list; reserved ones cost nothing more."""
-        return [replace(one, price_per_hour=self._paid(one.key)) for one in seen]
+    def paid(
+        self, seen: Iterable[CloudInstance], locations: Callable[[OfferKey], tuple[str, ...]] = zone_and_region
+    ) -> list[CloudInstance]:
+        """Return machines with their prices by this list; reserved ones cost nothing more.
 
-    def _paid(self, key: OfferKey) -> Usd | None:
+        Args:
+            seen: The machines.
+            locations: Returns where the price of an offer may be listed.
+        """
+        return [replace(one, price_per_hour=self._paid(one.key, locations(one.key))) for one in seen]
+
+    def _paid(self, key: OfferKey, locations: tuple[str, ...]) -> Usd | None:
         if key.market is Market.RESERVED:
             return Usd(0)
-        found = self.price(key.provider, (key.zone, region_name(key.region)), key.instance_type, key.market)
+        found = self.price(key.provider, locations, key.instance_type, key.market)
         return None if found is None else found.per_hour
 
 

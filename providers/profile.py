@@ -19,6 +19,12 @@ def as_listed(instance_type: str, gpu: str, gpus: int) -> str:
     return instance_type
 
 
+def are_whole(instance_type: str, gpus: int, vcpus: int) -> bool:
+    """Return that a listed machine's GPUs are whole ones; where they are not, most lists state the part's memory."""
+    del instance_type, gpus, vcpus
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class CloudProfile:
     """A cloud's own facts, which shared code reads instead of comparing names."""
@@ -35,6 +41,8 @@ class CloudProfile:
     """Whether offers and quotas may be minutes old; False: one cheap call reads what is free now."""
     listed_type: Callable[[str, str, int], str] = as_listed
     """Takes the price catalogue's instance type, GPU and number of GPUs; returns the instance type in offers."""
+    has_whole_gpus: Callable[[str, int, int], bool] = are_whole
+    """Takes an instance type of the price catalogue, its GPUs and its vCPUs; returns whether those GPUs are whole."""
     fault_answers: FaultAnswers = field(default_factory=dict)
     """HTTP status and code with which the cloud answers when it fails; the emulators send them."""
     head_advice: str = NAME_HEAD_TYPES

@@ -1,5 +1,6 @@
 """What every cloud's settings have: frozen, written by people or by Terraform. Each cloud's own are in its folder."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
@@ -9,6 +10,40 @@ from providers.profile import CloudProfile
 from state.model.catalog import Region
 
 NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+OWN_TAG_PREFIX: Final = "skerry-"
+"""Begins the names of the tags and labels by which machines are found; `providers/base.py` has them."""
+OWN_TAGS: Final = 4
+"""How many of a resource's tags are Skerry's own, at most."""
+
+
+def check_tags(
+    field: str,
+    tags: Mapping[str, str],
+    fault: Callable[[str, str], str],
+    limit: int,
+    taken: frozenset[str] = frozenset(),
+) -> None:
+    """Check the tags or labels that an organisation demands.
+
+    Args:
+        field: The field of the settings.
+        tags: Its names and values.
+        fault: Returns why a cloud refuses one; empty if it does not.
+        limit: How many a resource may have, Skerry's own included.
+        taken: Names that a launch sets itself, in lower case.
+
+    Raises:
+        ValueError: One of them is refused, would replace one of Skerry's own, or there are too many.
+    """
+    for name, value in tags.items():
+        is_own = name.lower().startswith(OWN_TAG_PREFIX) or name.lower() in taken
+        why = "Skerry sets it itself" if is_own else fault(name, value)
+        if why:
+            msg = f"{field}: {name}: {why}"
+            raise ValueError(msg)
+    if len(tags) > limit - OWN_TAGS:
+        msg = f"{field}: {len(tags)} are given, and {limit - OWN_TAGS} are possible beside Skerry's own {OWN_TAGS}"
+        raise ValueError(msg)
 
 
 class SettingsModel(BaseModel):
@@ -51,6 +86,11 @@ class CloudSettings(SettingsModel):
     def region_names(self) -> tuple[str, ...]:
         """The regions to use, by the cloud's own names."""
         raise NotImplementedError
+
+    @property
+    def resource_tags(self) -> Mapping[str, str]:
+        """The tags or labels that every resource gets beside Skerry's own."""
+        return {}
 
     @property
     def own_regions(self) -> tuple[Region, ...]:

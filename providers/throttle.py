@@ -4,14 +4,18 @@
 multiplicative decrease; Chiu and Jain, 1989). *Retries*: of reads alone, a few, with pauses that double or that the
 cloud names, and no later than one call's timeout: a region that hangs is unreachable after one attempt. Launches and
 ends are sent once; the next tick plans around their outcome.
+
+*Pauses*: where the cloud names a time to wait, no call of that region and kind is sent until then, by this process or
+another: the end of the pause is in a log that they share. A call that would wait longer than one call's timeout is
+refused here, so that a tick never waits for a pause.
 """
 
 import threading
-from collections.abc import Callable
-from datetime import timedelta
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Final, Protocol, TypeVar
 
-from providers.errors import DeniedError, InvalidError, ProviderError, ThrottledError
+from providers.errors import WAIT_MAX_S, DeniedError, InvalidError, ProviderError, ThrottledError
 from providers.settings import PaceSettings
 from state.clock import Clock
 from state.model.ids import derive_id
@@ -19,12 +23,43 @@ from state.model.ids import derive_id
 ATTEMPTS_MAX: Final = 3
 PAUSE_FIRST_S: Final = 0.2
 PAUSE_MAX_S: Final = 5.0
+"""Of a pause that the cloud does not name."""
 RATE_SHARE_MIN: Final = 0.05
 """The rate never falls below this share of the full one, so that it can grow again."""
 GROWTH: Final = 0.05
 WAIT_MIN: Final = timedelta(milliseconds=1)
+LOG_MAX_AGE_S: Final = 5.0
+"""How old what was read of the shared log may be: as long as a pause of another process may go unnoticed."""
+PAUSED: Final = "paused"
+"""The code of a refusal of our own: the cloud was not called."""
 
 Result = TypeVar("Result")
+
+
+class PauseLog(Protocol):
+    """Where the pauses that clouds ask for are kept, for all processes of an installation."""
+
+    def pauses(self) -> Mapping[str, datetime]:
+        """Return when each pause ends, by bucket; ended ones may be among them."""
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause, unless one that ends later is kept already."""
+
+
+class OwnPauses:
+    """A log that other processes do not see."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._until: dict[str, datetime] = {}
+
+    def pauses(self) -> Mapping[str, datetime]:
+        """Return when each pause ends."""
+        return dict(self._until)
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause."""
+        self._until[bucket] = max(until, self._until.get(bucket, until))
 
 
 class Bucket:
@@ -38,6 +73,16 @@ class Bucket:
         self._filled_at = clock.elapsed()
         self._closed_until = 0.0
         self._lock = threading.Lock()
+
+    def closed_for_s(self) -> float:
+        """Return for how many seconds no call is admitted; 0 where it is open."""
+        with self._lock:
+            return max(0.0, self._closed_until - self._clock.elapsed())
+
+    def close(self, seconds: float) -> None:
+        """Admit no call for *seconds*, or for longer where it is closed for longer already."""
+        with self._lock:
+            self._closed_until = max(self._closed_until, self._clock.elapsed() + min(seconds, WAIT_MAX_S))
 
     def admit(self) -> None:
         """Wait until a call is admitted."""
@@ -62,7 +107,7 @@ class Bucket:
         with self._lock:
             self.rate = max(self.rate / 2, self._full_rate * RATE_SHARE_MIN)
             self._tokens = 0.0
-            self._closed_until = max(self._closed_until, self._clock.elapsed() + pause_s)
+        self.close(pause_s)
 
     def speed_up(self) -> None:
         """Raise the rate by a step, up to the full one."""
@@ -73,25 +118,80 @@ class Bucket:
 class RateLimiter:
     """The rate limits of one cloud."""
 
-    def __init__(self, pace: PaceSettings, clock: Clock, timeout_s: float) -> None:
-        """Keep to *pace*; a read with its retries takes *timeout_s* and one call at most."""
-        self._pace, self._clock, self._timeout_s = pace, clock, timeout_s
-        self._buckets: dict[tuple[str, bool], Bucket] = {}
+    def __init__(
+        self, pace: PaceSettings, clock: Clock, timeout_s: float, provider: str = "", log: PauseLog | None = None
+    ) -> None:
+        """Keep to *pace*; a read with its retries takes *timeout_s* and one call at most.
+
+        Args:
+            pace: The rates.
+            clock: The time, and waits.
+            timeout_s: One call's timeout in seconds.
+            provider: Whose calls these are.
+            log: The pauses of all processes; None: of this one alone.
+        """
+        self._pace, self._clock, self._timeout_s, self._provider = pace, clock, timeout_s, provider
+        self._log: PauseLog = log or OwnPauses()
+        self._log_read_at: float | None = None
+        self._buckets: dict[str, Bucket] = {}
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(pace.parallel)
 
     def bucket(self, where: str, *, is_write: bool) -> Bucket:
-        """Return the bucket of a region and kind of call."""
+        """Return the bucket of a region, by its name or id, and kind of call."""
         with self._lock:
-            found = self._buckets.get((where, is_write))
-            if found is None:
-                rate = self._pace.writes_per_second if is_write else self._pace.reads_per_second
-                found = self._buckets[where, is_write] = Bucket(rate, self._pace.burst_seconds, self._clock)
-            return found
+            self._read_log()
+            return self._bucket(self._name(where, is_write=is_write))
+
+    def _name(self, where: str, *, is_write: bool) -> str:
+        """Return a bucket's name: the same whether a region is named by its id or by its cloud's own name."""
+        return f"{self._provider}/{where.rpartition('/')[2]}/{'writes' if is_write else 'reads'}"
+
+    def _bucket(self, name: str) -> Bucket:
+        found = self._buckets.get(name)
+        if found is None:
+            is_write = name.endswith("/writes")
+            rate = self._pace.writes_per_second if is_write else self._pace.reads_per_second
+            found = self._buckets[name] = Bucket(rate, self._pace.burst_seconds, self._clock)
+        return found
+
+    def _read_log(self) -> None:
+        """Close the buckets that another process was asked to close, every few seconds."""
+        now = self._clock.elapsed()
+        if self._log_read_at is not None and now - self._log_read_at < LOG_MAX_AGE_S:
+            return
+        self._log_read_at = now
+        for name, until in self._log.pauses().items():
+            left = (until - self._clock.now()).total_seconds()
+            if left > 0 and name.startswith(f"{self._provider}/"):
+                self._bucket(name).close(left)
 
     def admit(self, where: str, *, is_write: bool = False) -> None:
-        """Wait until a call to a region is admitted."""
-        self.bucket(where, is_write=is_write).admit()
+        """Wait until a call to a region is admitted.
+
+        Raises:
+            ThrottledError: The cloud asked for a pause that lasts longer than one call's timeout.
+        """
+        self._open(where, is_write=is_write).admit()
+
+    def _open(self, where: str, *, is_write: bool) -> Bucket:
+        """Return a bucket that is open, or soon will be."""
+        bucket = self.bucket(where, is_write=is_write)
+        left = bucket.closed_for_s()
+        if left > self._timeout_s:
+            until = self._clock.now() + timedelta(seconds=left)
+            detail = f"the cloud asked for no such call before {until:%Y-%m-%d %H:%M:%S} UTC"
+            error = ThrottledError(self._provider, "write" if is_write else "read", PAUSED, detail)
+            error.retry_after_s = left
+            raise error
+        return bucket
+
+    def _slow_down(self, where: str, error: ThrottledError, pause_s: float, *, is_write: bool) -> None:
+        """Slow a bucket down; a pause that the cloud named is kept for all processes."""
+        self.bucket(where, is_write=is_write).slow_down(pause_s)
+        if error.retry_after_s:
+            until = self._clock.now() + timedelta(seconds=pause_s)
+            self._log.pause(self._name(where, is_write=is_write), until)
 
     def read(
         self,
@@ -105,7 +205,7 @@ class RateLimiter:
         Raises:
             ProviderError: The last attempt failed, or a retry cannot help.
         """
-        bucket, began = self.bucket(where, is_write=False), self._clock.elapsed()
+        bucket, began = self._open(where, is_write=False), self._clock.elapsed()
         attempt = 0
         while True:
             attempt += 1
@@ -115,7 +215,7 @@ class RateLimiter:
                 ours = translate(error)
                 pause = self._pause(ours, where, attempt)
                 if isinstance(ours, ThrottledError):
-                    bucket.slow_down(pause)
+                    self._slow_down(where, ours, pause, is_write=False)
                 is_over = self._clock.elapsed() - began + pause > self._timeout_s
                 if isinstance(ours, DeniedError | InvalidError) or attempt == ATTEMPTS_MAX or is_over:
                     raise ours from error
@@ -127,8 +227,8 @@ class RateLimiter:
     def _pause(self, error: ProviderError, where: str, attempt: int) -> float:
         """Return how long to wait: what the cloud names, or else a time that doubles, spread by region."""
         requested = error.retry_after_s if isinstance(error, ThrottledError) else None
-        if requested is not None:
-            return min(requested, PAUSE_MAX_S)
+        if requested:
+            return min(requested, WAIT_MAX_S)
         spread = int(derive_id("p", where, str(attempt))[2:6], 16) / 0xFFFF
         return min(PAUSE_FIRST_S * float(2 ** (attempt - 1)) * (0.5 + spread), PAUSE_MAX_S)
 
@@ -144,14 +244,14 @@ class RateLimiter:
         Raises:
             ProviderError: It was refused, or its outcome is unknown.
         """
-        bucket = self.bucket(where, is_write=True)
+        bucket = self._open(where, is_write=True)
         with self._slots:
             try:
                 result = call()
             except failures as error:
                 ours = translate(error)
                 if isinstance(ours, ThrottledError):
-                    bucket.slow_down(self._pause(ours, where, 1))
+                    self._slow_down(where, ours, self._pause(ours, where, 1), is_write=True)
                 raise ours from error
             bucket.speed_up()
             return result

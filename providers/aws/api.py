@@ -59,6 +59,27 @@ class AwsApi:
             for item in page["InstanceTypeOfferings"]:
                 yield item["InstanceType"], item["Location"]
 
+    def zones(self) -> Iterator[dict[str, Any]]:
+        """Yield the region's zones that the account has, Local and Wavelength Zones included."""
+        yield from self._ec2.describe_availability_zones()["AvailabilityZones"]
+
+    def subnets(self, ids: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield those of some subnets that exist; of none, the default VPC's, one per zone."""
+        chosen = {"Name": "subnet-id", "Values": ids} if ids else {"Name": "default-for-az", "Values": ["true"]}
+        for page in self._ec2.get_paginator("describe_subnets").paginate(Filters=[chosen]):
+            yield from page["Subnets"]
+
+    def security_groups(self, ids: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield those of some security groups that exist."""
+        chosen = [{"Name": "group-id", "Values": ids}]
+        for page in self._ec2.get_paginator("describe_security_groups").paginate(Filters=chosen):
+            yield from page["SecurityGroups"]
+
+    def image(self, image_id: str) -> dict[str, Any]:
+        """Return the description of an AMI; one that does not exist is an error of EC2's."""
+        found: dict[str, Any] = self._ec2.describe_images(ImageIds=[image_id])["Images"][0]
+        return found
+
     def instances(self, tag: str, value: str) -> Iterator[dict[str, Any]]:
         """Yield the instances with a tag, ended ones too while EC2 lists them."""
         return self._instances(f"tag:{tag}", [value])

@@ -1,9 +1,10 @@
 """EC2's descriptions to offers. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from providers.aws.gpus import aws_gpu
+from providers.exclusions import Exclusion, ExclusionKind, part_of_gpu
 from providers.prices import PriceList
 from providers.reservations import Reservation
 from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
@@ -27,38 +28,94 @@ def family_of(instance_type: str) -> str:
     return "".join(c for c in instance_type.partition(".")[0] if c.isalpha())
 
 
-def machine_of(described: dict[str, Any]) -> Machine | None:
-    """Return what an instance type consists of; None for fractions of a GPU, which no shape can use."""
-    name = described["InstanceType"]
+def machine_of(described: dict[str, Any]) -> Machine:
+    """Return what an instance type consists of; `unfit` tells whether a shape can use its GPUs."""
     gpus = described.get("GpuInfo", {}).get("Gpus", [])
-    count = sum(gpu.get("Count", 0) for gpu in gpus)
-    if gpus and count == 0:
-        return None
     memory_mib = gpus[0]["MemoryInfo"]["SizeInMiB"] if gpus else 0
     return Machine(
         gpu=aws_gpu(gpus[0]["Name"], memory_mib) if gpus else None,
-        gpus=count,
+        gpus=sum(gpu.get("Count", 0) for gpu in gpus),
         gpu_memory_gib=memory_mib / 1024,
         vcpus=described["VCpuInfo"]["DefaultVCpus"],
         memory_gib=described["MemoryInfo"]["SizeInMiB"] / 1024,
-        family=family_of(name),
+        family=family_of(described["InstanceType"]),
     )
 
 
+def unfit(region: RegionId, described: dict[str, Any], architecture: str) -> Exclusion | None:
+    """Return why an instance type is left out, for what it consists of; None if it is not.
+
+    Args:
+        region: The region.
+        described: The type as EC2 describes it: `GpuPartitionSize` is its share of each GPU, and `Count` 0 for a part.
+        architecture: Of the region's image.
+    """
+    name, machine = described["InstanceType"], machine_of(described)
+    runs = described.get("ProcessorInfo", {}).get("SupportedArchitectures", [architecture])
+    if architecture not in runs:
+        return Exclusion(ExclusionKind.ARCHITECTURE, region, name, f"{', '.join(runs)}; the image is {architecture}")
+    for gpu in described.get("GpuInfo", {}).get("Gpus", []):
+        share = float(gpu.get("GpuPartitionSize", 1))
+        if share < 1 or not gpu.get("Count", 0):
+            part = part_of_gpu(share, str(machine.gpu)) if share < 1 else f"a part of one {machine.gpu}"
+            return Exclusion(ExclusionKind.PART_OF_GPU, region, name, f"{part}, {machine.gpu_memory_gib:.3g} GiB")
+    return None
+
+
 def offers_of(
-    region: RegionId, machines: dict[str, Machine], offerings: Iterable[tuple[str, str]], prices: PriceList
+    region: RegionId,
+    machines: Mapping[str, Machine],
+    offerings: Iterable[tuple[str, str]],
+    locations: Mapping[str, str],
+    prices: PriceList,
 ) -> list[Offer]:
-    """Return the offers of a region: each type, in each zone that has it, in each market with a price."""
+    """Return the offers of a region: each type, in each zone of *locations* that has it, in each market with a price.
+
+    Args:
+        region: The region.
+        machines: What each type consists of.
+        offerings: Instance type and zone of all that EC2 offers.
+        locations: Where the prices of each zone are listed.
+        prices: The price list.
+    """
     offers = []
     for instance_type, zone in sorted(offerings):
-        machine = machines.get(instance_type)
-        if machine is None:
+        machine, location = machines.get(instance_type), locations.get(zone)
+        if machine is None or location is None:
             continue
         for market in Market:
-            price = prices.price("aws", (region_name(region),), instance_type, market)
+            price = prices.price("aws", (location,), instance_type, market)
             if price is not None and (machine.gpus or market is Market.ON_DEMAND):
                 offers.append(Offer(OfferKey(region, zone, instance_type, market), machine, price))
     return offers
+
+
+def unpriced(
+    region: RegionId, offerings: Iterable[tuple[str, str]], locations: Mapping[str, str], offers: Iterable[Offer]
+) -> list[Exclusion]:
+    """Return what is left out for want of a price: types in the region's zones, and zones with prices of their own.
+
+    Args:
+        region: The region.
+        offerings: Instance type and zone of what could be used.
+        locations: Where the prices of each zone are listed.
+        offers: What is offered.
+    """
+    priced = {(offer.key.instance_type, offer.key.zone) for offer in offers}
+    found: dict[str, Exclusion] = {}
+    for instance_type, zone in sorted(offerings):
+        location = locations.get(zone)
+        if location is None or (instance_type, zone) in priced:
+            continue
+        if location == region_name(region):
+            found[instance_type] = Exclusion(ExclusionKind.NO_PRICE, region, instance_type)
+        elif not any(sold == zone for _, sold in priced):
+            kind, detail = ExclusionKind.ZONE_WITHOUT_PRICES, f"AWS lists its prices under {location}"
+            found[zone] = Exclusion(kind, region, zone, detail)
+        else:
+            subject = f"{instance_type} in {zone}"
+            found[subject] = Exclusion(ExclusionKind.NO_PRICE, region, subject)
+    return list(found.values())
 
 
 def reservation_of(reservation: dict[str, Any]) -> Reservation:
@@ -97,7 +154,7 @@ def quotas_of(
     for name, limit in limits:
         found = _quota_kind(name)
         if found is not None:
-            quotas.append(Quota(region, *found, int(limit), used.get(found, 0), "vcpus"))
+            quotas.append(Quota(region, *found, int(limit), used.get(found, 0), "vcpus", name=name))
     return quotas
 
 

@@ -1,4 +1,4 @@
-"""EC2's codes to what to do next. An unknown code counts as uncertain.
+"""EC2's codes to what to do next. An unknown code is judged by its status: a client error is a refusal.
 
 A launch that might have happened must not be repeated under another id.
 """
@@ -20,8 +20,9 @@ from providers.errors import (
     ShortageError,
     ThrottledError,
     classified,
-    seconds_of,
+    wait_of,
 )
+from state.model.catalog import QuotaScope
 
 CODES: Final = "EC2 API reference, Error codes for the Amazon EC2 API"
 COMMON: Final = "AWS general reference, Common errors of AWS APIs"
@@ -30,6 +31,7 @@ SPOT: Final = "EC2 User Guide, Spot Instance request status and limits"
 FLEET: Final = "EC2 API reference, CreateFleetError"
 QUEUES: Final = "Amazon SQS API reference, ReceiveMessage, Errors"
 QUOTAS: Final = "Service Quotas API reference, Errors"
+SDK: Final = "botocore, exceptions: raised before a request is sent"
 
 TABLE: Final[dict[str, Row]] = {
     "AccessDenied": Row(DeniedError, COMMON),
@@ -59,12 +61,13 @@ TABLE: Final[dict[str, Row]] = {
     "Throttling": Row(ThrottledError, COMMON),
     "ThrottlingException": Row(ThrottledError, COMMON),
     "TooManyRequestsException": Row(ThrottledError, QUOTAS),
-    "AddressLimitExceeded": Row(QuotaError, CODES),
+    "AddressLimitExceeded": Row(QuotaError, CODES, limit=QuotaScope.REGION),
     "InstanceLimitExceeded": Row(QuotaError, CODES),
+    "MaxIOPSLimitExceeded": Row(QuotaError, CODES, limit=QuotaScope.REGION),
     "MaxSpotInstanceCountExceeded": Row(QuotaError, SPOT),
-    "NetworkInterfaceLimitExceeded": Row(QuotaError, CODES),
+    "NetworkInterfaceLimitExceeded": Row(QuotaError, CODES, limit=QuotaScope.REGION),
     "VcpuLimitExceeded": Row(QuotaError, CODES),
-    "VolumeLimitExceeded": Row(QuotaError, CODES),
+    "VolumeLimitExceeded": Row(QuotaError, CODES, limit=QuotaScope.REGION),
     "InsufficientCapacity": Row(ShortageError, CODES),
     "InsufficientFreeAddressesInSubnet": Row(ShortageError, CODES, Scope.ZONE),
     "InsufficientHostCapacity": Row(ShortageError, CODES),
@@ -89,13 +92,18 @@ TABLE: Final[dict[str, Row]] = {
     "InvalidParameterValue": Row(InvalidError, CODES),
     "InvalidSubnetID.NotFound": Row(InvalidError, CODES),
     "MissingParameter": Row(InvalidError, CODES),
+    "NoSuchResourceException": Row(InvalidError, QUOTAS),
     "OperationNotPermitted": Row(InvalidError, CODES),
+    "ParamValidationError": Row(InvalidError, SDK),
     "UnknownParameter": Row(InvalidError, CODES),
+    "VPCIdNotSpecified": Row(InvalidError, CODES),
 }
 
 FAMILIES: Final = (ClientError, BotoCoreError)
 """Every family of exceptions that the SDK lets through."""
 
+TOKEN_USED: Final = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMismatch"})
+"""They prove that a machine was started with the client token."""
 GONE: Final = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
 """Ending what is not there is success."""
 CHOOSING: Final = re.compile(r"\bchoosing ((?:[a-z]{2}(?:-[a-z]+)+-\d[a-z](?:, )?)+)")
@@ -103,10 +111,18 @@ CHOOSING: Final = re.compile(r"\bchoosing ((?:[a-z]{2}(?:-[a-z]+)+-\d[a-z](?:, )
 
 
 def code_of(error: Exception) -> str:
-    """Return EC2's own code of an error, or the name of its class."""
+    """Return EC2's own code of an error, or the name of its class.
+
+    Some answers name the side at fault first, as in `Client.IdempotentParameterMismatch`.
+    """
     if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
+        return plain(str(error.response.get("Error", {}).get("Code", "")))
     return type(error).__name__
+
+
+def plain(code: str) -> str:
+    """Return a code without the side that it names."""
+    return code.removeprefix("Client.").removeprefix("Server.")
 
 
 def translated(error: Exception, operation: str) -> ProviderError:
@@ -116,9 +132,18 @@ def translated(error: Exception, operation: str) -> ProviderError:
         return DeniedError("aws", operation, code, "the SDK's chain finds no credentials")
     if not isinstance(error, ClientError):
         return not_connected("aws", operation, error) or classified(Failure("aws", operation, code), TABLE)
-    detail = str(error.response.get("Error", {}).get("Message", ""))
-    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    detail, metadata = (
+        str(error.response.get("Error", {}).get("Message", "")),
+        error.response.get("ResponseMetadata", {}),
+    )
     found = CHOOSING.search(detail)
-    zones = tuple(found.group(1).split(", ")) if found else ()
-    wait = seconds_of(headers.get("retry-after"))
-    return classified(Failure("aws", operation, code, detail, wait, zones), TABLE)
+    failure = Failure(
+        provider="aws",
+        operation=operation,
+        code=code,
+        detail=detail,
+        retry_after_s=wait_of(metadata.get("HTTPHeaders", {})),
+        available_in=tuple(found.group(1).split(", ")) if found else (),
+        status=metadata.get("HTTPStatusCode"),
+    )
+    return classified(failure, TABLE)

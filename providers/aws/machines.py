@@ -8,8 +8,17 @@ from typing import Any, Final, TypeVar
 import boto3
 
 from providers.aws.api import AwsApi
-from providers.aws.catalog import machine_of, newest_spot_prices, offers_of, quotas_of, reservation_of
-from providers.aws.errors import FAMILIES, GONE, code_of, translated
+from providers.aws.catalog import (
+    machine_of,
+    newest_spot_prices,
+    offers_of,
+    quotas_of,
+    reservation_of,
+    unfit,
+    unpriced,
+)
+from providers.aws.errors import FAMILIES, GONE, TOKEN_USED, code_of, translated
+from providers.aws.images import Image, disks_of, image_of
 from providers.aws.notices import (
     EVENTS,
     INTERRUPTIONS,
@@ -22,28 +31,21 @@ from providers.aws.notices import (
     recommendation_of,
 )
 from providers.aws.profile import PROFILE
-from providers.aws.settings import AwsSettings
+from providers.aws.settings import NAME_TAG, AwsSettings
+from providers.aws.states import end_of, state_of
+from providers.aws.zones import Network, Zones, price_locations, subnets_in, zones_of
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.context import Context
-from providers.errors import ProviderError
+from providers.errors import InvalidError, ProviderError, UnreachableError
 from providers.everywhere import query_all_regions, without_repeats
+from providers.exclusions import Exclusion
 from providers.prices import PriceList, live_spot
 from providers.reservations import reserved_offers, select_reservation
-from providers.throttle import RateLimiter
+from providers.throttle import PauseLog, RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
-
-STATES: Final = {
-    "pending": CloudState.PENDING,
-    "running": CloudState.RUNNING,
-    "shutting-down": CloudState.STOPPING,
-    "stopping": CloudState.STOPPING,
-    "stopped": CloudState.STOPPING,
-    "terminated": CloudState.TERMINATED,
-}
-"""A stopped machine still costs its disk, so it counts as stopping and is ended."""
 
 BLOCK: Final = "capacity-block"
 
@@ -52,7 +54,7 @@ Item = TypeVar("Item")
 
 def build(settings: AwsSettings, context: Context) -> "Aws":
     """Return the provider; nothing is called yet."""
-    return Aws(settings, context.prices, context.owner, context.clock)
+    return Aws(settings, context.prices, context.owner, context.clock, context.pauses)
 
 
 class Aws:
@@ -63,19 +65,28 @@ class Aws:
     capabilities = frozenset(Capability)
 
     def __init__(
-        self, settings: AwsSettings, prices: Callable[[], PriceList], owner: Callable[[], str], clock: Clock
+        self,
+        settings: AwsSettings,
+        prices: Callable[[], PriceList],
+        owner: Callable[[], str],
+        clock: Clock,
+        pauses: PauseLog | None = None,
     ) -> None:
         """Make clients; nothing is called yet."""
         self._settings = settings
         self._prices = prices
         self._owner = owner
         self._clock = clock
-        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
+        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds, self.name, pauses)
         session = boto3.session.Session()
         self._apis = {
             region_id("aws", name): AwsApi(session, settings, name, self._limiter) for name in settings.regions
         }
         self._machines: dict[RegionId, dict[str, Machine]] = {}
+        self._locations: dict[RegionId, dict[str, str]] = {}
+        """Where each zone's prices are listed, as far as it was read."""
+        self._images: dict[RegionId, Image] = {}
+        """Images that were read; an AMI never changes."""
         self._recommended: dict[RegionId, dict[str, datetime]] = {}
         """Recommendations that were read, by EC2's id, and when each was made."""
 
@@ -86,8 +97,10 @@ class Aws:
 
     def offers(self) -> Observation[Offer]:
         """Return the GPU types, and those for heads, of every region."""
-        seen = self._query_regions(self._offers_in)
-        return replace(seen, degraded=self._prices().degraded)
+        left_out: dict[RegionId, list[Exclusion]] = {}
+        seen = self._query_regions(lambda region: self._offers_in(region, left_out))
+        known = tuple(one for region in self.regions if region not in seen.unreachable for one in left_out[region])
+        return replace(seen, degraded=self._prices().degraded, left_out=known)
 
     def quotas(self) -> Observation[Quota]:
         """Return the vCPU quotas of every region."""
@@ -100,7 +113,8 @@ class Aws:
             found = self._instances_in(region, owner)
             impairments = {cloud_id: impairment_of(s) for cloud_id, s in self._apis[region].impaired()} if found else {}
             found = [replace(m, **impairments[m.cloud_id]) if m.cloud_id in impairments else m for m in found]
-            return self._prices().paid(found)
+            known = self._locations.get(region, {})
+            return self._prices().paid(found, lambda key: price_locations(key, known))
 
         return self._query_regions(read)
 
@@ -152,26 +166,46 @@ class Aws:
             regions or self.regions, read, self._limiter, FAMILIES, lambda error: translated(error, "read")
         )
 
-    def _offers_in(self, region: RegionId) -> list[Offer]:
+    def _offers_in(self, region: RegionId, left_out: dict[RegionId, list[Exclusion]]) -> list[Offer]:
+        """Return the offers of a region, and note what is left out of them."""
         api, prices, now = self._apis[region], self._prices(), self._clock.now()
-        offerings, reservations = list(api.offerings()), [reservation_of(found) for found in api.reservations()]
-        priced = {t for t, _ in offerings if self._is_of_use(t) and self._has_price(prices, region, t)}
-        described = api.instance_types(sorted(priced | {reservation.instance_type for reservation in reservations}))
-        machines = {d["InstanceType"]: machine for d in described if (machine := machine_of(d)) is not None}
-        fit = {t: m for t, m in machines.items() if m.gpus or t in self._settings.head_types}
-        self._machines[region] = fit
-        offers = offers_of(region, fit, offerings, prices)
+        zones, image = self._zones_in(region), self._image(region)
+        offerings = [(name, zone) for name, zone in api.offerings() if self._is_of_use(name)]
+        reservations = [r for r in map(reservation_of, api.reservations()) if r.zone in zones.locations]
+        names = {name for name, _ in offerings} | {reservation.instance_type for reservation in reservations}
+        described = {found["InstanceType"]: found for found in api.instance_types(sorted(names))}
+        unusable = {n: cause for n, d in described.items() if (cause := unfit(region, d, image.architecture))}
+        machines = {name: machine_of(found) for name, found in described.items() if name not in unusable}
+        fit = {name: m for name, m in machines.items() if m.gpus or name in self._settings.head_types}
+        usable = [(name, zone) for name, zone in offerings if name in fit]
+        offers = offers_of(region, fit, usable, zones.locations, prices)
+        skipped = {zone for _, zone in usable} & set(zones.left_out)
+        left_out[region] = [*(zones.left_out[zone] for zone in sorted(skipped)), *unusable.values()]
+        left_out[region] += unpriced(region, usable, zones.locations, offers)
+        self._machines[region], self._locations[region] = fit, zones.locations
         spot = sorted({o.key.instance_type for o in offers if o.key.market is Market.SPOT})
         live = newest_spot_prices(api.spot_prices(spot, now)) if spot else {}
         source = "AWS DescribeSpotPriceHistory"
         offers = [live_spot(o, live.get((o.key.zone, o.key.instance_type)), source, now) for o in offers]
         return offers + reserved_offers(region, fit, reservations, now)
 
+    def _zones_in(self, region: RegionId) -> Zones:
+        """Return a region's zones, apart by whether a machine can be started there."""
+        api, wanted = self._apis[region], subnets_in(region, self._settings.subnets)
+        groups = self._settings.security_groups.get(region_name(region), ())
+        described = tuple(api.security_groups(list(groups))) if groups else ()
+        network = Network(tuple(api.subnets(sorted(wanted.values()))), described)
+        return zones_of(region, api.zones(), wanted, network)
+
+    def _image(self, region: RegionId) -> Image:
+        """Return the image of a region, read once."""
+        if region not in self._images:
+            image_id = self._settings.images[region_name(region)]
+            self._images[region] = image_of(self._apis[region].image(image_id))
+        return self._images[region]
+
     def _is_of_use(self, instance_type: str) -> bool:
         return instance_type[0] in "gp" or instance_type in self._settings.head_types
-
-    def _has_price(self, prices: PriceList, region: RegionId, instance_type: str) -> bool:
-        return any(prices.price("aws", (region_name(region),), instance_type, market) for market in Market)
 
     def _quotas_in(self, region: RegionId) -> list[Quota]:
         limits = list(self._apis[region].quotas())
@@ -182,19 +216,40 @@ class Aws:
         return without_repeats(_instance_of(region, found) for found in self._apis[region].instances(OWNER_TAG, owner))
 
     def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start one machine, with its id as client token."""
+        """Start one machine, with its id as client token; a machine that has the token already is adopted."""
         region = order.key.region
 
         api, write, name = self._apis[region], self._limiter.write, region_name(region)
 
         def run() -> dict[str, Any]:
+            request = self._request(order, self._image(region))
             if order.key.market is not Market.RESERVED:
-                return api.run(self._request(order))
+                return api.run(request)
             # A machine that runs already may hold the last of the reservation, which is no shortage.
             there = (one for one in api.instances(INSTANCE_TAG, order.instance_id) if _is_owned_by(one, order.owner))
-            return next(there, None) or api.run(self._request(order) | self._reservation(order.key))
+            return next(there, None) or api.run(request | self._reservation(order.key))
 
-        return _instance_of(region, write(name, run, FAMILIES, lambda error: translated(error, "launch")))
+        try:
+            return _instance_of(region, write(name, run, FAMILIES, lambda error: translated(error, "launch")))
+        except ProviderError as error:
+            if error.code in TOKEN_USED:
+                return self._adopted(order, error)
+            raise
+
+    def _adopted(self, order: LaunchOrder, proof: ProviderError) -> CloudInstance:
+        """Return the machine that was started with our token, if it is ours; *proof* is the answer that shows it."""
+        region = order.key.region
+
+        def read() -> list[dict[str, Any]]:
+            return list(self._apis[region].instances(INSTANCE_TAG, order.instance_id))
+
+        found = self._limiter.read(region, read, FAMILIES, lambda error: translated(error, "launch"))
+        ours = [one for one in found if _is_owned_by(one, order.owner)]
+        if ours:
+            return _instance_of(region, ours[0])
+        if found:
+            raise InvalidError(self.name, "launch", proof.code, f"{order.instance_id} belongs to another owner")
+        raise UnreachableError(self.name, "launch", proof.code, proof.detail) from proof  # it is not listed yet
 
     def _reservation(self, key: OfferKey) -> dict[str, Any]:
         """Return the part of a request that takes the machine from a reservation."""
@@ -212,18 +267,25 @@ class Aws:
         """Return if EC2 would allow a launch: DryRun checks permissions and settings, and starts nothing."""
         api, name = self._apis[region], region_name(region)
         translate: Callable[[Exception], ProviderError] = lambda error: translated(error, "dry_run")  # noqa: E731
-        zones = self._limiter.read(name, lambda: sorted({z for _, z in api.offerings()}), FAMILIES, translate)
-        key = OfferKey(region, zones[0] if zones else "", self._settings.head_types[0], Market.ON_DEMAND)
-        order = LaunchOrder(InstanceId("sk-dry-run"), key, Role.WORKER, self._owner(), "true", None)
-        self._limiter.write(name, lambda: api.dry_run(self._request(order)), FAMILIES, translate)
 
-    def _request(self, order: LaunchOrder) -> dict[str, Any]:
+        def read() -> tuple[dict[str, str], Image]:
+            return self._zones_in(region).locations, self._image(region)
+
+        zones, image = self._limiter.read(name, read, FAMILIES, translate)
+        if not zones:
+            raise InvalidError(self.name, "dry_run", "NoSubnet", "no zone has a subnet that fits")
+        zone = min(zones, key=lambda zone: (zones[zone] != name, zone))  # Local Zones lack many types
+        key = OfferKey(region, zone, self._settings.head_types[0], Market.ON_DEMAND)
+        order = LaunchOrder(InstanceId("sk-dry-run"), key, Role.WORKER, self._owner(), "true", None)
+        self._limiter.write(name, lambda: api.dry_run(self._request(order, image)), FAMILIES, translate)
+
+    def _request(self, order: LaunchOrder, image: Image) -> dict[str, Any]:
         settings, key = self._settings, order.key
-        tags = {
+        tags = settings.tags | {
             OWNER_TAG: order.owner,
             INSTANCE_TAG: order.instance_id,
             ROLE_TAG: order.role,
-            "Name": order.instance_id,
+            NAME_TAG: order.instance_id,
         }
         tag_list = [{"Key": name, "Value": value} for name, value in tags.items()]
         request: dict[str, Any] = {
@@ -239,17 +301,7 @@ class Aws:
             ],
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
             "InstanceInitiatedShutdownBehavior": "terminate",
-            "BlockDeviceMappings": [
-                {
-                    "DeviceName": "/dev/sda1",
-                    "Ebs": {
-                        "VolumeSize": settings.disk_gib,
-                        "VolumeType": "gp3",
-                        "Encrypted": True,
-                        "DeleteOnTermination": True,
-                    },
-                }
-            ],
+            "BlockDeviceMappings": disks_of(image, settings.disk_gib),
         }
         request |= self._network(order)
         if settings.instance_profile is not None:
@@ -267,6 +319,9 @@ class Aws:
         address = {} if order.private_address is None else {"PrivateIpAddress": order.private_address}
         groups = list(settings.security_groups.get(region_name(order.key.region), ()))
         if zone not in settings.subnets:
+            if subnets_in(order.key.region, settings.subnets):
+                # Else the machine would start in the default VPC, beside none of the others.
+                raise InvalidError(self.name, "launch", "NoSubnet", f"the settings name no subnet in {zone}")
             return address | ({"SecurityGroupIds": groups} if groups else {})
         interface: dict[str, Any] = {
             "DeviceIndex": 0,
@@ -314,8 +369,9 @@ def _instance_of(region: RegionId, described: dict[str, Any]) -> CloudInstance:
         cloud_id=described["InstanceId"],
         instance_id=InstanceId(tags.get(INSTANCE_TAG, described["InstanceId"])),
         key=key,
-        state=STATES.get(described["State"]["Name"], CloudState.PENDING),
+        state=state_of(described),
         address=described.get("PrivateIpAddress"),
         launched_at=described.get("LaunchTime"),
         reason=described.get("StateReason", {}).get("Message", ""),
+        end=end_of(described),
     )

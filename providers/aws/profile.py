@@ -32,5 +32,7 @@ PROFILE: Final = CloudProfile(
         FaultKind.DENIED: (403, "UnauthorizedOperation"),
         FaultKind.SHORTAGE: (500, "InsufficientInstanceCapacity"),
         FaultKind.QUOTA: (400, "VcpuLimitExceeded"),
+        FaultKind.INVALID: (400, "InvalidKeyPair.NotFound"),
+        FaultKind.NAME_USED: (400, "Client.IdempotentParameterMismatch"),
     },
 )

@@ -161,8 +161,8 @@ class AzureApi:
         return poller.result() if poller.done() else None
 
     def get(self, name: str) -> Any:  # noqa: ANN401  the SDK's model
-        """Return one VM."""
-        return self._client.virtual_machines.get(self._group, name)
+        """Return one VM with its run-time status."""
+        return self._client.virtual_machines.get(self._group, name, expand="instanceView")
 
     def delete(self, name: str) -> None:
         """Request the end of a VM, and of the disk and network interface that were made with it."""

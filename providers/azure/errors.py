@@ -1,10 +1,12 @@
-"""Azure's codes to what to do next, by `error.code`, never by status. An unknown code counts as uncertain.
+"""Azure's codes to what to do next: the code and the codes of nested details; status 429 is throttling under any code.
 
-A failed creation arrives with status 200, and a stock-out with 409 as "resource exists".
+A failed creation arrives with status 200, and a stock-out with 409 as "resource exists". A code that the table lacks is
+judged by its status: a client error other than a conflict is a refusal.
 """
 
 import re
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.identity import CredentialUnavailableError
@@ -22,8 +24,9 @@ from providers.errors import (
     ShortageError,
     ThrottledError,
     classified,
-    seconds_of,
+    wait_of,
 )
+from state.model.catalog import QuotaScope
 
 DEPLOYING: Final = "Azure Resource Manager documentation, Troubleshoot common Azure deployment errors"
 ALLOCATING: Final = "Azure documentation, Troubleshoot allocation failures when you create VMs"
@@ -47,9 +50,13 @@ TABLE: Final[dict[str, Row]] = {
     "SubscriptionNotFound": Row(DeniedError, DEPLOYING),
     "NicReservedForAnotherVm": Row(ThrottledError, SEEN),
     "OperationNotAllowedDueToThrottling": Row(ThrottledError, LIMITS),
+    "OperationNotAllowed_TooManyRequests": Row(ThrottledError, LIMITS),
+    "ResourceRequestsThrottled": Row(ThrottledError, LIMITS),
     "SubscriptionRequestsThrottled": Row(ThrottledError, LIMITS),
+    "TenantRequestsThrottled": Row(ThrottledError, LIMITS),
     "TooManyRequests": Row(ThrottledError, LIMITS),
-    "PublicIPCountLimitReached": Row(QuotaError, QUOTAS),
+    "TooManyRequestsReceived": Row(ThrottledError, LIMITS),
+    "PublicIPCountLimitReached": Row(QuotaError, QUOTAS, limit=QuotaScope.REGION),
     "QuotaExceeded": Row(QuotaError, QUOTAS),
     "exceeding quota": Row(QuotaError, QUOTAS),
     "AllocationFailed": Row(ShortageError, ALLOCATING, Scope.MARKET_IN_REGION),
@@ -67,9 +74,21 @@ TABLE: Final[dict[str, Row]] = {
     "LocationNotAvailableForResourceType": Row(InvalidError, DEPLOYING),
     "OperationNotAllowed": Row(InvalidError, QUOTAS),
     "ResourceGroupNotFound": Row(InvalidError, DEPLOYING),
+    "ResourceNotFound": Row(InvalidError, DEPLOYING),
 }
 
-ALREADY_EXISTS: Final = frozenset({"PreconditionFailed", "PropertyChangeNotAllowed"})
+ALREADY_EXISTS: Final = frozenset(
+    {
+        "AnotherOperationInProgress",
+        "InvalidResourceLocation",
+        "PreconditionFailed",
+        "PropertyChangeNotAllowed",
+        "ResourceExists",
+        "ResourceAlreadyExists",
+    }
+)
+"""They prove that a VM has the name. Source: Azure documentation, "Troubleshoot common Azure deployment errors", and
+the REST reference of virtual machines, `If-None-Match`."""
 FAMILIES: Final = (AzureError,)
 """Every family of exceptions that the SDK lets through."""
 NO_CREDENTIALS: Final = "DefaultAzureCredential failed to retrieve a token"
@@ -90,6 +109,10 @@ NOT_FOUND: Final = frozenset({"ResourceNotFound", "NotFound"})
 LEFT_BEHIND: Final = (ShortageError, QuotaError, InvalidError)
 """After these, a creation that was accepted first has left a VM resource behind."""
 
+WHOLE_REGION: Final = re.compile(
+    r"Total Regional|lowPriorityCores|Low ?Priority ?(?:Cores|vCPUs)|\b[Rr]egional [Cc]ores"
+)
+"""Messages about a limit that counts every family of a region."""
 BY_WORDS: Final = (
     ("OperationNotAllowed", re.compile(r"quota", re.IGNORECASE), "exceeding quota"),
     ("SkuNotAvailable", re.compile(r"in zones? '"), "not offered in the zone"),
@@ -120,9 +143,31 @@ def translated(error: Exception, operation: str) -> ProviderError:
         return DeniedError("azure", operation, code, "azure-identity's default chain finds no credentials")
     if isinstance(error, ClientAuthenticationError):
         return DeniedError("azure", operation, code, words)
-    response = getattr(error, "response", None)
-    wait = seconds_of(response.headers.get("Retry-After")) if response is not None else None
+    response, status = getattr(error, "response", None), getattr(error, "status_code", None)
+    inner = tuple(_inner(getattr(error, "error", None)))
     row = next((row for known, pattern, row in BY_WORDS if known == code and pattern.search(words)), code)
-    ours = classified(Failure("azure", operation, row, words, wait), TABLE)
+    failure = Failure(
+        provider="azure",
+        operation=operation,
+        code=row,
+        detail=words,
+        retry_after_s=wait_of(response.headers) if response is not None else None,
+        status=status if isinstance(status, int) else None,
+        inner=inner,
+        limit=QuotaScope.REGION if WHOLE_REGION.search(words) else None,
+    )
+    ours = classified(failure, TABLE)
     ours.code = code
     return ours
+
+
+def _inner(error: Any) -> Iterator[str]:  # noqa: ANN401  the SDK's, whose fields are whatever Azure sent
+    """Yield the codes inside an error, from the outermost to the innermost: of its details, and of its inner error."""
+    for detail in getattr(error, "details", None) or ():
+        if isinstance(code := getattr(detail, "code", None), str):
+            yield code
+        yield from _inner(detail)
+    found: Any = getattr(error, "innererror", None)
+    while isinstance(found, dict):
+        yield from (found[name] for name in ("code", "internalErrorCode") if isinstance(found.get(name), str))
+        found = found.get("innererror")

@@ -8,36 +8,32 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from providers.azure.api import EVERYWHERE, AzureApi
-from providers.azure.catalog import machine_of, offers_of, quotas_of, reservation_of
-from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, code_of, translated
+from providers.azure.catalog import REGIONAL, machine_of, offers_of, quotas_of, reservation_of, text_of, zones_of
+from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, translated
 from providers.azure.notices import impairment_of, notice_of
 from providers.azure.permissions import NEEDED, is_granted
 from providers.azure.profile import PROFILE
 from providers.azure.settings import AzureSettings
+from providers.azure.states import View, end_of, state_of, view_of
+from providers.azure.states import impairment_of as impairment_by_view
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.context import Context
-from providers.errors import DeniedError, InvalidError, ProviderError
+from providers.errors import DeniedError, InvalidError, ProviderError, UnreachableError
 from providers.everywhere import query_all_regions, unanswered, without_repeats
+from providers.exclusions import WHOLE_REGION, Exclusion, ExclusionKind
 from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Reservation, reserved_offers, select_reservation
-from providers.throttle import RateLimiter
+from providers.throttle import PauseLog, RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
-STATES: Final = {
-    "Creating": CloudState.PENDING,
-    "Updating": CloudState.RUNNING,
-    "Succeeded": CloudState.RUNNING,
-    "Deleting": CloudState.STOPPING,
-    "Failed": CloudState.STOPPING,
-}
-"""A VM whose creation failed is still a resource, so it counts as stopping and is ended."""
 NETWORK_API: Final = "2022-11-01"
 """The only version but one that an inline network interface may name."""
 ADMIN: Final = "skerry"
 CONDITIONS: Final = "impairments of machines"
+POWER_STATES: Final = "power states of machines"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,7 +41,7 @@ Result = TypeVar("Result")
 
 def build(settings: AzureSettings, context: Context) -> "Azure":
     """Return the provider; nothing is called yet."""
-    return Azure(settings, context.prices, context.clock)
+    return Azure(settings, context.prices, context.clock, context.pauses)
 
 
 class Azure:
@@ -54,12 +50,14 @@ class Azure:
     name = PROFILE.name
     boot_profile = PROFILE.boot
 
-    def __init__(self, settings: AzureSettings, prices: Callable[[], PriceList], clock: Clock) -> None:
+    def __init__(
+        self, settings: AzureSettings, prices: Callable[[], PriceList], clock: Clock, pauses: PauseLog | None = None
+    ) -> None:
         """Make the client; nothing is called yet."""
         self._settings = settings
         self._prices = prices
         self._clock = clock
-        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
+        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds, self.name, pauses)
         self._api = AzureApi(settings, self._limiter)
         self._regions = tuple(region_id("azure", name) for name in settings.regions)
         self._families: dict[RegionId, set[str]] = {}
@@ -78,24 +76,38 @@ class Azure:
     def offers(self) -> Observation[Offer]:
         """Return the GPU sizes, and those for heads, of every region."""
         degraded = self._prices().degraded
-        return replace(self._query_regions(lambda region: self._offers_in(region, degraded)), degraded=degraded)
+        left_out: dict[RegionId, list[Exclusion]] = {}
+        seen = self._query_regions(lambda region: self._offers_in(region, degraded, left_out))
+        known = tuple(one for region in self.regions if region not in seen.unreachable for one in left_out[region])
+        return replace(seen, degraded=degraded, left_out=known)
 
     def quotas(self) -> Observation[Quota]:
         """Return the quotas of the families that are offered."""
         return self._query_regions(self._quotas_in)
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Return the machines of *owner* in every region, with their prices and impairments."""
-        seen = self._query_regions(lambda region: self._instances_in(region, owner))
+        """Return the machines of *owner* in every region, with their prices, impairments and causes of their end."""
+        seen = self._query_regions(lambda region: self._vms_in(region, owner))
         if not seen.items:
-            return seen
+            return Observation((), seen.unreachable, not_connected=seen.not_connected)
+        # Each is one call for all machines; what does not answer is missing from the machines, which are listed.
+        views, no_views = self._details(POWER_STATES, lambda: [(vm.name, vm) for vm in self._api.statuses()])
+        conditions, no_conditions = self._details(CONDITIONS, lambda: list(self._api.conditions()))
+        by_region: dict[RegionId, list[CloudInstance]] = {}
+        for region, vm in seen.items:
+            shown, name = views.get(vm.name.lower()), vm.name.lower()
+            view = view_of(shown.instance_view) if shown is not None else None
+            by_region.setdefault(region, []).append(_instance_of(region, vm, view, conditions.get(name)))
+        machines = [m for found in by_region.values() for m in self._prices().paid(without_repeats(found))]
+        degraded = no_views | no_conditions
+        return Observation(tuple(machines), seen.unreachable, degraded, seen.not_connected)
+
+    def _details(self, what: str, read: Callable[[], list[tuple[str, Item]]]) -> tuple[dict[str, Item], dict[str, str]]:
+        """Return what a list names, by the VM's name in lower case, and why that could not be read."""
         try:
-            # One call for all machines; without an answer, they are listed without impairments.
-            reported = self._read(lambda: list(self._api.conditions()))
+            return {name.lower(): item for name, item in self._read(read)}, {}
         except ProviderError as error:
-            return replace(seen, degraded={CONDITIONS: str(error)})
-        impairments = {name: impairment_of(condition) for name, condition in reported}
-        return replace(seen, items=tuple(replace(m, **impairments.get(m.cloud_id.lower(), {})) for m in seen.items))
+            return {}, {what: str(error)}
 
     def _read(self, read: Callable[[], list[Item]]) -> list[Item]:
         """Return what one call for all regions lists."""
@@ -118,15 +130,30 @@ class Azure:
     def _query_regions(self, read: Callable[[RegionId], list[Item]]) -> Observation[Item]:
         return query_all_regions(self._regions, read, self._limiter, FAMILIES, lambda error: translated(error, "read"))
 
-    def _offers_in(self, region: RegionId, degraded: dict[str, str]) -> list[Offer]:
+    def _offers_in(
+        self, region: RegionId, degraded: dict[str, str], left_out: dict[RegionId, list[Exclusion]]
+    ) -> list[Offer]:
+        """Return the offers of a region, and note what is left out of them and what could not be read."""
         prices, now, location = self._prices(), self._clock.now(), region_name(region)
+        missing = left_out[region] = []
+        if location not in self._settings.subnets:
+            detail = "the settings name none"
+            missing.append(Exclusion(ExclusionKind.NO_SUBNET, region, WHOLE_REGION, detail))
+            return []
         offers: list[Offer] = []
         fit: dict[str, Machine] = {}
         for sku in self._api.skus(location):
-            machine = machine_of(sku)
-            if machine is not None and (machine.gpus or sku.name in self._settings.head_types):
+            machine = machine_of(region, sku)
+            if isinstance(machine, Exclusion):
+                missing.append(machine)
+            elif machine.gpus or sku.name in self._settings.head_types:
                 fit[sku.name] = machine
-                offers += offers_of(region, sku, machine, prices)
+                zones, unusable = zones_of(region, sku)
+                found = offers_of(region, sku, machine, zones, prices)
+                offers += found
+                missing += unusable
+                if zones and not found:
+                    missing.append(Exclusion(ExclusionKind.NO_PRICE, region, sku.name))
         self._families[region] = {offer.machine.family for offer in offers}
         live = self._spot_prices(location, degraded) if any(o.key.market is Market.SPOT for o in offers) else {}
         offers = [live_spot(o, live.get(o.key.instance_type), "Azure retail prices", now) for o in offers]
@@ -144,10 +171,9 @@ class Azure:
     def _quotas_in(self, region: RegionId) -> list[Quota]:
         return quotas_of(region, list(self._api.usages(region_name(region))), self._families.get(region, set()))
 
-    def _instances_in(self, region: RegionId, owner: str) -> list[CloudInstance]:
+    def _vms_in(self, region: RegionId, owner: str) -> list[tuple[RegionId, Any]]:
         found = self._api.machines(region_name(region))
-        ours = (_instance_of(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner)
-        return self._prices().paid(without_repeats(ours))
+        return [(region, vm) for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner]
 
     def dry_run(self, region: RegionId) -> None:
         """Return if the credentials may do in the resource group all that a launch needs."""
@@ -175,12 +201,12 @@ class Azure:
             vm = self._write(order.key, lambda: self._api.create(order.instance_id, body), "launch")
         except ProviderError as error:
             if error.code in ALREADY_EXISTS:
-                return self._adopted(order)
-            if isinstance(error, LEFT_BEHIND):
-                self._clean_up(order.instance_id)
+                return self._adopted_by_proof(order, error)
+            if isinstance(error, LEFT_BEHIND) and (there := self._left_behind(order)) is not None:
+                return there
             raise
         if vm is not None:
-            return _instance_of(order.key.region, vm)
+            return _instance_of(order.key.region, vm, None, None)
         state = CloudState.PENDING
         return CloudInstance(order.instance_id, order.instance_id, order.key, state, order.private_address, None)
 
@@ -205,6 +231,13 @@ class Azure:
                 raise
             return None
 
+    def _adopted_by_proof(self, order: LaunchOrder, proof: ProviderError) -> CloudInstance:
+        """Return the machine that has our name, where an answer proves that there is one."""
+        there = self._existing(order)
+        if there is None:
+            raise UnreachableError(self.name, "launch", proof.code, proof.detail) from proof  # it may just be leaving
+        return there
+
     def _adopted(self, order: LaunchOrder) -> CloudInstance:
         try:
             vm = self._api.get(order.instance_id)
@@ -213,15 +246,21 @@ class Azure:
         if (vm.tags or {}).get(OWNER_TAG) != order.owner:
             detail = f"{order.instance_id} belongs to another owner"
             raise InvalidError(self.name, "launch", "Exists", detail)
-        return _instance_of(order.key.region, vm)
+        return _instance_of(order.key.region, vm, view_of(vm.instance_view), None)
 
-    def _clean_up(self, name: str) -> None:
-        """Delete what a failed creation left; where that fails too, it is listed as an orphan and ended later."""
+    def _left_behind(self, order: LaunchOrder) -> CloudInstance | None:
+        """Return the machine that a refused launch found there, from an earlier one; None where there is none.
+
+        What a failed creation left is deleted; where that fails, or it cannot be read, it is listed and ended later.
+        """
         try:
-            self._api.delete(name)
-        except FAMILIES as error:
-            if code_of(error) not in NOT_FOUND:
-                return
+            there = self._existing(order)
+            if there is None or there.state is not CloudState.STOPPING:
+                return there
+            self._api.delete(order.instance_id)
+        except (*FAMILIES, ProviderError):
+            return None
+        return None
 
     def _body(self, order: LaunchOrder) -> dict[str, Any]:
         settings, key = self._settings, order.key
@@ -247,13 +286,19 @@ class Azure:
             properties |= {"priority": "Spot", "evictionPolicy": "Delete", "billingProfile": {"maxPrice": -1}}
         body: dict[str, Any] = {
             "location": region_name(key.region),
-            "zones": [key.zone],
-            "tags": {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: str(order.role)},
+            "tags": self._tags(order),
             "properties": properties,
         }
+        if key.zone != REGIONAL:
+            body["zones"] = [key.zone]
         if settings.identity is not None:
             body["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {settings.identity: {}}}
         return body
+
+    def _tags(self, order: LaunchOrder) -> dict[str, str]:
+        """Return the tags of the VM, which Azure gives to its disk too, and of its network interface."""
+        own = {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: str(order.role)}
+        return self._settings.tags | own
 
     def _network(self, order: LaunchOrder) -> dict[str, Any]:
         """Return the head's own interface, which has its address, or one made and deleted with the VM."""
@@ -261,11 +306,13 @@ class Azure:
         if order.role is Role.HEAD and region in self._settings.head_interfaces:
             interface = {"id": self._settings.head_interfaces[region], "properties": {"primary": True}}
             return {"networkInterfaces": [interface]}
+        if region not in self._settings.subnets:
+            raise InvalidError(self.name, "launch", "NoSubnet", f"the settings name no subnet in {region}")
         address = {"name": "ip", "properties": {"primary": True, "subnet": {"id": self._settings.subnets[region]}}}
         made = {"primary": True, "deleteOption": "Delete", "ipConfigurations": [address]}
         return {
             "networkApiVersion": NETWORK_API,
-            "networkInterfaceConfigurations": [{"name": "nic", "properties": made}],
+            "networkInterfaceConfigurations": [{"name": "nic", "properties": made, "tags": self._tags(order)}],
         }
 
     def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
@@ -278,21 +325,23 @@ class Azure:
                 raise
 
 
-def _instance_of(region: RegionId, vm: Any) -> CloudInstance:  # noqa: ANN401  the SDK's model
+def _instance_of(region: RegionId, vm: Any, view: View | None, condition: Any) -> CloudInstance:  # noqa: ANN401
+    """Return a VM as a machine, from the SDK's models of it and of its status in Resource Health."""
     market = Market.SPOT if vm.priority == "Spot" else Market.ON_DEMAND
     if vm.capacity_reservation is not None:
         market = Market.RESERVED
-    key = OfferKey(region, (vm.zones or [""])[0], _text(vm.hardware_profile.vm_size), market)
-    return CloudInstance(
+    key = OfferKey(region, (vm.zones or [REGIONAL])[0], text_of(vm.hardware_profile.vm_size), market)
+    end = end_of(vm.provisioning_state, view, condition)
+    machine = CloudInstance(
         cloud_id=vm.name,
         instance_id=InstanceId((vm.tags or {}).get(INSTANCE_TAG, vm.name)),
         key=key,
-        state=STATES.get(vm.provisioning_state or "", CloudState.PENDING),
+        state=state_of(vm.provisioning_state, view),
         address=None,
         launched_at=vm.time_created,
+        reason="" if end is None else end.message,
+        impairment=impairment_by_view(vm.provisioning_state, view),
+        end=end,
     )
-
-
-def _text(value: Any) -> str:  # noqa: ANN401  an enumeration's member where the SDK knows the value, else a string
-    """Return a value of one of the SDK's open enumerations as Azure spells it."""
-    return str(getattr(value, "value", value))
+    unwell = {} if condition is None else impairment_of(condition)
+    return replace(machine, **unwell)

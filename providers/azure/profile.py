@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from providers.azure.gpus import has_whole_gpus
 from providers.azure.regions import REGIONS
 from providers.faults import FaultKind
 from providers.profile import CloudProfile
@@ -26,11 +27,14 @@ PROFILE: Final = CloudProfile(
     boot=BOOT,
     regions=REGIONS,
     price_list=Path(__file__).with_name("prices.csv"),
+    has_whole_gpus=has_whole_gpus,
     fault_answers={
         FaultKind.ERROR: (500, "InternalServerError"),
         FaultKind.THROTTLE: (429, "TooManyRequests"),
         FaultKind.DENIED: (403, "AuthorizationFailed"),
         FaultKind.SHORTAGE: (409, "SkuNotAvailable"),
         FaultKind.QUOTA: (409, "OperationNotAllowed"),
+        FaultKind.INVALID: (400, "InvalidRequestFormat"),
+        FaultKind.NAME_USED: (409, "PropertyChangeNotAllowed"),
     },
 )

@@ -40,6 +40,8 @@ class ListedMachine:
     is_arm: bool
     source: str
     as_of: datetime
+    has_whole_gpus: bool = True
+    """False where the type has a part of a GPU, though the catalogue lists it as a whole one."""
 
 
 def catalogue_offers(
@@ -82,7 +84,7 @@ def _offer(line: ListedMachine, regions: Mapping[RegionId, Region]) -> Offer | N
     if region not in regions:
         region, zone = region_id(line.provider, line.location.rpartition("-")[0]), line.location
     gpu = canonical_gpu(line.gpu, line.gpu_memory_gib) if line.gpus else None
-    if region not in regions or (line.gpus and gpu is None):
+    if region not in regions or (line.gpus and (gpu is None or not line.has_whole_gpus)):
         return None
     market = Market.SPOT if line.is_spot else Market.ON_DEMAND
     memory = MEMORY_GIB.get(gpu, line.gpu_memory_gib) if gpu is not None else 0.0

@@ -94,7 +94,7 @@ def read_catalogue(folder: Path, now: datetime) -> Iterator[ListedMachine]:
         now: The date of prices that state none.
     """
     for item in _items(folder):
-        as_of = item.provider_data.get("as_of")
+        as_of, profile = item.provider_data.get("as_of"), CLOUDS[ProviderName(item.provider)].profile
         yield ListedMachine(
             provider=item.provider,
             location=item.location,
@@ -107,6 +107,7 @@ def read_catalogue(folder: Path, now: datetime) -> Iterator[ListedMachine]:
             usd_per_hour=item.price,
             is_spot=item.spot,
             is_arm=item.cpu_arch.value == ARM,
+            has_whole_gpus=profile.has_whole_gpus(str(item.instance_name), item.gpu_count, item.cpu),
             source=str(item.provider_data.get("source", "gpuhunt catalogue")),
             as_of=datetime.fromisoformat(str(as_of)).replace(tzinfo=UTC) if as_of else now,
         )

@@ -8,7 +8,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -17,6 +17,7 @@ from flask import Flask, Response, jsonify, request
 from providers.emulator.arm_catalog import (
     FAMILIES,
     RESERVATIONS_RESOURCE_GROUP,
+    WHOLE_REGION,
     azure_regions,
     azure_reservations,
     group_body,
@@ -27,10 +28,12 @@ from providers.emulator.arm_catalog import (
     usage_bodies,
     used_vcpus,
 )
-from providers.emulator.arm_health import HEALTH, availability, instance_view
+from providers.emulator.arm_health import HEALTH, availability
 from providers.emulator.arm_identity import add_identity
-from providers.emulator.arm_resources import disk_body, interface_body, interface_id
-from providers.emulator.backend import Backend, EmulatedMachine, OutOfStockError
+from providers.emulator.arm_resources import disk_body, interface_body
+from providers.emulator.arm_vms import ArmState, view_body, vm_body
+from providers.emulator.backend import Backend, OutOfStockError
+from providers.emulator.ends import Failure
 from providers.emulator.middleware import Environ, body_of
 from providers.emulator.regions import EmulatedRegion
 from state.model.ids import RegionId, region_id
@@ -44,26 +47,6 @@ LOCATION: Final = re.compile(r"/locations/([a-z0-9]+)")
 VM_PATH: Final = re.compile(r"/virtualMachines/([^/?]+)$", re.IGNORECASE)
 HEAD_NIC: Final = "skerry-head-"
 """Prefix of the network interfaces that Terraform creates for heads, one per region."""
-
-
-@dataclass(slots=True)
-class _State:
-    backend: Backend
-    bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failed: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Errors of failed creations, by VM; Azure lists such VMs until they are deleted."""
-    operations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    requests: int = 0
-
-    def is_listed(self, name: str) -> bool:
-        """Return whether a VM resource exists."""
-        if name in self.failed:
-            return True
-        machine = self.backend.machines.get(name)
-        if machine is None or name not in self.bodies:
-            return False
-        is_over = self.backend.host.has_ended(name) and self.backend.is_listed_as_ended(machine)
-        return not (self.bodies[name].get("deleted") and is_over)
 
 
 OPERATION_OF: Final = {
@@ -83,7 +66,7 @@ class Arm:
 
     def __init__(self, backend: Backend) -> None:
         """Start without VMs."""
-        self.state = _State(backend)
+        self.state = ArmState(backend)
         self.app = _create(self.state)
 
     def region_of(self, environ: Environ) -> RegionId | None:
@@ -106,13 +89,14 @@ class Arm:
             return "notices"
         return next((operation for end, operation in OPERATION_OF.items() if path.endswith(end)), "")
 
-    def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
+    def error(self, environ: Environ, code: str, message: str, inner: str = "") -> tuple[str, bytes]:
         """Return an error in Azure's JSON."""
         del environ
-        return "application/json", json.dumps({"error": {"code": code, "message": message}}).encode()
+        nested = {"details": [{"code": inner, "message": message, "target": "HighCostGet30Min"}]} if inner else {}
+        return "application/json", json.dumps({"error": {"code": code, "message": message} | nested}).encode()
 
 
-def _create(state: _State) -> Flask:
+def _create(state: ArmState) -> Flask:
     app = Flask("arm")
 
     add_identity(app, state.backend)
@@ -134,7 +118,7 @@ def _create(state: _State) -> Flask:
     return app
 
 
-def _add_reads(app: Flask, state: _State) -> None:
+def _add_reads(app: Flask, state: ArmState) -> None:
     backend = state.backend
 
     @app.get(f"{COMPUTE}/skus")
@@ -142,7 +126,7 @@ def _add_reads(app: Flask, state: _State) -> None:
         location = re.search(r"location eq '(\w+)'", request.args.get("$filter", ""))
         regions = [r for r in azure_regions(backend) if location is None or r.name == location.group(1)]
         return jsonify(
-            value=[sku_body(backend.sizes["azure"][n], r) for r in regions for n, spot in r.stock if not spot]
+            value=[sku_body(backend, backend.sizes["azure"][n], r) for r in regions for n, spot in r.stock if not spot]
         )
 
     @app.get(f"{COMPUTE}/locations/<location>/usages")
@@ -153,12 +137,12 @@ def _add_reads(app: Flask, state: _State) -> None:
     @app.get(f"{COMPUTE}/locations/<location>/virtualMachines")
     def by_location(subscription: str, location: str) -> Response:
         names = [n for n in _listed(state) if state.bodies[n]["location"] == location]
-        return _paged(backend, [_vm(state, subscription, name) for name in names])
+        return _paged(backend, [vm_body(state, subscription, name) for name in names])
 
     @app.get(f"{COMPUTE}/virtualMachines")
     @app.get(VM.rpartition("/")[0], endpoint="of_group")
     def all_vms(subscription: str, group: str = "") -> Response:  # noqa: ARG001  all are in one group
-        return _paged(backend, [_vm(state, subscription, name) for name in _listed(state)])
+        return _paged(backend, [vm_body(state, subscription, name) for name in _listed(state)])
 
     @app.get(f"{COMPUTE}/capacityReservationGroups")
     def groups(subscription: str) -> Response:
@@ -176,8 +160,8 @@ def _add_reads(app: Flask, state: _State) -> None:
 
     @app.get(f"{COMPUTE}/locations/<location>/operations/<operation>")
     def operation(subscription: str, location: str, operation: str) -> Response:  # noqa: ARG001
-        if backend.unfinished_polls > 0:
-            backend.unfinished_polls -= 1
+        if backend.unfinished_polls > 0 or backend.holds_operations:
+            backend.unfinished_polls = max(0, backend.unfinished_polls - 1)
             return jsonify(name=operation, status="InProgress")
         return jsonify(state.operations.get(operation, {"name": operation, "status": "Succeeded"}))
 
@@ -202,7 +186,7 @@ def _add_older_reads(app: Flask, backend: Backend) -> None:
         return jsonify(value=[] if region is None else [size_body(backend.sizes["azure"][n]) for n, _ in region.stock])
 
 
-def _add_machines(app: Flask, state: _State) -> None:
+def _add_machines(app: Flask, state: ArmState) -> None:
     backend = state.backend
 
     @app.route(VM, methods=["PUT"])
@@ -213,7 +197,7 @@ def _add_machines(app: Flask, state: _State) -> None:
     def get(subscription: str, group: str, name: str) -> Any:  # noqa: ARG001
         if not state.is_listed(name):
             return _error(404, "ResourceNotFound", f"The Resource '{name}' was not found.")
-        return jsonify(_vm(state, subscription, name))
+        return jsonify(vm_body(state, subscription, name))
 
     @app.delete(VM)
     def delete(subscription: str, group: str, name: str) -> Any:  # noqa: ARG001
@@ -226,14 +210,14 @@ def _add_machines(app: Flask, state: _State) -> None:
         return _accepted(state, subscription, location, {}, 202)
 
 
-def _add_health(app: Flask, state: _State) -> None:
+def _add_health(app: Flask, state: ArmState) -> None:
     backend = state.backend
 
     @app.get(f"{VM}/instanceView")
     def view(subscription: str, group: str, name: str) -> Any:  # noqa: ARG001
         if not state.is_listed(name):
             return _error(404, "ResourceNotFound", f"The Resource '{name}' was not found.")
-        return jsonify(instance_view(backend.machines.get(name), has_failed=name in state.failed))
+        return jsonify(view_body(state, name))
 
     @app.post(f"{VM}/simulateEviction")
     def evict(subscription: str, group: str, name: str) -> Any:  # noqa: ARG001
@@ -244,12 +228,12 @@ def _add_health(app: Flask, state: _State) -> None:
     @app.get(f"{RESOURCE_GROUP}/{HEALTH}")
     def health(subscription: str, group: str) -> Response:
         now = backend.clock.now().isoformat()
-        machines = [(_vm(state, subscription, name), backend.machines.get(name)) for name in _listed(state)]
+        machines = [(vm_body(state, subscription, name), backend.machines.get(name)) for name in _listed(state)]
         here = [(vm, m) for vm, m in machines if m is not None and state.bodies[m.name]["group"] == group]
         return _paged(backend, [availability(vm["id"], vm["location"], machine, now) for vm, machine in here])
 
 
-def _add_resources(app: Flask, state: _State) -> None:
+def _add_resources(app: Flask, state: ArmState) -> None:
     """Add the lists of disks and network interfaces."""
 
     def of_vms(subscription: str, body: Callable[..., dict[str, Any] | None]) -> Response:
@@ -268,7 +252,7 @@ def _add_resources(app: Flask, state: _State) -> None:
         return of_vms(subscription, interface_body)
 
 
-def _listed(state: _State) -> list[str]:
+def _listed(state: ArmState) -> list[str]:
     """Return the names of the VMs in lists, subject to the backend's lag and duplicates."""
     listed = []
     for name in sorted(state.bodies):
@@ -288,46 +272,73 @@ def _paged(backend: Backend, items: list[dict[str, Any]]) -> Response:
     return jsonify(body)
 
 
-def _put(state: _State, subscription: str, group: str, name: str) -> Any:
+def _put(state: ArmState, subscription: str, group: str, name: str) -> Any:
     body, backend = request.get_json(), state.backend
     properties = body["properties"]
     with backend.lock:
         if state.is_listed(name):
             if request.headers.get("If-None-Match") == "*":
                 return _error(412, "PreconditionFailed", f"The resource '{name}' already exists.")
-            return jsonify(_vm(state, subscription, name))
+            return jsonify(vm_body(state, subscription, name))
         region = backend.find_region("azure", body["location"])
         if region is None:
             return _error(400, "LocationNotAvailableForResourceType", f"'{body['location']}' is not available.")
-        size, zone = properties["hardwareProfile"]["vmSize"], body["zones"][0]
+        size, zone = properties["hardwareProfile"]["vmSize"], (body.get("zones") or ["-"])[0]
         is_spot = properties.get("priority") == "Spot"
-        refusal = _refusal(backend, region, size, is_spot=is_spot)
+        refusal = _refusal(backend, region, size, zone, is_spot=is_spot)
         if refusal is not None:
             return _error(409, *refusal)
         state.bodies[name] = body | {"group": group}
-        try:
-            group_id = properties.get("capacityReservation", {}).get("capacityReservationGroup", {}).get("id")
-            reservation = group_id.rpartition("/")[2] if group_id else None
-            address = _address(properties, region)
-            backend.allocate(name, region.id, zone, size, is_spot=is_spot, address=address, reservation=reservation)
-        except OutOfStockError:
-            message = f"Allocation failed. There is not enough capacity for {size} in zone {zone}."
-            state.failed[name] = {"code": "ZonalAllocationFailed", "message": message}
-            return _accepted(state, subscription, region.name, _vm(state, subscription, name), 201, state.failed[name])
+        failure = backend.pop_failure("azure") or _allocate(backend, body, name, region)
+        if failure is not None:
+            return _fail(state, subscription, name, failure)
     script = base64.b64decode(properties["osProfile"].get("customData", "")).decode()
     backend.boot(name, script)
-    return _accepted(state, subscription, region.name, _vm(state, subscription, name), 201)
+    return _accepted(state, subscription, region.name, vm_body(state, subscription, name), 201)
 
 
-def _refusal(backend: Backend, region: EmulatedRegion, size: str, *, is_spot: bool) -> tuple[str, str] | None:
+def _allocate(backend: Backend, body: dict[str, Any], name: str, region: EmulatedRegion) -> Failure | None:
+    """Allocate the machine of an accepted request; return the error with which that fails, if it does."""
+    properties, zone = body["properties"], (body.get("zones") or ["-"])[0]
+    size, is_spot = properties["hardwareProfile"]["vmSize"], properties.get("priority") == "Spot"
+    group_id = properties.get("capacityReservation", {}).get("capacityReservationGroup", {}).get("id")
+    reservation = group_id.rpartition("/")[2] if group_id else None
+    address = _address(properties, region)
+    try:
+        backend.allocate(name, region.id, zone, size, is_spot=is_spot, address=address, reservation=reservation)
+    except OutOfStockError:
+        message = f"Allocation failed. There is not enough capacity for {size} in zone {zone}."
+        return Failure("ZonalAllocationFailed", message)
+    return None
+
+
+def _fail(state: ArmState, subscription: str, name: str, failure: Failure) -> Any:
+    """Accept a creation that fails later on, and leaves the VM behind."""
+    state.failed[name] = asdict(failure)
+    location = state.bodies[name]["location"]
+    return _accepted(state, subscription, location, vm_body(state, subscription, name), 201, state.failed[name])
+
+
+def _refusal(
+    backend: Backend, region: EmulatedRegion, size: str, zone: str, *, is_spot: bool
+) -> tuple[str, str] | None:
+    if zone != "-" and (region.id, size) in backend.zoneless_sizes:
+        return "AvailabilityZoneNotSupported", f"The zone(s) '{zone}' for resource '{size}' is not supported."
     if (size, is_spot) not in region.stock:
         message = f"The requested VM size '{size}' is currently not available in location '{region.name}'."
         return "SkuNotAvailable", message
-    family = FAMILIES[size]
-    used, needed = used_vcpus(backend, region, family), backend.sizes["azure"][size].vcpus
-    if not is_spot and used + needed > region.quotas.get(family, 0):
-        message = f"Operation could not be completed as it results in exceeding approved {family} Cores quota."
-        return "OperationNotAllowed", message
+    limits = {FAMILIES[size]: region.quotas.get(FAMILIES[size], 0)} if not is_spot else {}
+    limits |= {
+        name: region.quotas[name] for name, spot in WHOLE_REGION.items() if name in region.quotas and spot is is_spot
+    }
+    needed = backend.sizes["azure"][size].vcpus
+    for name, limit in limits.items():
+        if used_vcpus(backend, region, name) + needed > limit:
+            what = {"cores": "Total Regional", "lowPriorityCores": "LowPriority"}.get(name, name)
+            return (
+                "OperationNotAllowed",
+                f"Operation could not be completed as it results in exceeding approved {what} Cores quota.",
+            )
     return None
 
 
@@ -340,7 +351,7 @@ def _address(properties: dict[str, Any], region: EmulatedRegion) -> str | None:
 
 
 def _accepted(
-    state: _State,
+    state: ArmState,
     subscription: str,
     location: str,
     body: dict[str, Any],
@@ -356,39 +367,6 @@ def _accepted(
     if not state.backend.unfinished_polls:
         headers["Retry-After"] = "1"
     return jsonify(body), status, headers
-
-
-def _vm(state: _State, subscription: str, name: str) -> dict[str, Any]:
-    sent = state.bodies[name]
-    machine: EmulatedMachine | None = state.backend.machines.get(name)
-    if name in state.failed:
-        provisioning = "Failed"
-    elif machine is not None and state.backend.is_listed_as_ended(machine):
-        provisioning = "Deleting" if sent.get("deleted") else "Failed"
-    else:
-        provisioning = "Succeeded"
-    path = f"/subscriptions/{subscription}/resourceGroups/{sent['group']}/providers/Microsoft.Compute/virtualMachines/"
-    # The API never returns passwords, private keys and custom data.
-    properties = {k: v for k, v in sent["properties"].items() if k != "osProfile"}
-    properties |= {"provisioningState": provisioning, "vmId": name}
-    given = properties.pop("networkProfile", {}).get("networkInterfaces")
-    created_id = interface_id(subscription, sent, name)
-    created = [{"id": created_id, "properties": {"primary": True, "deleteOption": "Delete"}}]
-    properties["networkProfile"] = {"networkInterfaces": given or created}
-    if machine is not None:
-        properties["timeCreated"] = machine.started_at.isoformat()
-    if request.args.get("statusOnly") == "true" or request.args.get("$expand") == "instanceView":
-        properties["instanceView"] = instance_view(machine, has_failed=provisioning == "Failed")
-    return {
-        "id": path + name,
-        "name": name,
-        "type": "Microsoft.Compute/virtualMachines",
-        "location": sent["location"],
-        "zones": sent.get("zones", []),
-        "etag": '"1"',
-        "tags": sent.get("tags", {}),
-        "properties": properties,
-    }
 
 
 def _error(status: int, code: str, message: str) -> tuple[Response, int]:

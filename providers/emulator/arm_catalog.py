@@ -10,7 +10,9 @@ FAMILIES: Final = {
     "Standard_NC24ads_A100_v4": "StandardNCADSA100v4Family",
     "Standard_NC40ads_H100_v5": "StandardNCadsH100v5Family",
     "Standard_NC4as_T4_v3": "standardNCASv3_T4Family",
+    "Standard_NV12ads_A10_v5": "StandardNVADSA10v5Family",
     "Standard_NV36ads_A10_v5": "StandardNVADSA10v5Family",
+    "Standard_NV6ads_A10_v5": "StandardNVADSA10v5Family",
 }
 RESERVATIONS_RESOURCE_GROUP: Final = "skerry"
 """The resource group of every capacity reservation group."""
@@ -21,8 +23,13 @@ def azure_regions(backend: Backend) -> list[EmulatedRegion]:
     return [region for region in backend.regions.values() if region.provider == "azure"]
 
 
-def sku_body(size: Size, region: EmulatedRegion) -> dict[str, Any]:
-    """Return the body of a SKU in a region."""
+def sku_body(backend: Backend, size: Size, region: EmulatedRegion) -> dict[str, Any]:
+    """Return the body of a SKU in a region. One GPU is reported for a part of one too, as Azure does."""
+    kind = (region.id, size.name)
+    zones = [] if kind in backend.zoneless_sizes else list(region.zones)
+    info: dict[str, Any] = {"location": region.name, "zones": zones, "zoneDetails": []}
+    if kind in backend.edge_sizes:
+        info |= {"zones": [], "extendedLocations": [backend.edge_sizes[kind]], "type": "EdgeZone"}
     capabilities = {
         "vCPUs": size.vcpus,
         "MemoryGB": f"{size.memory_gib:g}",
@@ -36,9 +43,9 @@ def sku_body(size: Size, region: EmulatedRegion) -> dict[str, Any]:
         "size": size.name.removeprefix("Standard_"),
         "family": FAMILIES[size.name],
         "locations": [region.name],
-        "locationInfo": [{"location": region.name, "zones": list(region.zones), "zoneDetails": []}],
+        "locationInfo": [info],
         "capabilities": [{"name": name, "value": str(value)} for name, value in capabilities.items()],
-        "restrictions": [],
+        "restrictions": backend.sku_restrictions.get(kind, []),
     }
 
 
@@ -61,10 +68,14 @@ def usage_bodies(backend: Backend, region: EmulatedRegion) -> list[dict[str, Any
     ]
 
 
+WHOLE_REGION: Final = {"cores": False, "lowPriorityCores": True}
+"""Quotas that count every family of a region, to whether they count spot."""
+
+
 def used_vcpus(backend: Backend, region: EmulatedRegion, family: str) -> int:
-    """Return the number of on-demand vCPUs of a family in use in a region."""
-    sizes = {name for name, known in FAMILIES.items() if known == family}
-    return sum(s.vcpus for s in backend.sizes_in_use(region.id, sizes, is_spot=False))
+    """Return the number of vCPUs in use in a region: on-demand ones of a family, or those of a quota of all."""
+    sizes = {name for name, known in FAMILIES.items() if family in {known, *WHOLE_REGION}}
+    return sum(s.vcpus for s in backend.sizes_in_use(region.id, sizes, is_spot=WHOLE_REGION.get(family, False)))
 
 
 def azure_reservations(backend: Backend) -> list[Reservation]:

@@ -26,6 +26,7 @@ def disk_body(subscription: str, sent: dict[str, Any], vm: str, *, is_attached: 
         "type": "Microsoft.Compute/disks",
         "location": sent["location"],
         "zones": sent.get("zones", []),
+        "tags": sent.get("tags", {}),  # a disk that is made with a VM gets the VM's
         "sku": {"name": disk.get("managedDisk", {}).get("storageAccountType", "Premium_LRS")},
         "properties": {
             "creationData": {"createOption": "FromImage"},
@@ -58,5 +59,6 @@ def interface_body(subscription: str, sent: dict[str, Any], vm: str, *, is_attac
         "name": resource_id.rpartition("/")[2],
         "type": "Microsoft.Network/networkInterfaces",
         "location": sent["location"],
+        "tags": created[0].get("tags", {}),
         "properties": properties,
     }

@@ -3,8 +3,9 @@
 import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from providers.emulator.ends import EndedBy, Failure
 from providers.emulator.host import Boot, Host
 from providers.emulator.regions import EmulatedRegion, Size, load_sizes, load_spot_prices
 from providers.faults import FaultBoard
@@ -40,6 +41,14 @@ class EmulatedMachine:
     """Since when it fails its cloud's status checks; None: it passes them."""
     reservation: str | None = None
     """Id of the reservation it uses; None: none."""
+    ended_by: EndedBy | None = None
+    """What ended it; None while it runs."""
+    failure: Failure | None = None
+    """With which its accepted launch failed; None: it did not."""
+    failed_update: str = ""
+    """Code with which the last operation on the running machine failed; empty: it did not."""
+    listed_state: str = ""
+    """The state that lists show instead of the real one, in the cloud's spelling; empty: the real one."""
 
 
 @dataclass(slots=True)
@@ -65,6 +74,22 @@ class Reservation:
     ends: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SpecialZone:
+    """A zone of a region beside its usual ones, with prices of its own: one of EC2's Local or Wavelength Zones."""
+
+    name: str
+    region: RegionId
+    kind: str
+    """`local-zone` or `wavelength-zone`."""
+    group: str
+    sizes: tuple[str, ...]
+    is_enabled: bool = True
+    """Whether the account has opted in."""
+    subnet: str = ""
+    """Id of the default VPC's subnet there; empty: it has none, as at first."""
+
+
 class Backend:
     """Allocates machines from stock or reservations, boots them on the host, and ends them."""
 
@@ -87,6 +112,17 @@ class Backend:
         self.spot_price_factor: dict[tuple[RegionId, str], float] = {}
         """Factor on the catalogue's spot price, by region and instance type."""
         self.reservations: dict[str, Reservation] = {}
+        self.special_zones: list[SpecialZone] = []
+        self.image_roots: dict[str, str] = {}
+        """Root devices of EC2's images that have another than the usual one, by image id."""
+        self.zoneless_sizes: set[tuple[RegionId, str]] = set()
+        """Azure's sizes that a region has, but none of its zones; their stock is that of zone `-`."""
+        self.sku_restrictions: dict[tuple[RegionId, str], list[dict[str, Any]]] = {}
+        """Restrictions of Azure's sizes, as its SKUs have them."""
+        self.edge_sizes: dict[tuple[RegionId, str], str] = {}
+        """Azure's sizes that only an edge zone of the region has, to that zone."""
+        self.regions_without_subnetwork: set[RegionId] = set()
+        """GCP's regions in which no network has a subnetwork."""
         self.token_lifetime_s = 3599
         """Lifetime of Entra's tokens, in seconds."""
         self.tokens_issued = 0
@@ -96,7 +132,11 @@ class Backend:
         """Azure resource providers for which the subscription is not registered."""
         self.unfinished_polls = 0
         """Number of the next polls of GCE and Azure operations that find them unfinished, without `Retry-After`."""
-        self.closed = threading.Event()
+        self.holds_operations = False
+        """Whether GCE and Azure operations stay unfinished, so that a launch is accepted with its outcome unknown."""
+        self.project_quotas: dict[str, int] = {"CPUS_ALL_REGIONS": 4096, "GPUS_ALL_REGIONS": 1024}
+        """Limits of GCP's quotas of the whole project, by metric."""
+        self._failures, self.closed = dict[str, Failure](), threading.Event()
         self.host = host
         self.clock = clock
         self.machines: dict[str, EmulatedMachine] = {}
@@ -205,13 +245,23 @@ class Backend:
                 size = replace(size, gpus=0)
         self.host.boot(Boot(name, machine.region, script, machine.address, size.vcpus, size.gpus, size.memory_gib))
 
-    def end(self, name: str) -> None:
+    def fail_next_launch(self, provider: str, failure: Failure) -> None:
+        """Let the next launch of a cloud fail once it is accepted."""
+        with self.lock:
+            self._failures[provider] = failure
+
+    def pop_failure(self, provider: str) -> Failure | None:
+        """Return the error with which a launch of a cloud is to fail; None for none."""
+        with self.lock:
+            return self._failures.pop(provider, None)
+
+    def end(self, name: str, by: EndedBy = EndedBy.USER) -> None:
         """End a machine and return it to stock. An unknown name is success."""
         with self.lock:
             machine = self.machines.get(name)
             if machine is None or machine.has_ended:
                 return
-            machine.has_ended, machine.ended_at = True, self.clock.now()
+            machine.has_ended, machine.ended_at, machine.ended_by = True, self.clock.now(), by
             if machine.reservation is None:
                 self._stock[machine.region, machine.zone, machine.size.name, machine.is_spot] += 1
         self.host.end(name)
@@ -222,7 +272,7 @@ class Backend:
             self.unreachable.add(region)
             for machine in self.machines.values():
                 if machine.region == region and not machine.has_ended:
-                    machine.has_ended, machine.ended_at = True, self.clock.now()
+                    machine.has_ended, machine.ended_at, machine.ended_by = True, self.clock.now(), EndedBy.HOST
         return self.host.kill_region(region)
 
     def restore(self, region: RegionId) -> None:
@@ -236,7 +286,7 @@ class Backend:
             self.failed_zones.add(zone)
             lost = tuple(m.name for m in self.machines.values() if m.zone == zone and not m.has_ended)
         for name in lost:
-            self.end(name)
+            self.end(name, EndedBy.HOST)
         return lost
 
     def reclaim(self, name: str) -> datetime | None:
@@ -295,7 +345,7 @@ class Backend:
                 if not m.has_ended and m.reclaim_at is not None and m.reclaim_at <= now
             ]
         for name in due:
-            self.end(name)
+            self.end(name, EndedBy.RECLAIM)
 
     def is_listed_yet(self, machine: EmulatedMachine) -> bool:
         """Return whether lists show a machine, given the lag."""

@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 from flask import Flask, Response, jsonify, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from providers.emulator.backend import Backend, Reservation
+from providers.emulator.backend import Backend, EmulatedMachine, Reservation
+from providers.emulator.ends import Failure
 from providers.faults import ANY, OPERATIONS, Fault, FaultKind
 from state.model.ids import RegionId
 
@@ -39,6 +40,8 @@ class FaultRequest(BaseModel):
     seconds: float = Field(default=0.0, ge=0, le=3600)
     code: str = ""
     status: int = Field(default=0, ge=0, le=599)
+    inner: str = ""
+    is_dated: bool = False
 
 
 def create_control(
@@ -142,6 +145,7 @@ def _add_faults(app: Flask, backend: Backend) -> None:
     def clear() -> Response:
         count = backend.faults.clear()
         backend.lag, backend.page, backend.duplicates = timedelta(), None, False
+        backend.holds_operations = False
         backend.boot_faults.fail = backend.boot_faults.dead_gpus = 0
         backend.spot_price_factor.clear()
         return jsonify(cleared=count)
@@ -164,6 +168,7 @@ def _add_list_and_boot_faults(app: Flask, backend: Backend) -> None:
             backend.page = None if body["page"] is None else max(1, int(body["page"]))
         if "duplicates" in body:
             backend.duplicates = bool(body["duplicates"])
+        backend.holds_operations = bool(body.get("hold_operations", backend.holds_operations))
         return jsonify(set=True)
 
     @app.post(f"{PREFIX}/boots")
@@ -203,6 +208,9 @@ def _add_supply(app: Flask, backend: Backend) -> None:
     @app.post(f"{PREFIX}/quota")
     def quota() -> Response:
         body = request.get_json()
+        if body["name"] in backend.project_quotas:
+            backend.project_quotas[body["name"]] = int(body["limit"])
+            return jsonify(set=True)
         backend.regions[_region(backend, body["region"])].quotas[body["name"]] = int(body["limit"])
         return jsonify(set=True)
 
@@ -255,6 +263,24 @@ def _add_machines(app: Flask, backend: Backend) -> None:
         name, delay = body["machine"], timedelta(minutes=float(body.get("minutes", 60)))
         at = _required(backend.announce_maintenance(name, delay), f"no active machine {name}")
         return jsonify(begins_at=at.isoformat())
+
+    @app.post(f"{PREFIX}/launches")
+    def launches() -> Response:
+        body = request.get_json()
+        backend.fail_next_launch(body["cloud"], Failure(body["code"], body.get("message", "")))
+        return jsonify(set=True)
+
+    @app.post(f"{PREFIX}/state")
+    def state() -> Response:
+        body = request.get_json()
+        machine = _machine(backend, body["machine"])
+        machine.listed_state = str(body.get("state", machine.listed_state))
+        machine.failed_update = str(body.get("failed_update", machine.failed_update))
+        return jsonify(set=True)
+
+
+def _machine(backend: Backend, name: str) -> EmulatedMachine:
+    return _required(backend.machines.get(name), f"no machine {name}")
 
 
 def _required(result: Result | None, problem: str) -> Result:

@@ -8,14 +8,16 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from werkzeug.test import Client
 
-from providers.emulator.backend import NOTICE, Backend, EmulatedMachine, OutOfStockError, Reservation
-from providers.emulator.ec2_events import SpotEvents
+from providers.emulator.backend import NOTICE, Backend, EmulatedMachine, OutOfStockError
+from providers.emulator.ec2_catalog import add_root_disk, catalog_overrides
+from providers.emulator.ec2_events import SpotEvents, show_state
 from providers.emulator.ec2_wire import Ec2WireFormat
+from providers.emulator.ends import EndedBy
 from providers.emulator.middleware import Environ, StartResponse
 from providers.emulator.moto_application import MotoApplication
 from providers.emulator.regions import AWS_ACCOUNT
@@ -72,12 +74,10 @@ class Ec2:
         self._events = SpotEvents(aws)
         self._moto = MotoApplication()
         overrides: dict[str, Callable[[Any], Any]] = {
-            "describe_capacity_reservations": self.capacity_reservations,
             "describe_instance_status": self.instance_status,
-            "describe_instance_type_offerings": self.offerings,
             "describe_instances": self.instances,
             "describe_spot_instance_requests": self.spot_requests,
-            "describe_spot_price_history": self.spot_prices,
+            **catalog_overrides(backend, self._call_moto),
             "run_instances": self.run_instances,
             "terminate_instances": self.terminate_instances,
         }
@@ -154,6 +154,7 @@ class Ec2:
         tags = json.dumps(response._get_param("TagSpecifications", []), sort_keys=True)
         parameters = (size, zone, is_spot, response._get_param("ImageId"), tags)
         region = region_id("aws", response.region)
+        add_root_disk(backend, response)
         if zone is None:
             zone = self._any_zone(region, size, is_spot=is_spot)
             response.params["Placement"] = {"AvailabilityZone": zone}
@@ -187,6 +188,10 @@ class Ec2:
             for spec in response._get_param("TagSpecifications", []):
                 if spec["ResourceType"] == "spot-instances-request":
                     self._spot_request_tags[instance.id] = {tag["Key"]: tag["Value"] for tag in spec["Tags"]}
+        machine.failure = backend.pop_failure("aws")
+        if machine.failure is not None:
+            backend.end(token, EndedBy.HOST)
+            return result
         script = base64.b64decode(response._get_param("UserData") or "").decode()
         backend.boot(token, script)
         return result
@@ -216,16 +221,6 @@ class Ec2:
             if used + sizes[size].vcpus > limit:
                 code = "MaxSpotInstanceCountExceeded" if is_spot else "VcpuLimitExceeded"
                 raise EC2ClientError(code, f"You have requested more vCPU capacity than your limit of {limit} allows.")
-
-    def offerings(self, response: Any) -> Any:
-        """Return the offerings that the emulated region has stock entries for; moto lists all of AWS's."""
-        emulated = self._backend.regions.get(region_id("aws", response.region))
-        result = self._call_moto("describe_instance_type_offerings", response)
-        if emulated is not None:
-            listed = result.result["InstanceTypeOfferings"]
-            sold = {(size, zone) for size, _ in emulated.stock for zone in emulated.zones}
-            result.result["InstanceTypeOfferings"] = [o for o in listed if (o["InstanceType"], o["Location"]) in sold]
-        return result
 
     def terminate_instances(self, response: Any) -> Any:
         """End machines in moto and in the backend."""
@@ -315,63 +310,13 @@ class Ec2:
             )
         return ActionResult({"SpotInstanceRequests": found})
 
-    def spot_prices(self, response: Any) -> Any:
-        """Return the current spot prices of the requested types, or all."""
-        backend, region = self._backend, region_id("aws", response.region)
-        emulated = backend.regions.get(region)
-        requested = set(response._get_param("InstanceTypes", []))
-        history = []
-        for size, is_spot in emulated.stock if emulated is not None else ():
-            usd = backend.spot_price(region, size)
-            if not is_spot or usd is None or (requested and size not in requested):
-                continue
-            history += [
-                {
-                    "AvailabilityZone": zone,
-                    "InstanceType": size,
-                    "ProductDescription": "Linux/UNIX",
-                    "SpotPrice": f"{usd:.6f}",
-                    "Timestamp": backend.clock.now(),
-                }
-                for zone in (emulated.zones if emulated is not None else ())
-            ]
-        return ActionResult({"SpotPriceHistory": history, "NextToken": ""})
-
-    def capacity_reservations(self, response: Any) -> Any:
-        """Return the reservations of a region; moto has none."""
-        region = region_id("aws", response.region)
-        found = (r for r in self._backend.reservations.values() if r.region == region)
-        return ActionResult({"CapacityReservations": [self._capacity_reservation(r) for r in found]})
-
-    def _capacity_reservation(self, reservation: Reservation) -> dict[str, Any]:
-        now = self._backend.clock.now()
-        begins = reservation.begins or now - timedelta(days=1)
-        arn = f"arn:aws:ec2:{reservation.region}:{AWS_ACCOUNT}:capacity-reservation/{reservation.id}"
-        return {
-            "AvailabilityZone": reservation.zone,
-            "AvailableInstanceCount": reservation.count - self._backend.count_in_use(reservation.id),
-            "CapacityReservationArn": arn,
-            "CapacityReservationId": reservation.id,
-            "EndDate": reservation.ends,
-            "EndDateType": "limited" if reservation.ends else "unlimited",
-            "InstanceMatchCriteria": "targeted",
-            "InstancePlatform": "Linux/UNIX",
-            "InstanceType": reservation.size,
-            "OwnerId": AWS_ACCOUNT,
-            "ReservationType": "default",
-            "StartDate": begins,
-            "State": "active" if begins <= now else "scheduled",
-            "Tenancy": "default",
-            "TotalInstanceCount": reservation.count,
-        }
-
     def show_ended(self, region: RegionId) -> None:
-        """Terminate in moto the machines that ended in the backend."""
+        """Terminate in moto the machines that ended in the backend, with EC2's reasons."""
         moto_backend = ec2_backends[AWS_ACCOUNT][region.partition("/")[2]]
         for instance in moto_backend.all_instances():
             machine = self._backend.machines.get(self._names.get(instance.id, ""))
-            if machine is not None and self._backend.is_listed_as_ended(machine) and instance.state != "terminated":
-                instance.terminate()
+            if machine is not None:
+                show_state(instance, machine, has_ended=self._backend.is_listed_as_ended(machine))
 
 
 def _marked_at(machine: EmulatedMachine) -> datetime:

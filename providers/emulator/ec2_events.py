@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from moto.ec2.models.instances import StateReason
 from moto.events.models import events_backends
 from moto.sqs.models import sqs_backends
 
+from providers.emulator.backend import EmulatedMachine
+from providers.emulator.ends import EndedBy
 from providers.emulator.regions import AWS_ACCOUNT, REBALANCE_QUEUE
 
 RECOMMENDATION: Final = "EC2 Instance Rebalance Recommendation"
@@ -47,3 +50,24 @@ class SpotEvents:
             "Time": now.timestamp(),
         }
         events_backends[AWS_ACCOUNT][region].put_events([event])
+
+
+REASONS: Final = {
+    EndedBy.HOST: ("Server.InternalError", "Server.InternalError: Internal error on launch"),
+    EndedBy.RECLAIM: ("Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Instance terminated by Spot"),
+}
+"""State reasons of ends that were not requested. Source: botocore, EC2's shape StateReason."""
+
+
+def show_state(instance: Any, machine: EmulatedMachine, *, has_ended: bool) -> None:
+    """Give an instance of moto its machine's state and the reason of its end; moto's own is that of a request."""
+    if has_ended and instance.state != "terminated":
+        instance.terminate()
+        code, text = REASONS.get(machine.ended_by or EndedBy.USER, ("", ""))
+        if machine.failure is not None:
+            code, text = machine.failure.code, f"{machine.failure.code}: {machine.failure.message}"
+        if code:
+            instance._reason = text
+            instance.state_reason = StateReason(text, code)
+    if machine.listed_state:
+        instance._state.name = machine.listed_state

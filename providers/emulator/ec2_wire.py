@@ -7,13 +7,17 @@ from providers.emulator.middleware import Environ, form_of
 from state.model.ids import RegionId, region_id
 
 OPERATION_OF: Final = {
+    "DescribeAvailabilityZones": "offers",
     "DescribeCapacityReservations": "offers",
+    "DescribeImages": "offers",
     "DescribeInstanceStatus": "notices",
     "DescribeInstanceTypeOfferings": "offers",
     "DescribeInstanceTypes": "offers",
     "DescribeInstances": "instances",
+    "DescribeSecurityGroups": "offers",
     "DescribeSpotInstanceRequests": "notices",
     "DescribeSpotPriceHistory": "prices",
+    "DescribeSubnets": "offers",
     "RunInstances": "launch",
     "TerminateInstances": "terminate",
 }
@@ -39,8 +43,9 @@ class Ec2WireFormat:
             return "notices"
         return OPERATION_OF.get(form_of(environ).get("Action", ""), "")
 
-    def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
+    def error(self, environ: Environ, code: str, message: str, inner: str = "") -> tuple[str, bytes]:
         """Return an error in the protocol of the request's service."""
+        del inner
         if "HTTP_X_AMZ_TARGET" in environ:
             return "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message}).encode()
         inner = f"<Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"

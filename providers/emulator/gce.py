@@ -13,15 +13,23 @@ from flask import Flask, Response, jsonify, request
 from providers.emulator.backend import Backend, EmulatedMachine, OutOfStockError
 from providers.emulator.gce_billing import add_billing
 from providers.emulator.gce_catalog import (
-    METRICS,
     ROOT,
     accelerator_bodies,
     future_reservation_body,
     machine_type_body,
+    network_body,
     region_body,
     reservation_body,
     reservations_in,
     zone_body,
+)
+from providers.emulator.gce_operations import (
+    add_preemptions,
+    as_running,
+    instance_url,
+    operation_body,
+    over_quota,
+    project_quotas,
 )
 from providers.emulator.regions import EmulatedRegion, Size
 from providers.gcp.gpus import split_attached, with_attached
@@ -40,6 +48,8 @@ class _State:
     operations: dict[str, dict[str, Any]] = field(default_factory=dict)
     by_request: dict[str, str] = field(default_factory=dict)
     """Operation names by requestId, which makes requests idempotent."""
+    preempted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The system's operations of preempted machines, by machine name."""
 
 
 def create_gce(backend: Backend) -> Flask:
@@ -96,6 +106,7 @@ def create_gce(backend: Backend) -> Flask:
         return response
 
     _add_reads(app, state)
+    _add_project(app, state)
     _add_machines(app, state)
     add_billing(app, backend)
     return app
@@ -115,6 +126,10 @@ def _add_reads(app: Flask, state: _State) -> None:
     def disks(project: str) -> Response:
         return _aggregated(backend, "disks", lambda _, zone: _disks(state, project, zone))
 
+    @app.get(f"{BASE}/global/networks/<name>")
+    def network(project: str, name: str) -> Response:
+        return jsonify(network_body(backend, project, name))
+
     @app.post("/v1/projects/<project>:testIamPermissions")
     def permissions(project: str) -> Response:  # noqa: ARG001  the resource manager's
         requested = request.get_json()["permissions"]
@@ -131,6 +146,28 @@ def _add_reads(app: Flask, state: _State) -> None:
             return [future_reservation_body(project, r) for r in reservations_in(backend, zone, has_begun=False)]
 
         return _aggregated(backend, "futureReservations", bodies)
+
+
+def _add_project(app: Flask, state: _State) -> None:
+    """Add what concerns the whole project: its quotas and its operations."""
+    backend = state.backend
+
+    @app.get(BASE)
+    def project_body(project: str) -> Response:
+        return jsonify(kind="compute#project", name=project, quotas=project_quotas(backend))
+
+    @app.get(f"{BASE}/aggregated/operations")
+    def operations(project: str) -> Response:
+        kinds = re.findall(r'operationType = "([\w.]+)"', request.args.get("filter", ""))
+
+        def bodies(_: EmulatedRegion, zone: str) -> list[dict[str, Any]]:
+            add_preemptions(backend, state.preempted, project)
+            found = [*state.operations.values(), *state.preempted.values()]
+            shown = [as_running(one) if backend.holds_operations else one for one in found]
+            here = (one for one in shown if str(one["zone"]).rpartition("/")[2] == zone)
+            return [one for one in here if not kinds or one["operationType"] in kinds]
+
+        return _aggregated(backend, "operations", bodies)
 
 
 def _add_machines(app: Flask, state: _State) -> None:
@@ -154,16 +191,20 @@ def _add_machines(app: Flask, state: _State) -> None:
             return _error(404, "notFound", f"The resource '{name}' was not found")
         backend.end(name)
         state.bodies[name]["deleted"] = True
-        return jsonify(_as_running(_operation(state, project, zone, "delete", name, None)))
+        return jsonify(
+            as_running(
+                operation_body(backend.clock.now(), state.operations, instance_url(project, zone, name), "delete", None)
+            )
+        )
 
     @app.get(f"{BASE}/zones/<zone>/operations/<name>")
     @app.post(f"{BASE}/zones/<zone>/operations/<name>/wait")
     def operation(project: str, zone: str, name: str) -> Any:  # noqa: ARG001  the route's names
         if name not in state.operations:
             return _error(404, "notFound", f"The resource '{name}' was not found")
-        if backend.unfinished_polls > 0:
-            backend.unfinished_polls -= 1
-            return jsonify(_as_running(state.operations[name]))
+        if backend.unfinished_polls > 0 or backend.holds_operations:
+            backend.unfinished_polls = max(0, backend.unfinished_polls - 1)
+            return jsonify(as_running(state.operations[name]))
         return jsonify(state.operations[name])
 
 
@@ -210,17 +251,18 @@ def _disks(state: _State, project: str, zone: str) -> list[dict[str, Any]]:
         disk = body.get("disks", [{}])[0]
         if machine.zone == zone and not (machine.has_ended and disk.get("autoDelete")):
             users = [] if machine.has_ended else [f"{url}/instances/{name}"]
-            size = str(disk.get("initializeParams", {}).get("diskSizeGb", 10))
+            sent = disk.get("initializeParams", {})
+            size = str(sent.get("diskSizeGb", 10))
             known = {"kind": "compute#disk", "id": str(int(derive_id("d", name)[2:14], 16)), "name": name, "zone": url}
             links = {"type": f"{url}/diskTypes/pd-balanced", "selfLink": f"{url}/disks/{name}", "users": users}
-            found.append(known | links | {"sizeGb": size, "status": "READY"})
+            found.append(known | links | {"sizeGb": size, "status": "READY", "labels": sent.get("labels", {})})
     return found
 
 
 def _instance(state: _State, project: str, machine: EmulatedMachine) -> dict[str, Any]:
     sent = state.bodies[machine.name]
     url = f"{ROOT}/projects/{project}/zones/{machine.zone}"
-    status = "RUNNING"
+    status = machine.listed_state or "RUNNING"
     if state.backend.is_listed_as_ended(machine):
         status = "TERMINATED" if state.backend.host.has_ended(machine.name) else "STOPPING"
     body: dict[str, Any] = {
@@ -275,7 +317,9 @@ def _insert(state: _State, project: str, zone: str) -> Any:
         is_spot = body.get("scheduling", {}).get("provisioningModel") == "SPOT"
         size = _requested_size(body)
         address = body["networkInterfaces"][0].get("networkIP")
-        fault = _over_quota(state, region, size, is_spot=is_spot)
+        failure = backend.pop_failure("gcp")
+        fault = None if failure is None else (failure.code, failure.message, 0)
+        fault = fault or over_quota(backend, region, size, is_spot=is_spot)
         if fault is None:
             try:
                 reservation = _requested_reservation(body)
@@ -283,15 +327,17 @@ def _insert(state: _State, project: str, zone: str) -> Any:
             except OutOfStockError:
                 message = f"The zone '{zone}' does not have enough resources available to fulfill the request."
                 fault = ("ZONE_RESOURCE_POOL_EXHAUSTED", message, 503)
-        operation = _operation(state, project, zone, "insert", name, fault)
+        operation = operation_body(
+            backend.clock.now(), state.operations, instance_url(project, zone, name), "insert", fault
+        )
         if request_id:
             state.by_request[request_id] = operation["name"]
         if fault is not None:
-            return jsonify(_as_running(operation))
+            return jsonify(as_running(operation))
         state.bodies[name] = body
     metadata = {item["key"]: item["value"] for item in body.get("metadata", {}).get("items", [])}
     backend.boot(name, metadata.get("startup-script", ""))
-    return jsonify(_as_running(operation))
+    return jsonify(as_running(operation))
 
 
 def _requested_size(body: dict[str, Any]) -> str:
@@ -310,49 +356,6 @@ def _requested_reservation(body: dict[str, Any]) -> str | None:
     if affinity.get("consumeReservationType") != "SPECIFIC_RESERVATION":
         return None
     return str(affinity["values"][0]).rpartition("/")[2]
-
-
-def _over_quota(state: _State, region: EmulatedRegion, size: str, *, is_spot: bool) -> tuple[str, str, int] | None:
-    sizes = state.backend.sizes["gcp"]
-    for metric, limit in region.quotas.items():
-        gpu, for_spot = METRICS[metric]
-        if size not in sizes or sizes[size].gpu != gpu or for_spot != is_spot:
-            continue
-        counted = {s.name for s in sizes.values() if s.gpu == gpu}
-        used = sum(s.gpus for s in state.backend.sizes_in_use(region.id, counted, is_spot=is_spot))
-        if used + sizes[size].gpus > limit:
-            return ("QUOTA_EXCEEDED", f"Quota '{metric}' exceeded.  Limit: {limit}.0 in region {region.name}.", 403)
-    return None
-
-
-def _operation(
-    state: _State, project: str, zone: str, kind: str, name: str, fault: tuple[str, str, int] | None
-) -> dict[str, Any]:
-    number = f"operation-{len(state.operations) + 1}"
-    url = f"{ROOT}/projects/{project}/zones/{zone}"
-    operation: dict[str, Any] = {
-        "kind": "compute#operation",
-        "id": str(len(state.operations) + 1),
-        "name": number,
-        "zone": url,
-        "operationType": kind,
-        "targetLink": f"{url}/instances/{name}",
-        "status": "DONE",
-        "progress": 100,
-        "selfLink": f"{url}/operations/{number}",
-    }
-    if fault is not None:
-        code, message, status = fault
-        operation["error"] = {"errors": [{"code": code, "message": message}]}
-        operation["httpErrorStatusCode"] = status
-    state.operations[number] = operation
-    return operation
-
-
-def _as_running(operation: dict[str, Any]) -> dict[str, Any]:
-    """Return an operation as GCE shows it before it is done, without its outcome."""
-    known = {field: value for field, value in operation.items() if field not in {"error", "httpErrorStatusCode"}}
-    return known | {"status": "RUNNING", "progress": 0}
 
 
 def _error(status: int, reason: str, message: str) -> tuple[Response, int]:

@@ -1,11 +1,14 @@
 """Bodies of the embedded GCE's catalogue and reservations. Shapes: the Compute Engine v1 discovery document."""
 
+from fractions import Fraction
 from typing import Any, Final
 
+from providers.catalogue import MEMORY_TOLERANCE
 from providers.emulator.backend import Backend, Reservation
-from providers.emulator.regions import EmulatedRegion, Size, gcp_accelerator
+from providers.emulator.regions import EmulatedRegion, Size, canonical_name, gcp_accelerator
 from providers.gcp.gpus import split_attached
-from state.model.ids import derive_id
+from providers.gpus import MEMORY_GIB
+from state.model.ids import derive_id, region_id
 
 ROOT: Final = "https://www.googleapis.com/compute/v1"
 """The base of every link, whatever the endpoint of the request."""
@@ -42,13 +45,17 @@ def region_body(backend: Backend, project: str, region: EmulatedRegion) -> dict[
 
 
 def machine_type_body(project: str, zone: str, size: Size) -> dict[str, Any]:
-    """Return the body of a machine type in a zone, without attached GPUs."""
+    """Return the body of a machine type in a zone, without attached GPUs.
+
+    One accelerator is reported for a part of one too; only the description names the part, as GCE's does.
+    """
     name = split_attached(size.name)[0]
     body: dict[str, Any] = {
         "kind": "compute#machineType",
         "id": str(int(derive_id("s", name)[2:14], 16)),
         "name": name,
         "zone": zone,
+        "description": _description(size),
         "guestCpus": size.vcpus,
         "memoryMb": int(size.memory_gib * 1024),
         "selfLink": f"{ROOT}/projects/{project}/zones/{zone}/machineTypes/{name}",
@@ -59,6 +66,32 @@ def machine_type_body(project: str, zone: str, size: Size) -> dict[str, Any]:
     if disks := local_disks(size):
         body["bundledLocalSsds"] = {"defaultInterface": "NVME", "partitionCount": disks}
     return body
+
+
+def _description(size: Size) -> str:
+    """Return a machine type's description: `Accelerator Optimized: 1/8 NVIDIA RTXPRO6000 GPU, 6 vCPUs, 22GB RAM`."""
+    rest = f"{size.vcpus} vCPUs, {size.memory_gib:g}GB RAM"
+    if not size.gpus or "+" in size.name:
+        return rest
+    whole = MEMORY_GIB[canonical_name(size.gpu, size.gpu_memory_gib)]
+    share = Fraction(size.gpu_memory_gib / whole).limit_denominator(8)
+    count = share if share < 1 - MEMORY_TOLERANCE else size.gpus
+    return f"Accelerator Optimized: {count} NVIDIA {size.gpu} GPU, {rest}"
+
+
+def network_body(backend: Backend, project: str, name: str) -> dict[str, Any]:
+    """Return the body of a network, which has a subnetwork in every region but those that are said to lack one."""
+    url = f"{ROOT}/projects/{project}"
+    regions = [r.name for r in backend.regions.values() if r.provider == "gcp"]
+    with_one = [name for name in regions if region_id("gcp", name) not in backend.regions_without_subnetwork]
+    return {
+        "kind": "compute#network",
+        "id": str(int(derive_id("w", name)[2:14], 16)),
+        "name": name,
+        "selfLink": f"{url}/global/networks/{name}",
+        "autoCreateSubnetworks": True,
+        "subnetworks": [f"{url}/regions/{region}/subnetworks/{name}" for region in with_one],
+    }
 
 
 def local_disks(size: Size) -> int:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from email.utils import format_datetime
 from io import BytesIO
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
@@ -53,8 +54,8 @@ class WireFormat(Protocol):
     def operation_of(self, environ: Environ) -> str:
         """Return the operation of the `Provider` protocol that a request is part of; empty for none."""
 
-    def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
-        """Return the content type and body of the cloud's error response."""
+    def error(self, environ: Environ, code: str, message: str, inner: str = "") -> tuple[str, bytes]:
+        """Return the content type and body of the cloud's error response; *inner* is the code of a nested detail."""
 
 
 class MiddlewareBackend(Protocol):
@@ -139,10 +140,12 @@ class Middleware:
             start_response("502 Bad Gateway", [("Content-Type", "text/html")])
             return [b"<html><body><h1>502 Bad Gateway</h1></body></html>"]
         status, code = fault.answer(CLOUDS[ProviderName(self._wire_format.name)].profile.fault_answers)
-        kind, body = self._wire_format.error(environ, code, f"injected: {fault.kind}")
+        kind, body = self._wire_format.error(environ, code, f"injected: {fault.kind}", fault.inner)
         headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
         if fault.kind is FaultKind.THROTTLE and fault.seconds:
-            headers.append(("Retry-After", f"{fault.seconds:g}"))
+            until = self._backend.clock.now() + timedelta(seconds=fault.seconds)
+            dated = format_datetime(until, usegmt=True)  # the server sends a date of its own
+            headers.append(("Retry-After", dated if fault.is_dated else f"{fault.seconds:g}"))
         start_response(f"{status} Injected", headers)
         return [body]
 

@@ -107,7 +107,12 @@ def load_spot_prices() -> dict[tuple[RegionId, str], float]:
     return prices
 
 
+def canonical_name(gpu: str, memory_gib: float) -> str:
+    """Return our name of a GPU in the catalogue."""
+    return f"A100-{memory_gib:.0f}GB" if gpu == "A100" else gpu
+
+
 def gcp_accelerator(gpu: str, memory_gib: float) -> str:
     """Return GCE's accelerator type for a GPU in the catalogue."""
-    canonical = f"A100-{memory_gib:.0f}GB" if gpu == "A100" else gpu
+    canonical = canonical_name(gpu, memory_gib)
     return next(name for name, known in ACCELERATORS.items() if known == canonical)

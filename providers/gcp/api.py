@@ -4,9 +4,11 @@ Waiting is done on our own operations client: the one inside `insert()` polls th
 endpoint the settings name. The default retry of reads is off, since it goes on for ten minutes whatever the timeout.
 """
 
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -31,6 +33,8 @@ UNREACHABLE: Final = "UNREACHABLE"
 RESOURCES: Final = "https://cloudresourcemanager.googleapis.com"
 BILLING: Final = "https://cloudbilling.googleapis.com"
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+PROJECT: Final = re.compile(r"projects/([^/]+)/")
+REGION: Final = re.compile(r"/regions/([^/]+)/")
 EVERYWHERE: Final = "gcp"
 """What lists of every zone count against: they are one call."""
 
@@ -97,6 +101,15 @@ class GcpApi:
             for accelerator in listed.accelerator_types:
                 yield zone, accelerator.name
 
+    def subnetwork_regions(self, network: str) -> set[str]:
+        """Return the regions in which a network has a subnetwork; the network may be another project's."""
+        project = PROJECT.search(network)
+        self._limiter.admit(EVERYWHERE)
+        found = self._client(compute_v1.NetworksClient).get(
+            project=project.group(1) if project else self._project, network=network.rpartition("/")[2], **self._call
+        )
+        return {region.group(1) for url in found.subnetworks if (region := REGION.search(url))}
+
     def instances(self, label: str, value: str) -> Iterator[tuple[str, Any, bool]]:
         """Yield (zone, its instances with a label, whether it answered)."""
         request = compute_v1.AggregatedListInstancesRequest(
@@ -127,6 +140,23 @@ class GcpApi:
                 for quota in region.quotas:
                     yield region.name, quota.metric, quota.limit, quota.usage
 
+    def project_quotas(self) -> Iterator[tuple[str, float, float]]:
+        """Yield (metric, limit, usage) of the quotas that count every region."""
+        self._limiter.admit(EVERYWHERE)
+        for quota in self._client(compute_v1.ProjectsClient).get(project=self._project, **self._call).quotas:
+            yield quota.metric, quota.limit, quota.usage
+
+    def operations(self, kinds: tuple[str, ...], since: datetime) -> Iterator[tuple[str, Any]]:
+        """Yield (zone, operation) of the operations of some types that began after *since* and are done."""
+        wanted = " OR ".join(f'(operationType = "{kind}")' for kind in kinds)
+        request = compute_v1.AggregatedListGlobalOperationsRequest(
+            project=self._project, filter=f'({wanted}) AND (insertTime > "{since.isoformat()}")', max_results=PAGE
+        )
+        for zone, listed in self._zones(self._client(compute_v1.GlobalOperationsClient).aggregated_list, request):
+            for operation in listed.operations:
+                if operation.status == DONE:
+                    yield zone, operation
+
     def _json(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401  whatever the API answers
         """Return the answer of one of Google's other APIs."""
         self._limiter.admit(EVERYWHERE)
@@ -154,8 +184,8 @@ class GcpApi:
         granted = set(self._json("POST", url, json={"permissions": list(permissions)}).get("permissions", []))
         return [permission for permission in permissions if permission not in granted]
 
-    def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str] | None:
-        """Start one instance, and return the (code, message) of the operation's error; None: success.
+    def insert(self, zone: str, body: dict[str, Any]) -> tuple[str, str, int | None] | None:
+        """Start one instance, and return (code, message, HTTP status) of the operation's error; None: success.
 
         The request id is derived from the name and the labels: the same request runs once, and another installation's
         differs.
@@ -179,7 +209,7 @@ class GcpApi:
             msg = f"{operation.name} still runs"
             raise DeadlineExceeded(msg)
         errors = list(operation.error.errors)
-        return (errors[0].code, errors[0].message) if errors else None
+        return (errors[0].code, errors[0].message, operation.http_error_status_code or None) if errors else None
 
     def get(self, zone: str, name: str) -> Any:  # noqa: ANN401  the SDK's message
         """Return one instance."""

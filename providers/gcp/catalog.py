@@ -1,16 +1,19 @@
 """GCE's machine types and region quotas to offers and quotas. Pure."""
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from providers.exclusions import Exclusion, ExclusionKind, part_of_gpu
 from providers.gcp.billing import Parts
-from providers.gcp.gpus import ACCELERATORS, split_attached, with_attached
+from providers.gcp.gpus import ACCELERATORS, gpu_share, split_attached, with_attached
 from providers.gpus import MEMORY_GIB
 from providers.prices import PriceList
 from providers.reservations import Reservation
-from state.model.catalog import Machine, Market, Offer, OfferKey, Quota
-from state.model.ids import RegionId, region_id
+from state.model.catalog import Machine, Market, Offer, OfferKey, Quota, QuotaScope
+from state.model.ids import RegionId, every_region, region_id, region_name
 
 METRICS: Final[dict[str, str]] = {
     "NVIDIA_A100_80GB_GPUS": "A100-80GB",
@@ -30,15 +33,36 @@ def region_of_zone(zone: str) -> RegionId:
     return region_id("gcp", zone.rpartition("-")[0])
 
 
-def machine_of(described: Any) -> Machine | None:  # noqa: ANN401  the SDK's message
-    """Return what a machine type consists of; None for unknown GPUs."""
+USUAL_ZONE: Final = re.compile(r"[a-z]+-[a-z]+\d+-[a-z]")
+
+
+def price_locations(key: OfferKey) -> tuple[str, ...]:
+    """Return where the price of an offer is listed: its zone, and the region of a usual one.
+
+    Other zones, such as the AI zone `us-central1-ai1a`, have prices of their own. Source: Compute Engine documentation,
+    "AI zones".
+    """
+    return (key.zone, region_name(key.region)) if is_usual_zone(key.zone) else (key.zone,)
+
+
+def is_usual_zone(zone: str) -> bool:
+    """Return whether a zone has the prices of its region."""
+    return USUAL_ZONE.fullmatch(zone) is not None
+
+
+def machine_of(described: Any) -> Machine | Exclusion:  # noqa: ANN401  the SDK's message
+    """Return what a machine type consists of, or why no shape can use it: unknown GPUs, or a part of one."""
+    zone = described.zone.rpartition("/")[2]
     accelerators = list(described.accelerators)
     gpu, count = None, 0
     if accelerators:
-        gpu = ACCELERATORS.get(accelerators[0].guest_accelerator_type)
-        count = accelerators[0].guest_accelerator_count
+        kind, count = accelerators[0].guest_accelerator_type, accelerators[0].guest_accelerator_count
+        gpu = ACCELERATORS.get(kind)
         if gpu is None or count == 0:
-            return None
+            return Exclusion(ExclusionKind.UNKNOWN_GPU, region_of_zone(zone), described.name, kind)
+        if (share := gpu_share(kind, count, described.guest_cpus, described.description)) < 1:
+            detail = f"{part_of_gpu(share, gpu)}, {MEMORY_GIB[gpu] * share:.3g} GiB"
+            return Exclusion(ExclusionKind.PART_OF_GPU, region_of_zone(zone), described.name, detail)
     return Machine(
         gpu=gpu,
         gpus=count,
@@ -53,7 +77,7 @@ def attached_of(described: Any, name: str) -> Machine | None:  # noqa: ANN401  t
     """Return what an N1 machine type consists of with the GPUs of *name* attached; None for unknown GPUs."""
     _, accelerator, count = split_attached(name)
     plain, gpu = machine_of(described), ACCELERATORS.get(accelerator)
-    if plain is None or gpu is None:
+    if isinstance(plain, Exclusion) or gpu is None:
         return None
     return replace(plain, gpu=gpu, gpus=count, gpu_memory_gib=MEMORY_GIB[gpu], family=gpu)
 
@@ -80,13 +104,21 @@ def type_of(machine_type: str, accelerators: Any) -> str:  # noqa: ANN401  the S
 
 def offers_of(zone: str, instance_type: str, machine: Machine, prices: PriceList) -> list[Offer]:
     """Return the offers of a machine type in a zone: in each market with a price."""
-    region = region_of_zone(zone)
     found = []
     for market in Market:
-        price = prices.price("gcp", (zone, zone.rpartition("-")[0]), instance_type, market)
+        key = OfferKey(region_of_zone(zone), zone, instance_type, market)
+        price = prices.price("gcp", price_locations(key), instance_type, market)
         if price is not None and (machine.gpus or market is Market.ON_DEMAND):
-            found.append(Offer(OfferKey(region, zone, instance_type, market), machine, price))
+            found.append(Offer(key, machine, price))
     return found
+
+
+def unpriced(zone: str, machines: Mapping[str, Machine], offers: Iterable[Offer]) -> list[Exclusion]:
+    """Return what of a zone is left out for want of a price: machine types, or a zone with prices of its own."""
+    region, priced = region_of_zone(zone), {offer.key.instance_type for offer in offers}
+    if machines and not priced and not is_usual_zone(zone):
+        return [Exclusion(ExclusionKind.ZONE_WITHOUT_PRICES, region, zone, "no usual zone of its region")]
+    return [Exclusion(ExclusionKind.NO_PRICE, region, f"{name} in {zone}") for name in machines if name not in priced]
 
 
 def reservation_of(zone: str, reservation: Any) -> Reservation:  # noqa: ANN401  the SDK's message
@@ -133,4 +165,17 @@ def quota_of(region: str, metric: str, limit: float, usage: float) -> Quota | No
     if gpu is None:
         return None
     market = Market.SPOT if is_spot else Market.ON_DEMAND
-    return Quota(region_id("gcp", region), gpu, market, int(limit), int(usage), "gpus")
+    return Quota(region_id("gcp", region), gpu, market, int(limit), int(usage), "gpus", name=metric)
+
+
+PROJECT_METRICS: Final = {"CPUS_ALL_REGIONS": "vcpus", "GPUS_ALL_REGIONS": "gpus"}
+"""Metrics that count every region, model and market, to their units. Source: as METRICS, "GPU quota"."""
+
+
+def project_quota_of(metric: str, limit: float, usage: float) -> Quota | None:
+    """Return a quota of the whole project; None for any other metric."""
+    unit = PROJECT_METRICS.get(metric)
+    if unit is None:
+        return None
+    where = every_region("gcp")
+    return Quota(where, None, None, int(limit), int(usage), unit, QuotaScope.ACCOUNT, name=metric)

@@ -1,24 +1,29 @@
 """GCP as a provider."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
 from providers.context import Context
-from providers.errors import DeniedError, InvalidError, ProviderError
+from providers.errors import DeniedError, InvalidError, ProviderError, ThrottledError, UnreachableError
 from providers.everywhere import unanswered, without_repeats
+from providers.exclusions import WHOLE_REGION, Exclusion, ExclusionKind
 from providers.gcp.api import EVERYWHERE, GcpApi
 from providers.gcp.catalog import (
     attached_of,
     future_reservation_of,
+    is_usual_zone,
     machine_of,
     offers_of,
     parts_of,
+    price_locations,
+    project_quota_of,
     quota_of,
     region_of_zone,
     reservation_of,
     type_of,
+    unpriced,
 )
 from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.gpus import split_attached
@@ -26,29 +31,18 @@ from providers.gcp.notices import notice_of
 from providers.gcp.profile import PROFILE
 from providers.gcp.settings import GcpSettings
 from providers.gcp.spot import CachedRates
+from providers.gcp.states import KINDS, Ended, end_of, ended_of, gone, impairment_of, latest, state_of
 from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Reservation, reserved_offers, select_reservation
-from providers.throttle import RateLimiter
+from providers.throttle import PauseLog, RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
-STATES: Final = {
-    "PROVISIONING": CloudState.PENDING,
-    "STAGING": CloudState.PENDING,
-    "PENDING": CloudState.PENDING,
-    "RUNNING": CloudState.RUNNING,
-    "REPAIRING": CloudState.RUNNING,
-    "STOPPING": CloudState.STOPPING,
-    "PENDING_STOP": CloudState.STOPPING,
-    "SUSPENDING": CloudState.STOPPING,
-    "SUSPENDED": CloudState.STOPPING,
-    "STOPPED": CloudState.STOPPING,
-    "TERMINATED": CloudState.STOPPING,
-    "DEPROVISIONING": CloudState.STOPPING,
-}
-"""GCE's TERMINATED means stopped: the machine exists and its disk costs, so it counts as stopping and is ended."""
+OPERATIONS_MAX_AGE: Final = timedelta(hours=1)
+"""How far back operations are read: longer than any tick's distance to the one before."""
+ENDS: Final = "causes of ended machines"
 NEEDED: Final = (
     "compute.instances.create",
     "compute.instances.delete",
@@ -58,10 +52,13 @@ NEEDED: Final = (
     "compute.instances.setMetadata",
     "compute.instances.setServiceAccount",
     "compute.disks.create",
+    "compute.disks.setLabels",
     "compute.subnetworks.use",
     "compute.zoneOperations.get",
 )
 """Source: Compute Engine documentation, "Compute Engine IAM roles and permissions"."""
+NEEDED_FOR_TAGS: Final = ("compute.instances.createTagBinding", "compute.disks.createTagBinding")
+"""Needed as well where the settings have resource manager tags. Source: as above."""
 SPECIFIC: Final = "SPECIFIC_RESERVATION"
 
 Item = TypeVar("Item")
@@ -70,7 +67,7 @@ Result = TypeVar("Result")
 
 def build(settings: GcpSettings, context: Context) -> "Gcp":
     """Return the provider; nothing is called yet."""
-    return Gcp(settings, context.prices, context.clock)
+    return Gcp(settings, context.prices, context.clock, context.pauses)
 
 
 class Gcp:
@@ -80,12 +77,14 @@ class Gcp:
     boot_profile = PROFILE.boot
     capabilities = frozenset(Capability)
 
-    def __init__(self, settings: GcpSettings, prices: Callable[[], PriceList], clock: Clock) -> None:
+    def __init__(
+        self, settings: GcpSettings, prices: Callable[[], PriceList], clock: Clock, pauses: PauseLog | None = None
+    ) -> None:
         """Make clients; nothing is called yet."""
         self._settings = settings
         self._prices = prices
         self._clock = clock
-        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
+        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds, self.name, pauses)
         self._api = GcpApi(settings, self._limiter)
         self._rates = CachedRates(self._api, clock)
         self._regions = tuple(region_id("gcp", name) for name in settings.regions)
@@ -100,33 +99,52 @@ class Gcp:
         return self._read(self._offers)
 
     def _offers(self) -> Observation[Offer]:
-        offers: list[Offer] = []
+        """Return the offers of every zone, and what is left out of them."""
         unreachable: dict[RegionId, str] = {}
         prices, sold = self._prices(), set(self._api.accelerator_types())
         rates, why_none = self._rates()
-        priced = prices.names(self.name)
         reservations = [reservation_of(zone, reservation) for zone, reservation in self._api.reservations()]
         coming = (future_reservation_of(zone, reservation) for zone, reservation in self._api.future_reservations())
         reservations += [reservation for reservation in coming if reservation is not None]
+        offers, left_out = list[Offer](), self._without_subnetwork()
+        unusable = {exclusion.region for exclusion in left_out}
         for zone, types, answered in self._api.machine_types():
-            if self._is_skipped(zone, answered, unreachable):
+            region = region_of_zone(zone)
+            if self._is_skipped(zone, answered, unreachable) or region in unusable:
                 continue
             by_name = {described.name: described for described in types}
-            fit = {
-                described.name: machine
-                for described in types
-                if self._is_of_use(described, zone, sold) and (machine := machine_of(described)) is not None
-            }
-            fit |= self._attached(zone, by_name, sold, priced.get(zone, set()))
-            for name, machine in fit.items():
-                found = offers_of(zone, name, machine, prices)
+            fit, unfit = self._fit(zone, by_name, sold, prices)
+            found = [offer for name, machine in fit.items() for offer in offers_of(zone, name, machine, prices)]
+            left_out += [*unfit, *unpriced(zone, fit, found)]
+            for offer in found if is_usual_zone(zone) else ():
+                name, machine = offer.key.instance_type, offer.machine
                 parts = parts_of(by_name[split_attached(name)[0]], name, machine)
-                usd = rates.price(region_name(region_of_zone(zone)), parts) if machine.gpus else None
-                offers += [live_spot(offer, usd, "GCP billing catalogue", rates.as_of) for offer in found]
+                usd = rates.price(region_name(region), parts) if machine.gpus else None
+                offers.append(live_spot(offer, usd, "GCP billing catalogue", rates.as_of))
+            offers += () if is_usual_zone(zone) else found
             here = [reservation for reservation in reservations if reservation.zone == zone]
-            offers += reserved_offers(region_of_zone(zone), fit, here, self._clock.now())
+            offers += reserved_offers(region, fit, here, self._clock.now())
         known = tuple(offer for offer in offers if offer.key.region not in unreachable)
-        return Observation(known, unreachable, prices.degraded | ({LIVE_PRICES: why_none} if why_none else {}))
+        causes = dict.fromkeys(one for one in left_out if one.region not in unreachable)
+        degraded = prices.degraded | ({LIVE_PRICES: why_none} if why_none else {})
+        return Observation(known, unreachable, degraded, left_out=tuple(causes))
+
+    def _without_subnetwork(self) -> list[Exclusion]:
+        """Return the regions in which no machine can be started, for want of a subnetwork."""
+        subnetworks, network = self._settings.subnetworks, self._settings.network
+        known = set(subnetworks) or self._api.subnetwork_regions(network)
+        why = "the settings name none" if subnetworks else f"{network.rpartition('/')[2]} has none"
+        missing = (region for region in self._regions if region_name(region) not in known)
+        return [Exclusion(ExclusionKind.NO_SUBNET, region, WHOLE_REGION, why) for region in missing]
+
+    def _fit(
+        self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], prices: PriceList
+    ) -> tuple[dict[str, Machine], list[Exclusion]]:
+        """Return the machine types of a zone that are of use, and those that no shape can use."""
+        read = {name: machine_of(one) for name, one in types.items() if self._is_of_use(one, zone, sold)}
+        fit = {name: machine for name, machine in read.items() if isinstance(machine, Machine)}
+        fit |= self._attached(zone, types, sold, prices.names(self.name).get(zone, set()))
+        return fit, [found for found in read.values() if isinstance(found, Exclusion)]
 
     def _attached(
         self, zone: str, types: dict[str, Any], sold: set[tuple[str, str]], priced: set[str]
@@ -155,25 +173,46 @@ class Gcp:
         return described.name in self._settings.head_types
 
     def quotas(self) -> Observation[Quota]:
-        """Return the GPU quotas of every region."""
+        """Return the GPU quotas of every region, and those of the whole project."""
         return self._read(self._quotas)
 
     def _quotas(self) -> Observation[Quota]:
-        reported = [quota_of(*quota) for quota in self._api.region_quotas()]
-        return Observation(tuple(quota for quota in reported if quota is not None and quota.region in self._regions))
+        regional = [quota_of(*quota) for quota in self._api.region_quotas()]
+        wide = [project_quota_of(*quota) for quota in self._api.project_quotas()]
+        used = [quota for quota in regional if quota is not None and quota.region in self._regions]
+        return Observation((*used, *(quota for quota in wide if quota is not None)))
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Return the machines of *owner* in every zone."""
+        """Return the machines of *owner* in every zone, and the launches of the last hour that failed later on.
+
+        Compute Engine deletes what fails or is preempted, and the operation alone is left. It names no owner, so failed
+        launches of other installations in the project are among these, under their own ids.
+        """
         return self._read(lambda: self._machines(owner))
 
     def _machines(self, owner: str) -> Observation[CloudInstance]:
+        ended, degraded = self._ended()
         seen: list[CloudInstance] = []
         unreachable: dict[RegionId, str] = {}
         for zone, instances, answered in self._api.instances(OWNER_TAG, owner):
             if not self._is_skipped(zone, answered, unreachable):
-                seen += [_instance_of(zone, described) for described in instances]
-        known = [s for s in without_repeats(seen) if s.key.region not in unreachable]
-        return Observation(tuple(self._prices().paid(known)), unreachable)
+                seen += [_instance_of(zone, described, ended.get((zone, described.name))) for described in instances]
+        listed = {(machine.key.zone, machine.cloud_id) for machine in seen}
+        known = [m for m in without_repeats(seen) if m.key.region not in unreachable]
+        left = [m for m in gone(ended, listed) if m.key.region in set(self._regions) - set(unreachable)]
+        return Observation((*self._prices().paid(known, price_locations), *left), unreachable, degraded)
+
+    def _ended(self) -> tuple[dict[tuple[str, str], Ended], dict[str, str]]:
+        """Return what operations report of ends, by (zone, name), and why that could not be read."""
+        since = self._clock.now() - OPERATIONS_MAX_AGE
+        try:
+            found = [ended_of(zone, operation) for zone, operation in self._api.operations(KINDS, since)]
+        except FAMILIES as error:
+            ours = translated(error, "read")
+            if isinstance(ours, ThrottledError):
+                raise  # the pause that it asks for holds for every list
+            return {}, {ENDS: str(ours)}
+        return latest([one for one in found if one is not None]), {}
 
     def notices(self, owner: str) -> Observation[Notice]:
         """Return the preemptions and maintenance of every zone.
@@ -204,7 +243,8 @@ class Gcp:
         """Return if the credentials may do in the project all that a launch needs."""
         del region  # permissions are the project's
         failures, translate = FAMILIES, lambda error: translated(error, "dry_run")
-        missing = self._limiter.read(EVERYWHERE, lambda: self._api.missing(NEEDED), failures, translate)
+        needed = NEEDED + (NEEDED_FOR_TAGS if self._settings.resource_manager_tags else ())
+        missing = self._limiter.read(EVERYWHERE, lambda: self._api.missing(needed), failures, translate)
         if missing:
             raise DeniedError(self.name, "dry_run", "IAM_PERMISSION_DENIED", f"missing {', '.join(missing)}")
 
@@ -220,11 +260,15 @@ class Gcp:
                 body["reservation_affinity"] = self._reservation(key)
             fault = self._write(key, lambda: self._api.insert(key.zone, body), "launch")
         except ProviderError as error:
-            if error.code == ALREADY_EXISTS:
-                return self._adopted(order)
+            if error.code in ALREADY_EXISTS:
+                return self._adopted_by_proof(order, error)
             raise
         if fault is not None:
-            raise refusal(*fault, "launch")
+            code, message, status = fault
+            refused = refusal(code, message, "launch", status)
+            if code in ALREADY_EXISTS:
+                return self._adopted_by_proof(order, refused)
+            raise refused
         return CloudInstance(order.instance_id, order.instance_id, key, CloudState.PENDING, order.private_address, None)
 
     def _reservation(self, key: OfferKey) -> dict[str, Any]:
@@ -249,6 +293,13 @@ class Gcp:
                 raise
             return None
 
+    def _adopted_by_proof(self, order: LaunchOrder, proof: ProviderError) -> CloudInstance:
+        """Return the machine that has our name, where an answer proves that there is one."""
+        there = self._existing(order)
+        if there is None:
+            raise UnreachableError(self.name, "launch", proof.code, proof.detail) from proof  # it may just be leaving
+        return there
+
     def _adopted(self, order: LaunchOrder) -> CloudInstance:
         """Return the machine that has our name already, if it is ours."""
         try:
@@ -257,8 +308,8 @@ class Gcp:
             raise translated(error, "launch") from error
         if dict(found.labels).get(OWNER_TAG) != order.owner:
             detail = f"{order.instance_id} belongs to another owner"
-            raise InvalidError(self.name, "launch", ALREADY_EXISTS, detail)
-        return _instance_of(order.key.zone, found)
+            raise InvalidError(self.name, "launch", "alreadyExists", detail)
+        return _instance_of(order.key.zone, found, None)
 
     def _body(self, order: LaunchOrder) -> dict[str, Any]:
         settings, key = self._settings, order.key
@@ -277,21 +328,26 @@ class Gcp:
             interface["subnetwork"] = subnetwork
         if order.private_address is not None:
             interface["network_i_p"] = order.private_address
-        disk = {
+        own = {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: str(order.role)}
+        labels = settings.labels | own
+        disk: dict[str, Any] = {
             "boot": True,
             "auto_delete": True,
-            "initialize_params": {"source_image": settings.image, "disk_size_gb": settings.disk_gib},
+            "initialize_params": {"source_image": settings.image, "disk_size_gb": settings.disk_gib, "labels": labels},
         }
         plain, accelerator, count = split_attached(key.instance_type)
         body: dict[str, Any] = {
             "name": order.instance_id,
             "machine_type": f"zones/{key.zone}/machineTypes/{plain}",
             "scheduling": scheduling,
-            "labels": {OWNER_TAG: order.owner, INSTANCE_TAG: order.instance_id, ROLE_TAG: order.role},
+            "labels": labels,
             "metadata": {"items": [{"key": "startup-script", "value": order.startup_script}]},
             "network_interfaces": [interface],
             "disks": [disk],
         }
+        if tags := settings.resource_manager_tags:
+            disk["initialize_params"]["resource_manager_tags"] = tags
+            body["params"] = {"resource_manager_tags": tags}
         if count:
             kind = f"projects/{settings.project}/zones/{key.zone}/acceleratorTypes/{accelerator}"
             body["guest_accelerators"] = [{"accelerator_type": kind, "accelerator_count": count}]
@@ -310,7 +366,7 @@ class Gcp:
                 raise
 
 
-def _instance_of(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  the SDK's message
+def _instance_of(zone: str, described: Any, ended: Ended | None) -> CloudInstance:  # noqa: ANN401  the SDK's message
     labels = dict(described.labels)
     is_spot = described.scheduling.provisioning_model == "SPOT"
     market = Market.SPOT if is_spot else Market.ON_DEMAND
@@ -323,9 +379,10 @@ def _instance_of(zone: str, described: Any) -> CloudInstance:  # noqa: ANN401  t
         cloud_id=described.name,
         instance_id=InstanceId(labels.get(INSTANCE_TAG, described.name)),
         key=OfferKey(region_of_zone(zone), zone, instance_type, market),
-        state=STATES.get(described.status, CloudState.PENDING),
+        state=state_of(described.status),
         address=interfaces[0].network_i_p if interfaces else None,
         launched_at=datetime.fromisoformat(created) if created else None,
         reason=described.status_message,
-        impairment="Compute Engine is repairing it" if described.status == "REPAIRING" else "",
+        impairment=impairment_of(described.status),
+        end=end_of(described, ended),
     )

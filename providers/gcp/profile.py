@@ -33,5 +33,7 @@ PROFILE: Final = CloudProfile(
         FaultKind.DENIED: (403, "forbidden"),
         FaultKind.SHORTAGE: (503, "ZONE_RESOURCE_POOL_EXHAUSTED"),
         FaultKind.QUOTA: (403, "quotaExceeded"),
+        FaultKind.INVALID: (400, "resourceNotReady"),
+        FaultKind.NAME_USED: (409, "alreadyExists"),
     },
 )

@@ -1,4 +1,4 @@
-"""Translation of a register's error codes to provider errors. An unknown code counts as uncertain.
+"""Translation of a register's error codes to provider errors. An unknown code is judged by its status.
 
 Source of every row: `STATUSES` of providers/static/server.py, and Werkzeug's names of HTTP errors.
 """
@@ -18,7 +18,7 @@ from providers.errors import (
     ShortageError,
     ThrottledError,
     classified,
-    seconds_of,
+    wait_of,
 )
 
 REGISTER: Final = "providers/static/server.py, STATUSES"
@@ -41,21 +41,22 @@ FAMILIES: Final = (httpx.HTTPError, ValidationError, ValueError, OSError)
 
 
 class RegisterResponseError(httpx.HTTPError):
-    """The register responded with an error; `code` is its code, `retry_after` the header of that name."""
+    """The register responded with an error; `code` is its code, `wait_s` the time it asks to wait."""
 
     def __init__(self, response: httpx.Response) -> None:
         """Parse the error of a response; the HTTP status stands in for a missing code."""
         error = response.json().get("error", {}) if "json" in response.headers.get("Content-Type", "") else {}
         self.code = str(error.get("code", response.status_code))
-        self.retry_after: str | None = response.headers.get("Retry-After")
+        self.status = response.status_code
+        self.wait_s = wait_of(response.headers)
         super().__init__(str(error.get("message", response.reason_phrase)))
 
 
 def translated(error: Exception, operation: str) -> ProviderError:
     """Return the provider error for an exception of a call."""
     if isinstance(error, RegisterResponseError):
-        retry_after = seconds_of(error.retry_after)
-        return classified(Failure("static", operation, error.code, str(error), retry_after), TABLE)
+        failure = Failure("static", operation, error.code, str(error), error.wait_s, status=error.status)
+        return classified(failure, TABLE)
     if isinstance(error, FileNotFoundError | PermissionError):
         return DeniedError("static", operation, type(error).__name__, f"cannot read the register's token: {error}")
     failed = not_connected("static", operation, error)

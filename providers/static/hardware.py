@@ -12,7 +12,9 @@ import psutil
 from providers.gpus import nvidia_gpu
 from providers.static.wire import Hardware
 
-QUERY: Final = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
+QUERY: Final = ("nvidia-smi", "--query-gpu=name,mig.mode.current,memory.total", "--format=csv,noheader,nounits")
+IN_PARTS: Final = "Enabled"
+"""The MIG mode of a GPU that only its parts can be used of."""
 QUERY_SECONDS: Final = 20
 """A driver that hangs longer counts as reporting no GPU."""
 
@@ -39,12 +41,16 @@ def detect_gpus() -> Gpus | None:
 
 
 def parse_gpus(output: str) -> Gpus:
-    """Return the GPUs in the driver's output, counting those of the first one's model. Pure."""
-    rows = [line.rpartition(",") for line in output.splitlines() if "," in line]
-    if not rows:
+    """Return the whole GPUs in the driver's output, counting those of the first one's model. Pure.
+
+    A GPU in MIG mode is listed whole, and cannot be used whole, so it does not count.
+    """
+    rows = [[part.strip() for part in line.split(",")] for line in output.splitlines() if "," in line]
+    whole = [(name, mib) for name, mode, mib in rows if mode != IN_PARTS]
+    if not whole:
         return Gpus(None, 0, 0)
-    models = [nvidia_gpu(name) for name, _, _ in rows]
-    memory = min(float(mib) for _, _, mib in rows)
+    models = [nvidia_gpu(name) for name, _ in whole]
+    memory = min(float(mib) for _, mib in whole)
     return Gpus(models[0], models.count(models[0]), round(memory / 1024))
 
 

@@ -12,12 +12,12 @@ from providers.static.catalog import notices_of, offers_of
 from providers.static.errors import FAMILIES, translated
 from providers.static.profile import PROFILE
 from providers.static.settings import StaticSettings
-from providers.static.wire import Assignment, AssignmentState, NewAssignment
-from providers.throttle import RateLimiter
+from providers.static.wire import MACHINE_GONE, Assignment, AssignmentState, NewAssignment
+from providers.throttle import PauseLog, RateLimiter
 from state.clock import Clock
 from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, RegionId, region_id, region_name
-from state.model.inventory import CloudInstance, CloudState, Notice
+from state.model.inventory import CloudInstance, CloudState, EndCause, EndKind, Notice
 from state.model.units import Usd
 
 STATES: Final = {
@@ -26,14 +26,13 @@ STATES: Final = {
     AssignmentState.STOPPING: CloudState.STOPPING,
     AssignmentState.ENDED: CloudState.TERMINATED,
 }
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def build(settings: StaticSettings, context: Context) -> "Static":
     """Return the provider; nothing is called yet."""
-    return Static(settings, context.clock)
+    return Static(settings, context.clock, context.pauses)
 
 
 class Static:
@@ -43,10 +42,11 @@ class Static:
     boot_profile = PROFILE.boot
     capabilities = frozenset(Capability) - {Capability.SPOT, Capability.DRY_RUN}
 
-    def __init__(self, settings: StaticSettings, clock: Clock) -> None:
+    def __init__(self, settings: StaticSettings, clock: Clock, pauses: PauseLog | None = None) -> None:
         """Create a client per site; nothing is called yet."""
+        self.settings = settings
         self._clock = clock
-        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds)
+        self._limiter = RateLimiter(settings.pace, clock, settings.timeout_seconds, self.name, pauses)
         self._registers = {
             region_id("static", name): RegisterApi(
                 place.register_url, Path(settings.token_file), settings.ca_file, settings.timeout_seconds
@@ -139,4 +139,13 @@ def _instance(region: RegionId, assignment: Assignment) -> CloudInstance:
         price_per_hour=Usd(0),
         impairment=assignment.impairment,
         impairment_since=assignment.impairment_since,
+        end=_end(assignment),
     )
+
+
+def _end(assignment: Assignment) -> EndCause | None:
+    """Return why an assignment ends: on request, or since its machine was removed from the register."""
+    if assignment.state not in {AssignmentState.STOPPING, AssignmentState.ENDED}:
+        return None
+    kind = EndKind.INTERNAL if assignment.reason == MACHINE_GONE else EndKind.BY_USER
+    return EndCause(kind, "", assignment.reason, assignment.ended_at)

@@ -17,6 +17,7 @@ PROFILE: Final = CloudProfile(
         FaultKind.THROTTLE: (429, "TooManyRequests"),
         FaultKind.DENIED: (401, "Unauthorized"),
         FaultKind.SHORTAGE: (409, "NoFreeMachine"),
+        FaultKind.INVALID: (422, "UnprocessableEntity"),
     },
     head_advice="let one join with --head",
 )

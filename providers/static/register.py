@@ -17,6 +17,7 @@ from pydantic import AwareDatetime
 
 from providers.static.files import write_atomic
 from providers.static.wire import (
+    MACHINE_GONE,
     Assignment,
     AssignmentState,
     JoinRequest,
@@ -195,7 +196,7 @@ class Register:
                 )
                 raise RegisterError(ErrorCode.MACHINE_IN_USE, msg)
             if assignment is not None:
-                self._end(assignment, "its machine is gone")
+                self._end(assignment, MACHINE_GONE)
             del self._machines[name]
             self._save()
 

@@ -90,6 +90,10 @@ class Machine(NewMachine):
         return not (self.assignment_id or self.is_cordoned or self.drain_at or self.impairment)
 
 
+MACHINE_GONE: Final = "its machine is gone"
+"""Why an assignment ended whose machine an operator removed from the register."""
+
+
 class AssignmentState(StrEnum):
     """The progress of an assignment."""
 

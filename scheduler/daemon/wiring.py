@@ -40,7 +40,7 @@ def open_ports(settings: Settings, store: Store | None = None, clock: Clock | No
     token_file = Path(settings.ray_token_file or settings.home / "ray-token")
     return Ports(
         store=store,
-        providers=build_providers(settings.providers, catalog, store.installation, clock, agreed),
+        providers=build_providers(settings.providers, catalog, store.installation, clock, agreed, store),
         cell=RayCells(token_file, clock),
         gateway=open_gateway(settings),
         clock=clock,

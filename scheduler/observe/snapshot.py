@@ -58,7 +58,7 @@ def observe(ports: Ports) -> Snapshot:
         taken_at=now,
         wanted=known.wanted,
         offers=_priced(read.offers.items, Weather(known.weather, synced.live, now), ports),
-        quotas=tuple(sorted(read.quotas.items, key=lambda q: (q.region, q.family, q.market))),
+        quotas=tuple(sorted(read.quotas.items, key=lambda q: q.sort_key)),
         shortages=(
             *_remembered(known, new),
             *new,

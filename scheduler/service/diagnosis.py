@@ -12,6 +12,8 @@ class DiagnosisLevel(StrEnum):
     """How bad it is."""
 
     OK = "ok"
+    NOTE = "note"
+    """Nothing is wrong; something is not used."""
     WARNING = "warning"
     ERROR = "error"
 
@@ -45,6 +47,18 @@ class Check(StrEnum):
     NO_REPEATED_LAUNCH = "no_repeated_launch"
     """A launch with an unknown outcome is not repeated."""
     NO_TAGS = "no_tags"
+    # Why something that a cloud sells is not offered: the values of `ExclusionKind`.
+    PART_OF_GPU = "part_of_gpu"
+    UNKNOWN_GPU = "unknown_gpu"
+    ARCHITECTURE = "architecture"
+    NO_PRICE = "no_price"
+    ZONE_WITHOUT_PRICES = "zone_without_prices"
+    ZONE_NOT_ENABLED = "zone_not_enabled"
+    RESTRICTED = "restricted"
+    NO_SUBNET = "no_subnet"
+    WRONG_SUBNET = "wrong_subnet"
+    TAGS_SET = "tags_set"
+    """The tags or labels of the settings, which every resource gets."""
     LAUNCH_REFUSED = "launch_refused"
     LAUNCH_ALLOWED = "launch_allowed"
 
@@ -59,6 +73,8 @@ class Diagnosis:
     regions: tuple[RegionId, ...] = ()
     subject: str = ""
     """A file, an address, a machine, a quota's family, or what could not be read."""
+    subjects: tuple[str, ...] = ()
+    """Instance types, zones or tags, where there are several."""
     message: str = ""
     """The provider's own text, or the error's."""
     skew: timedelta | None = None

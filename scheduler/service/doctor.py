@@ -14,6 +14,7 @@ import httpx
 from providers.base import Observation, Provider, supports_dry_run
 from providers.connections import not_connected
 from providers.errors import NotConnectedError, ProviderError
+from providers.exclusions import WHOLE_REGION, Exclusion, ExclusionKind
 from providers.profile import NAME_HEAD_TYPES
 from providers.registry import CLOUDS
 from providers.settings import CloudSettings
@@ -60,6 +61,8 @@ def diagnose(
         if lost:
             found.append(Diagnosis(Check.CHECKS_SKIPPED, DiagnosisLevel.WARNING, name, regions=tuple(sorted(lost))))
         found += _details(provider, reads, settings)
+        found += _left_out(name, reads.offers.left_out)
+        found += _tags(used[name]) if name in used else ()
         found += _dry_runs(provider, lost)
     return tuple(found)
 
@@ -184,15 +187,36 @@ def _supply(
             yield Diagnosis(Check.NO_HEAD_OFFERED, DiagnosisLevel.ERROR, regions=(region,), advice=advice)
 
 
+def _left_out(name: ProviderName, exclusions: tuple[Exclusion, ...]) -> Iterator[Diagnosis]:
+    """Report what is not offered: one diagnosis per cause, with all that it applies to."""
+    subjects: dict[tuple[ExclusionKind, str, RegionId], set[str]] = {}
+    for one in exclusions:
+        subjects.setdefault((one.kind, one.detail, one.region), set()).add(one.subject)
+    regions: dict[tuple[ExclusionKind, str, tuple[str, ...]], list[RegionId]] = {}
+    for (kind, detail, region), found in subjects.items():
+        regions.setdefault((kind, detail, tuple(sorted(found))), []).append(region)
+    for (kind, detail, several), where in sorted(regions.items()):
+        is_wrong = kind is ExclusionKind.WRONG_SUBNET or several == (WHOLE_REGION,)
+        level = DiagnosisLevel.WARNING if is_wrong else DiagnosisLevel.NOTE
+        yield Diagnosis(Check(kind), level, name, regions=tuple(sorted(where)), subjects=several, message=detail)
+
+
+def _tags(cloud: CloudSettings) -> Iterator[Diagnosis]:
+    """Report the tags or labels that the settings demand; where launches are checked, they are checked with them."""
+    if cloud.resource_tags:
+        pairs = tuple(f"{tag}={value}" for tag, value in sorted(cloud.resource_tags.items()))
+        yield Diagnosis(Check.TAGS_SET, DiagnosisLevel.OK, cloud.profile.name, subjects=pairs)
+
+
 def _quotas(quotas: tuple[Quota, ...], offers: tuple[Offer, ...]) -> Iterator[Diagnosis]:
-    sold = {(o.key.region, o.machine.family, o.key.market) for o in offers if o.machine.gpus}
-    for quota in sorted(quotas, key=lambda q: (q.region, q.family, q.market)):
-        if quota.limit == 0 and (quota.region, quota.family, quota.market) in sold:
+    sold = [offer for offer in offers if offer.machine.gpus]
+    for quota in sorted(quotas, key=lambda q: q.sort_key):
+        if quota.limit == 0 and any(quota.counts(o.key, o.machine) for o in sold):
             yield Diagnosis(
                 Check.QUOTA_ZERO,
                 DiagnosisLevel.WARNING,
                 regions=(quota.region,),
-                subject=quota.family,
+                subject=quota.family or quota.name,
                 market=quota.market,
                 unit=quota.unit,
             )

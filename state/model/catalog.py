@@ -110,17 +110,60 @@ class Offer:
         )
 
 
+class QuotaScope(StrEnum):
+    """How wide a limit of an account is."""
+
+    ZONE = "zone"
+    """One family in one zone."""
+    FAMILY = "family"
+    """One family in one region, over all its zones."""
+    REGION = "region"
+    """Every family in one region."""
+    ACCOUNT = "account"
+    """Every region of the account, project or subscription."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A limit on what may run at once, per provider x region x family x market."""
+    """A limit on what may run at once. A field that is None stands for everything of its kind.
+
+    `counts` is the one definition of what a quota counts, and `size_of` of how much.
+    """
 
     region: RegionId
-    family: str
-    market: Market
+    """`every_region` of the provider where *scope* is the account."""
+    family: str | None
+    """None where the quota counts every family."""
+    market: Market | None
+    """None where the quota counts every market."""
     limit: int
     used: int
     unit: str
     """`vcpus` or `gpus`: what *limit* and *used* count."""
+    scope: QuotaScope = QuotaScope.FAMILY
+    zone: str | None = None
+    """Set where *scope* is a zone."""
+    name: str = ""
+    """The provider's own name of the limit, if it has one."""
+
+    @property
+    def sort_key(self) -> tuple[str, ...]:
+        """What quotas are sorted by."""
+        return (self.region, self.family or "", self.market or "", self.scope, self.zone or "", self.name)
+
+    def counts(self, key: OfferKey, machine: Machine) -> bool:
+        """Return whether machines of an offer count against it."""
+        is_wide = self.scope is QuotaScope.ACCOUNT
+        return (
+            (key.provider == provider_of(self.region) if is_wide else key.region == self.region)
+            and self.zone in (None, key.zone)
+            and self.family in (None, machine.family)
+            and self.market in (None, key.market)
+        )
+
+    def size_of(self, machine: Machine) -> int:
+        """Return what one machine takes of it."""
+        return machine.gpus if self.unit == "gpus" else machine.vcpus
 
 
 class ShortageKind(StrEnum):

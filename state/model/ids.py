@@ -37,3 +37,8 @@ def region_name(region: RegionId) -> str:
 def region_id(provider: str, name: str) -> RegionId:
     """Return the id of a provider's region."""
     return RegionId(f"{provider}/{name}")
+
+
+def every_region(provider: str) -> RegionId:
+    """Return the id that stands for all of a provider's regions, with `*` for the name; no region has it."""
+    return region_id(provider, "*")

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime
 
-from state.model.catalog import Machine, OfferChoice, OfferKey
+from state.model.catalog import Machine, OfferChoice, OfferKey, QuotaScope
 from state.model.ids import InstanceId, PlanId, RegionId
 from state.model.lifecycle import LIVE, InstanceStatus, may_step
 from state.model.units import Usd
@@ -15,9 +15,53 @@ class CloudState(StrEnum):
     """A machine's state in its cloud, in one spelling for all clouds."""
 
     PENDING = "pending"
+    """It is being made."""
     RUNNING = "running"
+    """It runs, whatever the outcome of the last operation on it was."""
     STOPPING = "stopping"
+    """It does not run or is about to stop, and something of it is left that may cost money."""
     TERMINATED = "terminated"
+    """Nothing of it is left."""
+    UNKNOWN = "unknown"
+    """The cloud reports a state that is not known here, or does not know it itself; it proves nothing."""
+
+
+class EndKind(StrEnum):
+    """Why a machine ended, or why an accepted launch failed."""
+
+    STOCK_OUT = "stock_out"
+    """The cloud had no such machine."""
+    QUOTA = "quota"
+    """The account may have no more."""
+    DENIED = "denied"
+    """A permission was missing, such as for the key of a disk."""
+    INVALID_REQUEST = "invalid_request"
+    """The cloud found the request wrong once it executed it."""
+    RECLAIMED = "reclaimed"
+    """The cloud took a spot machine back."""
+    INTERNAL = "internal"
+    """The cloud's own fault: a host or an operation failed, or was retired."""
+    BY_USER = "by_user"
+    """The account's own credentials or the machine itself ended it; that includes us."""
+    UNKNOWN = "unknown"
+    """The cloud gives no cause, or one that is not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndCause:
+    """Why a machine ended, or why an accepted launch failed, as its cloud reports it."""
+
+    kind: EndKind
+    code: str = ""
+    """The provider's own code; empty where it has none."""
+    message: str = ""
+    """The provider's own text."""
+    at: AwareDatetime | None = None
+    """When it ended; None where that is not reported."""
+    is_launch: bool = False
+    """Whether the launch failed after it was accepted, so that the machine never ran."""
+    quota: QuotaScope | None = None
+    """How wide the limit is, where the kind is a quota."""
 
 
 class Role(StrEnum):
@@ -44,6 +88,12 @@ class CloudInstance:
     impairment: str = ""
     """What its cloud finds wrong with it; empty for nothing, or where the cloud does not check."""
     impairment_since: AwareDatetime | None = None
+    end: EndCause | None = None
+    """Why it stops or ended; None while it does neither.
+
+    A launch that failed after it was accepted is listed too. Where nothing of it is left its state is terminated, and
+    its key may lack the instance type, which the cloud no longer reports: the store's own record has it.
+    """
 
 
 class NoticeKind(StrEnum):

@@ -174,6 +174,12 @@ class Store(Protocol):
     def lease_holder(self, now: datetime) -> str | None:
         """Return the process that may tick at *now*, or None."""
 
+    def pauses(self) -> dict[str, datetime]:
+        """Return until when clouds asked for a pause, by the name of the kind of call; ended ones are among them."""
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause that a cloud asked for, over an earlier one of the same kind of call that ends sooner."""
+
     def wake(self) -> None:
         """Ask for a tick soon. It carries no data."""
 

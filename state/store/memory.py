@@ -44,6 +44,7 @@ class MemoryStore:
         self._lease: tuple[str, int, datetime] | None = None
         self._fence = 0
         self._wakes = 0
+        self._pauses: dict[str, datetime] = {}
         self._snapshots: dict[str, tuple[KeptSnapshot, Snapshot]] = {}
         self._last_tick: LastTick | None = None
 
@@ -237,6 +238,16 @@ class MemoryStore:
         """Return who holds the lease."""
         with self._lock:
             return self._lease[0] if self._lease is not None and self._lease[2] > now else None
+
+    def pauses(self) -> dict[str, datetime]:
+        """Return when pauses end."""
+        with self._lock:
+            return dict(self._pauses)
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause."""
+        with self._lock:
+            self._pauses[bucket] = max(until, self._pauses.get(bucket, until))
 
     def wake(self) -> None:
         """Count a wake-up."""

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from sqlalchemy import Engine, create_engine, delete, event, func
+from sqlalchemy import delete, func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -21,6 +21,7 @@ from state.model.snapshot import Snapshot, Wanted
 from state.model.weather import FORGOTTEN_AFTER, PoolWeather
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
 from state.store import rows as r
+from state.store.connection import connect
 from state.store.migrations import migrate
 from state.store.observed import weather_after
 from state.store.rules import (
@@ -48,32 +49,9 @@ from state.store.tables import (
     WeatherRow,
 )
 
-BUSY_TIMEOUT_S: Final = 15
 LEASE: Final = "tick"
-
-
-def connect(url: str) -> Engine:
-    """Return an engine; on SQLite one that writes durably and waits for other writers."""
-    if not url.startswith("sqlite"):
-        # Without a driver's name SQLAlchemy would look for one that is not ours.
-        return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
-    path = url.removeprefix("sqlite:///")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own class
-        # The driver would open transactions too late for BEGIN IMMEDIATE, so it must not open any.
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:  # noqa: ANN401  the driver's own class
-        is_write = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
-
-    return engine
+PAUSE: Final = "pause/"
+"""What the names of settings with pauses begin with."""
 
 
 class SqlStore:
@@ -315,6 +293,19 @@ class SqlStore:
             if lease is None or lease.expires_at <= r.stamp(now):
                 return None
             return lease.holder or None
+
+    def pauses(self) -> dict[str, datetime]:
+        """Return when pauses end."""
+        with self._reading() as session:
+            found = session.exec(select(SettingRow).where(col(SettingRow.name).startswith(PAUSE)))
+            return {row.name.removeprefix(PAUSE): datetime.fromisoformat(row.value) for row in found}
+
+    def pause(self, bucket: str, until: datetime) -> None:
+        """Keep a pause."""
+        with self._writing() as session:
+            row = session.get(SettingRow, PAUSE + bucket) or SettingRow(name=PAUSE + bucket, value="")
+            row.value = max(row.value, r.stamp(until))
+            session.add(row)
 
     def wake(self) -> None:
         """Count a wake-up."""

@@ -16,6 +16,8 @@ from providers.emulator.regions import CATALOG, rebalance_queue
 from providers.gcp.machines import Gcp
 from providers.gcp.settings import GcpSettings
 from providers.price_catalogue import load_prices
+from providers.prices import PriceList
+from providers.throttle import PauseLog
 from state.clock import SystemClock
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId
@@ -31,6 +33,16 @@ class Clouds:
     azure: AzureSettings
     aws: AwsSettings
     gcp: GcpSettings
+    prices: PriceList
+    owner: str
+
+    def build(self, cloud: str, log: PauseLog) -> Provider:
+        """Return a cloud's provider as another process builds it."""
+        if cloud == "aws":
+            return Aws(self.aws, lambda: self.prices, lambda: self.owner, SystemClock(), log)
+        if cloud == "gcp":
+            return Gcp(self.gcp, lambda: self.prices, SystemClock(), log)
+        return Azure(self.azure, lambda: self.prices, SystemClock(), log)
 
 
 def gpu_offer(provider: Provider, market: Market | None = None) -> Offer:
@@ -93,6 +105,8 @@ def embedded_clouds(folder: Path, owner: str) -> Iterator[Clouds]:
             azure,
             aws,
             gcp,
+            prices,
+            owner,
         )
     finally:
         clouds.stop()

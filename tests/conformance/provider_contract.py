@@ -1,13 +1,12 @@
 """The contract of every provider, as tests; subclasses run it over the fake and over each real adapter."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
-from providers.base import LaunchOrder, Observation, Provider
+from providers.base import Observation, Provider
 from providers.errors import (
     DeniedError,
     InvalidError,
@@ -20,11 +19,10 @@ from providers.errors import (
 from providers.faults import Fault, FaultKind
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId, RegionId
-from state.model.inventory import CloudInstance, CloudState, NoticeKind, Role
+from state.model.inventory import CloudState, NoticeKind
+from tests.conformance.answers_contract import FIRST, OWNER, SECOND, AnswersContract
 from tests.conformance.cloud_controls import CloudControls
 
-OWNER = "sk-owner"
-FIRST, SECOND = "sk-0000000000000000001", "sk-0000000000000000002"
 LATE_S = 2.5
 """Longer than the adapters' timeout in tests."""
 UNDONE = (FaultKind.ERROR, FaultKind.TIMEOUT, FaultKind.DROP, FaultKind.GARBAGE)
@@ -38,34 +36,12 @@ REFUSALS = (
     (FaultKind.QUOTA, QuotaError),
 )
 READS = ("offers", "quotas", "instances", "notices")
-SCRIPT = "#!/bin/bash\necho hello\n"
 
 
-class ProviderContract:
+class ProviderContract(AnswersContract):
     """Subclass it, and define the fixtures `provider` and `controls`."""
 
-    market = Market.ON_DEMAND
-    """The market of its GPU offers."""
     announces = NoticeKind.MAINTENANCE
-    lacks: ClassVar[Mapping[str, str]] = {}
-    """Features that the provider lacks, to the reason; tests that need one are skipped."""
-
-    def needs(self, feature: str) -> None:
-        if feature in self.lacks:
-            pytest.skip(f"no {feature}: {self.lacks[feature]}")
-
-    def order(self, provider: Provider, name: str = "sk-0000000000000000001", **changes: object) -> LaunchOrder:
-        offer = self.gpu_offer(provider)
-        order = LaunchOrder(InstanceId(name), offer.key, Role.WORKER, OWNER, SCRIPT, None)
-        return replace(order, **changes)  # type: ignore[arg-type]
-
-    def gpu_offer(self, provider: Provider, market: Market | None = None) -> Offer:
-        market = market or self.market
-        found = (o for o in provider.offers().items if o.machine.gpus == 1 and o.key.market is market)
-        return min(found, key=lambda o: (o.price.per_hour, o.key))
-
-    def alive(self, provider: Provider, owner: str = OWNER) -> list[CloudInstance]:
-        return [s for s in provider.instances(owner).items if s.state in {CloudState.PENDING, CloudState.RUNNING}]
 
     def test_offers_cover_every_region_and_have_plausible_prices(self, provider: Provider) -> None:
         observation = provider.offers()
@@ -144,7 +120,7 @@ class ProviderContract:
         with pytest.raises(ShortageError):
             provider.launch(self.order(provider, key=offer.key))
 
-        assert provider.instances(OWNER).items == ()
+        assert self.existing(provider) == []
 
     def test_a_region_that_does_not_respond_is_unreachable_and_others_are_listed(
         self, provider: Provider, controls: CloudControls
@@ -202,7 +178,7 @@ class ProviderContract:
         with pytest.raises(QuotaError):
             provider.launch(self.order(provider, key=offer.key))
 
-        assert provider.instances(OWNER).items == ()
+        assert self.existing(provider) == []
 
     def test_a_reservation_is_offered_at_no_cost_and_used_by_launches(
         self, provider: Provider, controls: CloudControls
@@ -251,6 +227,7 @@ class ProviderContract:
 
         [seen] = self.alive(provider)
         assert seen.impairment
+        assert seen.state in {CloudState.PENDING, CloudState.RUNNING}, "what is wrong with it does not end it"
 
     # The fault matrix: each operation with each kind of fault.
 
@@ -323,7 +300,7 @@ class ProviderContract:
         with pytest.raises(error):
             provider.launch(self.order(provider))
 
-        assert provider.instances(OWNER).items == ()
+        assert self.existing(provider) == []
 
     @pytest.mark.parametrize("kind", [*UNDONE, *DONE], ids=str)
     def test_a_termination_with_unknown_outcome_can_be_repeated(
@@ -377,7 +354,7 @@ class ProviderContract:
         order = self.order(provider)
         controls.lists(lag=3600)
         first = provider.launch(order)
-        assert provider.instances(OWNER).items == ()
+        assert self.existing(provider) == []
 
         assert provider.launch(order).cloud_id == first.cloud_id
 

@@ -40,7 +40,7 @@ class RegisterWireFormat:
         read = "offers" if environ["PATH_INFO"] == "/v1/machines" else "instances"
         return {"PUT": "launch", "DELETE": "terminate", "GET": read}.get(environ["REQUEST_METHOD"], "")
 
-    def error(self, environ: Environ, code: str, message: str) -> tuple[str, bytes]:
+    def error(self, environ: Environ, code: str, message: str, inner: str = "") -> tuple[str, bytes]:
         return "application/json", json.dumps({"error": {"code": code, "message": message}}).encode()
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from providers.emulator.arm_identity import SUBSCRIPTION, TENANT
 from providers.emulator.middleware import Call
+from tests.conformance.answers_contract import OWNER
 from tests.conformance.clouds import Clouds, embedded_clouds
-from tests.conformance.provider_contract import OWNER
 from tests.conformance.schema_validators import AzureValidator
 
 AZ: Final = Path(sys.prefix) / "az" / "bin" / "az"

@@ -7,8 +7,8 @@ import pytest
 
 from providers.base import MARKET_NEEDS, Provider, supports_dry_run
 from state.model.catalog import Capability
+from tests.conformance.answers_contract import OWNER
 from tests.conformance.clouds import Clouds, embedded_clouds
-from tests.conformance.provider_contract import OWNER
 from tests.conformance.sites import own_sites
 
 

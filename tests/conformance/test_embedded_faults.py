@@ -21,8 +21,8 @@ from state.clock import SystemClock
 from state.model.catalog import Market
 from state.model.ids import ProviderName, RegionId
 from state.model.inventory import CloudInstance, CloudState, NoticeKind
+from tests.conformance.answers_contract import OWNER
 from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
-from tests.conformance.provider_contract import OWNER
 
 pytestmark = pytest.mark.clouds
 US = RegionId("aws/us-east-1")

@@ -21,8 +21,8 @@ from providers.errors import ProviderError
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId
 from state.model.inventory import CloudInstance, Role
+from tests.conformance.answers_contract import OWNER
 from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
-from tests.conformance.provider_contract import OWNER
 from tests.conformance.schema_validators import AzureValidator, Ec2Validator, GceValidator
 
 pytestmark = pytest.mark.clouds

@@ -24,8 +24,8 @@ from state.clock import ManualClock
 from state.model.catalog import Market, Price
 from state.model.ids import RegionId
 from tests.builders import NOON
+from tests.conformance.answers_contract import OWNER
 from tests.conformance.clouds import Clouds, embedded_clouds
-from tests.conformance.provider_contract import OWNER
 
 pytestmark = pytest.mark.clouds
 IOWA = RegionId("gcp/us-central1")

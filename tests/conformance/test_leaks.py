@@ -20,8 +20,8 @@ from state.model.catalog import Market
 from state.model.ids import InstanceId, region_name
 from state.model.inventory import CloudInstance
 from tests.builders import NOON
+from tests.conformance.answers_contract import OWNER
 from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
-from tests.conformance.provider_contract import OWNER
 
 pytestmark = pytest.mark.clouds
 

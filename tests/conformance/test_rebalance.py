@@ -22,8 +22,8 @@ from state.model.catalog import Market
 from state.model.ids import region_name
 from state.model.inventory import CloudInstance, NoticeKind
 from tests.builders import NOON
+from tests.conformance.answers_contract import OWNER
 from tests.conformance.clouds import Clouds, embedded_clouds, gpu_offer, started
-from tests.conformance.provider_contract import OWNER
 
 
 @pytest.fixture

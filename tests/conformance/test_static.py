@@ -3,18 +3,20 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import pytest
 
 from providers.errors import DeniedError, ShortageError
 from providers.static.machines import Static
 from providers.static.wire import MachineUpdate
+from state.clock import SystemClock
 from state.model.catalog import Market, Offer
 from state.model.ids import InstanceId, region_name
 from state.model.inventory import CloudState, NoticeKind, Role
+from tests.conformance.answers_contract import OWNER, SECOND, Answers
 from tests.conformance.cloud_controls import CloudControls
-from tests.conformance.provider_contract import OWNER, SECOND, ProviderContract
+from tests.conformance.provider_contract import ProviderContract
 from tests.conformance.sites import Sites, own_sites
 
 
@@ -29,6 +31,9 @@ class TestStatic(ProviderContract):
         "reservations": "every offer is one",
         "late lists": "a register lists what it has written",
         "repeats": "a register's pages continue after a name, so that none repeats another",
+        "names": "a register returns the assignment that has the id",
+        "unknown states": "a register's states are of a closed type",
+        "late failures": "an assignment is made at once or refused",
         "mortality": "instances on own machines return with their region",
     }
 
@@ -74,6 +79,14 @@ class TestStatic(ProviderContract):
             sites.report(machine.name, name, gpus_detected=0)
 
         return CloudControls(lose, restore, empty, never, sites.faults, lists, announce, never, impair)
+
+    @pytest.fixture
+    def answers(self, provider: Static) -> Answers:
+        def never(*_: object) -> NoReturn:
+            raise AssertionError("the contract uses a feature that the provider lacks")
+
+        settings = provider.settings
+        return Answers(never, never, never, never, never, lambda log: Static(settings, SystemClock(), log))
 
     def test_a_machine_in_use_is_not_in_stock(self, provider: Static) -> None:
         order = self.order(provider)

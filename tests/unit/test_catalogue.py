@@ -16,7 +16,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from providers.catalogue import ANY_ZONE, ESTIMATE, ListedMachine, canonical_gpu, catalogue_offers
-from providers.catalogue.source import CATALOG_DIR, PACKAGED, load_catalogue, packaged_catalogue
+from providers.catalogue.source import CATALOG_DIR, PACKAGED, load_catalogue, packaged_catalogue, read_catalogue
 from providers.regions import known_regions
 from scheduler.service.catalogue import catalogue_snapshot, considered, offers_listed
 from state.model.catalog import CatalogueSource, Market, Offer
@@ -154,6 +154,21 @@ def test_what_cannot_be_used_is_left_out(line: ListedMachine) -> None:
         f"aws/us-east-1/{ANY_ZONE}/g6.2xlarge/on_demand",
         f"aws/us-east-1/{ANY_ZONE}/m6i.large/on_demand",
     }
+
+
+def test_a_size_of_azures_that_is_listed_with_a_whole_gpu_and_has_a_part_is_left_out(tmp_path: Path) -> None:
+    header = ",".join(rows_of("azure")[0])
+    names = {"Standard_NV6ads_A10_v5": 6, "Standard_NV36ads_A10_v5": 36, "Standard_NC8ads_A10_v4": 8}
+    lines = [f"{name},eastus,0.454,{vcpus},55,1,A10,24,False,,nvidia,,x86,{{}}" for name, vcpus in names.items()]
+    (tmp_path / "azure.csv").write_text(
+        "\n".join([header, *lines, "Standard_D2s_v5,eastus,0.1,2,8,0,,,False,,,,x86,{}"])
+    )
+    for other in ("aws", "gcp"):
+        (tmp_path / f"{other}.csv").write_text(header + "\n")
+
+    found = catalogue_offers(read_catalogue(tmp_path, NOON), known_regions(), {("azure", "Standard_D2s_v5")})
+
+    assert [offer.key.instance_type for offer in found if offer.machine.gpus] == ["Standard_NV36ads_A10_v5"]
 
 
 def test_a_price_far_below_its_peers_is_doubted() -> None:

@@ -1,6 +1,7 @@
 """doctor, on the embedded clouds: all is well, and each thing that may be wrong."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,15 +9,18 @@ import pytest
 
 from providers.aws.machines import Aws
 from providers.azure.permissions import NEEDED, is_granted
+from providers.base import Observation
+from providers.exclusions import WHOLE_REGION, Exclusion, ExclusionKind
+from providers.fake import FakeCloud
 from providers.faults import Fault, FaultKind
 from providers.prices import PriceList
-from scheduler.cli.render.doctor import INSTALLATION, remedy, sentence, subject
+from scheduler.cli.render.doctor import INSTALLATION, diagnosis_json, remedy, sentence, subject
 from scheduler.documents.settings_file import CellModel, EmbeddedModel, Settings
 from scheduler.embedded.local import provider_settings
 from scheduler.service.diagnosis import Check, Diagnosis, DiagnosisLevel
 from scheduler.service.doctor import diagnose
 from state.clock import ManualClock, SystemClock
-from state.model.catalog import Market
+from state.model.catalog import Market, Offer
 from state.model.ids import ProviderName, RegionId
 from tests.conformance.clouds import Clouds, embedded_clouds
 
@@ -207,13 +211,88 @@ def test_a_token_that_others_can_read_is_reported(tmp_path: Path) -> None:
     ]
 
 
+VIRGINIA, IRELAND = RegionId("aws/us-east-1"), RegionId("aws/eu-west-1")
+
+
+class Selling(FakeCloud):
+    """A cloud that leaves something out of its offers."""
+
+    left_out: tuple[Exclusion, ...] = ()
+
+    def offers(self) -> Observation[Offer]:
+        return replace(super().offers(), left_out=self.left_out)
+
+
+def test_what_is_left_out_is_named_with_its_cause_once_for_all_regions(tmp_path: Path) -> None:
+    cloud = Selling("aws", (), SystemClock())
+    part, detail = ExclusionKind.PART_OF_GPU, "1/8 of one L4, 2.79 GiB"
+    cloud.left_out = (
+        *(
+            Exclusion(part, region, name, detail)
+            for region in (VIRGINIA, IRELAND)
+            for name in ("g6f.xlarge", "g6f.large")
+        ),
+        Exclusion(ExclusionKind.NO_SUBNET, VIRGINIA, "us-east-1b", "the settings name none"),
+        Exclusion(ExclusionKind.NO_SUBNET, IRELAND, WHOLE_REGION, "the settings name none"),
+        Exclusion(ExclusionKind.WRONG_SUBNET, VIRGINIA, "us-east-1c", "subnet-1 is in us-east-1a"),
+    )
+    settings = Settings(home=tmp_path, database_url="sqlite://")
+
+    every = diagnose(settings, {ProviderName("aws"): cloud}, OWNER, SystemClock())
+
+    notes, warnings = bad(list(every), DiagnosisLevel.NOTE), bad(list(every), DiagnosisLevel.WARNING)
+    assert [(d.regions, sentence(d)) for d in notes] == [
+        ((VIRGINIA,), "not offered: us-east-1b, for want of a subnet (the settings name none)"),
+        (
+            (IRELAND, VIRGINIA),
+            f"not offered: g6f.large, g6f.xlarge, {detail}; Ray counts a part as a whole GPU",
+        ),
+    ]
+    left = [d for d in warnings if d.check in {Check.NO_SUBNET, Check.WRONG_SUBNET}]
+    assert [(d.regions, sentence(d)) for d in left] == [
+        ((IRELAND,), "not offered: the region, for want of a subnet (the settings name none)"),
+        ((VIRGINIA,), "not offered: us-east-1c, whose subnet does not fit (subnet-1 is in us-east-1a)"),
+    ]
+    assert all(remedy(diagnosis) for diagnosis in (*notes, *left))
+    assert diagnosis_json(notes[1])["subjects"] == ["g6f.large", "g6f.xlarge"]
+
+
+def test_of_many_that_are_left_out_the_line_names_the_first(tmp_path: Path) -> None:
+    cloud = Selling("aws", (), SystemClock())
+    cloud.left_out = tuple(Exclusion(ExclusionKind.NO_PRICE, VIRGINIA, f"p{n}.large") for n in range(1, 10))
+    settings = Settings(home=tmp_path, database_url="sqlite://")
+
+    [note] = bad(list(diagnose(settings, {ProviderName("aws"): cloud}, OWNER, SystemClock())), DiagnosisLevel.NOTE)
+
+    assert "p1.large, p2.large, p3.large, p4.large, p5.large, p6.large and 3 more" in sentence(note)
+    assert len(diagnosis_json(note)["subjects"]) == 9
+
+
+def test_every_cause_of_leaving_something_out_is_a_check() -> None:
+    assert {Check(kind) for kind in ExclusionKind} <= set(Check)
+
+
+@pytest.mark.clouds
+def test_the_tags_that_the_settings_demand_are_shown(clouds: Clouds, settings: Settings) -> None:
+    assert Check.TAGS_SET not in checks(found(clouds, settings))
+    wanted = {"aws": {"tags": {"team": "ml"}}, "gcp": {"labels": {"team": "ml"}}, "azure": {"tags": {"team": "ml"}}}
+    changed = {name: getattr(settings.providers, name).model_copy(update=update) for name, update in wanted.items()}
+    tagged = settings.model_copy(update={"providers": settings.providers.model_copy(update=changed)})
+
+    shown = [d for d in found(clouds, tagged) if d.check is Check.TAGS_SET]
+
+    assert [(d.provider, sentence(d)) for d in shown] == [
+        (name, "every resource is created with team=ml") for name in ("aws", "azure", "gcp")
+    ]
+
+
 @pytest.mark.parametrize("check", list(Check))
 @pytest.mark.parametrize("level", [DiagnosisLevel.WARNING, DiagnosisLevel.ERROR])
 def test_every_check_has_a_subject_a_sentence_and_a_remedy_unless_all_is_well(
     check: Check, level: DiagnosisLevel
 ) -> None:
     provider = None if check in INSTALLATION else ProviderName("aws")
-    is_well = check in {Check.TOKEN_PRIVATE, Check.ALL_READ, Check.LAUNCH_ALLOWED}
+    is_well = check in {Check.TOKEN_PRIVATE, Check.ALL_READ, Check.LAUNCH_ALLOWED, Check.TAGS_SET}
     diagnosis = Diagnosis(check, DiagnosisLevel.OK if is_well else level, provider, advice="do this")
 
     assert subject(diagnosis) and sentence(diagnosis)

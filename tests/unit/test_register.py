@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.gpus import nvidia_gpu
+from providers.gpus import nvidia_gpu, same_gpu
 from providers.static.hardware import parse_gpus
 from providers.static.register import ENDED_KEPT_FOR, UNREACHABLE_AFTER, ErrorCode, Register, RegisterError
 from providers.static.wire import (
@@ -244,13 +244,16 @@ def test_machines_with_slightly_different_memory_are_of_one_type() -> None:
 @pytest.mark.parametrize(
     ("output", "model", "count", "memory"),
     [
-        ("NVIDIA H100 80GB HBM3, 81559\n" * 8, "H100", 8, 80),
-        ("NVIDIA A100-SXM4-40GB, 40960\n", "A100-40GB", 1, 40),
-        ("NVIDIA A100 80GB PCIe, 81920\n", "A100-80GB", 1, 80),
-        ("NVIDIA L40S, 46068\n", "L40S", 1, 45),
-        ("Tesla T4, 15360\n", "T4", 1, 15),
-        ("NVIDIA GeForce RTX 4090, 24564\n", "RTX4090", 1, 24),
-        ("NVIDIA RTX PRO 6000 Blackwell Server Edition, 97887\n", "RTXPRO6000", 1, 96),
+        ("NVIDIA H100 80GB HBM3, Disabled, 81559\n" * 8, "H100", 8, 80),
+        ("NVIDIA A100-SXM4-40GB, Disabled, 40960\n", "A100-40GB", 1, 40),
+        ("NVIDIA A100 80GB PCIe, Disabled, 81920\n", "A100-80GB", 1, 80),
+        ("NVIDIA L40S, [N/A], 46068\n", "L40S", 1, 45),
+        ("Tesla T4, [N/A], 15360\n", "T4", 1, 15),
+        ("NVIDIA GeForce RTX 4090, [N/A], 24564\n", "RTX4090", 1, 24),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition, Disabled, 97887\n", "RTXPRO6000", 1, 96),
+        ("NVIDIA A100 80GB PCIe, Enabled, 81920\nNVIDIA A100 80GB PCIe, Disabled, 81920\n", "A100-80GB", 1, 80),
+        ("NVIDIA H100 80GB HBM3, Enabled, 81559\n", None, 0, 0),
+        ("NVIDIA A10-4Q, [N/A], 4096\n", "A10.4Q", 1, 4),
         ("", None, 0, 0),
     ],
 )
@@ -258,6 +261,20 @@ def test_the_drivers_output_is_parsed(output: str, model: str | None, count: int
     found = parse_gpus(output)
 
     assert (found.model, found.count, found.memory_gib) == (model, count, memory)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu"),
+    [
+        ("NVIDIA A10-4Q", "A10.4Q"),
+        ("GRID T4-2B", "T4.2B"),
+        ("GRID A100-1-5C", "A100.5C"),
+        ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", "A100.1g.10gb"),
+    ],
+)
+def test_a_part_of_a_gpu_is_never_taken_for_a_whole_one(name: str, gpu: str) -> None:
+    assert nvidia_gpu(name) == gpu
+    assert not same_gpu(gpu.partition(".")[0], nvidia_gpu(name))
 
 
 def test_a_gpu_that_no_cloud_sells_keeps_its_name() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from providers.aws.images import Image
 from providers.aws.machines import Aws
 from providers.aws.settings import AwsSettings
 from providers.azure.machines import Azure
@@ -19,6 +20,7 @@ from state.model.inventory import Role
 from tests.builders import NOON
 
 CLOCK = ManualClock(NOON)
+IMAGE = Image("x86_64", "/dev/xvda", 8, ())
 
 
 def order(region: str, market: Market = Market.ON_DEMAND, role: Role = Role.WORKER) -> LaunchOrder:
@@ -32,7 +34,8 @@ def no_prices() -> PriceList:
 
 def aws_request(asked: LaunchOrder, **settings: Any) -> dict[str, Any]:
     made = AwsSettings(regions=("us-east-1",), images={"us-east-1": "ami-1"}, **settings)
-    return Aws(made, no_prices, lambda: "sk-owner", CLOCK)._request(asked)  # noqa: SLF001  what is sent, unsent
+    aws = Aws(made, no_prices, lambda: "sk-owner", CLOCK)
+    return aws._request(asked, IMAGE)  # noqa: SLF001  what is sent, unsent
 
 
 def gcp_request(asked: LaunchOrder, **settings: Any) -> dict[str, Any]:

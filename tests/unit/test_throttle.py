@@ -1,10 +1,12 @@
 """The pace: how fast, how often again, and what makes it slower."""
 
+from datetime import timedelta
+
 import pytest
 
-from providers.errors import DeniedError, InvalidError, ProviderError, ThrottledError, UnreachableError
+from providers.errors import WAIT_MAX_S, DeniedError, InvalidError, ProviderError, ThrottledError, UnreachableError
 from providers.settings import PaceSettings
-from providers.throttle import ATTEMPTS_MAX, RateLimiter
+from providers.throttle import ATTEMPTS_MAX, LOG_MAX_AGE_S, PAUSED, OwnPauses, RateLimiter
 from state.clock import ManualClock
 from tests.builders import NOON
 
@@ -14,11 +16,10 @@ class WordsError(Exception):
 
 
 class Watched:
-    def __init__(self, patience_s: float = 20.0) -> None:
+    def __init__(self, patience_s: float = 20.0, log: OwnPauses | None = None) -> None:
         self.clock = ManualClock(NOON)
-        self.limiter = RateLimiter(
-            PaceSettings(reads_per_second=10, writes_per_second=2, burst_seconds=1), self.clock, patience_s
-        )
+        pace = PaceSettings(reads_per_second=10, writes_per_second=2, burst_seconds=1)
+        self.limiter = RateLimiter(pace, self.clock, patience_s, "aws", log)
         self.calls = 0
 
     def read(self, *errors: ProviderError) -> str:
@@ -146,3 +147,74 @@ def test_a_launch_is_asked_for_once_and_slows_the_next_down() -> None:
 
     assert watched.calls == 1
     assert watched.clock.elapsed() >= 4
+
+
+def test_a_long_pause_refuses_calls_until_it_ends_and_never_waits() -> None:
+    watched = Watched()
+    with pytest.raises(ThrottledError):
+        watched.write(throttled(retry_after_s=900))
+    began = watched.clock.elapsed()
+
+    for _ in range(90):
+        with pytest.raises(ThrottledError) as raised:
+            watched.write(throttled())
+        assert raised.value.code == PAUSED
+        watched.clock.sleep(timedelta(seconds=9))
+
+    assert watched.calls == 1
+    assert watched.clock.elapsed() - began == pytest.approx(810)
+    watched.clock.sleep(timedelta(seconds=71))
+    with pytest.raises(ThrottledError):
+        watched.write(throttled())
+    assert watched.calls == 2
+
+
+def test_a_pause_holds_whether_a_region_is_named_by_its_id_or_its_name() -> None:
+    watched = Watched()
+    with pytest.raises(ThrottledError):
+        watched.write(throttled(retry_after_s=900))
+
+    with pytest.raises(ThrottledError):
+        watched.limiter.admit("aws/r", is_write=True)
+    watched.limiter.admit("aws/r")
+
+
+def test_a_pause_of_one_process_holds_in_those_that_run_and_those_that_start() -> None:
+    log = OwnPauses()
+    one, other = Watched(log=log), Watched(log=log)
+    other.limiter.admit("r", is_write=True)
+    with pytest.raises(ThrottledError):
+        one.write(throttled(retry_after_s=900))
+    other.clock.sleep(timedelta(seconds=LOG_MAX_AGE_S))
+
+    for process in (other, Watched(log=log)):
+        with pytest.raises(ThrottledError):
+            process.write(throttled())
+        assert process.calls == 0
+
+
+def test_a_pause_has_a_bound_however_it_is_asked_for_and_kept() -> None:
+    watched = Watched()
+    with pytest.raises(ThrottledError):
+        watched.write(throttled(retry_after_s=1e12))
+    assert watched.limiter.bucket("r", is_write=True).closed_for_s() == WAIT_MAX_S
+
+    log = OwnPauses()
+    log.pause("aws/r/writes", NOON + timedelta(days=400))
+    other = Watched(log=log)
+    assert other.limiter.bucket("r", is_write=True).closed_for_s() == WAIT_MAX_S
+
+
+def test_pauses_of_other_clouds_close_nothing() -> None:
+    log = OwnPauses()
+    log.pause("gcp/r/writes", NOON + timedelta(hours=1))
+
+    Watched(log=log).limiter.admit("r", is_write=True)
+
+
+def test_a_pause_that_no_cloud_named_is_not_kept_for_others() -> None:
+    log = OwnPauses()
+    with pytest.raises(ThrottledError):
+        Watched(log=log).write(throttled())
+
+    assert log.pauses() == {}

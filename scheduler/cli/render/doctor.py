@@ -6,7 +6,14 @@ from scheduler.cli.render.obstacles import EMBEDDED_DOWN
 from scheduler.service.diagnosis import Check, Diagnosis, DiagnosisLevel
 from state.model.catalog import Market
 
-MARKS: Final = {DiagnosisLevel.OK: "ok     ", DiagnosisLevel.WARNING: "warning", DiagnosisLevel.ERROR: "ERROR  "}
+MARKS: Final = {
+    DiagnosisLevel.OK: "ok     ",
+    DiagnosisLevel.NOTE: "note   ",
+    DiagnosisLevel.WARNING: "warning",
+    DiagnosisLevel.ERROR: "ERROR  ",
+}
+SUBJECTS_SHOWN: Final = 6
+"""Of several in one line; the JSON has all."""
 
 SENTENCES: Final[dict[Check, str]] = {
     Check.NO_CLOUD: "no cloud is set up",
@@ -30,6 +37,16 @@ SENTENCES: Final[dict[Check, str]] = {
     Check.NO_REPEATED_LAUNCH: "a launch with no known outcome is not repeated",
     Check.NO_TAGS: "machines carry no tags: one whose launch has no known outcome is never found, and may cost money",
     Check.QUOTA_ZERO: "the quota of {subject} ({market}) is 0 {unit}: nothing of it can be started",
+    Check.PART_OF_GPU: "not offered: {subject}, {message}; Ray counts a part as a whole GPU",
+    Check.UNKNOWN_GPU: "not offered: {subject}, whose GPU is not known ({message})",
+    Check.ARCHITECTURE: "not offered: {subject}, which cannot run the image ({message})",
+    Check.NO_PRICE: "not offered: {subject}, of which the catalogue has no price",
+    Check.ZONE_WITHOUT_PRICES: "not offered: {subject}, with prices of its own that the catalogue lacks ({message})",
+    Check.ZONE_NOT_ENABLED: "not offered: zone {subject}, which the account has not opted in to",
+    Check.RESTRICTED: "not offered: {subject}, which the cloud does not sell to this account ({message})",
+    Check.NO_SUBNET: "not offered: {subject}, for want of a subnet ({message})",
+    Check.WRONG_SUBNET: "not offered: {subject}, whose subnet does not fit ({message})",
+    Check.TAGS_SET: "every resource is created with {subject}",
     Check.LAUNCH_REFUSED: "a launch would be refused: {message}",
     Check.LAUNCH_ALLOWED: "a launch would be allowed",
 }
@@ -54,7 +71,16 @@ REMEDIES: Final[dict[Check, str]] = {
     Check.NO_REPEATED_LAUNCH: "look for such machines in the cloud's own console",
     Check.NO_TAGS: "look for such machines in the cloud's own console",
     Check.QUOTA_ZERO: "ask the cloud to raise it, if it is to be used",
-    Check.LAUNCH_REFUSED: "grant it, or mend the image, subnet or instance profile in the settings",
+    Check.PART_OF_GPU: "choose a size with a whole GPU; `count: 0.25` of a shape shares one",
+    Check.UNKNOWN_GPU: "not needed; such GPUs can be used once Skerry knows them",
+    Check.ARCHITECTURE: "not needed; name an image of that architecture to use it",
+    Check.NO_PRICE: "not needed; to use it, give the price catalogue a line of it",
+    Check.ZONE_WITHOUT_PRICES: "not needed; to use it, give the price catalogue lines of that zone",
+    Check.ZONE_NOT_ENABLED: "not needed; enable its zone group to use it",
+    Check.RESTRICTED: "not needed; ask the cloud for access to use it",
+    Check.NO_SUBNET: "name a subnet there in the settings to use it",
+    Check.WRONG_SUBNET: "name the zone's own subnet, in the VPC of the security groups",
+    Check.LAUNCH_REFUSED: "grant it, or mend the image, subnet, tags or instance profile in the settings",
 }
 
 INSTALLATION: Final[dict[Check, str]] = {
@@ -85,13 +111,19 @@ def remedy(diagnosis: Diagnosis) -> str:
 
 def _filled(template: str, diagnosis: Diagnosis) -> str:
     return template.format(
-        subject=diagnosis.subject,
+        subject=diagnosis.subject or _listed(diagnosis.subjects),
         message=diagnosis.message,
         seconds=0.0 if diagnosis.skew is None else diagnosis.skew.total_seconds(),
         market="spot" if diagnosis.market is Market.SPOT else "on-demand",
         unit=diagnosis.unit,
         advice=diagnosis.advice,
     )
+
+
+def _listed(subjects: tuple[str, ...]) -> str:
+    """Return the first of several subjects, and how many more there are."""
+    more = len(subjects) - SUBJECTS_SHOWN
+    return ", ".join(subjects[:SUBJECTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -102,6 +134,7 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
         "provider": diagnosis.provider,
         "regions": list(diagnosis.regions),
         "subject": subject(diagnosis),
+        "subjects": list(diagnosis.subjects),
         "message": sentence(diagnosis),
         "remedy": remedy(diagnosis),
     }
