@@ -2,7 +2,7 @@
 
 Prints for each: machines started and asked for per hour, minutes in which demand was not carried, and money that was
 spent on machines that carried nothing. Simulated time costs nothing, so each runs for hours; the figures do not depend
-on the computer. docs/reliability.md compares them with the version before each kind was closed.
+on the computer. docs/reference/reliability.md compares them with the version before.
 """
 
 import argparse

@@ -189,6 +189,8 @@ class Instance:
     """The provider's own text on its end, or figures that explain the reason."""
     notice: Notice | None = None
     """What was announced, where that is why it ends."""
+    end: EndCause | None = None
+    """Why its cloud ended it, or why its accepted launch failed; None where its cloud reports no cause."""
     version: int = 0
     """Grows by one with every change; a write names the version it read."""
 

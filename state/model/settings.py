@@ -116,7 +116,7 @@ class CostModel:
     stockout_share: float = 0.25
     """Share of its price that a refused launch costs: the time until another is found."""
     urgent_stockout_share: float = 5.0
-    """The same while launches are being refused, so that demand waits: a surer machine is worth more than its price."""
+    """Share of its price that each part of doubt costs beyond the surest machine's, while refusals make demand wait."""
     interruption_hours: float = 2.0
     """Machine-hours that an interruption costs: the replacement's, while it starts, and work done again."""
     interruptions_per_hour: float = 0.05
