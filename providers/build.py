@@ -20,7 +20,7 @@ from state.model.ids import ProviderName
 
 
 class Memory(PauseLog, PriceMemory, Protocol):
-    """What providers keep for every process."""
+    """What providers remember across processes."""
 
 
 def build_providers(
@@ -39,7 +39,7 @@ def build_providers(
         owner: Returns the installation's id.
         clock: The time, and waits.
         agreed: Prices that were agreed upon.
-        memory: Where the pauses that clouds ask for and live prices are kept; None: in this process alone.
+        memory: Where live prices, and the pauses that clouds ask for, are kept; None: in this process alone.
     """
     priced = tuple(cloud.profile.name for cloud in settings.used if cloud.profile.has_price_catalogue)
     context = Context(CachedPrices(priced, catalog_dir, clock, agreed), owner, clock, memory)

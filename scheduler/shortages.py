@@ -3,11 +3,11 @@
 A shortage is remembered instead of retried: while it lasts, the solver does not consider the offers it covers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Final
+from typing import Final, assert_never
 
 from providers.errors import (
     DeniedError,
@@ -18,10 +18,10 @@ from providers.errors import (
     ShortageError,
     ThrottledError,
 )
-from state.model.catalog import Offer, OfferKey, Shortage, ShortageKind
+from state.model.catalog import Machine, Offer, OfferKey, QuotaScope, Shortage, ShortageKind
 from state.model.health import HealthState, RegionHealth
-from state.model.ids import RegionId, derive_id
-from state.model.inventory import Instance, Notice, NoticeKind, Role, TerminationReason
+from state.model.ids import RegionId, derive_id, every_region, provider_of
+from state.model.inventory import EndKind, Instance, Notice, NoticeKind, Role, TerminationReason
 from state.model.placement import RefusalCause
 from state.model.plan import Launch, Terminate
 from state.model.settings import ShortagePolicy
@@ -31,6 +31,14 @@ BREAKER_MAX: Final = timedelta(hours=6)
 """An offer's breaker stays open no longer: losses older than this are forgotten."""
 REGION_WINDOW: Final = timedelta(hours=1)
 """Losses of a region are counted over this time."""
+
+END_KINDS: Final[dict[EndKind, ShortageKind]] = {
+    EndKind.STOCK_OUT: ShortageKind.STOCK_OUT,
+    EndKind.QUOTA: ShortageKind.QUOTA,
+    EndKind.DENIED: ShortageKind.DENIED,
+    EndKind.INVALID_REQUEST: ShortageKind.INVALID_REQUEST,
+}
+"""What the reported cause of an early end makes; any other is an early end like one without a cause."""
 
 CAUSES: Final[dict[ShortageKind, RefusalCause]] = {
     ShortageKind.STOCK_OUT: RefusalCause.STOCK_OUT,
@@ -50,12 +58,14 @@ def covers(shortage: Shortage, offer: Offer) -> bool:
     """Return whether *offer* is among what *shortage* is about, whether or not it is in force."""
     key = offer.key
     return (
-        key.region == shortage.region
+        shortage.region in (key.region, every_region(key.provider))
         and shortage.zone in (None, key.zone)
         and key.zone not in shortage.available_zones
         and shortage.instance_type in (None, key.instance_type)
         and shortage.market in (None, key.market)
         and shortage.family in (None, offer.machine.family)
+        # A limit on GPUs is wide where it names no family; machines for heads do not count against it.
+        and (shortage.kind is not ShortageKind.QUOTA or shortage.family is not None or offer.machine.gpus > 0)
     )
 
 
@@ -63,6 +73,12 @@ def in_force(shortages: Iterable[Shortage], offer: Offer, now: datetime) -> Shor
     """Return the shortage that covers *offer* at *now* and ends last; None where nothing does."""
     found = [shortage for shortage in shortages if shortage.until > now and covers(shortage, offer)]
     return max(found, key=lambda shortage: (shortage.until, shortage.scope), default=None)
+
+
+def is_urgent(shortages: Iterable[Shortage], now: datetime, policy: ShortagePolicy) -> bool:
+    """Return whether a launch was refused for want of stock a short while ago, so that demand may wait for it."""
+    kinds = (s.since for s in shortages if s.kind is ShortageKind.STOCK_OUT)
+    return any(now - policy.urgent_for < since <= now for since in kinds)
 
 
 def is_half_open(shortages: Iterable[Shortage], offer: Offer, now: datetime, policy: ShortagePolicy) -> bool:
@@ -82,8 +98,7 @@ def from_refusal(launch: Launch, error: ProviderError, now: datetime) -> Shortag
     if isinstance(error, DeniedError):
         return Shortage(key.region, None, None, None, ShortageKind.DENIED, now, now, message)
     if isinstance(error, QuotaError):
-        family = launch.machine.family
-        return Shortage(key.region, None, None, key.market, ShortageKind.QUOTA, now, now, message, family=family)
+        return _over_quota(key, launch.machine, error.scope, now, message)
     if isinstance(error, ShortageError):
         return _stock_out(key, error, now)
     return _of_offer(key, ShortageKind.INVALID_REQUEST, now, message)
@@ -120,47 +135,100 @@ def from_early_ends(
     served = {region.region for region in health if region.established}
     failing = {region.region for region in health if region.state is not HealthState.HEALTHY}
     early = {
-        instance.key: instance.message
+        instance.key: instance
         for instance in learned
         if instance.reason is TerminationReason.ENDED_BY_PROVIDER
         and instance.notice is None
         and instance.region not in failing
         and not (instance.role is Role.HEAD and instance.region in served)
+        and not (instance.end is not None and instance.end.kind is EndKind.BY_USER)
         and instance.ended_at is not None
         and instance.ended_at - instance.requested_at < policy.early_end_max
     }
-    return tuple(
-        _of_offer(key, ShortageKind.ENDED_EARLY, now, message)
-        for key, message in sorted(early.items(), key=lambda item: item[0])
-    )
+    return tuple(_from_end(instance, now) for _, instance in sorted(early.items(), key=lambda item: item[0]))
+
+
+def _from_end(ended: Instance, now: datetime) -> Shortage:
+    """Return what the end of an accepted machine teaches: as much as a refusal where its cloud reports that cause."""
+    kind = ShortageKind.ENDED_EARLY if ended.end is None else END_KINDS.get(ended.end.kind, ShortageKind.ENDED_EARLY)
+    if kind is ShortageKind.QUOTA and ended.end is not None and ended.end.quota is not None:
+        return _over_quota(ended.key, ended.machine, ended.end.quota, now, ended.message)
+    return _of_offer(ended.key, kind, now, ended.message)
+
+
+def _over_quota(key: OfferKey, machine: Machine, scope: QuotaScope, now: datetime, message: str) -> Shortage:
+    """Return a shortage as wide as a limit is: a family in a zone or region, a whole region, or the account."""
+    wide = Shortage(key.region, None, None, key.market, ShortageKind.QUOTA, now, now, message, family=machine.family)
+    match scope:
+        case QuotaScope.ZONE:
+            return replace(wide, zone=key.zone)
+        case QuotaScope.FAMILY:
+            return wide
+        case QuotaScope.REGION:
+            return replace(wide, family=None)
+        case QuotaScope.ACCOUNT:
+            return replace(wide, region=every_region(key.provider), market=None, family=None)
+        case _:
+            assert_never(scope)
 
 
 def from_losses(
     weather: Iterable[PoolWeather], held: Iterable[Instance], now: datetime, policy: ShortagePolicy
 ) -> tuple[Shortage, ...]:
-    """Return the breakers that are open: of offers whose machines are lost one after the other, and of regions.
+    """Return the breakers that are open: of offers whose machines are lost one after the other, and wider ones.
 
     They follow from the losses alone, so they are derived at each observation and never stored. Machines that live on
     close an offer's breaker. What ends by its spot market counts, since buying it again is a loop all the same.
     """
+    pools = sorted(weather, key=lambda pool: pool.key)
     lasting = [i for i in held if i.exists and now - i.requested_at >= policy.early_end_max]
-    open_breakers = []
-    early_by_region: dict[RegionId, list[datetime]] = {}
-    for pool in sorted(weather, key=lambda pool: pool.key):
-        early = [loss.at for loss in pool.losses if loss.lived < policy.early_end_max]
-        early_by_region.setdefault(pool.key.region, []).extend(early)
-        in_row = _early_in_row(pool, policy)
-        if len(in_row) < policy.breaker_after or any(_has_outlived(i, pool, in_row) for i in lasting):
-            continue
-        length = min(policy.breaker_for * 2 ** (len(in_row) - policy.breaker_after), BREAKER_MAX)
-        last = in_row[-1].at
-        open_breakers.append(replace(_of_offer(pool.key, ShortageKind.LAUNCHES_FAIL, last, ""), until=last + length))
-    for region, times in sorted(early_by_region.items()):
-        recent = sorted(at for at in times if at > now - REGION_WINDOW)
-        if len(recent) >= policy.region_losses_max:
-            until = recent[-policy.region_losses_max] + REGION_WINDOW
-            open_breakers.append(Shortage(region, None, None, None, ShortageKind.LAUNCHES_FAIL, recent[-1], until))
-    return tuple(breaker for breaker in open_breakers if breaker.until > now)
+    breakers = [b for pool in pools if (b := _offer_breaker(pool, lasting, policy)) is not None]
+    recent = [
+        (pool.key, loss)
+        for pool in pools
+        for loss in pool.losses
+        if loss.lived < policy.early_end_max and loss.at > now - REGION_WINDOW
+    ]
+    breakers += [*_region_breakers(recent, policy), *_cause_breakers(recent, policy)]
+    return tuple(breaker for breaker in breakers if breaker.until > now)
+
+
+def _offer_breaker(pool: PoolWeather, lasting: list[Instance], policy: ShortagePolicy) -> Shortage | None:
+    in_row = _early_in_row(pool, policy)
+    if len(in_row) < policy.breaker_after or any(_has_outlived(i, pool, in_row) for i in lasting):
+        return None
+    length = min(policy.breaker_for * 2 ** (len(in_row) - policy.breaker_after), BREAKER_MAX)
+    last = in_row[-1].at
+    return replace(_of_offer(pool.key, ShortageKind.LAUNCHES_FAIL, last, ""), until=last + length)
+
+
+def _region_breakers(recent: list[tuple[OfferKey, Loss]], policy: ShortagePolicy) -> Iterator[Shortage]:
+    """Yield the breaker of each region with as many losses in its window as are let through."""
+    for region in sorted({key.region for key, _ in recent}):
+        times = sorted(loss.at for key, loss in recent if key.region == region)
+        if len(times) >= policy.region_losses_max:
+            until = times[-policy.region_losses_max] + REGION_WINDOW
+            yield Shortage(region, None, None, None, ShortageKind.LAUNCHES_FAIL, times[-1], until)
+
+
+def _cause_breakers(recent: list[tuple[OfferKey, Loss]], policy: ShortagePolicy) -> Iterator[Shortage]:
+    """Yield the breaker of each zone, region or account in which several offers fail for one reported cause."""
+    by_cause: dict[tuple[str, RegionId, str | None], dict[OfferKey, datetime]] = {}
+    for key, loss in recent:
+        if loss.cause:
+            places = ((key.region, key.zone), (key.region, None), (every_region(key.provider), None))
+            for region, zone in places:
+                by_cause.setdefault((loss.cause, region, zone), {})[key] = loss.at
+    for (cause, region, zone), offers in sorted(by_cause.items(), key=lambda item: (item[0][0], str(item[0][1:]))):
+        needed = policy.breaker_after
+        if region == every_region(provider_of(region)):
+            # An account is at fault where the cause shows in several of its regions.
+            needed = max(needed, 2 * policy.breaker_after - 1)
+            if len({key.region for key in offers}) < 2:  # noqa: PLR2004  several
+                continue
+        if len(offers) >= needed:
+            last = max(offers.values())
+            yield Shortage(region, zone, None, None, ShortageKind.LAUNCHES_FAIL, last, last + REGION_WINDOW, cause)
 
 
 def _early_in_row(pool: PoolWeather, policy: ShortagePolicy) -> list[Loss]:

@@ -1,7 +1,7 @@
 """Weather: what launches and machines of the last days say of each pool, as figures that the solver prices. Pure.
 
 A pool is an instance type in a zone and a market. Where little is known of one, its neighbours count: the same type in
-the region's other zones first, then everything in the same market of the region.
+the region's other zones first, then everything in the same market of the region, then the market everywhere.
 """
 
 from collections.abc import Iterable
@@ -51,13 +51,16 @@ class Weather:
                 self._pools[instance.key] = replace(pool, spot_hours=pool.spot_hours + lived)
         self._types: dict[tuple[RegionId, str, Market], tuple[float, float]] = {}
         self._markets: dict[tuple[RegionId, Market], tuple[float, float]] = {}
+        self._everywhere: dict[Market, tuple[float, float]] = {}
         for key, pool in self._pools.items():
             self._types[_type(key)] = _plus(self._types.get(_type(key)), pool)
             self._markets[_market(key)] = _plus(self._markets.get(_market(key)), pool)
+            self._everywhere[key.market] = _plus(self._everywhere.get(key.market), pool)
 
     def launch_failure(self, key: OfferKey) -> float:
-        """Return how likely a launch is to fail: 0 where nothing failed near by."""
-        in_market = _shrunk(self._markets.get(_market(key), (0.0, 0.0)), 0.0)
+        """Return how likely a launch is to fail: 0 where nothing failed in this market."""
+        everywhere = _shrunk(self._everywhere.get(key.market, (0.0, 0.0)), 0.0)
+        in_market = _shrunk(self._markets.get(_market(key), (0.0, 0.0)), everywhere)
         of_type = _shrunk(self._types.get(_type(key), (0.0, 0.0)), in_market)
         pool = self._pools.get(key)
         return _shrunk((0.0, 0.0) if pool is None else (pool.failures, pool.launches), of_type)

@@ -64,6 +64,8 @@ def a_record(launch: Launch, **changes: Any) -> Instance:
         price_per_hour=launch.price_per_hour,
         plan_id=PlanId("plan-1"),
         requested_at=NOON,
+        reservation=launch.reservation,
+        launch_price=launch.price_per_hour,
     )
     return replace(made, **changes)
 

@@ -390,6 +390,6 @@ def _instance_of(region: RegionId, described: dict[str, Any]) -> CloudInstance:
         address=described.get("PrivateIpAddress"),
         launched_at=described.get("LaunchTime"),
         reason=described.get("StateReason", {}).get("Message", ""),
-        end=end_of(described),
         reservation=described.get("CapacityReservationId") or None,
+        end=end_of(described),
     )

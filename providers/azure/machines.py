@@ -87,23 +87,21 @@ class Azure:
 
     def instances(self, owner: str) -> Observation[CloudInstance]:
         """Return the machines of *owner* in every region, with their prices, impairments and causes of their end."""
-        seen = self._query_regions(lambda region: self._vms_in(region, owner))
+        reserved: dict[RegionId, list[Reservation]] = {}
+        seen = self._query_regions(lambda region: self._vms_in(region, owner, reserved))
         if not seen.items:
             return Observation((), seen.unreachable, not_connected=seen.not_connected)
         # Each is one call for all machines; what does not answer is missing from the machines, which are listed.
         views, no_views = self._details(POWER_STATES, lambda: [(vm.name, vm) for vm in self._api.statuses()])
         conditions, no_conditions = self._details(CONDITIONS, lambda: list(self._api.conditions()))
         by_region: dict[RegionId, list[CloudInstance]] = {}
-        reserved: dict[RegionId, list[Reservation]] = {}
-        for region, vm, reservations in seen.items:
+        for region, vm in seen.items:
             shown, name = views.get(vm.name.lower()), vm.name.lower()
             view = view_of(shown.instance_view) if shown is not None else None
             by_region.setdefault(region, []).append(_instance_of(region, vm, view, conditions.get(name)))
-            reserved[region] = reservations
-        machines: list[CloudInstance] = []
-        for region, every in by_region.items():
-            placed = in_reservations(without_repeats(every), reserved[region], self._clock.now())
-            machines += self._prices().paid(placed)
+        now = self._clock.now()
+        current = {r: in_reservations(found, reserved.get(r, ()), now) for r, found in by_region.items()}
+        machines = [m for found in current.values() for m in self._prices().paid(without_repeats(found))]
         degraded = no_views | no_conditions
         return Observation(tuple(machines), seen.unreachable, degraded, seen.not_connected)
 
@@ -176,12 +174,15 @@ class Azure:
     def _quotas_in(self, region: RegionId) -> list[Quota]:
         return quotas_of(region, list(self._api.usages(region_name(region))), self._families.get(region, set()))
 
-    def _vms_in(self, region: RegionId, owner: str) -> list[tuple[RegionId, Any, list[Reservation]]]:
-        """Return our VMs of a region, each with the region's reservations where one is in some."""
-        found = [vm for vm in self._api.machines(region_name(region)) if (vm.tags or {}).get(OWNER_TAG) == owner]
-        is_any_reserved = any(vm.capacity_reservation is not None for vm in found)
-        reservations = self._reservations(region_name(region)) if is_any_reserved else []
-        return [(region, vm, reservations) for vm in found]
+    def _vms_in(
+        self, region: RegionId, owner: str, reserved: dict[RegionId, list[Reservation]]
+    ) -> list[tuple[RegionId, Any]]:
+        """Return a region's VMs, and note its reservations where any of them is in one."""
+        found = self._api.machines(region_name(region))
+        ours = [vm for vm in found if (vm.tags or {}).get(OWNER_TAG) == owner]
+        if any(vm.capacity_reservation for vm in ours):
+            reserved[region] = self._reservations(region_name(region))
+        return [(region, vm) for vm in ours]
 
     def dry_run(self, region: RegionId) -> None:
         """Return if the credentials may do in the resource group all that a launch needs."""
@@ -348,10 +349,10 @@ def _instance_of(region: RegionId, vm: Any, view: View | None, condition: Any) -
         state=state_of(vm.provisioning_state, view),
         address=None,
         launched_at=vm.time_created,
+        reservation=reservation,
         reason="" if end is None else end.message,
         impairment=impairment_by_view(vm.provisioning_state, view),
         end=end,
-        reservation=reservation,
     )
     unwell = {} if condition is None else impairment_of(condition)
     return replace(machine, **unwell)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Final
 
 from providers.regions import EARTH_RADIUS_KM, METRO_KM, METRO_MS, RTT_BASE_MS, RTT_MS_PER_1000_KM
-from state.model.catalog import Offer, Shortage
+from state.model.catalog import Offer, Shortage, ShortageKind
 from state.model.spec import Application, Choice, Shape
 from state.model.units import MILLI
 
@@ -81,7 +81,11 @@ def is_short(offer: Offer, shortages: Iterable[Shortage], now: datetime) -> bool
         )
         is_other = any(name is not None and name != its for name, its in named)
         is_spared = key.zone in shortage.available_zones
-        if now < shortage.until and key.region == shortage.region and not is_other and not is_spared:
+        if shortage.kind is ShortageKind.QUOTA and shortage.family is None:
+            is_spared = is_spared or not offer.machine.gpus
+        provider = key.region.partition("/")[0]
+        is_here = shortage.region in {key.region, f"{provider}/*"}
+        if now < shortage.until and is_here and not is_other and not is_spared:
             return True
     return False
 

@@ -70,6 +70,7 @@ class ShortagesModel(_Model):
     jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.2
     quota_min: Seconds = 3600
     reset_after: Seconds = 3600
+    urgent_for: Seconds = 300
     half_open: Seconds = 3600
     recommendation_max: Seconds = 60
     early_end_max: Seconds = 600
@@ -93,6 +94,7 @@ class CostsModel(_Model):
 
     move_share: Annotated[float, Field(ge=0, le=1)] = 0.15
     stockout_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+    urgent_stockout_share: Annotated[float, Field(ge=0, le=20)] = 5
     interruption_hours: Annotated[float, Field(ge=0, le=12)] = 2
     interruptions_per_hour: Annotated[float, Field(ge=0, le=0.25)] = 0.05
     egress_usd_per_gib: Annotated[float, Field(ge=0, le=0.2)] = 0.02
@@ -184,6 +186,7 @@ class Settings(_Model):
             jitter=s.jitter,
             quota_min=timedelta(seconds=s.quota_min),
             reset_after=timedelta(seconds=s.reset_after),
+            urgent_for=timedelta(seconds=s.urgent_for),
             half_open=timedelta(seconds=s.half_open),
             recommendation_max=timedelta(seconds=s.recommendation_max),
             early_end_max=timedelta(seconds=s.early_end_max),

@@ -107,12 +107,13 @@ def _updated(instance: Instance, seen: CloudInstance | None, readings: Readings,
 def _updated_by_listing(instance: Instance, seen: CloudInstance, now: datetime) -> Instance:
     ended = None if instance.status is _S.TERMINATING else TerminationReason.ENDED_BY_PROVIDER
     message = seen.reason or instance.message
+    end = None if ended is None else seen.end
     if seen.state is CloudState.TERMINATED:
-        return advanced(instance, _S.GONE, ended, ended_at=now, message=message)
+        return advanced(instance, _S.GONE, ended, ended_at=now, message=message, end=end or instance.end)
     address = seen.address or instance.address
     known = replace(as_paid(instance, seen), cloud_id=seen.cloud_id, address=address, missing_since=None)
     if seen.state is CloudState.STOPPING and instance.status is not _S.TERMINATING:
-        return advanced(known, _S.TERMINATING, ended, message=message)
+        return advanced(known, _S.TERMINATING, ended, message=message, end=end)
     if seen.state is CloudState.RUNNING and instance.status is _S.REQUESTED:
         return advanced(known, _S.RUNNING, running_at=now)
     return instance if known == instance else replace(known, version=instance.version + 1)

@@ -1,6 +1,7 @@
 """The placement's machines against those that exist: what to launch, and what becomes of the others. Pure."""
 
 from collections import Counter
+from dataclasses import replace
 
 from scheduler.plan.changes import CapacityChanges
 from scheduler.plan.claims import Claims
@@ -84,8 +85,16 @@ def _launch_blocked(
         i.region == region and i.role is Role.HEAD and i.is_live for i in snapshot.instances
     ):
         return BlockedReason.HEAD_ADDRESS_IN_USE
+    if machine.role is Role.HEAD and not _has_worker(snapshot, region):
+        return BlockedReason.WORKER_FIRST
     budget = snapshot.wanted.spec.max_per_hour if snapshot.wanted else Usd()
     return BlockedReason.BUDGET if spent + machine.offer.price.per_hour > budget else None
+
+
+def _has_worker(snapshot: Snapshot, region: RegionId) -> bool:
+    """Return whether a region's cloud has accepted a worker: it waits for its head, and joins once there is one."""
+    workers = (i for i in snapshot.instances if i.region == region and i.role is Role.WORKER)
+    return any(i.exists and i.cloud_id is not None for i in workers)
 
 
 def _launch(machine: MachineCount, snapshot: Snapshot, instance_id: InstanceId) -> Launch:

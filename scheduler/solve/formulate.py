@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from providers.gpus import same_gpu
+from scheduler import shortages
 from scheduler.region_policy import is_excluded
 from scheduler.solve.assemble import (
     ApplicationRequirements,
@@ -66,7 +67,7 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
     """Return the problem of serving *spec* from what is sold."""
     named = spec.named()
     regions = tuple(sorted({group.region for group in supply.groups}))
-    table = _table(supply.groups, regions, snapshot.cost_model)
+    table = _table(supply.groups, regions, _costs(snapshot))
     places = sorted({place for _, a in named for place in (*a.regions.floors, *a.regions.shares)})
     gpus = sorted({group.machine.gpu or "" for group in supply.groups})
     weights = _weights(spec, supply.groups, snapshot.cost_model)
@@ -103,6 +104,13 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
     return Formulation(problem, supply, tuple(name for name, _ in named), regions, tuple(refusals))
 
 
+def _costs(snapshot: Snapshot) -> CostModel:
+    """Return the costs beside list prices; a surer machine is worth more only while demand waits for stock."""
+    costs = snapshot.cost_model
+    is_urgent = shortages.is_urgent(snapshot.shortages, snapshot.taken_at, snapshot.shortage_policy)
+    return costs if is_urgent else replace(costs, urgent_stockout_share=0.0)
+
+
 def _pruning_limits(limits: Limits, pairs: int) -> PruningLimits:
     if pairs <= limits.pairs_unpruned:
         return PruningLimits()
@@ -124,7 +132,7 @@ def _table(groups: tuple[OfferGroup, ...], regions: tuple[RegionId, ...], costs:
         vcpus=np.array([g.machine.vcpus for g in groups], np.float64),
         memory=np.array([g.machine.memory_gib for g in groups], np.float64),
         price=whole([g.price.micros for g in groups]),
-        start=whole([_start_cost(g, costs) for g in groups]),
+        start=whole(_start_costs(groups, costs)),
         low=whole([g.low for g in groups]),
         high=whole([g.high for g in groups]),
         existing=whole([g.existing for g in groups]),
@@ -145,10 +153,28 @@ def _risk(group: OfferGroup, costs: CostModel) -> float:
     return costs.interruption_hours * max(costs.interruptions_per_hour if rate is None else rate for rate in rates)
 
 
-def _start_cost(group: OfferGroup, costs: CostModel) -> int:
-    """Return what a machine that does not exist yet costs on top: it runs double, and may be refused first."""
-    refused = max(offer.stockout_probability for offer in group.offers)
-    return round(group.price.micros * (costs.move_share + costs.stockout_share * refused))
+def _start_costs(groups: tuple[OfferGroup, ...], costs: CostModel) -> list[int]:
+    """Return what a machine that does not exist yet costs on top, by group: it runs double, and may be refused first.
+
+    While demand waits, what counts is how much surer another machine with the same GPU is: the surest costs no more
+    for that, however doubtful it is too.
+    """
+    doubts = [max(offer.stockout_probability for offer in group.offers) for group in groups]
+    least: dict[str | None, float] = {}
+    for group, doubt in zip(groups, doubts, strict=True):
+        if group.high > group.existing:
+            least[group.machine.gpu] = min(doubt, least.get(group.machine.gpu, doubt))
+    return [
+        round(
+            group.price.micros
+            * (
+                costs.move_share
+                + costs.stockout_share * doubt
+                + costs.urgent_stockout_share * max(0.0, doubt - least.get(group.machine.gpu, doubt))
+            )
+        )
+        for group, doubt in zip(groups, doubts, strict=True)
+    ]
 
 
 def _weights(spec: CapacitySpec, groups: tuple[OfferGroup, ...], costs: CostModel) -> dict[ApplicationName, float]:

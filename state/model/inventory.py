@@ -211,6 +211,8 @@ class Instance:
     """Since when its cell answers without it; of a head, since when the cell does not answer."""
     drain_until: AwareDatetime | None = None
     """Until when its replicas are to have moved, as its cell was asked."""
+    end: EndCause | None = None
+    """Why its cloud ended it, or why its accepted launch failed; None where its cloud reports no cause."""
     version: int = 0
     """Grows by one with every change; a write names the version it read."""
 

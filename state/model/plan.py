@@ -140,6 +140,8 @@ class BlockedReason(StrEnum):
     """The region is unreachable or suspect, so it is not touched."""
     LAUNCH_LIMIT = "launch_limit"
     MAX_SURGE = "max_surge"
+    WORKER_FIRST = "worker_first"
+    """The cell's head is launched once its first worker is had: without one it is of no use."""
     HEAD_ADDRESS_IN_USE = "head_address_in_use"
     """The old head has not ended, and the new one needs its address."""
     BUDGET = "budget"

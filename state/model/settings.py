@@ -100,6 +100,8 @@ class ShortagePolicy:
     """A refusal by quota lasts at least this long: a quota is seldom raised sooner."""
     reset_after: timedelta = timedelta(hours=1)
     """A refusal this long after the end of the last one starts again at the first length."""
+    urgent_for: timedelta = timedelta(minutes=5)
+    """How long after a refusal for want of stock demand is taken to wait for it."""
     half_open: timedelta = timedelta(hours=1)
     """How long after its end one machine at a time is tried: one refusal is enough to learn from."""
     recommendation_max: timedelta = timedelta(minutes=1)
@@ -122,6 +124,8 @@ class CostModel:
     """Share of its price that a machine which does not exist yet costs on top: a move must save at least this."""
     stockout_share: float = 0.25
     """Share of its price that a refused launch costs: the time until another is found."""
+    urgent_stockout_share: float = 5.0
+    """Share of its price that each part of doubt costs beyond the surest machine's, while refusals make demand wait."""
     interruption_hours: float = 2.0
     """Machine-hours that an interruption costs: the replacement's, while it starts, and work done again."""
     interruptions_per_hour: float = 0.05

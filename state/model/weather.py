@@ -27,6 +27,8 @@ class Loss:
     at: AwareDatetime
     lived: timedelta
     """Since its request."""
+    cause: str = ""
+    """The kind and the provider's own code; empty where its cloud reports no cause that others could share."""
 
 
 @dataclass(frozen=True, slots=True)

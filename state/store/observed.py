@@ -6,7 +6,7 @@ from typing import Final
 
 from state.model.catalog import Market, ShortageKind
 from state.model.history import Outcome
-from state.model.inventory import Instance, NoticeKind, TerminationReason
+from state.model.inventory import EndKind, Instance, NoticeKind, TerminationReason
 from state.model.lifecycle import InstanceStatus
 from state.model.weather import LOSSES_KEPT, Loss, PoolWeather
 
@@ -16,6 +16,10 @@ _LOST: Final = frozenset({_R.ENDED_BY_PROVIDER, _R.NOT_LISTED, _R.NEVER_SEEN})
 """Ends that we did not ask for."""
 _USELESS: Final = frozenset({_R.NEVER_JOINED, _R.GPUS_MISSING})
 """Ends of machines that never were of any use."""
+
+
+_SHARED: Final = frozenset({EndKind.DENIED, EndKind.INVALID_REQUEST, EndKind.INTERNAL, EndKind.QUOTA})
+"""Causes that several offers of a zone, a region or an account may have in common."""
 
 
 def weather_after(
@@ -49,8 +53,14 @@ def _with_loss(known: PoolWeather, old: Instance, new: Instance, now: datetime) 
     if not is_end or not (new.reason in _LOST | _USELESS or _is_interrupted(new)):
         return known
     at = new.ended_at or now
-    losses = (*known.losses, Loss(at, max(timedelta(), at - new.requested_at)))
+    losses = (*known.losses, Loss(at, max(timedelta(), at - new.requested_at), _cause(new)))
     return replace(known, losses=losses[-LOSSES_KEPT:])
+
+
+def _cause(ended: Instance) -> str:
+    """Return the cause of an end, where other offers may share it: a reclaim is the pool's own."""
+    end = ended.end
+    return f"{end.kind} {end.code}".strip() if end is not None and end.kind in _SHARED else ""
 
 
 def _launched(known: PoolWeather, new: Instance, now: datetime, outcome: Outcome | None) -> PoolWeather:

@@ -28,7 +28,7 @@ from state.model.history import (
 )
 from state.model.ids import PlanId
 from state.model.inventory import Instance
-from state.model.plan import Plan
+from state.model.plan import PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
 from state.model.weather import PoolWeather
 from state.store import KeptSnapshot, LastTick
@@ -176,10 +176,15 @@ def last_tick_value(row: LastTickRow) -> LastTick:
     return LastTick(datetime.fromisoformat(row.at), unpacked(SNAPSHOT, row.snapshot), unpacked(PLAN, row.plan))
 
 
-def prices_value(row: KeptPricesRow) -> dict[OfferKey, Price]:
+def prices_value(row: KeptPricesRow | None) -> dict[OfferKey, Price]:
     """Return the kept prices of a row."""
-    found = unpacked(PRICES, row.body)
+    found = [] if row is None else unpacked(PRICES, row.body)
     return dict(found)
+
+
+def pending_value(row: LastTickRow | None) -> tuple[PendingMove, ...]:
+    """Return the moves that wait by the last tick."""
+    return () if row is None else unpacked(PLAN, row.plan).pending_moves
 
 
 def packed(adapter: TypeAdapter[_T], value: _T) -> bytes:

@@ -229,8 +229,7 @@ class SqlStore:
     def pending_moves(self) -> tuple[PendingMove, ...]:
         """Return the moves that wait."""
         with self._reading() as session:
-            row = session.get(LastTickRow, r.LAST)
-            return () if row is None else r.unpacked(r.PLAN, row.plan).pending_moves
+            return r.pending_value(session.get(LastTickRow, r.LAST))
 
     def outcomes(self, plan_id: str) -> tuple[Outcome, ...]:
         """Return the outcomes of a plan."""
@@ -331,8 +330,7 @@ class SqlStore:
     def kept_prices(self, provider: ProviderName) -> dict[OfferKey, Price]:
         """Return kept prices."""
         with self._reading() as session:
-            row = session.get(KeptPricesRow, provider)
-            return {} if row is None else r.prices_value(row)
+            return r.prices_value(session.get(KeptPricesRow, provider))
 
     def keep_prices(self, provider: ProviderName, prices: Mapping[OfferKey, Price]) -> None:
         """Replace kept prices."""

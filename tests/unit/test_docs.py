@@ -273,6 +273,11 @@ DRAINED = f"{minutes(LIMITS.drain_min)} to {hours(LIMITS.drain_max)}"
             f"{SHORTAGES.region_losses_max}",
         ),
         ("cost of a machine that does not exist yet", f"{COSTS.move_share:.0%} more".replace("%", " %")),
+        (
+            "the same beyond the surest machine's doubt, while demand waits",
+            f"{COSTS.urgent_stockout_share:g} times the hourly price",
+        ),
+        ("demand waits for stock after a refusal", f"for {minutes(SHORTAGES.urgent_for)}"),
         ("cost of a launch that is refused", f"{COSTS.stockout_share:.0%} of the hourly price".replace("%", " %")),
         ("cost of an interruption of a spot machine", f"{COSTS.interruption_hours:g} machine-hours"),
         ("interruptions where a cloud reports none", f"one in {1 / COSTS.interruptions_per_hour:g} h"),

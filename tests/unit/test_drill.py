@@ -11,7 +11,7 @@ from scheduler.service.drilling import replay_drill, simulate_drill
 from scheduler.simulation.world import World
 from state.model.history import Drill, DrillMode, DrillState
 from state.model.ids import DrillId, RegionId
-from tests.builders import a_spec, an_offer, application
+from tests.builders import AT_ONCE, a_spec, an_offer, application
 
 US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
 
@@ -53,6 +53,7 @@ def test_the_loss_of_a_region_without_anything_shows_nothing() -> None:
 
 def test_a_region_that_a_drill_cuts_off_is_lost_to_every_decision_until_the_drill_ends() -> None:
     world = a_world()
+    world.ports = replace(world.ports, cost_model=AT_ONCE)
     now = world.clock.now()
     until = now + timedelta(minutes=5)
     drill = Drill(DrillId("d"), RegionId(EU), DrillMode.LIVE, DrillState.RUNNING, now, until, cuts_off=True)

@@ -150,9 +150,10 @@ def test_failures_of_a_pool_raise_the_doubt_about_its_neighbours_too() -> None:
 
     doubts = [weather.launch_failure(key) for key in (here, other_zone, other_type, elsewhere, on_demand)]
 
-    assert doubts[0] > doubts[1] > doubts[2] > 0.3
-    assert doubts[3:] == [0, 0]
-    in_market = 3 / (3 + PRIOR_LAUNCHES)
+    assert doubts[0] > doubts[1] > doubts[2] > doubts[3] > 0.3
+    assert doubts[4] == 0
+    everywhere = 3 / (3 + PRIOR_LAUNCHES)
+    in_market = (3 + everywhere * PRIOR_LAUNCHES) / (3 + PRIOR_LAUNCHES)
     of_type = (3 + in_market * PRIOR_LAUNCHES) / (3 + PRIOR_LAUNCHES)
     assert doubts[1] == pytest.approx(of_type)
 

@@ -119,6 +119,7 @@ BLOCKED: Final[dict[BlockedReason, str]] = {
     BlockedReason.REGION_LEFT_ALONE: "its region is unreachable or suspect",
     BlockedReason.LAUNCH_LIMIT: "limits.launches_per_plan is reached",
     BlockedReason.MAX_SURGE: "disruption.max_surge is reached",
+    BlockedReason.WORKER_FIRST: "its head is launched once a first worker is accepted",
     BlockedReason.HEAD_ADDRESS_IN_USE: "the old head has not ended, and the new one needs its address",
     BlockedReason.BUDGET: "the budget has no room until another machine has ended",
     BlockedReason.STARTING: "starting",
