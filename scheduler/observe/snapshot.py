@@ -62,13 +62,7 @@ def observe(ports: Ports) -> Snapshot:
         wanted=known.wanted,
         offers=_priced(read.offers.items, Weather(known.weather, synced.live, now), ports),
         quotas=tuple(sorted(read.quotas.items, key=lambda q: q.sort_key)),
-        shortages=(
-            *_remembered(known, new),
-            *new,
-            *shortages.from_recommendations(readings.notices, synced.live, now, ports.shortage_policy),
-            *shortages.from_losses(known.weather, synced.live, now, ports.shortage_policy),
-            *shortages.from_prices(read.offers.items, now, ports.shortage_policy),
-        ),
+        shortages=(*_remembered(known, new), *new, *_momentary(known, readings, synced.live, read.offers.items, ports)),
         new_shortages=new,
         instances=synced.live,
         learned=synced.learned,
@@ -91,6 +85,16 @@ def observe(ports: Ports) -> Snapshot:
         own_regions=ports.own_regions,
         capabilities=capabilities,
     )
+
+
+def _momentary(
+    known: Known, readings: Readings, live: tuple[Instance, ...], offers: Iterable[Offer], ports: Ports
+) -> Iterator[Shortage]:
+    """Yield the shortages that follow from what is known at this moment, and are never stored."""
+    now, policy = readings.taken_at, ports.shortage_policy
+    yield from shortages.from_recommendations(readings.notices, live, now, policy)
+    yield from shortages.from_losses(known.weather, live, now, policy)
+    yield from shortages.from_prices(offers, now, policy)
 
 
 def _priced(offers: Iterable[Offer], weather: Weather, ports: Ports) -> tuple[Offer, ...]:

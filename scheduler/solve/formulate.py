@@ -160,17 +160,17 @@ def _start_costs(groups: tuple[OfferGroup, ...], costs: CostModel) -> list[int]:
     for that, however doubtful it is too.
     """
     doubts = [max(offer.stockout_probability for offer in group.offers) for group in groups]
-    least: dict[str | None, float] = {}
+    surest: dict[str | None, float] = {}
     for group, doubt in zip(groups, doubts, strict=True):
         if group.high > group.existing:
-            least[group.machine.gpu] = min(doubt, least.get(group.machine.gpu, doubt))
+            surest[group.machine.gpu] = min(doubt, surest.get(group.machine.gpu, doubt))
     return [
         round(
             group.price.micros
             * (
                 costs.move_share
                 + costs.stockout_share * doubt
-                + costs.urgent_stockout_share * max(0.0, doubt - least.get(group.machine.gpu, doubt))
+                + costs.urgent_stockout_share * max(0.0, doubt - surest.get(group.machine.gpu, doubt))
             )
         )
         for group, doubt in zip(groups, doubts, strict=True)

@@ -94,8 +94,8 @@ def test_a_machine_that_joined_without_its_gpus_is_replaced() -> None:
     world = World(an_offer(US, "1", stock=3))
     want(world, 1, survive={"any": "none"})
     world.tick()
+    [dead] = world.cloud("aws").launched
     world.tick()
-    [dead] = world.cloud("aws").launched[-1:]
     world.cells[RegionId(US)].short_of_gpus.add(dead)
 
     ends = [a for _ in range(12) for a in world.tick().actions if isinstance(a, Terminate)]

@@ -13,7 +13,7 @@ from state.model.lifecycle import InstanceStatus
 from state.model.plan import BlockedReason, Launch, Route, Terminate
 from state.model.settings import Thresholds
 from state.model.units import Usd
-from tests.builders import AT_ONCE, NOON, a_head_offer, a_spec, an_offer, application
+from tests.builders import AT_ONCE, NOON, a_spec, an_offer, application
 from tests.fleets import AZ, EU, US, a_world, ready, want
 
 
@@ -52,8 +52,7 @@ def test_goes_elsewhere_when_the_cheapest_is_out_of_stock_and_does_not_ask_again
 
 
 def test_where_the_cloud_reports_zones_with_stock_the_others_are_not_tried() -> None:
-    zones = [an_offer(US, "1", zone=zone) for zone in "abc"] + [a_head_offer(US, zone="c")]
-    world = World(*zones, an_offer(EU, "5"))
+    world = World(*(an_offer(US, "1", zone=zone) for zone in "abc"), an_offer(EU, "5"))
     refused = ShortageError("aws", "launch", "InsufficientInstanceCapacity")
     refused.available_in = ("c",)
     world.fail_next("aws", refused)
@@ -61,9 +60,9 @@ def test_where_the_cloud_reports_zones_with_stock_the_others_are_not_tried() -> 
 
     world.converge()
 
-    assert world.running(Role.HEAD) == {f"{US}/c/cpu.4/on_demand": 1}, "the head is asked for first"
+    assert world.running() == {f"{US}/c/l4.1/on_demand": 1}
     [shortage] = world.store.load().shortages
-    assert (shortage.zone, shortage.instance_type, shortage.available_zones) == (None, "cpu.4", ("c",))
+    assert (shortage.zone, shortage.instance_type, shortage.available_zones) == (None, "l4.1", ("c",))
 
 
 def test_a_quota_refusal_covers_the_family_for_an_hour() -> None:
@@ -263,4 +262,4 @@ def test_routes_come_first_and_ends_come_last() -> None:
 
     assert last[0] is Route
     assert set(last[1:]) == {Terminate}
-    assert [Launch] * 9 == kinds[0]
+    assert [Launch] * 6 == kinds[0]

@@ -37,9 +37,9 @@ from tests.plans import CHAT, CHOICE, EU, US, a_launch, a_record, placed, runnin
 
 
 def test_what_is_placed_and_does_not_exist_is_launched_heads_first_and_recorded() -> None:
-    snapshot = a_fleet()
+    snapshot = a_fleet(running(OFFER, "sk-1"))
 
-    changes = changes_of(snapshot, placed(OFFER, 2), placed(HEAD, 1, Role.HEAD))
+    changes = changes_of(snapshot, placed(OFFER, 3), placed(HEAD, 1, Role.HEAD))
 
     assert [(launch.role, launch.key) for launch in changes.launches] == [
         (Role.HEAD, HEAD.key),
@@ -62,6 +62,27 @@ def test_what_is_placed_and_does_not_exist_is_launched_heads_first_and_recorded(
         for n, launch in enumerate((head, first, second))
     ]
     assert changes.blocked == []
+
+
+@pytest.mark.parametrize(
+    ("worker", "is_launched"),
+    [
+        (None, False),
+        (a_record(a_launch(OFFER, "sk-1")), False),
+        (a_record(a_launch(OFFER, "sk-1"), cloud_id="c-1"), True),
+        (running(OFFER, "sk-1"), True),
+        (running(OFFER, "sk-1", status=S.TERMINATING, reason=T.NOT_PLACED), False),
+        (running(EU_OFFER, "sk-1"), False),
+    ],
+    ids=["none", "unknown", "accepted", "running", "ending", "elsewhere"],
+)
+def test_a_head_is_launched_once_its_cell_has_a_worker(worker: Instance | None, *, is_launched: bool) -> None:
+    snapshot = a_fleet(*([] if worker is None else [worker]))
+
+    changes = changes_of(snapshot, placed(OFFER), placed(EU_OFFER), placed(HEAD, 1, Role.HEAD))
+
+    assert (HEAD.key in {launch.key for launch in changes.launches if launch.role is Role.HEAD}) is is_launched
+    assert (blocked_launch(R.WORKER_FIRST, HEAD.key) in changes.blocked) is not is_launched
 
 
 def test_only_what_is_missing_is_launched_and_what_ends_or_does_not_count_is_missing() -> None:
@@ -114,11 +135,13 @@ def test_no_more_workers_start_at_once_than_all_applications_allow_together() ->
         a_record(a_launch(OFFER, "sk-starts-too"), cloud_id="c"),
         a_record(a_launch(HEAD, "sk-head", Role.HEAD), cloud_id="c"),
         running(OFFER, "sk-run"),
+        running(EU_OFFER, "sk-eu"),
     )
     both: dict[str, Any] = {"chat": chat(disruption={"max_surge": 3}), "code": chat(disruption={"max_surge": 1})}
     snapshot = a_fleet(*held, **both)
 
-    changes = changes_of(snapshot, placed(OFFER, 7), placed(HEAD, 1, Role.HEAD), placed(EU_HEAD, 1, Role.HEAD))
+    machines = placed(OFFER, 7), placed(EU_OFFER), placed(HEAD, 1, Role.HEAD), placed(EU_HEAD, 1, Role.HEAD)
+    changes = changes_of(snapshot, *machines)
 
     assert [launch.role for launch in changes.launches] == [Role.HEAD, Role.WORKER, Role.WORKER]
     assert changes.blocked == [blocked_launch(R.MAX_SURGE)]
@@ -132,10 +155,11 @@ def test_a_new_head_waits_until_the_old_one_has_given_its_address_back(status: I
     assert changes.launches == []
     assert blocked_launch(R.HEAD_ADDRESS_IN_USE, HEAD.key) in changes.blocked
 
+    worker, machines = running(OFFER, "sk-1"), (placed(OFFER), placed(HEAD, 1, Role.HEAD))
     elsewhere = replace(old, key=EU_HEAD.key)
-    assert len(changes_of(a_fleet(elsewhere), placed(HEAD, 1, Role.HEAD)).launches) == 1
-    worker = replace(old, role=Role.WORKER)
-    assert len(changes_of(a_fleet(worker), placed(HEAD, 1, Role.HEAD)).launches) == 1
+    assert len(changes_of(a_fleet(elsewhere, worker), *machines).launches) == 1
+    other = replace(old, role=Role.WORKER)
+    assert len(changes_of(a_fleet(other, worker), *machines).launches) == 1
 
 
 @pytest.mark.parametrize(("budget", "launches"), [(4.0, 2), (3.999999, 1), (3.0, 1), (2.9, 0)])
@@ -223,5 +247,6 @@ def test_what_is_not_placed_any_more_is_ended_and_not_repeated() -> None:
 
     assert [a.instance_id for a in changes.launches] == ["sk-3"]
     assert ended(changes) == [("sk-1", T.NOT_PLACED), ("sk-2", T.NOT_PLACED)]
-    as_head = changes_of(a_fleet(unknown("sk-1")), placed(OFFER, 1, Role.HEAD))
+    worker = running(OFFER, "sk-worker")
+    as_head = changes_of(a_fleet(unknown("sk-1"), worker), placed(OFFER, 1, Role.HEAD), placed(OFFER, 1))
     assert [a.is_repeat for a in as_head.launches] == [False]
