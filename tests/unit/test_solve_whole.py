@@ -201,7 +201,8 @@ def test_replacements_are_credited_only_where_stock_for_them_is_known() -> None:
     assert sum(r.count for r in placement.replicas) == 2
     assert {(line.remaining_milli, line.credited_milli) for line in placement.certificate} == {(1000, 1000)}
     unknown = checked(a_snapshot(an_offer(US, "1"), an_offer(EU, "1"), chat=chat))
-    assert unknown.violations
+    assert {(line.remaining_milli, line.credited_milli) for line in unknown.certificate} == {(2000, 0)}
+    assert sum(r.count for r in unknown.replicas) == 4, "without known stock nothing is credited"
 
 
 def test_a_replica_with_heavy_weights_stays_where_it_runs() -> None:
@@ -260,12 +261,11 @@ def test_the_search_sheds_the_lowest_priority_first_where_supply_is_short() -> N
 
 
 def test_the_search_keeps_the_budget_by_shedding_the_lowest_priority() -> None:
-    placement = checked(a_snapshot(*supply(40), budget=30, **many(40)))
+    placement = checked(a_snapshot(*supply(40), budget=20, **many(40)))
 
     lost = {u.application: u.missing_milli for u in placement.unmet}
-    assert placement.per_hour <= Usd.of(30)
-    assert placement.per_hour > Usd.of(25)
-    assert 0 in {int(name[-2:]) % 3 for name in lost} <= {0, 1}
+    assert Usd.of(16) < placement.per_hour <= Usd.of(20)
+    assert {int(name[-2:]) % 3 for name in lost} == {0}
 
 
 def test_the_search_is_near_the_proven_optimum() -> None:
