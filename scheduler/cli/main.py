@@ -1,7 +1,11 @@
 """The `skerry` command. Each command imports what it needs when it runs, so that `--help` is quick."""
 
+import errno
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -38,6 +42,8 @@ SnapshotFile = Annotated[
 Catalog = Annotated[
     bool, typer.Option("--catalog", help="Use list prices alone: no account, no settings, no cloud is called.")
 ]
+WRITES_FAIL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""How a file or device refuses what is written to it."""
 Minutes = Annotated[float, typer.Option("--timeout", min=0.1, help="Minutes to wait at most.")]
 
 
@@ -315,12 +321,43 @@ def drill_show(
 
 
 def main() -> None:
-    """Run the command line."""
-    try:
-        app()
-    except KeyboardInterrupt:
+    """Run the command line.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    code = _run()
+    if code == Exit.INTERRUPTED:
         say("skerry: interrupted")
-        raise SystemExit(Exit.INTERRUPTED) from None
+    raise SystemExit(code)
+
+
+def _run() -> int:
+    """Run a command, and return its exit code once its whole answer is written."""
+    try:
+        try:
+            app()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else Exit.DONE if ended.code is None else Exit.FAILED
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return Exit.FAILED
+    except OSError as error:
+        if error.errno not in WRITES_FAIL:
+            raise
+        _drop_output()
+        say(f"skerry: cannot write: {error.strerror}")
+        return Exit.FAILED
+    return code
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, so that Python does not fail on it at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

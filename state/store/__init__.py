@@ -20,6 +20,18 @@ class StoreError(Exception):
     """The store refused, and nothing was written."""
 
 
+class StoreUrlError(StoreError):
+    """The URL names no database that state can be kept in."""
+
+
+class StoreUnreachableError(StoreError):
+    """The database does not answer, cannot be opened, or is locked by another process."""
+
+
+class StoreUnreadableError(StoreError):
+    """The database is damaged, is none of ours, or is of a newer version."""
+
+
 class StaleLeaseError(StoreError):
     """Another process may tick by now; drop what was decided and observe again."""
 

@@ -21,7 +21,7 @@ from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
 from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
 from state.store import rows as r
-from state.store.connection import connect
+from state.store.connection import DAMAGE, connect, database_errors, database_url, shown
 from state.store.learned import known_weather, learn
 from state.store.migrations import migrate
 from state.store.rules import (
@@ -58,25 +58,36 @@ class SqlStore:
     """Keeps everything in one database; migrations run when it is opened."""
 
     def __init__(self, url: str) -> None:
-        """Open, and bring the schema up to date."""
-        self._engine = connect(url)
-        migrate(self._engine)
+        """Open, and bring the schema up to date.
+
+        Raises:
+            StoreError: The URL names no database, or the database cannot be used.
+            OSError: The folder of the database cannot be made.
+        """
+        self._url = database_url(url)
+        self._engine = connect(self._url)
+        with database_errors(self._url):
+            migrate(self._engine, shown(self._url))
         with self._writing() as session:
             if session.get(SettingRow, "installation") is None:
                 session.add(SettingRow(name="installation", value=draw_installation_id()))
                 session.add(SettingRow(name="wakes", value="0"))
-        if url.startswith("sqlite:///"):
-            Path(url.removeprefix("sqlite:///")).chmod(0o600)
+        if self._url.get_backend_name() == "sqlite":
+            Path(str(self._url.database)).chmod(0o600)
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        with self._engine.connect().execution_options(writes=True) as connection, Session(connection) as session:
+        with (
+            database_errors(self._url),
+            self._engine.connect().execution_options(writes=True) as connection,
+            Session(connection) as session,
+        ):
             yield session
             session.commit()
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
-        with Session(self._engine) as session:
+        with database_errors(self._url, (*DAMAGE, ValueError)), Session(self._engine) as session:
             yield session
 
     def installation(self) -> str:

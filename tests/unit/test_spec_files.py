@@ -238,7 +238,7 @@ def test_a_kind_or_a_text_that_is_wrong_hides_nothing_of_its_document(tmp_path: 
 
     assert [problem.partition(";")[0] for problem in problems_of(tmp_path)] == [
         "a.yaml:7: priority: the tag !x is not allowed",
-        "a.yaml:9: owner: stands here again",
+        "a.yaml:9: owner: is given twice",
         "a.yaml:10: weights_gib: -1 is too small",
         "b.yaml:2: kind: 'application' is not known",
         "b.yaml:5: shapes[0].gpu: unknown GPU 'L44'",
