@@ -79,7 +79,7 @@ def settings_with_cells() -> Settings:
     settings = load_settings()
     if not settings.cells:
         message = f"no cloud is set up in {settings_file()}"
-        remedy = "`skerry local up` starts embedded ones; `skerry plan FILE --catalog` needs none"
+        remedy = "`skerry local up` starts embedded ones; `skerry plan PATH --catalog` needs none"
         raise fail(Exit.BAD_INPUT, f"{message}; {remedy}")
     return settings
 

@@ -89,6 +89,14 @@ class LastTick:
     plan: Plan
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to tick."""
+
+    holder: str
+    until: datetime
+
+
 class Store(Protocol):
     """What is wanted, seen and decided."""
 
@@ -187,8 +195,8 @@ class Store(Protocol):
     def release_lease(self, holder: str) -> None:
         """Give the right to tick back, where *holder* has it."""
 
-    def lease_holder(self, now: datetime) -> str | None:
-        """Return the process that may tick at *now*, or None."""
+    def lease(self, now: datetime) -> Lease | None:
+        """Return the lease that is in force at *now*, or None."""
 
     def pauses(self) -> dict[str, datetime]:
         """Return until when clouds asked for a pause, by the name of the kind of call; ended ones are among them."""

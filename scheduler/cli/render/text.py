@@ -12,7 +12,7 @@ from scheduler.cli.render import as_json, explanations, words
 from scheduler.cli.render.obstacles import obstacle_lines
 from scheduler.drills.report import DrillReport
 from scheduler.explain.resilience import ResiliencePrice
-from scheduler.service.reports import DrillResult, PlanReport, PriceSource
+from scheduler.service.reports import DestroyReport, DrillResult, PlanReport, PriceSource
 from state.model.catalog import Offer
 from state.model.placement import Placement
 from state.model.plan import Plan
@@ -180,6 +180,16 @@ def removal_lines(report: PlanReport) -> list[str]:
     return lines
 
 
+def destroy_failure(report: DestroyReport) -> str:
+    """Return why it is not certain that nothing is left of a fleet, and what to do."""
+    if report.left or report.leaked:
+        return "machines are left; `skerry status --refresh` shows which"
+    if report.unreachable:
+        regions = ", ".join(failure.region for failure in report.unreachable)
+        return f"whether machines are left in {regions} is unknown; run `skerry destroy` again once they answer"
+    return "the fleet was not stable in time; run `skerry destroy` again"
+
+
 def status_parts(facts: dict[str, Any]) -> list[RenderableType]:
     """Return a status, part by part."""
     fleet, daemon = facts["fleet"] or "(none applied)", facts["daemon"] or "not running"
@@ -223,6 +233,8 @@ def drill_lines(report: DrillReport) -> list[str]:
     lines.append("  cost: " + ", ".join(f"{name} ${value:.2f}/h" for name, value in report.usd_per_hour.items()))
     lines += [f"  regions {when}: {', '.join(regions)}" for when, regions in report.regions.items()]
     lines.append(f"  machines launched {report.instances_launched}, leaked {report.instances_leaked}")
+    if report.unreachable:
+        lines.append(f"  machines not read, so not counted as leaked: {', '.join(report.unreachable)}")
     problems = (*map(words.violation, report.violations), *map(words.unmet, report.unmet))
     return lines + [f"  {problem}" for problem in problems]
 
