@@ -1,4 +1,4 @@
-"""demo."""
+"""The `demo` command: the whole product on this computer."""
 
 import signal
 import sys

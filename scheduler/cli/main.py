@@ -227,7 +227,7 @@ def snapshot_show(
 
 @app.command()
 def doctor(output: OutputOption = Output.TEXT) -> None:
-    """Check credentials, permissions, quotas, clocks and settings, and say what to do. Nothing is changed."""
+    """Check credentials, permissions, quotas, clocks and settings; each finding has its remedy. Nothing is changed."""
     from scheduler.cli import doctor_command
 
     with errors_as_exits():
@@ -236,7 +236,7 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
 
 @app.command()
 def daemon(output: OutputOption = Output.TEXT) -> None:
-    """Keep the fleet as the spec wants it, until stopped. Logs go to standard error, as JSON where asked for."""
+    """Keep the fleet as the spec describes it, until stopped. Logs go to standard error, as JSON where asked for."""
     from scheduler.cli import daemon_command
 
     with errors_as_exits():

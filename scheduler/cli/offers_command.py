@@ -1,4 +1,4 @@
-"""offers."""
+"""The `offers` command."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""plan, apply, destroy."""
+"""The `plan`, `apply` and `destroy` commands."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -130,7 +130,7 @@ def _is_served(report: PlanReport, output: Output) -> bool:
         decided = made if report.is_informed else None
         answer_json({"changed": False} | _applied(made.spec_version or None, decided) | {"converged": is_served})
     elif output is Output.TEXT and is_served:
-        sys.stdout.write("No changes: everything is as the spec wants it.\n")
+        sys.stdout.write("No changes: the fleet is as the spec describes it.\n")
     elif output is Output.TEXT:
         print_report(report)
     if is_refused:

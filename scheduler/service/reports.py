@@ -89,12 +89,12 @@ class PlanReport:
 
     @property
     def is_converged(self) -> bool:
-        """Whether the plan is converged, and not only for want of anything read."""
+        """Whether the plan is converged, and not only for lack of anything read."""
         return self.plan.is_converged and self.is_informed
 
     @property
     def is_served(self) -> bool:
-        """Whether the spec is in force and everything is as it wants: applying it changes nothing."""
+        """Whether the spec is in force and the fleet is as it describes: applying it changes nothing."""
         return self.is_same_spec and self.is_converged
 
     @property

@@ -74,7 +74,7 @@ class MemoryStore:
             return version
 
     def withdraw(self, actor: str, now: datetime) -> int:
-        """Append a version that wants nothing."""
+        """Append a version without a spec."""
         with self._lock:
             self._versions.append(None)
             self.note(event_of_spec(None, len(self._versions), actor, now))

@@ -109,7 +109,7 @@ class SqlStore:
         return self._append_version(wanted, actor, now, replaces)
 
     def withdraw(self, actor: str, now: datetime) -> int:
-        """Append a version that wants nothing."""
+        """Append a version without a spec."""
         return self._append_version(None, actor, now)
 
     def _append_version(self, wanted: Wanted | None, actor: str, now: datetime, replaces: int | None = None) -> int:

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from scheduler.cli.fault_commands import named_values
-from scheduler.cli.render import as_json, text
+from scheduler.cli.render import as_json, text, words
 from scheduler.service.offers import OfferQuery, list_offers
 from scheduler.service.planning import destroy_fleet
 from scheduler.service.reports import UnknownGpu
 from scheduler.simulation.world import World
-from state.model.ids import RegionId
+from state.model.ids import ApplicationName, RegionId
+from state.model.placement import Placement
+from state.model.plan import Blocked, BlockedReason
 from tests.builders import a_spec, an_offer, application
 from tests.cli_in_process import skerry
 from tests.cli_process import EXAMPLE
@@ -118,6 +120,31 @@ def test_the_version_is_shown(tmp_path: Path) -> None:
 )
 def test_help_names_arguments_as_the_documents_do(tmp_path: Path, command: str, shown: str) -> None:
     assert shown in skerry(tmp_path, command, "--help").out
+
+
+@pytest.mark.parametrize(
+    ("gap", "line"),
+    [
+        (0.0, "The cost is proven to be the optimum."),
+        (1e-5, "The cost is proven to lie at most 0.01% above the optimum."),
+        (0.004, "The cost is proven to lie at most 0.40% above the optimum."),
+    ],
+)
+def test_a_cost_without_a_gap_is_the_optimum(gap: float, line: str) -> None:
+    assert text.gap_line(Placement(gap=gap)) == line
+
+
+@pytest.mark.parametrize(("ready", "counted"), [(1, "1 replica"), (2, "2 replicas")])
+def test_replicas_above_their_target_are_counted(ready: int, counted: str) -> None:
+    value = Blocked(
+        BlockedReason.REPLICAS_ABOVE_TARGET,
+        region=RegionId(REGION),
+        application=ApplicationName("chat"),
+        ready=ready,
+        target=0,
+    )
+
+    assert words.blocked(value) == f"{REGION}: chat has {counted} in its cell, and 0 are planned"
 
 
 def test_a_fleet_that_did_not_become_stable_is_reported_as_such() -> None:

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import structlog
 from structlog.testing import capture_logs
 
 from scheduler.daemon.converge import (
@@ -61,6 +62,7 @@ def test_a_daemon_reports_at_its_start_who_ticks_and_until_when() -> None:
     one, other = Daemon(world.ports, MINUTE, "one"), Daemon(world.ports, MINUTE, "other")
     one.tick_once()
     until = (world.clock.now() + LEASE_TTL).isoformat(timespec="seconds")
+    structlog.reset_defaults()  # a command that ran in this process may have silenced the log
 
     with capture_logs() as logs:
         other.announce()

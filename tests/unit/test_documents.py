@@ -74,6 +74,8 @@ def test_demand_in_requests_needs_measured_shapes() -> None:
         ("[" * 2000, "nested over 32 deep"),
         ("? " * 600, "nested over 32 deep"),
         ("a: " + "9" * 5000, "the number has too many digits; write a shorter one"),
+        ("a: 1\nb: x\0y\n", "f.yaml:2: has the control character U+0000, which YAML does not allow; remove it"),
+        ("a: 1\nb: x\x07y\n", "f.yaml:2: has the control character U+0007, which YAML does not allow; remove it"),
         ("a: 1e999\n", "the number is too large; write a smaller one"),
         ("a: [1, 2\n", "expected ',' or ']'"),
         ("", "is empty"),

@@ -111,7 +111,7 @@ def test_files_that_are_no_spec_are_ignored_with_a_warning_unless_an_application
         (application_document("b") + f"labels: {{{'x' * 254}/a: b}}\n", "b.yaml:7: labels: the prefix of a label has"),
         (application_document("b") + f"labels: {{a: {'x' * 64}}}\n", "b.yaml:7: labels.a: 'xxx"),
         ("apiVersion: skerry/v1\nkind: *x\n", "b.yaml:2: aliases are not allowed"),
-        (FLEET, "b.yaml:1: defines a second fleet; the first stands at "),
+        (FLEET, "b.yaml:1: defines a second fleet; the first is at "),
         (application_document("a"), "b.yaml:3: name: the application 'a' is defined already at a.yaml:3; rename one"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -17,6 +17,11 @@ from state.model.catalog import Offer
 from state.model.placement import Placement
 from state.model.plan import Plan
 from state.model.units import MILLI
+
+GAP_OF_ROUNDING: Final = 1e-6
+"""What a solver's arithmetic leaves of no gap."""
+LEAST_SHOWN: Final = 0.0001
+"""The smallest share that two decimals show."""
 
 
 def table(title: str, *columns: str) -> Table:
@@ -80,7 +85,9 @@ def gap_line(placement: Placement) -> str:
     """Return how far from the optimum the cost can be."""
     if placement.gap is None:
         return "Found by search: how far from the optimum the cost is has not been proven (docs/explanation/solver.md)."
-    return f"The cost is proven to lie at most {placement.gap:.2%} above the optimum."
+    if placement.gap <= GAP_OF_ROUNDING:
+        return "The cost is proven to be the optimum."
+    return f"The cost is proven to lie at most {max(placement.gap, LEAST_SHOWN):.2%} above the optimum."
 
 
 def actions_table(plan: Plan) -> Table:
