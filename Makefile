@@ -75,7 +75,7 @@ check: $(VENV)/.dev ## Lint, types, import contracts: what CI runs beside the te
 mutants: $(VENV)/.mutants ## Change the code that decides what is safe, and count what no test notices (half an hour)
 	@$(VENV)/mutants/bin/python tests/mutants.py $(ARGS)
 
-format: $(VENV)/.dev ## Format the code, and mend what ruff can mend
+format: $(VENV)/.dev ## Format the code, and correct what ruff can
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 accept: $(VENV)/.dev ## Rewrite the goldens of the scenarios; the diff is the review

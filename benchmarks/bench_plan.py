@@ -68,7 +68,7 @@ def best_ms(work: Callable[[], object]) -> float:
 def measure(applications: int, gpus: int) -> str:
     """Return one row of the table."""
     snapshot = a_snapshot(applications, gpus)
-    assert snapshot.wanted is not None  # noqa: S101  a_snapshot wants something
+    assert snapshot.wanted is not None  # noqa: S101  a_snapshot has a spec
     spec = snapshot.wanted.spec
     formulation = formulate(snapshot, spec, build_supply(snapshot, spec))
     program, _ = build(formulation.problem, head_prices(formulation))

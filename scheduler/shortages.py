@@ -76,7 +76,7 @@ def in_force(shortages: Iterable[Shortage], offer: Offer, now: datetime) -> Shor
 
 
 def is_urgent(shortages: Iterable[Shortage], now: datetime, policy: ShortagePolicy) -> bool:
-    """Return whether a launch was refused for want of stock a short while ago, so that demand may wait for it."""
+    """Return whether a launch was refused for lack of stock a short while ago, so that demand may wait for it."""
     kinds = (s.since for s in shortages if s.kind is ShortageKind.STOCK_OUT)
     return any(now - policy.urgent_for < since <= now for since in kinds)
 

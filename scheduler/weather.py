@@ -27,7 +27,7 @@ class PoolForecast:
 
     key: OfferKey
     launch_failure: float
-    """How likely a launch is to fail for want of stock, or its machine never to run: 0 to 1."""
+    """How likely a launch is to fail for lack of stock, or its machine never to run: 0 to 1."""
     interruptions_per_hour: float | None
     """Of a spot machine; None for other markets."""
     time_to_start: timedelta | None

@@ -94,7 +94,7 @@ def offers_of(
 def unpriced(
     region: RegionId, offerings: Iterable[tuple[str, str]], locations: Mapping[str, str], offers: Iterable[Offer]
 ) -> list[Exclusion]:
-    """Return what is left out for want of a price: types in the region's zones, and zones with prices of their own.
+    """Return what is left out for lack of a price: types in the region's zones, and zones with prices of their own.
 
     Args:
         region: The region.

@@ -67,7 +67,7 @@ def zones_of(
 
 
 def _subnet_fault(zone: str, wanted: Mapping[str, str], network: Network) -> tuple[ExclusionKind, str] | None:
-    """Return why no machine can be started in a zone, for want of a fitting subnet; None if one can."""
+    """Return why no machine can be started in a zone, for lack of a fitting subnet; None if one can."""
     if not wanted:
         subnet = next((s for s in network.subnets if s["AvailabilityZone"] == zone), None)
         if subnet is None:

@@ -1,6 +1,6 @@
 """Offers from a price catalogue alone: what clouds list, without an account. Pure.
 
-A catalogue knows prices and sizes. It knows neither stock nor quotas, and of most clouds no zones.
+A catalogue has prices and sizes. It has neither stock nor quotas, and of most clouds no zones.
 """
 
 from collections.abc import Collection, Iterable, Mapping

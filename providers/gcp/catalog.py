@@ -114,7 +114,7 @@ def offers_of(zone: str, instance_type: str, machine: Machine, prices: PriceList
 
 
 def unpriced(zone: str, machines: Mapping[str, Machine], offers: Iterable[Offer]) -> list[Exclusion]:
-    """Return what of a zone is left out for want of a price: machine types, or a zone with prices of its own."""
+    """Return what of a zone is left out for lack of a price: machine types, or a zone with prices of its own."""
     region, priced = region_of_zone(zone), {offer.key.instance_type for offer in offers}
     if machines and not priced and not is_usual_zone(zone):
         return [Exclusion(ExclusionKind.ZONE_WITHOUT_PRICES, region, zone, "no usual zone of its region")]

@@ -130,7 +130,7 @@ class Gcp:
         return Observation(known, unreachable, degraded, left_out=tuple(causes))
 
     def _without_subnetwork(self) -> list[Exclusion]:
-        """Return the regions in which no machine can be started, for want of a subnetwork."""
+        """Return the regions in which no machine can be started, for lack of a subnetwork."""
         subnetworks, network = self._settings.subnetworks, self._settings.network
         known = set(subnetworks) or self._api.subnetwork_regions(network)
         why = "the settings name none" if subnetworks else f"{network.rpartition('/')[2]} has none"

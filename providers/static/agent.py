@@ -99,24 +99,28 @@ class Agent:
         """Join the register; a repeated call with the same token succeeds, in case the response was lost.
 
         Raises:
+            ValidationError: The token, or a setting of the machine, cannot be sent.
             JoinError: The register refused, or did not respond.
         """
         settings, identity = self._settings, self._identity()
         if identity is None or identity.url != settings.url:
             identity = _Identity(url=settings.url, key=draw_secret())
             write_atomic(self._identity_file, identity.model_dump_json())
+        request = JoinRequest(
+            token=token,
+            key=identity.key,
+            name=settings.name,
+            address=settings.address,
+            hardware=settings.hardware,
+            is_head=settings.is_head,
+        )
         try:
-            request = JoinRequest(
-                token=token,
-                key=identity.key,
-                name=settings.name,
-                address=settings.address,
-                hardware=settings.hardware,
-                is_head=settings.is_head,
-            )
             joined = JoinResponse.model_validate_json(self._post("/v1/join", request).content)
-        except (httpx.HTTPError, ValueError) as error:
+        except httpx.HTTPError as error:
             msg = f"cannot join the register {settings.url}: {error}"
+            raise JoinError(msg) from error
+        except ValueError as error:
+            msg = f"cannot join: {settings.url} does not answer as a register does; check the URL"
             raise JoinError(msg) from error
         write_atomic(self._identity_file, identity.model_copy(update={"joined": joined}).model_dump_json())
         self._log.info(AGENT_JOINED, name=joined.name, region=joined.region, zone=joined.zone)
@@ -221,5 +225,5 @@ class Agent:
         try:
             return _Identity.model_validate_json(self._identity_file.read_bytes())
         except ValueError as error:
-            msg = f"{self._identity_file} cannot be read ({error}); delete it and join again with a new token"
+            msg = f"{self._identity_file} is damaged; delete it and join again with a new token"
             raise JoinError(msg) from error

@@ -10,8 +10,9 @@ from providers.settings import NAME
 
 SCRIPT_MAX: Final = 256 * 1024
 SECRET_MIN: Final = 32
+SECRET_MAX: Final = 256
 Name = Annotated[str, Field(pattern=NAME, max_length=63)]
-Secret = Annotated[str, Field(min_length=SECRET_MIN, max_length=256)]
+Secret = Annotated[str, Field(min_length=SECRET_MIN, max_length=SECRET_MAX)]
 
 
 class Message(BaseModel):

@@ -1,4 +1,4 @@
-"""daemon."""
+"""The `daemon` command."""
 
 from datetime import timedelta
 

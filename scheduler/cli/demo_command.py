@@ -1,4 +1,4 @@
-"""demo."""
+"""The `demo` command: the whole product on this computer."""
 
 import signal
 import sys
@@ -64,5 +64,6 @@ def _lines(report: DemoReport) -> list[str]:
         "  cost: " + ", ".join(f"{n} ${v:.2f}/h" for n, v in report.usd_per_hour.items()),
         *(f"  regions {when}: {', '.join(regions)}" for when, regions in report.regions.items()),
         f"  leaked: {report.instances_leaked} instances, {report.processes_leaked} processes",
+        *([f"  machines not read at the end: {', '.join(report.unreachable)}"] if report.unreachable else []),
         f"  peak memory: {report.peak_memory_mib} MiB",
     ]

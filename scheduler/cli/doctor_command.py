@@ -1,4 +1,4 @@
-"""doctor."""
+"""The `doctor` command: diagnoses with their remedies."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""drill region, list, show."""
+"""The `drill` commands: region, list, show."""
 
 import sys
 from dataclasses import dataclass

@@ -7,10 +7,12 @@
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -70,10 +72,36 @@ def errors_as_exits() -> Iterator[None]:
         broken = "; ".join(words.finding(finding) for finding in error.findings)
         raise fail(Exit.FAILED, f"the plan breaks a rule, so nothing was done: {broken}") from error
     except StoreError as error:
-        raise fail(Exit.NOT_NOW, f"{error}; try again") from error
+        raise _store_failed(error) from error
     except DeployFailedError as error:
         raise fail(Exit.FAILED, f"{words.deploy_failed(error.blocked)}; what ran before runs on") from error
     except InferenceError as error:
         raise fail(Exit.FAILED, str(error)) from error
-    except KeyboardInterrupt as error:
-        raise fail(Exit.INTERRUPTED, "interrupted") from error
+    except OSError as error:
+        raise _file_failed(error) from error
+
+
+def _store_failed(error: Exception) -> typer.Exit:
+    """Return what to raise for an error of the store; those of the database itself have their remedy."""
+    from state.store import StoreUnreachableError, StoreUnreadableError, StoreUrlError
+
+    codes: dict[type[Exception], Exit] = {
+        StoreUrlError: Exit.BAD_INPUT,
+        StoreUnreadableError: Exit.FAILED,
+        StoreUnreachableError: Exit.NOT_NOW,
+    }
+    code = codes.get(type(error))
+    return fail(Exit.NOT_NOW, f"{error}; try again") if code is None else fail(code, str(error))
+
+
+def _file_failed(error: OSError) -> Exception:
+    """Return what to raise for a file or folder that cannot be used; any other error of the system as it is."""
+    from scheduler.documents.settings_file import home_folder
+
+    if error.filename is None or isinstance(error, BrokenPipeError):
+        return error
+    path, home = Path(os.fsdecode(error.filename)).absolute(), home_folder()
+    if path.is_relative_to(home) or home.is_relative_to(path):
+        remedy = "set SKERRY_HOME to a folder that can be written"
+        return fail(Exit.BAD_INPUT, f"{path}: {error.strerror}; {remedy}")
+    return fail(Exit.FAILED, f"{path}: {error.strerror}")

@@ -1,4 +1,4 @@
-"""explain: why an application is placed where it is, why not elsewhere, and what a change would cost."""
+"""The `explain` command: why an application is placed where it is, why not elsewhere, and what a change would cost."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -27,8 +27,9 @@ def call(  # noqa: PLR0913, PLR0917  one parameter an option
     kind: Annotated[
         str,
         typer.Argument(
+            metavar="KIND",
             help="error, error_after, throttle, denied, shortage, quota, timeout, lost, drop, drop_after, delay or "
-            "garbage. With error_after, lost and drop_after the cloud executes the call."
+            "garbage. With error_after, lost and drop_after the cloud executes the call.",
         ),
     ],
     cloud: Annotated[str, typer.Option(help="Provider name; *: any.")] = "*",
@@ -68,7 +69,8 @@ def clear(output: OutputOption = Output.TEXT) -> None:
 
 @fault.command("seed")
 def seed(
-    number: Annotated[int, typer.Argument(help="Seed of the fault probabilities.")], output: OutputOption = Output.TEXT
+    number: Annotated[int, typer.Argument(metavar="SEED", help="Seed of the fault probabilities.")],
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Restart the random sequence of fault probabilities from a seed."""
     _inject("seed", {"seed": number}, output)
@@ -98,7 +100,7 @@ def boots(
 
 @fault.command("lose")
 def lose(
-    place: Annotated[str, typer.Argument(help="Region, as provider/region, or zone.")],
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="Region, as provider/region, or zone.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Take down a region (its machines end, its API hangs) or a zone (its machines end, launches fail)."""
@@ -107,7 +109,7 @@ def lose(
 
 @fault.command("restore")
 def restore(
-    place: Annotated[str, typer.Argument(help="Region, as provider/region, or zone.")],
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="Region, as provider/region, or zone.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Restore a lost region's API or a failed zone's launches; lost machines stay ended."""
@@ -123,7 +125,7 @@ def stock(
     region: Region,
     zone: Zone,
     instance_type: InstanceType,
-    count: Annotated[int, typer.Argument(min=0, help="Machines left in stock.")],
+    count: Annotated[int, typer.Argument(metavar="COUNT", min=0, help="Machines left in stock.")],
     spot: Annotated[bool, typer.Option("--spot", help="Set the stock of the spot market.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -134,8 +136,8 @@ def stock(
 @fault.command("quota")
 def quota(
     region: Region,
-    name: Annotated[str, typer.Argument(help="Quota name, in the cloud's own spelling.")],
-    limit: Annotated[int, typer.Argument(min=0, help="New limit.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Quota name, in the cloud's own spelling.")],
+    limit: Annotated[int, typer.Argument(metavar="LIMIT", min=0, help="New limit.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Set a region's quota."""
@@ -146,7 +148,7 @@ def quota(
 def price(
     region: Region,
     instance_type: InstanceType,
-    factor: Annotated[float, typer.Argument(min=0.0, help="Factor on the catalogue's spot price.")],
+    factor: Annotated[float, typer.Argument(metavar="FACTOR", min=0.0, help="Factor on the catalogue's spot price.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Set the spot price of an instance type in a region."""
@@ -158,7 +160,7 @@ def reserve(  # noqa: PLR0913, PLR0917  one parameter an option
     region: Region,
     zone: Zone,
     instance_type: InstanceType,
-    count: Annotated[int, typer.Argument(min=1, help="Number of machines.")],
+    count: Annotated[int, typer.Argument(metavar="COUNT", min=1, help="Number of machines.")],
     name: Annotated[str, typer.Option(help="Reservation id.")] = "cr-0001",
     begins: Annotated[str | None, typer.Option(help="Begin, as ISO 8601 with an offset; default: now.")] = None,
     ends: Annotated[str | None, typer.Option(help="End, as ISO 8601 with an offset; default: never.")] = None,

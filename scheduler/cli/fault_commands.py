@@ -1,13 +1,16 @@
 """The `local fault` commands: inject faults into the embedded clouds."""
 
-import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail
+from scheduler.cli.render import words
 from scheduler.documents.settings_file import load_settings
 from scheduler.embedded.local import Control, LocalError
+
+LISTS: Final = ("lag_seconds", "page", "duplicates")
+"""Faults of the lists of machines, in the response of the control API."""
 
 
 def inject(action: str, body: dict[str, Any], output: Output) -> None:
@@ -22,10 +25,17 @@ def list_faults(output: Output) -> None:
         answer_json(response)
         return
     for rule in response["faults"]:
-        fields = ", ".join(f"{name} {value}" for name, value in rule.items() if value not in {None, "", 0})
-        sys.stdout.write(f"{fields}\n")
-    rest = {name: value for name, value in response.items() if name != "faults" and value}
-    sys.stdout.write(f"{len(response['faults'])} faults in force; {json.dumps(rest)}\n")
+        sys.stdout.write(f"{named_values(rule)}\n")
+    lists = named_values({name: response.get(name) for name in LISTS})
+    sys.stdout.write(f"{words.counted(len(response['faults']), 'fault')} of calls in force\n")
+    sys.stdout.write(f"lists: {lists or 'as usual'}\n")
+    sys.stdout.write(f"next boots: {named_values(response['boots']) or 'as usual'}\n")
+
+
+def named_values(fields: dict[str, Any]) -> str:
+    """Return fields in one line, without those that are empty: `kind error, chance 0.5`."""
+    shown = {name.replace("_", " "): "yes" if value is True else value for name, value in fields.items() if value}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def clear(output: Output) -> None:

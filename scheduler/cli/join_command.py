@@ -5,6 +5,7 @@ import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -12,11 +13,24 @@ from pydantic import ValidationError
 from providers.gpus import MEMORY_GIB
 from providers.static.agent import Agent, AgentSettings, JoinError
 from providers.static.hardware import detect_hardware, local_address
-from providers.static.wire import Hardware
+from providers.static.wire import SECRET_MAX, SECRET_MIN, Hardware
 from scheduler.cli.exits import Exit, Output, fail
+from scheduler.cli.render import words
 from scheduler.daemon.logs import configure_logs
+from scheduler.documents.plain_errors import plain_lines
 from scheduler.documents.settings_file import home_folder
 from state.clock import SystemClock
+
+OPTIONS: Final = {
+    "name": "--name",
+    "address": "--address",
+    "gpu": "--gpu",
+    "gpus": "--gpus",
+    "gpu_memory_gib": "--gpu-memory",
+    "vcpus": "--vcpus",
+    "memory_gib": "--memory",
+}
+"""Options by the field of a request that they fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,8 @@ def run(machine: JoiningMachine, stated: StatedHardware, token: TokenSource, out
         if not agent.has_joined:
             agent.join(_token(token))
         agent.run(ended)
+    except ValidationError as error:
+        raise fail(Exit.BAD_INPUT, "; ".join(plain_lines(error, OPTIONS))) from error
     except JoinError as error:
         raise fail(Exit.FAILED, str(error)) from error
 
@@ -68,12 +84,23 @@ def run(machine: JoiningMachine, stated: StatedHardware, token: TokenSource, out
 def _token(token: TokenSource) -> str:
     if token.file is not None:
         try:
-            return token.file.read_text().strip()
+            return _checked(token.file.read_text().strip())
         except OSError as error:
-            raise fail(Exit.BAD_INPUT, f"--token-file: cannot read {token.file}: {error}") from error
+            raise fail(Exit.BAD_INPUT, f"--token-file: cannot read {token.file}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise fail(Exit.BAD_INPUT, f"--token-file: {token.file} holds no token: it is not text") from error
     if token.text is None:
         raise fail(Exit.BAD_INPUT, "this machine has not joined: give --token-file or SKERRY_JOIN_TOKEN")
-    return token.text
+    return _checked(token.text)
+
+
+def _checked(token: str) -> str:
+    if not SECRET_MIN <= len(token) <= SECRET_MAX:
+        message = (
+            f"the join token has {words.counted(len(token), 'character')}, {SECRET_MIN} to {SECRET_MAX} are needed"
+        )
+        raise fail(Exit.BAD_INPUT, f"{message}; `skerry machines token` issues one")
+    return token
 
 
 def _settings(machine: JoiningMachine, stated: StatedHardware, *, is_head: bool) -> AgentSettings:
@@ -115,4 +142,4 @@ def _hardware(stated: StatedHardware) -> Hardware:
             memory_gib=stated.memory_gib or found.memory_gib,
         )
     except ValidationError as error:
-        raise fail(Exit.BAD_INPUT, str(error)) from error
+        raise fail(Exit.BAD_INPUT, "; ".join(plain_lines(error, OPTIONS))) from error

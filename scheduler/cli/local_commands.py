@@ -19,6 +19,9 @@ def up(apps: tuple[Path, ...], output: Output) -> None:
     except LocalError as error:
         local.down()
         raise fail(Exit.NOT_NOW, str(error)) from error
+    except OSError:
+        local.down()
+        raise
     started = {"settings": str(settings_file()), "gateway": settings.gateway.listen, "regions": sorted(settings.cells)}
     if output is Output.JSON:
         answer_json(started)

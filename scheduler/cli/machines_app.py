@@ -21,10 +21,11 @@ def serve(
     listen: Annotated[
         str, typer.Option(help="ADDRESS:PORT; an address other than loopback needs --certificate and --key.")
     ] = ("127.0.0.1:8790"),
-    certificate: Annotated[Path | None, typer.Option(help="TLS certificate file, PEM.")] = None,
-    key: Annotated[Path | None, typer.Option(help="TLS private key file, PEM.")] = None,
+    certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="TLS certificate file, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="TLS private key file, PEM.")] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Folder of the register and its token; default SKERRY_HOME/machines.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of the register; default SKERRY_HOME/machines."),
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -46,7 +47,9 @@ def list_machines(output: OutputOption = Output.TEXT) -> None:
 
 @machines.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(help="YAML file of machines; docs/how-to/own-machines.md has an example.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="YAML file of machines; docs/how-to/own-machines.md has an example.")
+    ],
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Add machines to the register or update them; print a join token for each that has not joined."""
@@ -123,7 +126,7 @@ def join(  # noqa: PLR0913, PLR0917  one parameter an option
         str | None,
         typer.Option(envvar="SKERRY_JOIN_TOKEN", help="One-time join token; needed only until the machine has joined."),
     ] = None,
-    token_file: Annotated[Path | None, typer.Option(help="File that holds the join token.")] = None,
+    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File that holds the join token.")] = None,
     name: Annotated[str | None, typer.Option(help="Machine name; default: host name.")] = None,
     address: Annotated[str | None, typer.Option(help="Address in the site's network; default: detected.")] = None,
     head: Annotated[bool, typer.Option("--head", help="Reserve it for the cell's head.")] = False,
@@ -133,12 +136,13 @@ def join(  # noqa: PLR0913, PLR0917  one parameter an option
     vcpus: Annotated[int | None, typer.Option(min=1, help="Number of vCPUs; default: detected.")] = None,
     memory: Annotated[float | None, typer.Option(min=0.1, help="Memory in GiB; default: detected.")] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Folder of the agent's key and task; default SKERRY_HOME/agent.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of the agent; default SKERRY_HOME/agent."),
     ] = None,
     ca_file: Annotated[
-        Path | None, typer.Option(help="Certificate authority of the register's certificate, PEM.")
+        Path | None, typer.Option(metavar="FILE", help="Certificate authority of the register's certificate, PEM.")
     ] = None,
-    ray_token_file: Annotated[Path | None, typer.Option(help="File of the cell's Ray token.")] = None,
+    ray_token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File of the cell's Ray token.")] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Run this machine's agent: join a register, and run what it assigns until SIGTERM or SIGINT."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from pydantic import ValidationError
 from rich.table import Table
 
 from providers.static.api import RegisterApi
@@ -23,6 +24,7 @@ from scheduler.cli.exits import Exit, Output, answer_json, fail
 from scheduler.cli.session import console
 from scheduler.daemon.logs import configure_logs
 from scheduler.documents.machines_file import read_machines
+from scheduler.documents.plain_errors import plain_lines
 from scheduler.documents.settings_file import Settings, home_folder, load_settings, settings_file
 from state.clock import SystemClock
 
@@ -59,10 +61,15 @@ def serve(listen: Listen, output: Output) -> None:
         register = Register(folder / "register.json", SystemClock())
     except RegisterError as error:
         raise fail(Exit.NOT_NOW, str(error)) from error
-    except (OSError, ValueError) as error:
-        raise fail(Exit.FAILED, f"cannot read {folder / 'register.json'}: {error}") from error
+    except ValueError as error:
+        message = f"cannot read {folder / 'register.json'}: {'; '.join(plain_lines(error))}"
+        raise fail(Exit.FAILED, f"{message}; restore it from a backup") from error
     try:
         token = load_or_create_token(folder / "token")
+    except OSError:
+        register.close()
+        raise
+    try:
         server = RegisterServer(create_app(register, token), host, port, tls)
         url = server.start()
     except OSError as error:
@@ -143,6 +150,9 @@ def _sites() -> Iterator[Sites]:
     except RegisterResponseError as error:
         is_bad_input = error.code in {ErrorCode.BAD_REQUEST, ErrorCode.MACHINE_NOT_FOUND}
         raise fail(Exit.BAD_INPUT if is_bad_input else Exit.FAILED, f"the register refuses: {error}") from error
+    except ValidationError as error:
+        message = "a register does not answer as a register does; check register_url in the settings"
+        raise fail(Exit.NOT_NOW, message) from error
     except FAMILIES as error:
         hint = "check that `skerry machines serve` runs there, and that token_file holds its token"
         raise fail(Exit.NOT_NOW, f"a register does not respond: {error}; {hint}") from error

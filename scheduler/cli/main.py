@@ -1,7 +1,12 @@
 """The `skerry` command. Each command imports what it needs when it runs, so that `--help` is quick."""
 
+import errno
+import os
+import sys
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -27,23 +32,45 @@ app.add_typer(drill, name="drill")
 app.add_typer(snapshots, name="snapshot")
 app.add_typer(machines, name="machines")
 app.command("join")(join)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001  typer's callback
+    if asked:
+        sys.stdout.write(f"skerry {version('skerry')}\n")
+        raise typer.Exit(Exit.DONE)
+
+
+@app.callback()
+def _top(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Hold the options of no command."""
+
+
 local.add_typer(fault, name="fault")
 
-SpecFile = Annotated[Path, typer.Argument(help="The capacity spec: a YAML file, or a folder of them.")]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Answer as text or as one JSON document.")]
+SpecFile = Annotated[Path, typer.Argument(metavar="PATH", help="The capacity spec: a YAML file, or a folder of them.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print text or one JSON document.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 SnapshotFile = Annotated[
-    Path | None, typer.Option("--snapshot", help="Decide on a saved snapshot, instead of what is observed now.")
+    Path | None,
+    typer.Option("--snapshot", metavar="FILE", help="Decide on a saved snapshot, and not on what is observed now."),
 ]
 Catalog = Annotated[
     bool, typer.Option("--catalog", help="Use list prices alone: no account, no settings, no cloud is called.")
 ]
-Minutes = Annotated[float, typer.Option("--timeout", min=0.1, help="Minutes to wait at most.")]
+WRITES_FAIL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""How a file or device refuses what is written to it."""
+Minutes = Annotated[float, typer.Option("--timeout", metavar="MINUTES", min=0.1, help="Minutes to wait at most.")]
 
 
 @app.command()
 def demo(
-    spec: Annotated[Path | None, typer.Argument(help="A capacity spec; the chat example if none is given.")] = None,
+    spec: Annotated[
+        Path | None, typer.Argument(metavar="PATH", help="A capacity spec; default: the chat example.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -69,7 +96,7 @@ def validate(
 
 @app.command()
 def schema(output: OutputOption = Output.JSON) -> None:
-    """Print the JSON Schema of the capacity spec; it is JSON either way."""
+    """Print the JSON Schema of the capacity spec; it has no text form."""
     del output
     from scheduler.cli import spec_commands
 
@@ -81,9 +108,9 @@ def offers(  # noqa: PLR0913, PLR0917  one parameter an option
     gpu: Annotated[str | None, typer.Option(help="Only this GPU model.")] = None,
     region: Annotated[str | None, typer.Option(help="Only this region, or all of a provider.")] = None,
     market: Annotated[str | None, typer.Option(help="on_demand or spot.")] = None,
-    max_price: Annotated[float | None, typer.Option(help="At most so many US dollars per hour.")] = None,
+    max_price: Annotated[float | None, typer.Option(metavar="N", help="Only up to N US dollars per hour.")] = None,
     sort: Annotated[str, typer.Option(help="price, price-per-gpu, gpu or region.")] = "price",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N.")] = 50,
     catalog: Catalog = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -97,7 +124,9 @@ def offers(  # noqa: PLR0913, PLR0917  one parameter an option
 
 @app.command()
 def plan(
-    spec: Annotated[Path | None, typer.Argument(help="The capacity spec; a snapshot has its own.")] = None,
+    spec: Annotated[
+        Path | None, typer.Argument(metavar="PATH", help="The capacity spec; default: a snapshot's.")
+    ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Prove the cost to within 1 %, with bounded work.")] = False,
     catalog: Catalog = False,
     snapshot: SnapshotFile = None,
@@ -144,9 +173,12 @@ def status(
 
 @app.command()
 def explain(
-    application: Annotated[str, typer.Argument(help="An application of the fleet.")],
-    why_not: Annotated[str | None, typer.Option(help="Why not this provider, region or offer?")] = None,
-    what_if: Annotated[str | None, typer.Option(help="What if a field of the spec were otherwise? path=value")] = None,
+    application: Annotated[str, typer.Argument(metavar="APP", help="An application of the fleet.")],
+    why_not: Annotated[str | None, typer.Option(metavar="PLACE", help="Why not a provider, region or offer?")] = None,
+    what_if: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD=VALUE", help="What changes if a field of the spec is set to VALUE?"),
+    ] = None,
     snapshot: SnapshotFile = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -159,8 +191,10 @@ def explain(
 
 @snapshots.command("save")
 def snapshot_save(
-    file: Annotated[Path, typer.Argument(help="The file to write, JSON.")],
-    snapshot_id: Annotated[str | None, typer.Option("--id", help="A kept snapshot; the last tick's if none.")] = None,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, JSON.")],
+    snapshot_id: Annotated[
+        str | None, typer.Option("--id", metavar="SNAPSHOT", help="A kept snapshot; the last tick's if none.")
+    ] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Observe now, instead.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -193,7 +227,7 @@ def snapshot_show(
 
 @app.command()
 def doctor(output: OutputOption = Output.TEXT) -> None:
-    """Check credentials, permissions, quotas, clocks and settings, and say what to do. Nothing is changed."""
+    """Check credentials, permissions, quotas, clocks and settings; each finding has its remedy. Nothing is changed."""
     from scheduler.cli import doctor_command
 
     with errors_as_exits():
@@ -202,7 +236,7 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
 
 @app.command()
 def daemon(output: OutputOption = Output.TEXT) -> None:
-    """Keep the fleet as the spec wants it, until stopped. Logs go to standard error, as JSON where asked for."""
+    """Keep the fleet as the spec describes it, until stopped. Logs go to standard error, as JSON where asked for."""
     from scheduler.cli import daemon_command
 
     with errors_as_exits():
@@ -211,8 +245,8 @@ def daemon(output: OutputOption = Output.TEXT) -> None:
 
 @app.command()
 def events(
-    after: Annotated[int, typer.Option(min=0, help="Only events numbered above this.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest ones.")] = 50,
+    after: Annotated[int, typer.Option(metavar="N", min=0, help="Only events numbered above this.")] = 0,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Show at most N, the newest ones.")] = 50,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show what happened: one line an event, oldest first."""
@@ -224,7 +258,7 @@ def events(
 
 @app.command()
 def weather(
-    limit: Annotated[int, typer.Option(min=1, help="At most so many pools, the worst ones.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N pools, the worst ones.")] = 50,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show how likely launches fail, how long machines take to start, and how often spot is interrupted, by pool."""
@@ -236,7 +270,7 @@ def weather(
 
 @app.command()
 def destroy(yes: Yes = False, timeout: Minutes = 30, output: OutputOption = Output.TEXT) -> None:
-    """End every machine of the fleet, and prove that none is left."""
+    """End every machine of the fleet, and verify that none is left in any region."""
     from scheduler.cli import plan_commands
 
     with errors_as_exits():
@@ -247,7 +281,7 @@ def destroy(yes: Yes = False, timeout: Minutes = 30, output: OutputOption = Outp
 def local_up(
     apps: Annotated[
         list[Path] | None,
-        typer.Option("--apps", help="Folder with Serve applications; examples/chat if none."),
+        typer.Option("--apps", metavar="FOLDER", help="Folder with Serve applications; examples/chat if none."),
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -278,7 +312,7 @@ def local_status(output: OutputOption = Output.TEXT) -> None:
 
 @drill.command("region")
 def drill_region(  # noqa: PLR0913, PLR0917  one parameter an option
-    region: Annotated[str, typer.Argument(help="The region to lose, as provider/region.")],
+    region: Annotated[str, typer.Argument(metavar="REGION", help="The region to lose, as provider/region.")],
     mode: Annotated[str, typer.Option(help="simulate: computed; live: really done.")] = "simulate",
     timeout: Minutes = 10,
     rps: Annotated[float, typer.Option(min=0, help="Requests per second to send meanwhile (live).")] = 0.0,
@@ -315,12 +349,43 @@ def drill_show(
 
 
 def main() -> None:
-    """Run the command line."""
-    try:
-        app()
-    except KeyboardInterrupt:
+    """Run the command line.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    code = _run()
+    if code == Exit.INTERRUPTED:
         say("skerry: interrupted")
-        raise SystemExit(Exit.INTERRUPTED) from None
+    raise SystemExit(code)
+
+
+def _run() -> int:
+    """Run a command, and return its exit code once its whole answer is written."""
+    try:
+        try:
+            app()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else Exit.DONE if ended.code is None else Exit.FAILED
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return Exit.FAILED
+    except OSError as error:
+        if error.errno not in WRITES_FAIL:
+            raise
+        _drop_output()
+        say(f"skerry: cannot write: {error.strerror}")
+        return Exit.FAILED
+    return code
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, so that Python does not fail on it at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

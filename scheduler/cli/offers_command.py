@@ -1,10 +1,10 @@
-"""offers."""
+"""The `offers` command."""
 
 from dataclasses import dataclass
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.render import as_json, text
-from scheduler.cli.render.obstacles import failure_lines, remedy
+from scheduler.cli.render.obstacles import failure_lines, not_sold, remedy
 from scheduler.cli.session import are_embedded_clouds_down, console, listed_prices, opened, working
 from scheduler.service.offers import OfferOrder, OfferQuery, list_catalogue_offers, list_offers
 from scheduler.service.reports import OffersReport
@@ -37,6 +37,9 @@ def offers(asked: OffersRequest, output: Output, *, catalogue: bool = False) -> 
         console().print(text.offers_table(report.offers, report.at))
     if not report.is_any_read:
         raise fail(Exit.NOT_NOW, f"no provider answered: {remedy(are_embedded_down=are_embedded_clouds_down())}")
+    if report.unknown_gpu is not None:
+        unknown = report.unknown_gpu
+        say(not_sold([(unknown.name, unknown.similar)], is_catalogue=catalogue))
     if output is Output.TEXT and report.found > len(report.offers):
         say(f"{report.found - len(report.offers)} more; raise --limit")
 

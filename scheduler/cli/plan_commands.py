@@ -1,4 +1,4 @@
-"""plan, apply, destroy."""
+"""The `plan`, `apply` and `destroy` commands."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
 from scheduler.cli.render import as_json, text, words
+from scheduler.cli.render.obstacles import failure_lines
 from scheduler.cli.render.spec import warning_text
 from scheduler.cli.session import (
     are_embedded_clouds_down,
@@ -126,14 +127,15 @@ def _is_served(report: PlanReport, output: Output) -> bool:
     """
     made, is_served, is_refused = report.plan, report.is_served, not report.may_apply
     if output is Output.JSON and (is_served or is_refused):
-        answer_json({"changed": False} | _applied(made.spec_version or None, made) | {"converged": is_served})
+        decided = made if report.is_informed else None
+        answer_json({"changed": False} | _applied(made.spec_version or None, decided) | {"converged": is_served})
     elif output is Output.TEXT and is_served:
-        sys.stdout.write("No changes: everything is as the spec wants it.\n")
+        sys.stdout.write("No changes: the fleet is as the spec describes it.\n")
     elif output is Output.TEXT:
         print_report(report)
     if is_refused:
-        unread = [] if report.is_informed else ["no offers could be read: nothing was changed"]
-        raise fail(Exit.NOT_NOW, "; ".join([*unread, *words.problems(made.placement)]))
+        unread = "no offers could be read: nothing was changed"
+        raise fail(Exit.NOT_NOW, "; ".join(words.problems(made.placement)) if report.is_informed else unread)
     return is_served
 
 
@@ -170,8 +172,10 @@ def destroy(*, yes: bool, minutes: float, output: Output) -> None:
     with working("starting") as progress:
         report = destroy_fleet(ports, timedelta(minutes=minutes), lambda p: progress.update(_doing(p)))
     if output is Output.JSON:
-        answer_json({"ended": report.ended, "left": report.left, "leaked": report.leaked})
+        answer_json(as_json.destroy_json(report))
     else:
         sys.stdout.write(f"{report.ended} machines ended; {report.left} left, {report.leaked} leaked.\n")
+    for line in failure_lines(report.unreachable):
+        say(line)
     if not report.is_clean:
-        raise fail(Exit.FAILED, "machines are left; `skerry status` shows which")
+        raise fail(Exit.FAILED, text.destroy_failure(report))

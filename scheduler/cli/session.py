@@ -79,7 +79,7 @@ def settings_with_cells() -> Settings:
     settings = load_settings()
     if not settings.cells:
         message = f"no cloud is set up in {settings_file()}"
-        remedy = "`skerry local up` starts embedded ones; `skerry plan FILE --catalog` needs none"
+        remedy = "`skerry local up` starts embedded ones; `skerry plan PATH --catalog` needs none"
         raise fail(Exit.BAD_INPUT, f"{message}; {remedy}")
     return settings
 
@@ -108,14 +108,34 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask, unless *yes* answers.
 
     Raises:
-        typer.Exit: The answer is no, or standard input is not a terminal.
+        typer.Exit: The answer is no, or standard input ended or is not a terminal.
+        KeyboardInterrupt: The question was interrupted.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise fail(Exit.BAD_INPUT, "not a terminal: pass --yes to apply")
-    if not typer.confirm(question, err=True):
+    with _answers():
+        agrees = typer.confirm(question, err=True)
+    if not agrees:
         raise fail(Exit.FAILED, "nothing was changed")
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """Distinguish the two ways in which a question stays without an answer.
+
+    Raises:
+        typer.Exit: Standard input ended.
+        KeyboardInterrupt: The question was interrupted.
+    """
+    try:
+        yield
+    except typer.Abort as error:
+        say("")  # the cursor is still behind the question
+        if isinstance(error.__context__, EOFError):
+            raise fail(Exit.FAILED, "nothing was changed") from error
+        raise KeyboardInterrupt from error
 
 
 def confirm_names(names: list[tuple[str, str]], *, refusal: str) -> None:
@@ -126,12 +146,15 @@ def confirm_names(names: list[tuple[str, str]], *, refusal: str) -> None:
         refusal: What is reported where standard input is not a terminal.
 
     Raises:
-        typer.Exit: Another name was typed in, or standard input is not a terminal; *refusal* has the remedy.
+        typer.Exit: Another name was typed in, or standard input ended or is not a terminal; *refusal* has the remedy.
+        KeyboardInterrupt: The question was interrupted.
     """
     if not sys.stdin.isatty():
         raise fail(Exit.BAD_INPUT, refusal)
     for name, effect in names:
-        if typer.prompt(f"Type {name} to {effect}", err=True).strip() != name:
+        with _answers():
+            answer = typer.prompt(f"Type {name} to {effect}", err=True)
+        if answer.strip() != name:
             raise fail(Exit.FAILED, "nothing was changed")
 
 

@@ -1,4 +1,4 @@
-"""snapshot save, list, show."""
+"""The `snapshot` commands: save, list, show."""
 
 import sys
 from pathlib import Path

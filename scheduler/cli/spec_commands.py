@@ -1,4 +1,4 @@
-"""validate, schema: what needs no cloud."""
+"""The `validate` and `schema` commands, which need no cloud."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""status, events."""
+"""The `status` and `events` commands."""
 
 import sys
 from collections.abc import Callable

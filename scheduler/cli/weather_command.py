@@ -1,4 +1,4 @@
-"""weather."""
+"""The `weather` command."""
 
 import sys
 

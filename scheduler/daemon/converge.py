@@ -68,7 +68,7 @@ def tick_until_stable(
         while ports.clock.now() < deadline:
             fence = ports.store.acquire_lease(holder, LEASE_TTL, ports.clock.now())
             if fence is None:
-                raise TickedElsewhereError(ports.store.lease_holder(ports.clock.now()))
+                raise TickedElsewhereError(ports.store.lease(ports.clock.now()))
             plan = tick(ports, fence)
             progress(plan)
             if plan.is_stable:

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Final
@@ -67,7 +68,7 @@ class Daemon:
         try:
             fence = ports.store.acquire_lease(self.holder, LEASE_TTL, ports.clock.now())
             if fence is None:
-                self._log.info(LEASE_HELD, holder=ports.store.lease_holder(ports.clock.now()))
+                self._report_lease()
                 return None
             plan = tick(ports, fence)
         except UnsafePlanError as error:
@@ -91,6 +92,16 @@ class Daemon:
                 converged=plan.is_converged,
             )
         return plan
+
+    def announce(self) -> None:
+        """Log that the daemon starts, and which other process ticks meanwhile."""
+        self._log.info(DAEMON_STARTED, holder=self.holder, every_seconds=self._every.total_seconds())
+        self._report_lease()
+
+    def _report_lease(self) -> None:
+        lease = self._ports.store.lease(self._ports.clock.now())
+        if lease is not None and lease.holder != self.holder:
+            self._log.warning(LEASE_HELD, holder=lease.holder, until=lease.until.isoformat(timespec="seconds"))
 
     def watch_notices(self) -> None:
         """Read what is announced; anything new is recorded, and wakes the next tick up."""
@@ -133,6 +144,13 @@ class Daemon:
         except InferenceError:
             return []  # a cell that does not exist yet, or that the next tick finds silent
 
+    def _wakes(self, seen: int) -> int:
+        """Return how often a tick was asked for; *seen* where the store does not answer, which the ticks report."""
+        try:
+            return self._ports.store.wakes()
+        except StoreError:
+            return seen
+
     def run(self) -> None:
         """Tick until SIGTERM or SIGINT; the tick in progress is finished first."""
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -156,14 +174,15 @@ class Daemon:
                 coalesce=True,
                 misfire_grace_time=None,
             )
-        scheduler.start()
-        self._log.info(DAEMON_STARTED, holder=self.holder, every_seconds=self._every.total_seconds())
+        self.announce()
         seen = self._ports.store.wakes()
+        scheduler.start()
         while not self._stop.wait(WATCH_EVERY_S):
-            asked = self._ports.store.wakes()
+            asked = self._wakes(seen)
             if asked != seen:
                 seen = asked
                 job.modify(next_run_time=self._ports.clock.now())
         scheduler.shutdown(wait=True)
-        self._ports.store.release_lease(self.holder)
+        with suppress(StoreError):  # where the store does not answer, the lease ends by itself
+            self._ports.store.release_lease(self.holder)
         self._log.info(DAEMON_STOPPED, holder=self.holder)

@@ -68,7 +68,7 @@ def assemble(documents: Sequence[Document], name: str, *, is_whole: bool = True)
         if kind is not None:
             (bodies if kind == "Application" else heads).append(document)
     for other in heads[1:]:
-        message = f"defines a second fleet; the first stands at {heads[0].file}:{heads[0].line(())}"
+        message = f"defines a second fleet; the first is at {heads[0].file}:{heads[0].line(())}"
         assembly.problems.append(Problem(other.file, other.line(()), "", message, "keep one of them"))
     if heads:
         _read_head(heads[0], assembly)

@@ -1,10 +1,12 @@
 """The table of measured round trips: a CSV file that the settings name."""
 
 import csv
+import io
 import math
 from pathlib import Path
 from typing import Final
 
+from scheduler.documents.files import read_text
 from scheduler.documents.yaml_document import DocumentError, Problem
 from state.model.ids import RegionId
 
@@ -15,13 +17,9 @@ def read_latencies(path: Path) -> tuple[tuple[RegionId, RegionId, float], ...]:
     """Return the round trips of a table, in milliseconds, in order.
 
     Raises:
-        DocumentError: The file is missing, lacks a column, or holds what is no duration; with the line.
+        DocumentError: The file cannot be read, lacks a column, or holds what is no duration; with the line.
     """
-    try:
-        with path.open(newline="") as file:
-            return tuple(sorted(_rows(path, csv.DictReader(file))))
-    except OSError as error:
-        raise DocumentError([Problem(str(path), 1, "", str(error.strerror), "correct latency_table")]) from error
+    return tuple(sorted(_rows(path, csv.DictReader(io.StringIO(read_text(path), newline="")))))
 
 
 def _rows(path: Path, reader: "csv.DictReader[str]") -> list[tuple[RegionId, RegionId, float]]:

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from providers.gpus import MEMORY_GIB
 from providers.settings import NAME
 from providers.static.wire import Hardware, NewMachine
+from scheduler.documents.files import read_document
 from scheduler.documents.validation import validated
-from scheduler.documents.yaml_document import read_document
 
 Name = Annotated[str, Field(pattern=NAME, max_length=63)]
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from providers.settings import NAME as SITE_NAME
 from state.model.spec import LABEL_KEY, LABEL_VALUE, NAME, OWNER, REGION
 
@@ -89,6 +91,19 @@ def in_plain_words(detail: Mapping[str, Any]) -> tuple[str, str]:
         known["pattern"] = PATTERNS.get(known["pattern"], f"it must match {known['pattern']}")
     known["value"] = _shown(detail["input"])
     return message.format_map(known), remedy.format_map(known)
+
+
+def plain_lines(error: ValueError, names: Mapping[str, str] | None = None) -> list[str]:
+    """Return what is wrong with a value, a line for each field; *names* has those that a person knows fields by."""
+    if not isinstance(error, ValidationError):
+        return [str(error)]
+    lines = []
+    for detail in error.errors(include_url=False):
+        field = ".".join(map(str, detail["loc"]))
+        message, remedy = in_plain_words(detail)
+        subject = f"{(names or {}).get(field, field)}: " if field else ""
+        lines.append(f"{subject}{message}" + (f"; {remedy}" if remedy else ""))
+    return lines
 
 
 def _limit(value: Any) -> str:  # noqa: ANN401  whatever pydantic knows of a rule

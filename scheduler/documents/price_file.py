@@ -6,8 +6,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from providers.prices import Negotiated
+from scheduler.documents.files import read_document
 from scheduler.documents.validation import validated
-from scheduler.documents.yaml_document import read_document
 from state.model.catalog import Market
 
 

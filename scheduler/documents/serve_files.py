@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from scheduler.documents.files import read_document
 from scheduler.documents.origins import Source
 from scheduler.documents.spec_sources import FLEET_SIZE_MAX
 from scheduler.documents.spec_warnings import autoscaling_field
-from scheduler.documents.yaml_document import Document, DocumentError, Problem, dotted, read_document
+from scheduler.documents.yaml_document import Document, DocumentError, Problem, dotted
 from state.model.spec import Application
 
 SERVE_SIZE_MAX: Final = FLEET_SIZE_MAX

@@ -13,8 +13,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from providers.registry import ProvidersSettings
+from scheduler.documents.files import read_document
 from scheduler.documents.validation import not_a_mapping, validated
-from scheduler.documents.yaml_document import read_document
 from state.model.catalog import Region
 from state.model.health import HealthThresholds
 from state.model.ids import RegionId

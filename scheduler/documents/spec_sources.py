@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from scheduler.documents.files import read_text
 from scheduler.documents.spec_forms import API_VERSION
-from scheduler.documents.yaml_document import Document, DocumentError, Problem, documents_and_problems, read_text
+from scheduler.documents.yaml_document import Document, DocumentError, Problem, documents_and_problems
 
 FLEET_SIZE_MAX: Final = 8 * 1024 * 1024
 """Bytes of all files that hold documents of the spec, together."""

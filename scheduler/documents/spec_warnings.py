@@ -1,4 +1,4 @@
-"""What a fleet's files say that has no effect, or may not be meant: kept as values, put into words by the commands."""
+"""What of a fleet's files has no effect, or may not be meant: kept as values, put into words by the commands."""
 
 import json
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""YAML that people write, read safely, with the line of everything in it.
+"""YAML that people write, parsed safely, with the line of everything in it.
 
-Refused: more than 64 KiB (or the limit given), aliases, duplicate keys, tags, nesting over 32 deep.
+Refused: aliases, duplicate keys, tags, nesting over 32 deep.
 Values are text, numbers, true, false and null; nothing else is guessed from their looks.
 """
 
@@ -9,12 +9,10 @@ import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-SIZE_MAX: Final = 64 * 1024
 DEPTH_MAX: Final = 32
 DIGITS_MAX: Final = 40
 LOADER: Final[type[Any]] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -77,40 +75,6 @@ def dotted(location: Location) -> str:
     return text
 
 
-def read_document(path: Path, size_max: int = SIZE_MAX) -> Document:
-    """Return the one document of a file.
-
-    Raises:
-        DocumentError: The file cannot be read, or holds what is not allowed.
-    """
-    return parse_document(read_text(path, size_max), str(path))
-
-
-def read_text(path: Path, size_max: int) -> str:
-    """Return the text of a file.
-
-    Args:
-        path: The file.
-        size_max: The largest size allowed, in bytes.
-
-    Raises:
-        DocumentError: The file cannot be read, is too large, or is not UTF-8.
-    """
-    name = str(path)
-    try:
-        with path.open("rb") as file:
-            content = file.read(size_max + 1)
-        if len(content) > size_max:
-            size = max(path.stat().st_size, len(content))
-            raise DocumentError([Problem(name, 1, "", f"{size} bytes, {size_max} at most", "split it")])
-        return content.decode("utf-8")
-    except OSError as error:
-        raise DocumentError([Problem(name, 1, "", error.strerror or "cannot be read", "check the path")]) from error
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DocumentError([Problem(name, line, "", "is not UTF-8 text")]) from error
-
-
 def parse_document(text: str, name: str) -> Document:
     """Return the one document of *text*.
 
@@ -162,8 +126,18 @@ def documents_and_problems(text: str, name: str, loader: type[Any] = LOADER) -> 
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problems.append(Problem(name, line, "", error.problem or "is not YAML"))
     except (yaml.YAMLError, RecursionError, ValueError):
-        problems.append(Problem(name, 1, "", "is not YAML, or is nested too deeply"))
+        problems.append(_unparsed(text, name))
     return documents, problems
+
+
+def _unparsed(text: str, name: str) -> Problem:
+    """Return why a parser gave up without a place."""
+    found = _CONTROL.search(text)
+    if found is None:
+        return Problem(name, 1, "", "is not YAML, or is nested too deeply", "check it")
+    line = text.count("\n", 0, found.start()) + 1
+    message = f"has the control character U+{ord(found[0]):04X}, which YAML does not allow"
+    return Problem(name, line, "", message, "remove it")
 
 
 class _Reader:
@@ -223,9 +197,7 @@ class _Reader:
             self._path.append(key)
             if key in found:
                 first = lines[key]
-                message = (
-                    f"stands here again; it stands in line {first if isinstance(first, int) else first[0]} already"
-                )
+                message = f"is given twice; first in line {first if isinstance(first, int) else first[0]}"
                 self._refuse(event, message, "keep one of them")
                 self._skip(self._next())
             else:
@@ -266,6 +238,8 @@ class _Reader:
         self._problems.append(Problem(self._name, line, dotted(tuple(self._path)), message, remedy))
 
 
+_CONTROL: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What YAML 1.1 does not allow in a document."""
 _INT: Final = re.compile(r"[-+]?[0-9]+")
 _FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?")
 _WORDS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -291,10 +265,10 @@ def _plain(text: str) -> str | int | float | bool | None:
     if not _FLOAT.fullmatch(text):
         return text
     if len(text) > DIGITS_MAX:
-        msg = "the number has too many digits"
+        msg = "the number has too many digits; write a shorter one, or quote it if it is text"
         raise ValueError(msg)
     value = int(text) if _INT.fullmatch(text) else float(text)
     if not math.isfinite(value):
-        msg = "the number is too large"
+        msg = "the number is too large; write a smaller one, or quote it if it is text"
         raise ValueError(msg)
     return value

@@ -15,10 +15,12 @@ def simulate(snapshot: Snapshot, region: RegionId) -> DrillReport:
     """Return what the loss of a region would mean, computed.
 
     Raises:
-        DrillRefusedError: Nothing is placed there.
+        DrillRefusedError: No spec is in force, or nothing is placed there.
     """
+    if snapshot.wanted is None:
+        raise DrillRefusedError(DrillRefusal.NO_SPEC, region)
     before = solve(snapshot)
-    if snapshot.wanted is None or region not in regions_of(before):
+    if region not in regions_of(before):
         raise DrillRefusedError(DrillRefusal.NOTHING_PLACED, region)
     lost = RegionHealth(region, HealthState.DOWN, snapshot.taken_at, HealthReason.DRILL)
     health = (*(h for h in snapshot.health if h.region != region), lost)

@@ -38,6 +38,7 @@ from state.model.history import (
 from state.model.ids import DrillId, InstanceId, RegionId, derive_id
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import ActionKind
+from state.model.snapshot import ReadFailure, ReadKind
 
 POLL: Final = timedelta(milliseconds=250)
 STEADY_FOR: Final = timedelta(seconds=5)
@@ -108,7 +109,7 @@ class LiveDrill:
 
     def _prepared(self, region: RegionId) -> tuple[DrillReport, set[str]]:
         ports = self._ports
-        if ports.store.lease_holder(ports.clock.now()) is None:
+        if ports.store.lease(ports.clock.now()) is None:
             raise DrillRefusedError(DrillRefusal.NO_DAEMON, region)
         if any(drill.until > ports.clock.now() for drill in ports.store.load().drills):
             raise DrillRefusedError(DrillRefusal.DRILL_RUNNING, region)
@@ -208,7 +209,9 @@ class LiveDrill:
             report.regions["after"] = regions_of(plan.placement)
         known = {instance.id for instance in ports.store.load().instances}
         report.instances_launched = len(known - before)
-        report.instances_leaked = count_leaked(ports, region)
+        leaked = count_leaked(ports, region)
+        report.instances_leaked = leaked.count
+        report.unreachable = [str(failure.region) for failure in leaked.unreachable]
         if self._load is not None:
             since, ready_at = self._marks[DrillStep.LOST], self._marks.get(DrillStep.READY)
             report.requests = {
@@ -230,13 +233,24 @@ def _seconds(since: timedelta | None) -> float | None:
     return None if since is None else round(since.total_seconds(), 2)
 
 
-def count_leaked(ports: Ports, lost: RegionId | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Leaked:
+    """Machines with our tag and no live record, as far as the clouds could be read."""
+
+    count: int
+    unreachable: tuple[ReadFailure, ...]
+    """Regions whose machines could not be listed: what is left there is unknown."""
+
+
+def count_leaked(ports: Ports, lost: RegionId | None = None) -> Leaked:
     """Return how many machines carry our tag without a live record, outside the region that is lost."""
     live = {instance.id for instance in ports.store.load().instances}
     owner = ports.store.installation()
-    leaked = 0
+    leaked, unread = 0, []
     for provider in ports.providers.values():
-        for seen in provider.instances(owner).items:
+        found = provider.instances(owner)
+        unread += [ReadFailure(r, ReadKind.INSTANCES, text) for r, text in found.unreachable.items() if r != lost]
+        for seen in found.items:
             is_running = seen.state in {"pending", "running"}
             leaked += is_running and seen.key.region != lost and seen.instance_id not in live
-    return leaked
+    return Leaked(leaked, tuple(sorted(unread, key=lambda failure: failure.region)))

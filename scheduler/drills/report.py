@@ -16,6 +16,7 @@ from state.model.plan import Plan
 class DrillRefusal(StrEnum):
     """Why a drill is not run."""
 
+    NO_SPEC = "no_spec"
     NOTHING_PLACED = "nothing_placed"
     """The region has nothing, so that its loss shows nothing."""
     NO_DAEMON = "no_daemon"
@@ -83,6 +84,8 @@ class DrillReport:
     """Per application: the share of its demand that the other regions carried at the moment of the loss."""
     instances_launched: int = 0
     instances_leaked: int = 0
+    unreachable: list[str] = field(default_factory=list)
+    """Other regions whose machines could not be listed: what leaked there is not counted."""
     violations: tuple[Violation, ...] = ()
     """Rules of the spec that are not kept after the loss."""
     unmet: tuple[UnmetDemand, ...] = ()

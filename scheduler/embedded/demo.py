@@ -72,13 +72,15 @@ class DemoReport:
     usd_per_hour: dict[str, float] = field(default_factory=dict)
     regions: dict[str, list[str]] = field(default_factory=dict)
     instances_leaked: int = 0
+    unreachable: list[str] = field(default_factory=list)
+    """Regions whose machines could not be listed at the end."""
     processes_leaked: int = 0
     peak_memory_mib: int = 0
 
     @property
     def is_success(self) -> bool:
-        """Whether it recovered and leaked nothing."""
-        return self.recovered and not self.instances_leaked and not self.processes_leaked
+        """Whether it recovered, and certainly leaked nothing."""
+        return self.recovered and not (self.instances_leaked or self.unreachable or self.processes_leaked)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -279,8 +281,10 @@ class Demo:
             for region in control.status()["unreachable"]:
                 control.restore(RegionId(region))
             left = end_fleet(ports, END_MAX)
-            leaked = count_leaked(ports) + len(control.status()["machines"])
+            found = count_leaked(ports)
+            leaked = found.count + len(control.status()["machines"])
             self.report.instances_leaked += leaked
+            self.report.unreachable = [str(failure.region) for failure in found.unreachable]
             self._step(DemoStep.MACHINES_LEFT, count=left + leaked)
         failed = self._local.down()
         self.report.processes_leaked = len(failed) + self._local.processes()

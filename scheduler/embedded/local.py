@@ -26,6 +26,7 @@ from providers.processes import (
     start_recorded,
     uninterrupted,
 )
+from scheduler.documents.files import read_text
 from scheduler.documents.settings_file import EmbeddedModel, Settings, home_folder, load_settings, settings_file
 from scheduler.embedded.networks import (
     DASHBOARD_PORT,
@@ -106,17 +107,19 @@ class Local:
 
         Raises:
             LocalError: They already run, the settings file is for real clouds, or they fail to start.
+            DocumentError: The settings file cannot be read.
+            OSError: The home cannot be made or written.
         """
         path = settings_file()
-        if path.exists() and "embedded:" not in path.read_text():
+        if path.exists() and "embedded:" not in read_text(path):
             msg = f"{path} is for real clouds: set SKERRY_HOME to another folder"
             raise LocalError(msg)
         if self.sessions():
             msg = f"the embedded clouds of {self.home} already run; stop them with `skerry local down`"
             raise LocalError(msg)
+        self.home.mkdir(parents=True, exist_ok=True)
         for stale in ("skerry.db", "skerry.db-wal", "skerry.db-shm", "clouds/clouds.json"):
             (self.home / stale).unlink(missing_ok=True)
-        self.home.mkdir(parents=True, exist_ok=True)
         self.host_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         token = self.home / "ray-token"
         token.touch(mode=0o600)

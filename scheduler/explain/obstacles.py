@@ -110,6 +110,11 @@ def _obstacles(
 
 
 def _not_sold(application: Application, sold: list[Offer]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    names = sorted({offer.machine.gpu for offer in sold if offer.machine.gpu is not None})
+    names = {offer.machine.gpu for offer in sold if offer.machine.gpu is not None}
     asked = dict.fromkeys(shape.gpu for shape in application.shapes)
-    return tuple((gpu, tuple(difflib.get_close_matches(gpu.upper(), names, n=2, cutoff=0.5))) for gpu in asked)
+    return tuple((gpu, similar_gpus(gpu, names)) for gpu in asked)
+
+
+def similar_gpus(gpu: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the *names* of GPU models that are spelt most like *gpu*."""
+    return tuple(difflib.get_close_matches(gpu.upper(), sorted(names), n=2, cutoff=0.5))

@@ -33,7 +33,7 @@ class Check(StrEnum):
     EMBEDDED_DOWN = "embedded_down"
     """No connection to an embedded cloud, and these do not run."""
     CHECKS_SKIPPED = "checks_skipped"
-    """Offers and launches, for want of a connection."""
+    """Offers and launches, for lack of a connection."""
     CLOCK_SKEW = "clock_skew"
     READ_FAILED = "read_failed"
     READ_DEGRADED = "read_degraded"

@@ -130,7 +130,7 @@ def _read(provider: Provider, owner: str) -> _Reads:
 
 
 def _lost(provider: Provider, reads: _Reads) -> frozenset[RegionId]:
-    """Return the regions whose later checks would fail for want of a connection."""
+    """Return the regions whose later checks would fail for lack of a connection."""
     return reads.offers.not_connected & reads.machines.not_connected & set(provider.regions)
 
 

@@ -25,7 +25,7 @@ def replay_drill(snapshot: Snapshot, region: RegionId) -> DrillResult:
     """Return what the loss of a region would have meant at a snapshot; nothing is read or recorded. Pure.
 
     Raises:
-        DrillRefusedError: Nothing is placed there.
+        DrillRefusedError: No spec is in force, or nothing is placed there.
     """
     return DrillResult(None, simulate(snapshot, region))
 
@@ -34,7 +34,7 @@ def simulate_drill(ports: Ports, region: RegionId) -> DrillResult:
     """Compute what the loss of a region would mean now, and record it.
 
     Raises:
-        DrillRefusedError: Nothing is placed there.
+        DrillRefusedError: No spec is in force, or nothing is placed there.
     """
     report = simulate(observe(ports), region)
     now = ports.clock.now()

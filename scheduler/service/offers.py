@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from providers.catalogue.source import Catalogue
 from providers.peers import beside_peers
+from scheduler.explain.obstacles import similar_gpus
 from scheduler.ports import Ports
 from scheduler.service.catalogue import offers_listed, price_source
-from scheduler.service.reports import OffersReport
+from scheduler.service.reports import OffersReport, UnknownGpu
 from state.model.catalog import Market, Offer
 from state.model.snapshot import ReadFailure, ReadKind
 
@@ -75,11 +76,27 @@ def list_offers(ports: Ports, query: OfferQuery) -> OffersReport:
         set(provider.regions) - set(observed.unreachable)
         for provider, observed in zip(providers, observations, strict=True)
     )
-    return OffersReport(found[: query.limit], len(found), ports.clock.now(), failures=failures, is_any_read=is_any_read)
+    return OffersReport(
+        found[: query.limit],
+        len(found),
+        ports.clock.now(),
+        failures=failures,
+        is_any_read=is_any_read,
+        unknown_gpu=_unknown_gpu(query, [offer for observed in observations for offer in observed.items]),
+    )
 
 
 def list_catalogue_offers(catalogue: Catalogue, query: OfferQuery, now: datetime) -> OffersReport:
     """Return what a price catalogue lists, in every region that is known. Pure."""
     listed = offers_listed(catalogue)
     found = query.select(listed)
-    return OffersReport(found[: query.limit], len(found), now, prices=price_source(catalogue, listed))
+    prices = price_source(catalogue, listed)
+    return OffersReport(found[: query.limit], len(found), now, prices=prices, unknown_gpu=_unknown_gpu(query, listed))
+
+
+def _unknown_gpu(query: OfferQuery, offers: Iterable[Offer]) -> UnknownGpu | None:
+    """Return the GPU model that is asked for where no offer has it, with the names of similar ones."""
+    names = {offer.machine.gpu for offer in offers if offer.machine.gpu is not None}
+    if query.gpu is None or not names or any(name.upper().startswith(query.gpu.upper()) for name in names):
+        return None
+    return UnknownGpu(query.gpu, similar_gpus(query.gpu, names))

@@ -140,7 +140,7 @@ def _in_force(version: int | None) -> str:
 
 def run_until_stable(ports: Ports, timeout: timedelta, progress: Progress = lambda _: None) -> Plan | None:
     """Wait for the daemon to make the fleet stable, or tick here where none runs; None where it was not in time."""
-    if ports.store.lease_holder(ports.clock.now()) is not None:
+    if ports.store.lease(ports.clock.now()) is not None:
         return await_stable(ports, timeout, progress)
     try:
         return tick_until_stable(ports, timeout, progress)
@@ -149,9 +149,10 @@ def run_until_stable(ports: Ports, timeout: timedelta, progress: Progress = lamb
 
 
 def destroy_fleet(ports: Ports, timeout: timedelta, progress: Progress = lambda _: None) -> DestroyReport:
-    """End every machine of the fleet, and count what is left in the store and in the clouds."""
+    """End every machine of the fleet, and count what is left in the store and in the clouds that can be read."""
     live = len(ports.store.load().instances)
     ports.store.withdraw("destroy", ports.clock.now())
     plan = run_until_stable(ports, timeout, progress)
     left = len(ports.store.load().instances)
-    return DestroyReport(live, left, count_leaked(ports), plan is not None)
+    leaked = count_leaked(ports)
+    return DestroyReport(live, left, leaked.count, plan is not None, leaked.unreachable)

@@ -89,12 +89,12 @@ class PlanReport:
 
     @property
     def is_converged(self) -> bool:
-        """Whether the plan is converged, and not only for want of anything read."""
+        """Whether the plan is converged, and not only for lack of anything read."""
         return self.plan.is_converged and self.is_informed
 
     @property
     def is_served(self) -> bool:
-        """Whether the spec is in force and everything is as it wants: applying it changes nothing."""
+        """Whether the spec is in force and the fleet is as it describes: applying it changes nothing."""
         return self.is_same_spec and self.is_converged
 
     @property
@@ -133,11 +133,13 @@ class DestroyReport:
     leaked: int
     """Machines with our tag in the clouds and no live record."""
     has_converged: bool
+    unreachable: tuple[ReadFailure, ...] = ()
+    """Regions whose machines could not be listed at the end: what is left there is unknown."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is left anywhere."""
-        return self.has_converged and not self.left and not self.leaked
+        """Whether certainly nothing is left anywhere."""
+        return self.has_converged and not (self.left or self.leaked or self.unreachable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,15 @@ class StatusReport:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownGpu:
+    """A GPU model that is asked for, and that no offer has."""
+
+    name: str
+    similar: tuple[str, ...]
+    """Models with a similar name that are offered."""
+
+
+@dataclass(frozen=True, slots=True)
 class OffersReport:
     """Offers that were asked for, in order, and what could not be read of them."""
 
@@ -178,6 +189,8 @@ class OffersReport:
     """Whether some region answered."""
     prices: PriceSource | None = None
     """Set where they come from the price catalogue alone."""
+    unknown_gpu: UnknownGpu | None = None
+    """Set where the GPU model that is asked for is not offered at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from scheduler.documents.files import read_content
 from scheduler.documents.plain_errors import in_plain_words
 from scheduler.documents.yaml_document import DocumentError, Problem, dotted
 from scheduler.observe import observe
@@ -68,11 +69,7 @@ def read_snapshot(path: Path) -> Snapshot:
         DocumentError: The file cannot be read, or is no snapshot.
     """
     try:
-        return SNAPSHOT.validate_json(path.read_bytes())
-    except OSError as error:
-        raise DocumentError(
-            [Problem(str(path), 1, "", error.strerror or "cannot be read", "check the path")]
-        ) from error
+        return SNAPSHOT.validate_json(read_content(path))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message, _ = in_plain_words(first)

@@ -16,7 +16,7 @@ def read_status(store: Store, now: datetime) -> StatusReport | None:
     if last is None:
         return None
     refused = refusal if refusal is not None and refusal.at > last.at else None
-    return StatusReport(last.snapshot, last.plan, now - last.at, store.lease_holder(now), refused)
+    return StatusReport(last.snapshot, last.plan, now - last.at, _ticking(store, now), refused)
 
 
 def refresh_status(ports: Ports) -> StatusReport:
@@ -26,8 +26,13 @@ def refresh_status(ports: Ports) -> StatusReport:
         UnsafePlanError: The plan would break a rule.
     """
     snapshot = observe(ports)
-    holder = ports.store.lease_holder(ports.clock.now())
-    return StatusReport(snapshot, decide(snapshot), timedelta(), holder)
+    return StatusReport(snapshot, decide(snapshot), timedelta(), _ticking(ports.store, ports.clock.now()))
+
+
+def _ticking(store: Store, now: datetime) -> str | None:
+    """Return the process that ticks, or None where none does."""
+    lease = store.lease(now)
+    return None if lease is None else lease.holder
 
 
 def list_events(store: Store, after: int, limit: int) -> tuple[Event, ...]:

@@ -23,7 +23,7 @@ class CloudState(StrEnum):
     TERMINATED = "terminated"
     """Nothing of it is left."""
     UNKNOWN = "unknown"
-    """The cloud reports a state that is not known here, or does not know it itself; it proves nothing."""
+    """The cloud reports a state that is not known here, or that it is unknown; it proves nothing."""
 
 
 class EndKind(StrEnum):

@@ -159,7 +159,7 @@ class BlockedReason(StrEnum):
     CELL_CHANGING = "cell_changing"
     """What the cell serves is being changed."""
     REPLICAS_ABOVE_TARGET = "replicas_above_target"
-    """The application still has more replicas in the cell than it is to have."""
+    """The application still has more replicas in the cell than planned."""
     APPLICATION_NOT_STABLE = "application_not_stable"
     """The application is not running stably in the cell."""
     REPLICAS_MOVING = "replicas_moving"

@@ -101,7 +101,7 @@ class ShortagePolicy:
     reset_after: timedelta = timedelta(hours=1)
     """A refusal this long after the end of the last one starts again at the first length."""
     urgent_for: timedelta = timedelta(minutes=5)
-    """How long after a refusal for want of stock demand is taken to wait for it."""
+    """How long after a refusal for lack of stock demand is taken to wait for it."""
     half_open: timedelta = timedelta(hours=1)
     """How long after its end one machine at a time is tried: one refusal is enough to learn from."""
     recommendation_max: timedelta = timedelta(minutes=1)

@@ -20,6 +20,18 @@ class StoreError(Exception):
     """The store refused, and nothing was written."""
 
 
+class StoreUrlError(StoreError):
+    """The URL names no database that state can be kept in."""
+
+
+class StoreUnreachableError(StoreError):
+    """The database does not answer, cannot be opened, or is locked by another process."""
+
+
+class StoreUnreadableError(StoreError):
+    """The database is damaged, is none of ours, or is of a newer version."""
+
+
 class StaleLeaseError(StoreError):
     """Another process may tick by now; drop what was decided and observe again."""
 
@@ -75,6 +87,14 @@ class LastTick:
     """When the last tick was committed."""
     snapshot: Snapshot
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to tick."""
+
+    holder: str
+    until: datetime
 
 
 class Store(Protocol):
@@ -175,8 +195,8 @@ class Store(Protocol):
     def release_lease(self, holder: str) -> None:
         """Give the right to tick back, where *holder* has it."""
 
-    def lease_holder(self, now: datetime) -> str | None:
-        """Return the process that may tick at *now*, or None."""
+    def lease(self, now: datetime) -> Lease | None:
+        """Return the lease that is in force at *now*, or None."""
 
     def pauses(self) -> dict[str, datetime]:
         """Return until when clouds asked for a pause, by the name of the kind of call; ended ones are among them."""

@@ -13,7 +13,16 @@ from state.model.inventory import Instance
 from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
 from state.model.weather import FORGOTTEN_AFTER, PoolWeather
-from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
+from state.store import (
+    SNAPSHOTS_KEPT,
+    ConflictError,
+    KeptSnapshot,
+    Known,
+    LastTick,
+    Lease,
+    SnapshotKind,
+    StaleLeaseError,
+)
 from state.store.observed import weather_after
 from state.store.rules import (
     after_outcome,
@@ -65,7 +74,7 @@ class MemoryStore:
             return version
 
     def withdraw(self, actor: str, now: datetime) -> int:
-        """Append a version that wants nothing."""
+        """Append a version without a spec."""
         with self._lock:
             self._versions.append(None)
             self.note(event_of_spec(None, len(self._versions), actor, now))
@@ -135,7 +144,7 @@ class MemoryStore:
         """Keep a refused plan's snapshot."""
         with self._lock:
             self._keep(KeptSnapshot(plan_id, SnapshotKind.REFUSED, snapshot.taken_at), snapshot)
-            self._events_append([event_of_refusal(plan_id, findings, self.lease_holder(now) or "", now)])
+            self._events_append([event_of_refusal(plan_id, findings, self._holder(now), now)])
 
     def last_refusal(self) -> Event | None:
         """Return the newest refusal."""
@@ -172,7 +181,7 @@ class MemoryStore:
                 self._instances[instance.id] = changed
             if outcome.shortage is not None:
                 self._shortages[outcome.shortage.scope] = outcome.shortage
-            self._events_append([event_of_outcome(outcome, self.lease_holder(outcome.at) or "")])
+            self._events_append([event_of_outcome(outcome, self._holder(outcome.at))])
 
     def plan(self, plan_id: str) -> Plan | None:
         """Return a committed plan."""
@@ -241,10 +250,16 @@ class MemoryStore:
             if self._lease is not None and self._lease[0] == holder:
                 self._lease = None
 
-    def lease_holder(self, now: datetime) -> str | None:
-        """Return who holds the lease."""
+    def _holder(self, now: datetime) -> str:
+        lease = self.lease(now)
+        return "" if lease is None else lease.holder
+
+    def lease(self, now: datetime) -> Lease | None:
+        """Return the lease in force."""
         with self._lock:
-            return self._lease[0] if self._lease is not None and self._lease[2] > now else None
+            if self._lease is None or self._lease[2] <= now:
+                return None
+            return Lease(self._lease[0], self._lease[2])
 
     def pauses(self) -> dict[str, datetime]:
         """Return when pauses end."""

@@ -19,9 +19,18 @@ from state.model.inventory import Instance
 from state.model.lifecycle import LIVE
 from state.model.plan import Finding, PendingMove, Plan
 from state.model.snapshot import Snapshot, Wanted
-from state.store import SNAPSHOTS_KEPT, ConflictError, KeptSnapshot, Known, LastTick, SnapshotKind, StaleLeaseError
+from state.store import (
+    ConflictError,
+    KeptSnapshot,
+    Known,
+    LastTick,
+    Lease,
+    SnapshotKind,
+    StaleLeaseError,
+)
 from state.store import rows as r
-from state.store.connection import connect
+from state.store.connection import DAMAGE, connect, database_errors, database_url, shown
+from state.store.kept import keep, put_last_tick
 from state.store.learned import known_weather, learn
 from state.store.migrations import migrate
 from state.store.rules import (
@@ -58,25 +67,36 @@ class SqlStore:
     """Keeps everything in one database; migrations run when it is opened."""
 
     def __init__(self, url: str) -> None:
-        """Open, and bring the schema up to date."""
-        self._engine = connect(url)
-        migrate(self._engine)
+        """Open, and bring the schema up to date.
+
+        Raises:
+            StoreError: The URL names no database, or the database cannot be used.
+            OSError: The folder of the database cannot be made.
+        """
+        self._url = database_url(url)
+        self._engine = connect(self._url)
+        with database_errors(self._url):
+            migrate(self._engine, shown(self._url))
         with self._writing() as session:
             if session.get(SettingRow, "installation") is None:
                 session.add(SettingRow(name="installation", value=draw_installation_id()))
                 session.add(SettingRow(name="wakes", value="0"))
-        if url.startswith("sqlite:///"):
-            Path(url.removeprefix("sqlite:///")).chmod(0o600)
+        if self._url.get_backend_name() == "sqlite":
+            Path(str(self._url.database)).chmod(0o600)
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        with self._engine.connect().execution_options(writes=True) as connection, Session(connection) as session:
+        with (
+            database_errors(self._url),
+            self._engine.connect().execution_options(writes=True) as connection,
+            Session(connection) as session,
+        ):
             yield session
             session.commit()
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
-        with Session(self._engine) as session:
+        with database_errors(self._url, (*DAMAGE, ValueError)), Session(self._engine) as session:
             yield session
 
     def installation(self) -> str:
@@ -89,7 +109,7 @@ class SqlStore:
         return self._append_version(wanted, actor, now, replaces)
 
     def withdraw(self, actor: str, now: datetime) -> int:
-        """Append a version that wants nothing."""
+        """Append a version without a spec."""
         return self._append_version(None, actor, now)
 
     def _append_version(self, wanted: Wanted | None, actor: str, now: datetime, replaces: int | None = None) -> int:
@@ -156,16 +176,16 @@ class SqlStore:
             session.add_all(r.event_row(e) for e in events_of_commit(plan, old, lease.holder, now))
             for shortage in plan.shortages:
                 session.merge(r.shortage_row(shortage))
-            _put_last_tick(session, LastTick(now, snapshot, plan))
+            put_last_tick(session, LastTick(now, snapshot, plan))
             if plan.actions and session.exec(select(PlanRow).where(PlanRow.id == plan.id)).first() is None:
                 session.add(r.plan_row(plan))
-                _keep(session, KeptSnapshot(plan.id, SnapshotKind.ACTED, snapshot.taken_at), snapshot)
+                keep(session, KeptSnapshot(plan.id, SnapshotKind.ACTED, snapshot.taken_at), snapshot)
 
     def keep_refused(self, snapshot: Snapshot, findings: tuple[Finding, ...], plan_id: PlanId, now: datetime) -> None:
         """Keep a refused plan's snapshot."""
         with self._writing() as session:
             lease = session.get(LeaseRow, LEASE)
-            _keep(session, KeptSnapshot(plan_id, SnapshotKind.REFUSED, snapshot.taken_at), snapshot)
+            keep(session, KeptSnapshot(plan_id, SnapshotKind.REFUSED, snapshot.taken_at), snapshot)
             session.add(r.event_row(event_of_refusal(plan_id, findings, lease.holder if lease else "", now)))
 
     def last_refusal(self) -> Event | None:
@@ -291,13 +311,13 @@ class SqlStore:
                 lease.holder = ""
                 session.add(lease)
 
-    def lease_holder(self, now: datetime) -> str | None:
-        """Return the holder of the lease."""
+    def lease(self, now: datetime) -> Lease | None:
+        """Return the lease in force."""
         with self._reading() as session:
-            lease = session.get(LeaseRow, LEASE)
-            if lease is None or lease.expires_at <= r.stamp(now):
+            row = session.get(LeaseRow, LEASE)
+            if row is None or not row.holder or row.expires_at <= r.stamp(now):
                 return None
-            return lease.holder or None
+            return Lease(row.holder, datetime.fromisoformat(row.expires_at))
 
     def pauses(self) -> dict[str, datetime]:
         """Return when pauses end."""
@@ -345,26 +365,6 @@ class SqlStore:
 def _wanted(session: Session) -> Wanted | None:
     row = session.exec(select(SpecRow).order_by(col(SpecRow.version).desc())).first()
     return None if row is None or row.body is None else r.WANTED.validate_json(row.body)
-
-
-def _put_last_tick(session: Session, last: LastTick) -> None:
-    """Write the last tick; one that found nothing new changes its time alone."""
-    row = session.get(LastTickRow, r.LAST)
-    if row is not None and row.digest == r.digest_of(last):
-        row.at = r.stamp(last.at)
-        session.add(row)
-    else:
-        session.merge(r.last_tick_row(last))
-
-
-def _keep(session: Session, kept: KeptSnapshot, snapshot: Snapshot) -> None:
-    """Add a snapshot, and drop the oldest of its kind."""
-    session.merge(r.snapshot_row(kept, snapshot))
-    session.flush()
-    of_kind = select(SnapshotRow.id).where(SnapshotRow.kind == kept.kind)
-    newest = of_kind.order_by(col(SnapshotRow.taken_at).desc(), col(SnapshotRow.id).desc())
-    for old in session.exec(newest.offset(SNAPSHOTS_KEPT)).all():
-        session.delete(session.get_one(SnapshotRow, old))
 
 
 def _put_instance(

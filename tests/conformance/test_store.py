@@ -34,7 +34,7 @@ from state.model.placement import Placement
 from state.model.plan import ActionKind, Blocked, BlockedReason, Finding, Plan, PlanRule, Severity, Terminate
 from state.model.snapshot import Snapshot
 from state.model.units import Usd
-from state.store import ConflictError, KeptSnapshot, LastTick, SnapshotKind, StaleLeaseError, Store
+from state.store import ConflictError, KeptSnapshot, LastTick, Lease, SnapshotKind, StaleLeaseError, Store
 from state.store.memory import MemoryStore
 from state.store.sql import SqlStore
 from tests.builders import NOON, a_key, a_region, a_spec, an_instance, wanted
@@ -181,11 +181,11 @@ class StoreContract:
 
         assert store.acquire_lease("other", TTL, NOON) is None
         assert self.fence(store) == fence, "renewing changes nothing"
-        assert store.lease_holder(NOON) == "me"
+        assert store.lease(NOON) == Lease("me", NOON + TTL)
         store.release_lease("other")
-        assert store.lease_holder(NOON) == "me"
+        assert store.lease(NOON) == Lease("me", NOON + TTL)
         store.release_lease("me")
-        assert store.lease_holder(NOON) is None
+        assert store.lease(NOON) is None
         assert store.acquire_lease("other", TTL, NOON) == fence + 1
 
     def test_a_refusal_ends_the_instance_and_is_remembered(self, store: Store) -> None:
@@ -239,7 +239,7 @@ class StoreContract:
         assert store.snapshot("plan-2") is None
 
     def test_the_newest_snapshots_of_each_kind_are_kept(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in ("memory", "sql"):
+        for module in ("memory", "kept"):
             monkeypatch.setattr(f"state.store.{module}.SNAPSHOTS_KEPT", 3)
         fence = self.fence(store)
         store.keep_refused(a_snapshot(), (), PlanId("refused"), NOON)

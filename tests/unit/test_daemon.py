@@ -1,6 +1,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import structlog
+from structlog.testing import capture_logs
+
 from scheduler.daemon.converge import (
     DeployFailedError,
     FailureWatch,
@@ -8,7 +11,8 @@ from scheduler.daemon.converge import (
     await_stable,
     tick_until_stable,
 )
-from scheduler.daemon.loop import Daemon
+from scheduler.daemon.logs import DAEMON_STARTED, LEASE_HELD
+from scheduler.daemon.loop import LEASE_TTL, Daemon
 from scheduler.simulation.world import World
 from state.model.history import PlanRefused
 from state.model.ids import ApplicationName, PlanId, RegionId
@@ -27,6 +31,11 @@ def a_world() -> World:
     return world
 
 
+def holder(world: World) -> str | None:
+    lease = world.store.lease(world.clock.now())
+    return None if lease is None else lease.holder
+
+
 def test_a_tick_of_the_daemon_is_a_tick() -> None:
     world = a_world()
 
@@ -34,7 +43,7 @@ def test_a_tick_of_the_daemon_is_a_tick() -> None:
 
     assert plan is not None
     assert plan.changes_anything
-    assert world.store.lease_holder(world.clock.now()) == "d"
+    assert holder(world) == "d"
 
 
 def test_two_daemons_never_tick_at_once() -> None:
@@ -46,6 +55,24 @@ def test_two_daemons_never_tick_at_once() -> None:
     world.clock.sleep(2 * MINUTE)
     assert other.tick_once() is not None, "once the lease has run out, the other takes over"
     assert world.launches() == 3
+
+
+def test_a_daemon_reports_at_its_start_who_ticks_and_until_when() -> None:
+    world = a_world()
+    one, other = Daemon(world.ports, MINUTE, "one"), Daemon(world.ports, MINUTE, "other")
+    one.tick_once()
+    until = (world.clock.now() + LEASE_TTL).isoformat(timespec="seconds")
+    structlog.reset_defaults()  # a command that ran in this process may have silenced the log
+
+    with capture_logs() as logs:
+        other.announce()
+    with capture_logs() as own:
+        one.announce()
+
+    held = {"event": LEASE_HELD, "log_level": "warning", "holder": "one", "until": until}
+    assert [line["event"] for line in logs] == [DAEMON_STARTED, LEASE_HELD]
+    assert held.items() <= logs[1].items()
+    assert [line["event"] for line in own] == [DAEMON_STARTED]
 
 
 def test_an_error_of_one_tick_ends_nothing() -> None:
@@ -85,7 +112,7 @@ def test_a_command_ticks_until_everything_serves_and_gives_the_lease_back() -> N
     assert plan is not None
     assert plan.is_converged
     assert len(seen) > 2
-    assert world.store.lease_holder(world.clock.now()) is None
+    assert holder(world) is None
     assert await_stable(world.ports, MINUTE) is not None
 
 

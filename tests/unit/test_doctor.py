@@ -242,7 +242,7 @@ def test_what_is_left_out_is_named_with_its_cause_once_for_all_regions(tmp_path:
 
     notes, warnings = bad(list(every), DiagnosisLevel.NOTE), bad(list(every), DiagnosisLevel.WARNING)
     assert [(d.regions, sentence(d)) for d in notes] == [
-        ((VIRGINIA,), "not offered: us-east-1b, for want of a subnet (the settings name none)"),
+        ((VIRGINIA,), "not offered: us-east-1b, which has no subnet (the settings name none)"),
         (
             (IRELAND, VIRGINIA),
             f"not offered: g6f.large, g6f.xlarge, {detail}; Ray counts a part as a whole GPU",
@@ -250,7 +250,7 @@ def test_what_is_left_out_is_named_with_its_cause_once_for_all_regions(tmp_path:
     ]
     left = [d for d in warnings if d.check in {Check.NO_SUBNET, Check.WRONG_SUBNET}]
     assert [(d.regions, sentence(d)) for d in left] == [
-        ((IRELAND,), "not offered: the region, for want of a subnet (the settings name none)"),
+        ((IRELAND,), "not offered: the region, which has no subnet (the settings name none)"),
         ((VIRGINIA,), "not offered: us-east-1c, whose subnet does not fit (subnet-1 is in us-east-1a)"),
     ]
     assert all(remedy(diagnosis) for diagnosis in (*notes, *left))

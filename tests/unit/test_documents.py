@@ -9,16 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from scheduler.documents.files import read_document
 from scheduler.documents.spec_file import load_wanted
 from scheduler.documents.validation import validated
-from scheduler.documents.yaml_document import (
-    DEPTH_MAX,
-    LOADER,
-    DocumentError,
-    parse_document,
-    parse_documents,
-    read_document,
-)
+from scheduler.documents.yaml_document import DEPTH_MAX, LOADER, DocumentError, parse_document, parse_documents
 from state.model.spec import CapacitySpec
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chat" / "capacity.yaml"
@@ -70,7 +64,7 @@ def test_demand_in_requests_needs_measured_shapes() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: 1\nb: 2\na: 3\n", "f.yaml:3: a: stands here again; it stands in line 1 already"),
+        ("a: 1\nb: 2\na: 3\n", "f.yaml:3: a: is given twice; first in line 1"),
         ("a: &x 1\nb: *x\n", "f.yaml:2: aliases are not allowed"),
         (
             "a: !!python/object/apply:os.system ['true']\n",
@@ -79,8 +73,10 @@ def test_demand_in_requests_needs_measured_shapes() -> None:
         ("a: !thing 1\n", "the tag !thing is not allowed"),
         ("[" * 2000, "nested over 32 deep"),
         ("? " * 600, "nested over 32 deep"),
-        ("a: " + "9" * 5000, "the number has too many digits"),
-        ("a: 1e999\n", "the number is too large"),
+        ("a: " + "9" * 5000, "the number has too many digits; write a shorter one"),
+        ("a: 1\nb: x\0y\n", "f.yaml:2: has the control character U+0000, which YAML does not allow; remove it"),
+        ("a: 1\nb: x\x07y\n", "f.yaml:2: has the control character U+0007, which YAML does not allow; remove it"),
+        ("a: 1e999\n", "the number is too large; write a smaller one"),
         ("a: [1, 2\n", "expected ',' or ']'"),
         ("", "is empty"),
         ("a: 1\n---\nb: 2\n", "but found another document"),

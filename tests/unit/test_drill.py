@@ -3,14 +3,16 @@ from datetime import timedelta
 
 import pytest
 
+from scheduler.cli.render import progress
 from scheduler.drills.computed import simulate
-from scheduler.drills.live import count_leaked
+from scheduler.drills.live import Leaked, count_leaked
 from scheduler.drills.report import DrillRefusal, DrillRefusedError, loads
 from scheduler.observe.snapshot import observe
 from scheduler.service.drilling import replay_drill, simulate_drill
 from scheduler.simulation.world import World
 from state.model.history import Drill, DrillMode, DrillState
 from state.model.ids import DrillId, RegionId
+from state.model.snapshot import ReadFailure, ReadKind
 from tests.builders import AT_ONCE, a_spec, an_offer, application
 
 US, EU, AZ = "aws/us-east-1", "gcp/europe-west4", "azure/eastus"
@@ -88,13 +90,29 @@ def test_a_machine_without_a_record_is_counted_as_leaked() -> None:
     from state.model.inventory import Role
 
     world = a_world()
-    assert count_leaked(world.ports) == 0
+    assert count_leaked(world.ports) == Leaked(0, ())
 
     order = LaunchOrder(InstanceId("sk-x"), an_offer(US).key, Role.WORKER, world.store.installation(), "", None)
     world.cloud("aws").launch(order)
 
-    assert count_leaked(world.ports) == 1
-    assert count_leaked(world.ports, RegionId(US)) == 0
+    assert count_leaked(world.ports) == Leaked(1, ())
+    assert count_leaked(world.ports, RegionId(US)) == Leaked(0, ())
+
+
+def test_a_region_that_cannot_be_read_is_named_and_not_counted() -> None:
+    world = a_world()
+    world.cloud("aws").silent.add(RegionId(US))
+
+    assert count_leaked(world.ports) == Leaked(0, (ReadFailure(RegionId(US), ReadKind.INSTANCES, "no answer"),))
+    assert count_leaked(world.ports, RegionId(US)) == Leaked(0, ())
+
+
+def test_without_a_spec_a_drill_is_refused_for_that() -> None:
+    with pytest.raises(DrillRefusedError) as refused:
+        simulate(observe(World(an_offer(EU)).ports), RegionId(EU))
+
+    assert refused.value.refusal is DrillRefusal.NO_SPEC
+    assert "no spec is in force" in progress.refusal(refused.value)
 
 
 def test_a_report_is_read_back_as_it_was_stored() -> None:

@@ -134,8 +134,8 @@ def test_what_if_reports_what_could_not_be_kept() -> None:
 @pytest.mark.parametrize(
     ("change", "fault", "words"),
     [
-        ("applications.chat.market.spott=never", QuestionFault.UNKNOWN_FIELD, "there is no spott"),
-        ("applications.missing.market.spot=never", QuestionFault.UNKNOWN_FIELD, "there is no missing"),
+        ("applications.chat.market.spott=never", QuestionFault.UNKNOWN_FIELD, "the spec has nothing named spott"),
+        ("applications.missing.market.spot=never", QuestionFault.UNKNOWN_FIELD, "the spec has nothing named missing"),
         ("applications.chat.market.spot=maybe", QuestionFault.BAD_VALUE, "'maybe' is not known; use one of 'never',"),
         ("applications.chat.market.spot", QuestionFault.NO_ASSIGNMENT, "write a field and a value"),
         ("applications.chat.demand.replicas=[", QuestionFault.NOT_YAML, "is not a YAML value"),

@@ -227,7 +227,7 @@ def test_while_one_cell_is_changing_another_is_not_restarted_but_its_own_may_be(
     another = a_fleet(a_cell(US, deployed(2)), a_cell(EU, replace(changing, name=CODE)))
     assert US in [s.region for s in changes_of(another, placement).serves]
     own = a_fleet(a_cell(US, changing))
-    assert [s.region for s in changes_of(own, placement).serves] == [US], "a broken deployment is mended"
+    assert [s.region for s in changes_of(own, placement).serves] == [US], "a broken deployment is deployed again"
 
 
 def test_counts_change_while_another_cell_is_changing() -> None:

@@ -111,7 +111,7 @@ def test_files_that_are_no_spec_are_ignored_with_a_warning_unless_an_application
         (application_document("b") + f"labels: {{{'x' * 254}/a: b}}\n", "b.yaml:7: labels: the prefix of a label has"),
         (application_document("b") + f"labels: {{a: {'x' * 64}}}\n", "b.yaml:7: labels.a: 'xxx"),
         ("apiVersion: skerry/v1\nkind: *x\n", "b.yaml:2: aliases are not allowed"),
-        (FLEET, "b.yaml:1: defines a second fleet; the first stands at "),
+        (FLEET, "b.yaml:1: defines a second fleet; the first is at "),
         (application_document("a"), "b.yaml:3: name: the application 'a' is defined already at a.yaml:3; rename one"),
     ],
 )
@@ -238,7 +238,7 @@ def test_a_kind_or_a_text_that_is_wrong_hides_nothing_of_its_document(tmp_path: 
 
     assert [problem.partition(";")[0] for problem in problems_of(tmp_path)] == [
         "a.yaml:7: priority: the tag !x is not allowed",
-        "a.yaml:9: owner: stands here again",
+        "a.yaml:9: owner: is given twice",
         "a.yaml:10: weights_gib: -1 is too small",
         "b.yaml:2: kind: 'application' is not known",
         "b.yaml:5: shapes[0].gpu: unknown GPU 'L44'",

@@ -1,5 +1,6 @@
 """One vocabulary: names and phrases that were replaced do not come back. `docs/reference/words.md` has the new ones."""
 
+import ast
 import io
 import re
 import shutil
@@ -73,6 +74,19 @@ OLD_PHRASES = (
     r"\bblind\b",
     r"\b[Cc]louds? (says?|said|tells?|told|hears?|heard|believes?|wants?)\b",
     r"\b(was|were|is|are) told\b",
+    r"\b[Ss]pecs? wants?\b",
+    r"\bas it wants\b",
+    r"\bwants (it|nothing|something|every)\b",
+    r"\bfor want of\b",
+    r"\bmend(s|ed)?\b",
+    r"\bsays? (how|that|what|which|why|when)\b",
+    r"\bsay what to do\b",
+    r"\bstands here again\b",
+    r"\bthe first stands\b",
+    r"\bAt most so many\b",
+    r"\bit is JSON either way\b",
+    r"\bis to have\b",
+    r"\b([Cc]loud|[Cc]atalogue|[Pp]rogram|[Pp]rovider|Skerry)s? (know|does not know|do not know|knows)\b",
     r"\b(nobody|somebody|anybody|whoever)\b",
 )
 """Regular expressions for phrases in code, messages and documents."""
@@ -109,6 +123,13 @@ def test_no_replaced_word_comes_back(pattern: str) -> None:
     ]
 
     assert found == []
+
+
+def test_a_module_is_described_in_a_sentence_or_a_phrase() -> None:
+    sources = [path for path in texts() if path.suffix == ".py" and "tests" not in path.parts]
+    described = {path: ast.get_docstring(ast.parse(path.read_text())) for path in sources}
+
+    assert [str(path) for path, text in described.items() if text is not None and len(text.split()) < 2] == []
 
 
 def old_identifiers(source: str) -> list[str]:

@@ -11,7 +11,7 @@ from scheduler.cli.render.obstacles import doubt_json, failure_json, obstacle_js
 from scheduler.cli.render.spec import warning_json
 from scheduler.drills.report import DrillReport
 from scheduler.explain.resilience import ResiliencePrice
-from scheduler.service.reports import DrillResult, PlanReport, PriceSource, StatusReport
+from scheduler.service.reports import DestroyReport, DrillResult, PlanReport, PriceSource, StatusReport
 from state.model.catalog import Offer, Price
 from state.model.history import Event
 from state.model.inventory import Instance
@@ -227,6 +227,12 @@ def prices_json(prices: PriceSource) -> dict[str, Any]:
         "offers_listed": prices.listed,
         "offers_considered": prices.considered,
     }
+
+
+def destroy_json(report: DestroyReport) -> dict[str, Any]:
+    """Return what is left of a fleet after its end was asked for."""
+    unreachable = [failure.region for failure in report.unreachable]
+    return {"ended": report.ended, "left": report.left, "leaked": report.leaked, "unreachable": unreachable}
 
 
 def status_json(report: StatusReport) -> dict[str, Any]:

@@ -30,7 +30,7 @@ REQUIREMENTS: Final[dict[RequirementKind, str]] = {
 }
 FAULTS: Final[dict[QuestionFault, str]] = {
     QuestionFault.NO_ASSIGNMENT: "{path}: write a field and a value, such as applications.chat.market.spot=never",
-    QuestionFault.UNKNOWN_FIELD: "{path}: there is no {detail}",
+    QuestionFault.UNKNOWN_FIELD: "{path}: the spec has nothing named {detail}; `skerry schema` lists the fields",
     QuestionFault.BAD_VALUE: "{path}={value}: {detail}",
     QuestionFault.NOT_YAML: "{path}: {value!r} is not a YAML value",
 }

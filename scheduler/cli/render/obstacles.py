@@ -76,14 +76,19 @@ def _lines(obstacle: Obstacle, now: datetime, *, is_catalogue: bool) -> list[str
             models = ", ".join(gpu for gpu, _ in obstacle.gpus)
             return [f"{obstacle.application}: no provider that answered offers {models}; {unread}"]
         case ObstacleKind.GPU_NOT_SOLD:
-            models = ", ".join(f"{gpu}{_did_you_mean(similar)}" for gpu, similar in obstacle.gpus)
-            command = "skerry offers --catalog" if is_catalogue else "skerry offers"
-            return [f"{obstacle.application}: no provider offers {models}; `{command}` lists what is sold"]
+            return [f"{obstacle.application}: {not_sold(obstacle.gpus, is_catalogue=is_catalogue)}"]
         case ObstacleKind.EVERYTHING_SHORT:
             short = [f"  {words.shortage(shortage, now)}" for shortage in obstacle.shortages]
             return [f"{obstacle.application}: every offer that fits is short:", *short, *([unread] if unread else [])]
         case _:
             assert_never(obstacle.kind)
+
+
+def not_sold(gpus: Iterable[tuple[str, tuple[str, ...]]], *, is_catalogue: bool) -> str:
+    """Return that GPU models are not sold, with the names of similar ones, and what to do."""
+    models = ", ".join(f"{gpu}{_did_you_mean(similar)}" for gpu, similar in gpus)
+    command = "skerry offers --catalog" if is_catalogue else "skerry offers"
+    return f"no provider offers {models}; `{command}` lists what is sold"
 
 
 def _unread(failures: Iterable[ReadFailure]) -> str:

@@ -40,6 +40,7 @@ DRILL: Final[dict[DrillStep, str]] = {
 }
 """The steps of a recovery are named, with the time since the loss."""
 REFUSALS: Final[dict[DrillRefusal, str]] = {
+    DrillRefusal.NO_SPEC: "no spec is in force, so nothing is placed in {region}; `skerry apply` first",
     DrillRefusal.NOTHING_PLACED: "nothing is placed in {region}, so its loss would show nothing",
     DrillRefusal.NO_DAEMON: "no daemon runs, so the loss would not be dealt with; start `skerry daemon`",
     DrillRefusal.DRILL_RUNNING: "another drill runs; `skerry drill list` shows it",

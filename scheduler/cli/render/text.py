@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -12,11 +12,16 @@ from scheduler.cli.render import as_json, explanations, words
 from scheduler.cli.render.obstacles import obstacle_lines
 from scheduler.drills.report import DrillReport
 from scheduler.explain.resilience import ResiliencePrice
-from scheduler.service.reports import DrillResult, PlanReport, PriceSource
+from scheduler.service.reports import DestroyReport, DrillResult, PlanReport, PriceSource
 from state.model.catalog import Offer
 from state.model.placement import Placement
 from state.model.plan import Plan
 from state.model.units import MILLI
+
+GAP_OF_ROUNDING: Final = 1e-6
+"""What a solver's arithmetic leaves of no gap."""
+LEAST_SHOWN: Final = 0.0001
+"""The smallest share that two decimals show."""
 
 
 def table(title: str, *columns: str) -> Table:
@@ -80,7 +85,9 @@ def gap_line(placement: Placement) -> str:
     """Return how far from the optimum the cost can be."""
     if placement.gap is None:
         return "Found by search: how far from the optimum the cost is has not been proven (docs/explanation/solver.md)."
-    return f"The cost is proven to lie at most {placement.gap:.2%} above the optimum."
+    if placement.gap <= GAP_OF_ROUNDING:
+        return "The cost is proven to be the optimum."
+    return f"The cost is proven to lie at most {max(placement.gap, LEAST_SHOWN):.2%} above the optimum."
 
 
 def actions_table(plan: Plan) -> Table:
@@ -180,6 +187,16 @@ def removal_lines(report: PlanReport) -> list[str]:
     return lines
 
 
+def destroy_failure(report: DestroyReport) -> str:
+    """Return why it is not certain that nothing is left of a fleet, and what to do."""
+    if report.left or report.leaked:
+        return "machines are left; `skerry status --refresh` shows which"
+    if report.unreachable:
+        regions = ", ".join(failure.region for failure in report.unreachable)
+        return f"whether machines are left in {regions} is unknown; run `skerry destroy` again once they answer"
+    return "the fleet was not stable in time; run `skerry destroy` again"
+
+
 def status_parts(facts: dict[str, Any]) -> list[RenderableType]:
     """Return a status, part by part."""
     fleet, daemon = facts["fleet"] or "(none applied)", facts["daemon"] or "not running"
@@ -223,6 +240,8 @@ def drill_lines(report: DrillReport) -> list[str]:
     lines.append("  cost: " + ", ".join(f"{name} ${value:.2f}/h" for name, value in report.usd_per_hour.items()))
     lines += [f"  regions {when}: {', '.join(regions)}" for when, regions in report.regions.items()]
     lines.append(f"  machines launched {report.instances_launched}, leaked {report.instances_leaked}")
+    if report.unreachable:
+        lines.append(f"  machines not read, so not counted as leaked: {', '.join(report.unreachable)}")
     problems = (*map(words.violation, report.violations), *map(words.unmet, report.unmet))
     return lines + [f"  {problem}" for problem in problems]
 

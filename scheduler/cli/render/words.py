@@ -128,7 +128,7 @@ BLOCKED: Final[dict[BlockedReason, str]] = {
     BlockedReason.NOT_CARRIED_ELSEWHERE: "other regions do not carry {application} yet",
     BlockedReason.NOT_ALL_JOINED: "not every machine of its cell has joined",
     BlockedReason.CELL_CHANGING: "what its cell serves is being changed",
-    BlockedReason.REPLICAS_ABOVE_TARGET: "{application} has {ready} replicas in its cell and is to have {target}",
+    BlockedReason.REPLICAS_ABOVE_TARGET: "{application} has {replicas} in its cell, and {target} are planned",
     BlockedReason.APPLICATION_NOT_STABLE: "{application} is {state} in its cell",
     BlockedReason.REPLICAS_MOVING: "its replicas move away",
     BlockedReason.OTHERS_MOVING: "replicas of {application} on other machines move first",
@@ -236,6 +236,7 @@ def blocked(value: Blocked) -> str:
     text = BLOCKED[value.reason].format(
         application=value.application,
         ready=value.ready,
+        replicas="" if value.ready is None else counted(value.ready, "replica"),
         target=value.target,
         state="" if value.state is None else value.state.replace("_", " "),
         message=value.message,
