@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -26,7 +27,7 @@ from state.model.inventory import CloudInstance, Role
 from state.model.plan import Plan
 from state.model.units import total
 from state.store import StoreError
-from tests.builders import a_spec, an_offer, application
+from tests.builders import AT_ONCE, a_spec, an_offer, application
 from tests.crashes import DiedError, Mortal, arm
 
 Drawn = TypeVar("Drawn")
@@ -85,6 +86,8 @@ class Chaos:
         offers += [an_offer(r, "0.4", market=Market.SPOT) for r in REGIONS[: self.dice.randint(0, 4)]]
         boot = timedelta(seconds=self.dice.choice((0, 20, 60)))
         self.world = World(*offers, boot=boot)
+        # Moves for price wait for an hour and more by design; here they are to end with the faults.
+        self.world.ports = replace(self.world.ports, cost_model=AT_ONCE)
         load = timedelta(seconds=self.dice.choice((0, 30, 100, 180)))
         for cell in self.world.cells.values():
             cell.serve.load = load

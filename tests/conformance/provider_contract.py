@@ -25,6 +25,8 @@ from tests.conformance.cloud_controls import CloudControls
 
 LATE_S = 2.5
 """Longer than the adapters' timeout in tests."""
+PAUSE_S = 0.2
+"""A pause that throttling asks for and that a later call waits out."""
 UNDONE = (FaultKind.ERROR, FaultKind.TIMEOUT, FaultKind.DROP, FaultKind.GARBAGE)
 """The call is not executed; the response does not show that."""
 DONE = (FaultKind.ERROR_AFTER, FaultKind.LOST, FaultKind.DROP_AFTER)
@@ -251,7 +253,8 @@ class ProviderContract(AnswersContract):
         provider.offers()
         before = self.read(provider, operation)
         # Some clouds report notices in the list of machines.
-        controls.faults.add(Fault(kind, operation="*" if operation == "notices" else operation, seconds=LATE_S))
+        seconds = PAUSE_S if kind is FaultKind.THROTTLE else LATE_S
+        controls.faults.add(Fault(kind, operation="*" if operation == "notices" else operation, seconds=seconds))
 
         failed = self.read(provider, operation)
         controls.faults.clear()
