@@ -11,7 +11,7 @@ PYTEST := $(BIN)/pytest -rs -n $(PROCESSES)
 
 .DEFAULT_GOAL := help
 .PHONY: help install setup demo test test-fast test-interop check mutants format accept docs bench-plan bench-documents \
-	bench-solver bench-providers pins
+	bench-solver bench-providers bench-field pins
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -92,6 +92,9 @@ bench-documents: $(VENV)/.dev ## Measure how long 10,000 applications take to va
 
 bench-solver: $(VENV)/.dev ## Measure the solver at fleet sizes, against bounds and peers (about half an hour)
 	@$(BIN)/python benchmarks/bench_solver.py --plot $(ARGS)
+
+bench-field: $(VENV)/.dev ## Run bad days from the field over simulated clouds (a few minutes)
+	@$(BIN)/python benchmarks/bench_field.py $(ARGS)
 
 bench-providers: $(VENV)/.dev ## Measure the adapters through the real SDKs, against the embedded clouds
 	@$(BIN)/python benchmarks/bench_providers.py
