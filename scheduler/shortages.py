@@ -40,6 +40,9 @@ END_KINDS: Final[dict[EndKind, ShortageKind]] = {
 }
 """What the reported cause of an early end makes; any other is an early end like one without a cause."""
 
+ONCE_IS_LITTLE: Final = frozenset({ShortageKind.ENDED_EARLY, ShortageKind.THROTTLED})
+"""Kinds of which the first only half-opens, so that one machine at a time is tried."""
+
 CAUSES: Final[dict[ShortageKind, RefusalCause]] = {
     ShortageKind.STOCK_OUT: RefusalCause.STOCK_OUT,
     ShortageKind.QUOTA: RefusalCause.QUOTA_REFUSED,
@@ -47,6 +50,7 @@ CAUSES: Final[dict[ShortageKind, RefusalCause]] = {
     ShortageKind.INVALID_REQUEST: RefusalCause.INVALID_REQUEST,
     ShortageKind.NEVER_READY: RefusalCause.NEVER_READY,
     ShortageKind.ENDED_EARLY: RefusalCause.ENDED_EARLY,
+    ShortageKind.THROTTLED: RefusalCause.THROTTLED,
     ShortageKind.LAUNCHES_FAIL: RefusalCause.LAUNCHES_FAIL,
     ShortageKind.PRICE_DOUBTED: RefusalCause.PRICE_DOUBTED,
     ShortageKind.RECLAIM_RISK: RefusalCause.RECLAIM_RISK,
@@ -92,9 +96,12 @@ def from_refusal(launch: Launch, error: ProviderError, now: datetime) -> Shortag
     The shortage is as wide as the refusal: an offer, a zone, a market in the region, a quota's family, or the
     region where the credentials are refused.
     """
-    if not isinstance(error, RefusedError) or isinstance(error, ThrottledError):
+    if not isinstance(error, RefusedError):
         return None
     key, message = launch.key, str(error)
+    if isinstance(error, ThrottledError):
+        asked = timedelta(seconds=error.retry_after_s or 0)
+        return Shortage(key.region, None, None, None, ShortageKind.THROTTLED, now, now + asked, message)
     if isinstance(error, DeniedError):
         return Shortage(key.region, None, None, None, ShortageKind.DENIED, now, now, message)
     if isinstance(error, QuotaError):
@@ -278,11 +285,11 @@ def grown(known: Iterable[Shortage], new: Shortage, policy: ShortagePolicy) -> S
 
     Args:
         known: All that are remembered, ended ones too; the one of the same scope decides the length.
-        new: The shortage as it was made, without an end.
+        new: The shortage as it was made; of a throttled launch, its end is the least that its cloud asks for.
         policy: The lengths.
 
-    A refusal by quota lasts at least `quota_min`: an earlier attempt cannot help. A first early end only half-opens:
-    one machine that fails proves little.
+    A refusal by quota lasts at least `quota_min`: an earlier attempt cannot help. A first early end and a first
+    throttled launch only half-open: one proves little.
     """
     old = next((shortage for shortage in known if shortage.scope == new.scope), None)
     repeats = 0
@@ -292,8 +299,10 @@ def grown(known: Iterable[Shortage], new: Shortage, policy: ShortagePolicy) -> S
     length = _backoff(repeats, policy) * (1 + policy.jitter * (2 * seed - 1))
     if new.kind is ShortageKind.QUOTA:
         length = max(length, policy.quota_min)
-    if new.kind is ShortageKind.ENDED_EARLY and not repeats:
+    if new.kind in ONCE_IS_LITTLE and not repeats:
         length = timedelta()
+    if new.kind is ShortageKind.THROTTLED:
+        length = max(length, new.until - new.since)
     return replace(new, repeats=repeats, until=new.since + length)
 
 

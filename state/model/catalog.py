@@ -241,6 +241,8 @@ class ShortageKind(StrEnum):
     """A machine ran and never joined its cell."""
     ENDED_EARLY = "ended_early"
     """A machine ended soon after it was accepted, and its end was not asked for."""
+    THROTTLED = "throttled"
+    """The cloud throttles launches in the region, again after one was tried."""
     LAUNCHES_FAIL = "launches_fail"
     """Several accepted machines in a row were lost soon: the breaker is open."""
     PRICE_DOUBTED = "price_doubted"

@@ -81,6 +81,7 @@ class RefusalCause(StrEnum):
     INVALID_REQUEST = "invalid_request"
     NEVER_READY = "never_ready"
     ENDED_EARLY = "ended_early"
+    THROTTLED = "throttled"
     LAUNCHES_FAIL = "launches_fail"
     """Several machines in a row were lost soon after they were accepted."""
     PRICE_DOUBTED = "price_doubted"

@@ -82,9 +82,26 @@ def test_a_refusal_makes_a_shortage_as_wide_as_it_is(
     assert (made.kind, scope_of(made)) == (kind, scope)
 
 
-@pytest.mark.parametrize("error", [ThrottledError("aws", "launch", "T"), UnreachableError("aws", "launch")])
-def test_what_may_be_asked_again_makes_none(error: ProviderError) -> None:
-    assert shortages.from_refusal(a_launch(OFFER), error, NOON) is None
+def test_an_unknown_outcome_makes_none() -> None:
+    assert shortages.from_refusal(a_launch(OFFER), UnreachableError("aws", "launch"), NOON) is None
+
+
+def test_throttling_first_half_opens_the_region_and_lasts_when_it_comes_back() -> None:
+    first = grown((), refused(ThrottledError("aws", "launch", "T")))
+    again = grown([first], refused(ThrottledError("aws", "launch", "T")))
+
+    assert (first.kind, scope_of(first)) == (ShortageKind.THROTTLED, (None, None, None, None))
+    assert first.until == NOON and is_half_open([first], OFFER, NOON)
+    assert 0.8 * 6 * MINUTE <= again.until - again.since <= 1.2 * 6 * MINUTE
+
+
+def test_throttling_lasts_as_long_as_the_cloud_asks() -> None:
+    error = ThrottledError("aws", "launch", "T")
+    error.retry_after_s = 900
+
+    made = shortages.from_refusal(a_launch(OFFER), error, NOON)
+
+    assert made is not None and grown((), made).until == NOON + 15 * MINUTE
 
 
 def test_zones_that_are_reported_to_have_stock_are_not_covered() -> None:
