@@ -167,7 +167,7 @@ def test_apply_succeeds_only_while_everything_serves(world: World, apply: Callab
     for ran in (lost, again):
         assert ran.code == 3
         assert "chat: unmet demand 8 of 16 requests/s" in ran.err
-        assert "serves, at" not in ran.out and "No changes" not in ran.out
+        assert "serves, at" not in ran.out and "No changes: " not in ran.out
     assert REGIONS[2] in world.routed(), "a spec in force is worked on as far as possible"
     assert "version 1 is in force and does not serve as it asks" in lost.err
     assert "is in force and" not in again.err, "nothing was left to do"
