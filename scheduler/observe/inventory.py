@@ -127,7 +127,8 @@ def _updated_by_absence(instance: Instance, now: datetime, thresholds: Threshold
         return instance
     if instance.missing_since is None:
         return replace(instance, missing_since=now, version=instance.version + 1)
-    is_ending = instance.status is _S.TERMINATING
+    # A list that lags may not have had it yet, so that its absence is no proof that it ended.
+    is_ending = instance.status is _S.TERMINATING and instance.running_at is not None
     patience = thresholds.terminated_absent_max if is_ending else thresholds.absent_max
     if now - instance.missing_since > patience:
         return advanced(instance, _S.GONE, instance.reason or TerminationReason.NOT_LISTED, ended_at=now)

@@ -98,13 +98,23 @@ def test_what_its_cloud_is_ending_is_on_its_way_out() -> None:
 
 
 def test_an_end_is_never_assumed_at_the_first_look_without_it() -> None:
-    ending = advanced(an_instance(), _S.TERMINATING, TerminationReason.NOT_PLACED)
+    ran = replace(an_instance(), running_at=NOON)
+    ending = advanced(ran, _S.TERMINATING, TerminationReason.NOT_PLACED)
 
     [still] = sync(ending).live
     assert still.status is _S.TERMINATING
     assert sync(still, after=LIMITS.terminated_absent_max).learned == ()
     [gone] = sync(still, after=timedelta(seconds=5)).learned
     assert (gone.status, gone.reason) == (_S.GONE, TerminationReason.NOT_PLACED)
+
+
+def test_a_machine_that_never_ran_is_gone_only_when_no_list_can_lag_any_more() -> None:
+    """A list that does not have it yet looks like one that has it no more."""
+    [missing] = sync(advanced(an_instance(), _S.TERMINATING, TerminationReason.NOTICE)).live
+
+    assert sync(missing, after=LIMITS.absent_max).learned == ()
+    [gone] = sync(missing, after=LIMITS.absent_max + SECOND).learned
+    assert (gone.status, gone.reason) == (_S.GONE, TerminationReason.NOTICE)
 
 
 def test_an_end_is_not_there_while_the_machine_is() -> None:
