@@ -23,11 +23,11 @@ def short(scope: Scope) -> ShortageError:
         (short(Scope.MARKET_IN_REGION), "{region}/*/{type}/on_demand"),
         (QuotaError("fake", "launch"), "{region}/*/{family}/on_demand"),
         (DeniedError("fake", "launch"), "{region}/*/*/*"),
-        (ThrottledError("fake", "launch"), None),
+        (ThrottledError("fake", "launch"), "{region}/*/*/*"),
     ],
     ids=lambda value: getattr(value, "scope", None) or str(value),
 )
-def test_a_refusal_is_remembered_as_wide_as_it_was(error: ProviderError, remembered: str | None) -> None:
+def test_a_refusal_is_remembered_as_wide_as_it_was(error: ProviderError, remembered: str) -> None:
     world = World(an_offer())
     world.want(a_spec(chat=application()))
     world.tick()
@@ -41,5 +41,4 @@ def test_a_refusal_is_remembered_as_wide_as_it_was(error: ProviderError, remembe
     assert any(isinstance(action, Launch) for action in plan.actions)
     key = refused.key
     facts = {"region": key.region, "zone": key.zone, "type": key.instance_type, "family": refused.machine.family}
-    expected = [] if remembered is None else [remembered.format(**facts)]
-    assert [shortage.scope for shortage in world.store.load().shortages] == expected
+    assert [shortage.scope for shortage in world.store.load().shortages] == [remembered.format(**facts)]
