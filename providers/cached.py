@@ -6,13 +6,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from providers.base import LaunchOrder, Observation, Provider, supports_dry_run
-from providers.errors import InvalidError
+from providers.base import LaunchOrder, Observation, Provider
+from providers.wrapped import WrappedProvider
 from state.clock import Clock
-from state.model.boot import BootProfile
-from state.model.catalog import Capability, Market, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId
-from state.model.inventory import CloudInstance, Notice
+from state.model.catalog import Market, Offer, Quota
+from state.model.ids import RegionId
+from state.model.inventory import CloudInstance
 
 OFFERS_MAX_AGE: Final = timedelta(minutes=5)
 QUOTAS_MAX_AGE: Final = timedelta(minutes=5)
@@ -29,32 +28,16 @@ class _Entry(Generic[Item]):
     by_region: dict[RegionId, tuple[Item, ...]] = field(default_factory=dict)
 
 
-class CachedProvider:
+class CachedProvider(WrappedProvider):
     """Any provider, with its offers and quotas cached."""
 
     def __init__(self, inner: Provider, clock: Clock) -> None:
         """Keep nothing yet."""
-        self.inner = inner
+        super().__init__(inner)
         self._clock = clock
         self._lock = threading.Lock()
         self._offers: _Entry[Offer] = _Entry()
         self._quotas: _Entry[Quota] = _Entry()
-        self.name: ProviderName = inner.name
-
-    @property
-    def regions(self) -> tuple[RegionId, ...]:
-        """Return the regions of the settings."""
-        return self.inner.regions
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """Return the capabilities of the provider inside."""
-        return self.inner.capabilities
-
-    @property
-    def boot_profile(self) -> BootProfile:
-        """Return the boot profile of the provider inside."""
-        return self.inner.boot_profile
 
     def offers(self) -> Observation[Offer]:
         """Return offers at most five minutes old; those of an unreachable region are its last ones."""
@@ -85,14 +68,6 @@ class CachedProvider:
             entry.observation, entry.taken_at = replace(observed, items=observed.items + old), self._clock.now()
             return entry.observation
 
-    def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Read every time."""
-        return self.inner.instances(owner)
-
-    def notices(self, owner: str) -> Observation[Notice]:
-        """Read every time."""
-        return self.inner.notices(owner)
-
     def launch(self, order: LaunchOrder) -> CloudInstance:
         """Start one machine; the rest of a reservation is read again after that."""
         machine = self.inner.launch(order)
@@ -100,17 +75,3 @@ class CachedProvider:
             with self._lock:
                 self._offers.taken_at = None
         return machine
-
-    def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
-        """End one machine."""
-        self.inner.terminate(key, instance_id, cloud_id)
-
-    def dry_run(self, region: RegionId) -> None:
-        """Return if a launch would be allowed.
-
-        Raises:
-            ProviderError: It would be refused, or cannot be checked.
-        """
-        if not supports_dry_run(self.inner):
-            raise InvalidError(self.name, "dry_run", "NotSupported", "the provider cannot check a launch")
-        self.inner.dry_run(region)

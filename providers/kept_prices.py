@@ -10,13 +10,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol
 
-from providers.base import LaunchOrder, Observation, Provider, supports_dry_run
-from providers.errors import InvalidError
+from providers.base import Observation, Provider
+from providers.wrapped import WrappedProvider
 from state.clock import Clock
-from state.model.boot import BootProfile
-from state.model.catalog import Capability, Offer, OfferKey, Price, PriceBasis, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId
-from state.model.inventory import CloudInstance, Notice
+from state.model.catalog import Offer, OfferKey, Price, PriceBasis
+from state.model.ids import ProviderName
 
 KEPT_MAX: Final = timedelta(hours=12)
 """How old a kept price may be: spot prices of clouds move by a few percent in that time, a list may be a factor off."""
@@ -32,31 +30,15 @@ class PriceMemory(Protocol):
         """Replace the kept prices of a provider."""
 
 
-class SteadyProvider:
+class SteadyProvider(WrappedProvider):
     """Any provider, whose live prices outlast gaps of their source."""
 
     def __init__(self, inner: Provider, memory: PriceMemory, clock: Clock) -> None:
         """Read nothing yet."""
-        self.inner = inner
+        super().__init__(inner)
         self._memory, self._clock = memory, clock
         self._lock = threading.Lock()
         self._kept: dict[OfferKey, Price] | None = None
-        self.name: ProviderName = inner.name
-
-    @property
-    def regions(self) -> tuple[RegionId, ...]:
-        """Return the regions of the settings."""
-        return self.inner.regions
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """Return the capabilities of the provider inside."""
-        return self.inner.capabilities
-
-    @property
-    def boot_profile(self) -> BootProfile:
-        """Return the boot profile of the provider inside."""
-        return self.inner.boot_profile
 
     def offers(self) -> Observation[Offer]:
         """Return the offers; one that had a live price lately and has none now keeps it, with its age."""
@@ -71,36 +53,6 @@ class SteadyProvider:
                 self._memory.keep_prices(self.name, kept)
                 self._kept = kept
         return replace(observed, items=tuple(_steady(offer, kept.get(offer.key)) for offer in observed.items))
-
-    def quotas(self) -> Observation[Quota]:
-        """Return the quotas."""
-        return self.inner.quotas()
-
-    def instances(self, owner: str) -> Observation[CloudInstance]:
-        """Return the machines of *owner*."""
-        return self.inner.instances(owner)
-
-    def notices(self, owner: str) -> Observation[Notice]:
-        """Return what is announced for machines of *owner*."""
-        return self.inner.notices(owner)
-
-    def launch(self, order: LaunchOrder) -> CloudInstance:
-        """Start one machine."""
-        return self.inner.launch(order)
-
-    def terminate(self, key: OfferKey, instance_id: InstanceId, cloud_id: str | None) -> None:
-        """End one machine."""
-        self.inner.terminate(key, instance_id, cloud_id)
-
-    def dry_run(self, region: RegionId) -> None:
-        """Return if a launch would be allowed.
-
-        Raises:
-            ProviderError: It would be refused, or cannot be checked.
-        """
-        if not supports_dry_run(self.inner):
-            raise InvalidError(self.name, "dry_run", "NotSupported", "the provider cannot check a launch")
-        self.inner.dry_run(region)
 
 
 def _steady(offer: Offer, kept: Price | None) -> Offer:

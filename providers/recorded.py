@@ -5,12 +5,12 @@ from typing import Final, TypeVar
 
 import structlog
 
-from providers.base import LaunchOrder, Observation, Provider, supports_dry_run
-from providers.errors import InvalidError, ProviderError
+from providers.base import LaunchOrder, Observation, Provider
+from providers.errors import ProviderError
+from providers.wrapped import WrappedProvider
 from state.clock import Clock
-from state.model.boot import BootProfile
-from state.model.catalog import Capability, Offer, OfferKey, Quota
-from state.model.ids import InstanceId, ProviderName, RegionId
+from state.model.catalog import Offer, OfferKey, Quota
+from state.model.ids import InstanceId
 from state.model.inventory import CloudInstance, Notice
 
 PROVIDER_CALL: Final = "provider_call"
@@ -21,30 +21,14 @@ Result = TypeVar("Result")
 Item = TypeVar("Item")
 
 
-class RecordedProvider:
+class RecordedProvider(WrappedProvider):
     """Any provider, with its calls in the log."""
 
     def __init__(self, inner: Provider, clock: Clock) -> None:
         """Wrap *inner*."""
-        self.inner = inner
+        super().__init__(inner)
         self._clock = clock
         self._log = structlog.get_logger().bind(provider=inner.name)
-        self.name: ProviderName = inner.name
-
-    @property
-    def regions(self) -> tuple[RegionId, ...]:
-        """Return the regions of the settings."""
-        return self.inner.regions
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """Return the capabilities of the provider inside."""
-        return self.inner.capabilities
-
-    @property
-    def boot_profile(self) -> BootProfile:
-        """Return the boot profile of the provider inside."""
-        return self.inner.boot_profile
 
     def offers(self) -> Observation[Offer]:
         """Return the offers."""
@@ -91,13 +75,3 @@ class RecordedProvider:
             raise
         log.info(PROVIDER_CALL, outcome="ok", seconds=round(self._clock.elapsed() - start, 3))
         return result
-
-    def dry_run(self, region: RegionId) -> None:
-        """Return if a launch would be allowed.
-
-        Raises:
-            ProviderError: It would be refused, or cannot be checked.
-        """
-        if not supports_dry_run(self.inner):
-            raise InvalidError(self.name, "dry_run", "NotSupported", "the provider cannot check a launch")
-        self.inner.dry_run(region)

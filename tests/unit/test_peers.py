@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +16,9 @@ from state.model.catalog import Doubt, DoubtKind, Market, Offer, OfferKey, Price
 from state.model.ids import region_id
 from state.model.units import Usd
 from tests.builders import NOON, a_machine, a_spec, an_offer, application
+from tests.cli_in_process import ROOT
 
-DATA = Path("/work/shared/data/offers.csv")
+DATA = ROOT.parent / "shared" / "data" / "offers.csv"
 REGIONS = ("aws/us-east-1", "aws/us-west-2", "aws/eu-west-1", "gcp/us-central1", "gcp/europe-west4", "azure/eastus")
 WRONG, RIGHT = 0.25, 25.0
 SPOT, ON_DEMAND = Market.SPOT, Market.ON_DEMAND
@@ -174,7 +174,7 @@ def real_offers() -> Iterator[Offer]:
                     yield Offer(key, machine, Price(Usd.of(usd), row["source"], NOON))
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the real price lists are not here")
+@pytest.mark.skipif(not DATA.exists(), reason="the real price lists are not beside the project")
 def test_no_real_price_of_2026_is_doubted_and_each_is_at_a_hundredth_of_it() -> None:
     every = list(real_offers())
 
