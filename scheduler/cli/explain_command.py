@@ -15,11 +15,11 @@ from scheduler.explain.what_if import NoSuchFieldError
 from scheduler.service.explaining import (
     NoSpecError,
     UnknownApplicationError,
-    current_snapshot,
     explain_application,
     explain_what_if,
     explain_why_not,
 )
+from scheduler.service.snapshots import take_snapshot
 from state.model.snapshot import Snapshot
 
 
@@ -60,7 +60,7 @@ def _snapshot(path: Path | None) -> Snapshot:
         return saved(path)
     _, ports = opened()
     with working(f"reading {len(ports.providers)} providers, {len(ports.cell_settings)} regions"):
-        return current_snapshot(ports)
+        return take_snapshot(ports)
 
 
 def _explain_why_not(snapshot: Snapshot, application: str, place: str, output: Output) -> None:

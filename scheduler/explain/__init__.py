@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scheduler.explain.binding import Limit, limits, rule_prices
 from scheduler.explain.conflict import Conflict, conflict
-from scheduler.explain.obstacles import Obstacle, are_blocking, decisive_failures, obstacles
+from scheduler.explain.obstacles import Obstacle, are_blocking, concerning, decisive_failures, obstacles
 from scheduler.explain.resilience import ResiliencePrice, price_of_resilience
 from scheduler.explain.rules import Requirement
 from state.model.ids import ApplicationName
@@ -53,6 +53,6 @@ def explain(snapshot: Snapshot, placement: Placement, application: ApplicationNa
         rules=rule_prices(snapshot, application) if is_priced else (),
         limits=limits(snapshot) if is_priced else (),
         conflict=None if placement.is_whole or found else conflict(snapshot),
-        obstacles=tuple(obstacle for obstacle in found if obstacle.application in {None, application}),
+        obstacles=concerning(found, application),
         failures=decisive_failures(snapshot),
     )

@@ -78,6 +78,11 @@ def obstacles(snapshot: Snapshot, placement: Placement) -> tuple[Obstacle, ...]:
     return tuple(_obstacles(snapshot, placement, sold, unread))
 
 
+def concerning(found: Iterable[Obstacle], application: str) -> tuple[Obstacle, ...]:
+    """Return the obstacles of one application, and those that are the same for all."""
+    return tuple(obstacle for obstacle in found if obstacle.application in {None, application})
+
+
 def _is_any_read(snapshot: Snapshot, kind: ReadKind) -> bool:
     """Return whether a read of a kind succeeded in some region, or failed in none."""
     failed = {failure.region for failure in snapshot.failures if failure.kind is kind}

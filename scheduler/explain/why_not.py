@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from scheduler.explain.counterfactual import from_scratch
-from scheduler.explain.obstacles import Obstacle, obstacles
+from scheduler.explain.obstacles import Obstacle, concerning, obstacles
 from scheduler.solve.fit import replicas_per_machine
 from scheduler.solve.formulate import region_causes
 from scheduler.solve.latency import atlas
@@ -51,7 +51,6 @@ def why_not(snapshot: Snapshot, application: str, place: str) -> WhyNot:
     costs_more = None
     if usable and whole is not None and not is_used:
         costs_more = _forced(snapshot, spec, application, usable, whole)
-    found = obstacles(snapshot, base.placement)
     return WhyNot(
         place,
         is_used,
@@ -59,7 +58,7 @@ def why_not(snapshot: Snapshot, application: str, place: str) -> WhyNot:
         tuple(sorted(causes.items())),
         costs_more,
         cheapest,
-        tuple(obstacle for obstacle in found if obstacle.application in {None, application}),
+        concerning(obstacles(snapshot, base.placement), application),
     )
 
 

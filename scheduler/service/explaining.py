@@ -3,8 +3,6 @@
 from scheduler.explain import Explanation, explain
 from scheduler.explain.what_if import WhatIf, what_if
 from scheduler.explain.why_not import WhyNot, why_not
-from scheduler.observe import observe
-from scheduler.ports import Ports
 from scheduler.tick import decide
 from state.model.ids import ApplicationName
 from state.model.snapshot import Snapshot
@@ -21,11 +19,6 @@ class UnknownApplicationError(Exception):
         """Keep the name, and those that the spec has."""
         super().__init__(application, known)
         self.application, self.known = application, known
-
-
-def current_snapshot(ports: Ports) -> Snapshot:
-    """Return what is observed now."""
-    return observe(ports)
 
 
 def explain_application(snapshot: Snapshot, application: str) -> Explanation:
