@@ -66,6 +66,8 @@ class FakeCloud:
         """Ends of the next launches, which are accepted first."""
         self.reported: dict[InstanceId, CloudState] = {}
         """States that are listed instead of the real ones."""
+        self.stuck: set[InstanceId] = set()
+        """Machines that never start."""
         self.launched: list[InstanceId] = []
         """Every machine that was really started, in order."""
         self.announced: list[Notice] = []
@@ -127,7 +129,7 @@ class FakeCloud:
             until = self._clock.now() - self.lag
             has_tags = Capability.TAGS in self.capabilities
             ours = (m for m in self._machines.values() if m.owner == owner or not has_tags)
-            found = [self._current(m) for m in ours if m.started_at <= until]
+            found = [self._listed(m) for m in ours if m.started_at <= until]
             found = found if has_tags else [replace(seen, instance_id=InstanceId(seen.cloud_id)) for seen in found]
             return without_repeats([*found, *found] if self.duplicates else found)
 
@@ -270,13 +272,16 @@ class FakeCloud:
             return tuple((self._current(m), m.role) for m in living)
 
     def _current(self, machine: _Machine) -> CloudInstance:
-        booted = self._clock.now() >= machine.started_at + self.boot
+        booted = self._clock.now() >= machine.started_at + self.boot and machine.seen.instance_id not in self.stuck
         if machine.seen.state is CloudState.PENDING and booted:
             machine.seen = replace(machine.seen, state=CloudState.RUNNING)
         impairment, since = self.impaired.get(machine.seen.instance_id, ("", None))
         price = next((o.price.per_hour for o in self.catalogue if o.key == machine.seen.key), None)
-        state = self.reported.get(machine.seen.instance_id, machine.seen.state)
-        return replace(machine.seen, state=state, price_per_hour=price, impairment=impairment, impairment_since=since)
+        return replace(machine.seen, price_per_hour=price, impairment=impairment, impairment_since=since)
+
+    def _listed(self, machine: _Machine) -> CloudInstance:
+        seen = self._current(machine)
+        return replace(seen, state=self.reported.get(seen.instance_id, seen.state))
 
     def _take(self, order: LaunchOrder) -> ReservedPlaces | None:
         """Take one from the stock, and return the reservation that it is from, if there is one."""

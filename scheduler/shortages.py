@@ -125,8 +125,8 @@ def _stock_out(key: OfferKey, error: ShortageError, now: datetime) -> Shortage:
 
 
 def from_termination(ended: Terminate, now: datetime) -> Shortage | None:
-    """Return what a machine that we end teaches: one that never joined makes its offer doubtful."""
-    if ended.reason is not TerminationReason.NEVER_JOINED:
+    """Return what a machine that we end teaches: one that never started or never joined makes its offer doubtful."""
+    if ended.reason not in {TerminationReason.NEVER_STARTED, TerminationReason.NEVER_JOINED}:
         return None
     return _of_offer(ended.key, ShortageKind.NEVER_READY, now, ended.message)
 

@@ -1,4 +1,4 @@
-"""Why a running machine is of no use to its cell. Pure.
+"""Why a machine is of no use to its cell. Pure.
 
 One reading concludes nothing: a machine that had joined is missing for minutes before it is lost, and a cell that lost
 all of them at once, or whose head has only just started, is for its region's health to judge.
@@ -26,19 +26,36 @@ class Fault:
 
 
 def fault_of(instance: Instance, snapshot: Snapshot) -> Fault | None:
-    """Return why a running machine is of no use to its cell; None where it is, or may still be."""
+    """Return why a machine is of no use to its cell; None where it is, or may still be."""
+    if must_be_left_alone(snapshot, instance.region):
+        return None
+    if instance.status is _S.REQUESTED:
+        return _never_started(instance, snapshot)
     cell = snapshot.cell(instance.region)
-    is_running = instance.status is _S.RUNNING and not must_be_left_alone(snapshot, instance.region)
-    if not is_running or instance.running_at is None or cell is None:
+    if instance.status is not _S.RUNNING or instance.running_at is None or cell is None:
         return None
     if instance.role is Role.HEAD:
         return _head_fault(instance, cell, snapshot)
-    if not cell.answered:
-        return None
+    return _worker_fault(instance, snapshot) if cell.answered else None
+
+
+def _worker_fault(instance: Instance, snapshot: Snapshot) -> Fault | None:
     node = node_of(snapshot, instance)
     if node is not None and node.gpus is not None and node.gpus < instance.machine.gpus:
         return Fault(TerminationReason.GPUS_MISSING, f"{node.gpus:g} of {instance.machine.gpus}")
     return _impaired(instance, snapshot) or (_absent(instance, snapshot) if node is None else None)
+
+
+def _never_started(instance: Instance, snapshot: Snapshot) -> Fault | None:
+    """Return why a machine that its cloud accepted, and has not listed as running since, is given up.
+
+    One that is in its cell runs, whatever its cloud lists.
+    """
+    age = snapshot.taken_at - instance.requested_at
+    is_late = instance.cloud_id is not None and age > snapshot.thresholds.start_max
+    if not is_late or node_of(snapshot, instance) is not None:
+        return None
+    return Fault(TerminationReason.NEVER_STARTED, f"after {age.total_seconds() / 60:.0f} min")
 
 
 def _head_fault(instance: Instance, cell: CellStatus, snapshot: Snapshot) -> Fault | None:

@@ -150,6 +150,8 @@ class TerminationReason(StrEnum):
     FLEET_DESTROYED = "fleet_destroyed"
     NOT_PLACED = "not_placed"
     """The placement has no use for it."""
+    NEVER_STARTED = "never_started"
+    """Its cloud accepted it and did not list it as running in time."""
     NEVER_JOINED = "never_joined"
     """It ran and did not join its cell in time."""
     LEFT_CELL = "left_cell"

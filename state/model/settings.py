@@ -59,6 +59,8 @@ class Thresholds:
     health: HealthThresholds = field(default_factory=HealthThresholds)
     requested_max: timedelta = timedelta(minutes=10)
     """How long a requested machine may stay unseen before it counts as gone."""
+    start_max: timedelta = timedelta(minutes=20)
+    """How long a machine that its cloud lists may be on its way, or in an unknown state, before it is replaced."""
     absent_max: timedelta = timedelta(minutes=2)
     """How long a running machine may be missing from its region's list before it counts as gone: lists lag."""
     terminated_absent_max: timedelta = timedelta(seconds=1)

@@ -14,7 +14,7 @@ _S = InstanceStatus
 _R = TerminationReason
 _LOST: Final = frozenset({_R.ENDED_BY_PROVIDER, _R.NOT_LISTED, _R.NEVER_SEEN})
 """Ends that we did not ask for."""
-_USELESS: Final = frozenset({_R.NEVER_JOINED, _R.GPUS_MISSING})
+_USELESS: Final = frozenset({_R.NEVER_STARTED, _R.NEVER_JOINED, _R.GPUS_MISSING})
 """Ends of machines that never were of any use."""
 
 
@@ -75,7 +75,7 @@ def _launched(known: PoolWeather, new: Instance, now: datetime, outcome: Outcome
         )
     shortage = None if outcome is None else outcome.shortage
     is_stock_out = shortage is not None and shortage.kind is ShortageKind.STOCK_OUT
-    is_failure = is_stock_out if new.status is _S.REFUSED else new.reason in _LOST
+    is_failure = is_stock_out if new.status is _S.REFUSED else new.reason in _LOST | {_R.NEVER_STARTED}
     return replace(known, launches=known.launches + 1, failures=known.failures + 1) if is_failure else known
 
 

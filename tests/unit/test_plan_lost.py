@@ -93,6 +93,31 @@ def test_a_head_whose_cell_never_served_is_replaced_when_it_stays_silent(changes
     assert lost(known) == [], "one that served is for its region's health to judge"
 
 
+def test_a_machine_that_its_cloud_lists_and_that_does_not_start_is_replaced() -> None:
+    late = 20 * MINUTE + SECOND
+
+    def asked(since: timedelta, **changes: Any) -> Snapshot:
+        waiting = running(OFFER, "sk-1", status=S.REQUESTED, running_at=None, requested_at=NOON - since, **changes)
+        head = running(HEAD, "sk-h", Role.HEAD, node_id="node-sk-h")
+        return a_fleet(waiting, running(OFFER, "sk-2"), head, cells=(a_cell(US, a_node(head)),))
+
+    assert lost(asked(late)) == [("sk-1", T.NEVER_STARTED)]
+    assert lost(asked(late - SECOND)) == []
+    assert lost(asked(late, cloud_id=None)) == [], "one that was never seen is gone earlier"
+    there = asked(late)
+    joined = a_cell(US, a_node(there.instances[0], 1))
+    assert lost(replace(there, cells=(joined,))) == [], "one that serves runs, whatever its cloud lists"
+    assert lost(replace(there, unreachable=frozenset({US}))) == []
+    alone = replace(there, cells=())
+    assert lost(alone) == [("sk-1", T.NEVER_STARTED)], "no cell needs to exist"
+
+
+def test_a_head_that_does_not_start_is_replaced_too() -> None:
+    head = running(HEAD, "sk-h", Role.HEAD, status=S.REQUESTED, running_at=None, requested_at=NOON - timedelta(hours=1))
+
+    assert lost(a_fleet(head, running(OFFER, "sk-1"))) == [("sk-h", T.NEVER_STARTED)]
+
+
 def test_a_head_stays_while_a_machine_of_its_cell_that_ends_still_serves() -> None:
     head = running(HEAD, "sk-h", Role.HEAD)
     ending = running(OFFER, "sk-1", status=S.TERMINATING, reason=T.NOTICE, node_id="node-sk-1")

@@ -254,10 +254,10 @@ def test_what_grows_keeps_all_else() -> None:
     assert longer == replace(new, until=longer.until)
 
 
-def test_an_end_because_a_machine_never_joined_makes_its_offer_doubtful_and_no_other_end_does() -> None:
+def test_an_end_because_a_machine_never_started_or_joined_makes_its_offer_doubtful_and_no_other_end_does() -> None:
     for reason in TerminationReason:
         made = shortages.from_termination(Terminate(InstanceId("sk-1"), OFFER.key, "c", reason, "text"), NOON)
-        if reason is TerminationReason.NEVER_JOINED:
+        if reason in {TerminationReason.NEVER_STARTED, TerminationReason.NEVER_JOINED}:
             assert made == a_shortage(kind=ShortageKind.NEVER_READY, until=NOON, message="text")
         else:
             assert made is None
