@@ -334,5 +334,6 @@ def _table(
         provider=_whole(clouds.index(row.provider) for row in rows),
         is_spot=np.array([row.spot for row in rows]),
         risk=np.array([0.1 * row.spot for row in rows]),
+        is_zoneless=np.zeros(len(rows), np.bool_),
     )
     return table, tuple(quotas)

@@ -7,7 +7,7 @@ from providers.exclusions import Exclusion, ExclusionKind, part_of_gpu
 from providers.gpus import MEMORY_GIB
 from providers.prices import PriceList
 from providers.reservations import Reservation
-from state.model.catalog import Machine, Market, Offer, OfferKey, Quota, QuotaScope
+from state.model.catalog import NO_ZONE, Machine, Market, Offer, OfferKey, Quota, QuotaScope
 from state.model.ids import RegionId, region_name
 
 SPOT_QUOTA = "lowPriorityCores"
@@ -15,9 +15,6 @@ SPOT_QUOTA = "lowPriorityCores"
 REGION_QUOTA = "cores"
 """On-demand machines of every family count against this one too. Source: Azure documentation, "Check vCPU quotas"."""
 
-
-REGIONAL: Final = "-"
-"""Stands for the zone of machines that are in none: Azure chooses where in the region they run."""
 EDGE: Final = "EdgeZone"
 
 
@@ -66,7 +63,7 @@ def zones_of(region: RegionId, sku: Any) -> tuple[tuple[str, ...], list[Exclusio
         for zone in sorted(zones & set(restriction.restriction_info.zones or [])):
             zones.discard(zone)
             left_out.append(Exclusion(ExclusionKind.RESTRICTED, region, f"{sku.name} in zone {zone}", detail))
-    return tuple(sorted(zones)) or (REGIONAL,), left_out
+    return tuple(sorted(zones)) or (NO_ZONE,), left_out
 
 
 def text_of(value: Any) -> str:  # noqa: ANN401  an enumeration's member where the SDK knows the value, else a string
@@ -97,7 +94,7 @@ def offers_of(
 def reservation_of(group: str, reservation: Any) -> Reservation:  # noqa: ANN401  the SDK's model
     """Return a capacity reservation; a launch names its group."""
     used = len(reservation.virtual_machines_associated or [])
-    zone = (reservation.zones or [REGIONAL])[0]
+    zone = (reservation.zones or [NO_ZONE])[0]
     return Reservation(group, zone, reservation.sku.name, int(reservation.sku.capacity or 0) - used)
 
 

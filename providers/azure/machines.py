@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from providers.azure.api import EVERYWHERE, AzureApi
-from providers.azure.catalog import REGIONAL, machine_of, offers_of, quotas_of, reservation_of, text_of, zones_of
+from providers.azure.catalog import machine_of, offers_of, quotas_of, reservation_of, text_of, zones_of
 from providers.azure.errors import ALREADY_EXISTS, FAMILIES, LEFT_BEHIND, NOT_FOUND, translated
 from providers.azure.notices import impairment_of, notice_of
 from providers.azure.permissions import NEEDED, is_granted
@@ -25,7 +25,7 @@ from providers.prices import LIVE_PRICES, PriceList, live_spot
 from providers.reservations import Reservation, in_reservations, reserved_offers, select_reservation
 from providers.throttle import PauseLog, RateLimiter
 from state.clock import Clock
-from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Quota
+from state.model.catalog import NO_ZONE, Capability, Machine, Market, Offer, OfferKey, Quota
 from state.model.ids import InstanceId, RegionId, region_id, region_name
 from state.model.inventory import CloudInstance, CloudState, Notice, Role
 
@@ -298,7 +298,7 @@ class Azure:
             "tags": self._tags(order),
             "properties": properties,
         }
-        if key.zone != REGIONAL:
+        if key.zone != NO_ZONE:
             body["zones"] = [key.zone]
         if settings.identity is not None:
             body["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {settings.identity: {}}}
@@ -340,7 +340,7 @@ def _instance_of(region: RegionId, vm: Any, view: View | None, condition: Any) -
     reserved, reservation = vm.capacity_reservation, None
     if reserved is not None and reserved.capacity_reservation_group is not None:
         market, reservation = Market.RESERVED, reserved.capacity_reservation_group.id
-    key = OfferKey(region, (vm.zones or [REGIONAL])[0], text_of(vm.hardware_profile.vm_size), market)
+    key = OfferKey(region, (vm.zones or [NO_ZONE])[0], text_of(vm.hardware_profile.vm_size), market)
     end = end_of(vm.provisioning_state, view, condition)
     machine = CloudInstance(
         cloud_id=vm.name,

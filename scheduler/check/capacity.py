@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from scheduler.check.facts import is_sold
-from state.model.catalog import Market, OfferKey, Quota
+from state.model.catalog import Machine, Market, OfferKey, Quota, QuotaScope
 from state.model.health import HealthState
 from state.model.inventory import Instance, Role
 from state.model.lifecycle import InstanceStatus
@@ -112,30 +112,34 @@ def quotas(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
 
     Heads are left to the cloud's answer: their families' quotas are shared with much else.
     """
+    workers = [i for i in snapshot.instances if i.role is Role.WORKER]
     for quota in snapshot.quotas:
         placed = sum(
-            machine.count * _size(quota, machine.offer.machine.gpus, machine.offer.machine.vcpus)
+            machine.count * _size(quota, machine.offer.machine)
             for machine in plan.placement.machines
-            if machine.role is Role.WORKER and _counts(quota, machine.offer.key, machine.offer.machine.family)
+            if machine.role is Role.WORKER and _is_under(quota, machine.offer.key, machine.offer.machine)
         )
-        ours = [i for i in snapshot.instances if _counts(quota, i.key, i.machine.family)]
-        listed = sum(_size(quota, i.machine.gpus, i.machine.vcpus) for i in ours if i.cloud_id is not None)
-        existing = sum(
-            _size(quota, i.machine.gpus, i.machine.vcpus) for i in ours if i.exists and i.role is Role.WORKER
-        )
+        ours = [i for i in workers if _is_under(quota, i.key, i.machine)]
+        listed = sum(_size(quota, i.machine) for i in ours if i.cloud_id is not None)
+        existing = sum(_size(quota, i.machine) for i in ours if i.exists)
         allowed = quota.limit - max(0, quota.used - listed)
         if placed > allowed:
             severity = Severity.WARNING if placed <= existing else Severity.ERROR
-            subject = f"{quota.region}/{quota.family}/{quota.market}"
+            named = (quota.region, quota.zone, quota.family, quota.market)
+            subject = "/".join(name for name in named if name is not None)
             yield Finding(PlanRule.QUOTA, severity, subject, actual=placed, allowed=allowed)
 
 
-def _counts(quota: Quota, key: OfferKey, family: str) -> bool:
-    return (key.region, family, key.market) == (quota.region, quota.family, quota.market)
+def _is_under(quota: Quota, key: OfferKey, machine: Machine) -> bool:
+    """Return whether a machine falls under a limit: what a limit names must be the same, and its account's is wide."""
+    account = f"{key.provider}/*"
+    here = account if quota.scope is QuotaScope.ACCOUNT else key.region
+    named = ((quota.zone, key.zone), (quota.family, machine.family), (quota.market, key.market))
+    return here == quota.region and all(name in (None, its) for name, its in named)
 
 
-def _size(quota: Quota, gpus: int, vcpus: int) -> int:
-    return max(1, gpus if quota.unit == "gpus" else vcpus)
+def _size(quota: Quota, machine: Machine) -> int:
+    return max(1, machine.gpus if quota.unit == "gpus" else machine.vcpus)
 
 
 def reservations(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:

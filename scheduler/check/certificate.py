@@ -9,7 +9,7 @@ from providers.regions import known_regions
 from scheduler.check.facts import at_least, carried_by, demand_of, is_chosen, is_short
 from scheduler.check.machines import replicas_on
 from scheduler.check.placement import is_too_far, is_under
-from state.model.catalog import Market, Offer, OfferKey
+from state.model.catalog import NO_ZONE, Market, Offer, OfferKey
 from state.model.health import HealthState
 from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.inventory import Role
@@ -50,7 +50,10 @@ def _line(line: Survival, application: Application, remaining: int) -> Iterator[
 
 
 def _due(plan: Plan, snapshot: Snapshot) -> dict[tuple[str, str], int]:
-    """Return by application and failure domain what remains of the application after its loss, in thousandths."""
+    """Return by application and failure domain what remains of the application after its loss, in thousandths.
+
+    What is in no known zone may be in any of its region's, and is lost with each.
+    """
     lost: Counter[tuple[str, str]] = Counter()
     totals: Counter[str] = Counter()
     applications = {} if snapshot.wanted is None else snapshot.wanted.spec.applications
@@ -61,6 +64,10 @@ def _due(plan: Plan, snapshot: Snapshot) -> dict[tuple[str, str], int]:
         totals[replicas.application] += capacity
         if kind is not FailureDomain.NONE:
             lost[replicas.application, _domain(kind, replicas.region, replicas.zone)] += capacity
+    anywhere = {key: capacity for key, capacity in lost.items() if key[1].endswith(f"/{NO_ZONE}")}
+    for (name, domain), capacity in anywhere.items():
+        for other in [key for key in lost if key[0] == name and key[1] != domain]:
+            lost[other] += capacity * (other[1].rpartition("/")[0] == domain.rpartition("/")[0])
     return {(name, domain): totals[name] - capacity for (name, domain), capacity in lost.items()}
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from scheduler.explain.counterfactual import from_scratch
 from scheduler.explain.rules import Requirement, requirements, without
-from scheduler.solve.formulate import quota_headroom, quota_size
+from scheduler.solve.quotas import quota_headroom, size_of
 from state.model.catalog import Offer, OfferKey, Quota
 from state.model.inventory import Role
 from state.model.placement import Placement
@@ -84,15 +84,15 @@ def _quotas(snapshot: Snapshot, placement: Placement) -> list[tuple[Limit, Snaps
     """Return quotas that have no headroom for one more machine of their family."""
     found = []
     for number, quota in enumerate(snapshot.quotas):
-        members = [offer for offer in snapshot.offers if offer.machine.gpus and _is_for(quota, offer)]
+        members = [offer for offer in snapshot.offers if offer.machine.gpus and quota.counts(offer.key, offer.machine)]
         if not members:
             continue
         smallest = min(members, key=lambda o: (o.price.per_hour, o.key))
-        size = max(1, quota_size(quota, smallest.machine.gpus, smallest.machine.vcpus))
+        size = size_of(quota, smallest.machine)
         used = sum(
-            count * quota_size(quota, offer.machine.gpus, offer.machine.vcpus)
+            count * size_of(quota, offer.machine)
             for offer, count in _used(placement).items()
-            if _is_for(quota, offer)
+            if quota.counts(offer.key, offer.machine)
         )
         if quota_headroom(snapshot, quota) - used >= size:
             continue
@@ -101,11 +101,6 @@ def _quotas(snapshot: Snapshot, placement: Placement) -> list[tuple[Limit, Snaps
         limit = Limit(LimitKind.QUOTA, smallest.key, smallest.machine.gpu or "", quota.limit, Usd(), quota)
         found.append((limit, replace(snapshot, quotas=quotas)))
     return found
-
-
-def _is_for(quota: Quota, offer: Offer) -> bool:
-    key = offer.key
-    return (key.region, offer.machine.family, key.market) == (quota.region, quota.family, quota.market)
 
 
 def _stocks(snapshot: Snapshot, placement: Placement) -> list[tuple[Limit, Snapshot]]:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from scheduler.solve import solve
-from scheduler.solve.formulate import quota_headroom
+from scheduler.solve.quotas import quota_headroom
 from state.model.placement import Placement
 from state.model.snapshot import Snapshot
 from state.model.spec import CapacitySpec

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from scheduler.explain.counterfactual import from_scratch
 from scheduler.explain.obstacles import Obstacle, concerning, obstacles
 from scheduler.solve.fit import replicas_per_machine
-from scheduler.solve.formulate import region_causes
 from scheduler.solve.latency import atlas
+from scheduler.solve.refusals import refusal_of, region_causes
 from scheduler.solve.supply import build_supply
-from state.model.catalog import Market, Offer
+from state.model.catalog import Offer
 from state.model.placement import RefusalCause
 from state.model.snapshot import Snapshot
-from state.model.spec import CapacitySpec, Spot
+from state.model.spec import CapacitySpec
 from state.model.units import MILLI, Usd
 
 
@@ -75,9 +75,7 @@ def _screened(
         cause = next(iter(sorted(here.refused)), None)
         group = next((g for g in here.groups if any(o.key == offer.key for o in g.offers)), None)
         if cause is None and group is not None:
-            cause = region_causes(wanted, (offer.key.region,), atlas(snapshot)).get(offer.key.region)
-            if cause is None and offer.key.market is Market.SPOT and wanted.market.spot is Spot.NEVER:
-                cause = RefusalCause.SPOT_NOT_ALLOWED
+            cause = refusal_of(wanted, group, region_causes(wanted, (offer.key.region,), atlas(snapshot)))
             if cause is None and not any(replicas_per_machine(shape, group.machine) for shape in wanted.shapes):
                 cause = RefusalCause.NO_SHAPE_FITS
             if cause is None and group.high == 0:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from scheduler.solve.fit import MILLI_GPU, places_for, replicas_on_gpus
-from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, BoolArray, FloatArray, IntArray, Problem
+from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, UNIT, ZONE, BoolArray, FloatArray, IntArray, Problem
 
 COLUMNS: Final = ("group", "shape", "capacity_per_replica", "per_machine", "size", "mixed_size", "extra")
 """Of the pairs of an application, as arrays of the problem."""
@@ -44,6 +44,8 @@ class Table:
     is_spot: BoolArray
     risk: FloatArray
     """Expected cost of interruptions, as a share of the price."""
+    is_zoneless: BoolArray
+    """Whether the zone of its machines is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +216,23 @@ def pairs_of(
     """Return the pairs of one application, with a row for each of `COLUMNS`."""
     parts = [_pairs_of_shape(table, requirements, number, by_gpu) for number in range(len(requirements.shapes))]
     found = np.concatenate(parts, axis=1)
+    if requirements.kind == ZONE:
+        found = _in_known_zones(table, found)
     if found.shape[1] <= min(limits.per_place, limits.in_all):
         return found
     chosen = _cheapest(table, requirements, found, limits, bounds)
     return np.ascontiguousarray(found[:, chosen])
+
+
+def _in_known_zones(table: Table, found: IntArray) -> IntArray:
+    """Return pairs without those that share a region with others and may be in any of its zones.
+
+    Such a replica would be lost with each zone. Where a region has no others, all of them are lost at worst.
+    """
+    group = found[0]
+    zoned = np.unique(table.region[group[~table.is_zoneless[group]]])
+    may = ~table.is_zoneless[group] | ~np.isin(table.region[group], zoned)
+    return np.ascontiguousarray(found[:, may])
 
 
 def _pairs_of_shape(

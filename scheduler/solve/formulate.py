@@ -23,11 +23,12 @@ from scheduler.solve.assemble import (
     assemble,
 )
 from scheduler.solve.domains import is_in, millionths, required_milli, share_of
-from scheduler.solve.fit import replicas_per_machine
 from scheduler.solve.latency import Atlas, atlas, distance
 from scheduler.solve.problem import NO_DOMAIN, PPM, PROVIDER, REGION, ZONE, BoolArray, FloatArray, Problem
+from scheduler.solve.quotas import quota_bounds
+from scheduler.solve.refusals import is_zoneless, refusals, region_causes
 from scheduler.solve.supply import OfferGroup, Supply
-from state.model.catalog import Market, Quota
+from state.model.catalog import Market
 from state.model.ids import ApplicationName, RegionId, provider_of
 from state.model.inventory import Role
 from state.model.placement import RefusalCause
@@ -74,7 +75,7 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
     classes = sorted({application.priority for _, application in spec.named()})
     where = atlas(snapshot)
     applications = []
-    refusals: list[tuple[ApplicationName, RefusalCause, int]] = []
+    refused: list[tuple[ApplicationName, RefusalCause, int]] = []
     for name, application in named:
         causes = region_causes(application, regions, where)
         allowed = np.array([region not in causes for region in regions], np.bool_)
@@ -87,21 +88,21 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
             soft_weight=_soft_weight(application, classes, supply.groups, snapshot.cost_model),
         )
         applications.append(requirements)
-        counts = supply.refused + _refusals(application, requirements, supply.groups, causes)
-        refusals += [(name, cause, count) for cause, count in sorted(counts.items())]
+        counts = supply.refused + refusals(application, supply.groups, causes)
+        refused += [(name, cause, count) for cause, count in sorted(counts.items())]
     bounds = Bounds(
         head=np.array([_head_cost(snapshot, supply, region) for region in regions], np.int64),
         place_has=np.array([[is_in(r, place, where.known) for r in regions] for place in places], np.bool_).reshape(
             len(places), len(regions)
         ),
         budget=_budget(snapshot, spec, supply),
-        quotas=_quotas(snapshot, supply.groups),
+        quotas=quota_bounds(snapshot, supply.groups),
     )
     limits = _pruning_limits(snapshot.limits, len(named) * len(supply.groups))
     problem = assemble(table, applications, bounds, limits)
     problem = problem._replace(spare=np.array([sum(n for _, n in g.spare) for g in supply.groups], np.int64))
     problem = _with_current(problem, snapshot, named, supply.groups)
-    return Formulation(problem, supply, tuple(name for name, _ in named), regions, tuple(refusals))
+    return Formulation(problem, supply, tuple(name for name, _ in named), regions, tuple(refused))
 
 
 def _costs(snapshot: Snapshot) -> CostModel:
@@ -142,6 +143,7 @@ def _table(groups: tuple[OfferGroup, ...], regions: tuple[RegionId, ...], costs:
         provider=whole([clouds.index(provider_of(g.region)) for g in groups]),
         is_spot=np.array([g.market is Market.SPOT for g in groups], np.bool_),
         risk=np.array([_risk(g, costs) for g in groups], np.float64),
+        is_zoneless=np.array([is_zoneless(g) for g in groups], np.bool_),
     )
 
 
@@ -202,25 +204,6 @@ def _soft_weight(
 def _dearest(groups: tuple[OfferGroup, ...], costs: CostModel) -> int:
     # A machine that has to be started costs more where nothing is to move; what is missed must count more than that.
     return round(max((g.price.micros for g in groups), default=1) * max(1.0, costs.move_share))
-
-
-def region_causes(
-    application: Application, regions: tuple[RegionId, ...], where: Atlas
-) -> dict[RegionId, RefusalCause]:
-    """Return why an application may not run in some regions."""
-    jurisdictions, latency = application.regions.jurisdictions, application.latency
-    causes: dict[RegionId, RefusalCause] = {}
-    for region in regions:
-        known = where.known.get(region)
-        if jurisdictions and (known is None or known.jurisdiction not in jurisdictions):
-            causes[region] = RefusalCause.JURISDICTION
-        elif latency is not None:
-            far = distance(latency, region, where)
-            if far is None or far.expected_ms > latency.max_ms:
-                causes[region] = RefusalCause.LATENCY_EXPECTED
-            elif latency.worst_ms is not None and far.worst_ms > latency.worst_ms:
-                causes[region] = RefusalCause.LATENCY_WORST
-    return causes
 
 
 def _distance_costs(application: Application, regions: tuple[RegionId, ...], where: Atlas) -> FloatArray | None:
@@ -284,30 +267,6 @@ def _placed_in(
     return replace(requirements, floors=tuple(floors))
 
 
-def _refusals(
-    application: Application,
-    requirements: ApplicationRequirements,
-    groups: tuple[OfferGroup, ...],
-    causes: dict[RegionId, RefusalCause],
-) -> Counter[RefusalCause]:
-    """Return how many of the usable offers an application may not use, by cause."""
-    counts: Counter[RefusalCause] = Counter()
-    fits: dict[tuple[str | None, int, float, float, float], bool] = {}
-    for group in groups:
-        machine = group.machine
-        kind = (machine.gpu, machine.gpus, machine.gpu_memory_gib, machine.vcpus, machine.memory_gib)
-        if kind not in fits:
-            fits[kind] = any(replicas_per_machine(shape, machine) for shape in application.shapes)
-        cause = causes.get(group.region)
-        if cause is None and group.market is Market.SPOT and not requirements.spot:
-            cause = RefusalCause.SPOT_NOT_ALLOWED
-        if cause is None and not fits[kind]:
-            cause = RefusalCause.NO_SHAPE_FITS
-        if cause is not None:
-            counts[cause] += len(group.offers)
-    return counts
-
-
 def _head_cost(snapshot: Snapshot, supply: Supply, region: RegionId) -> int:
     """Return what opening a cell costs: its head's price, and its start where there is none."""
     price = supply.heads[region].price.per_hour.micros
@@ -322,36 +281,6 @@ def _budget(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> int:
     fixed = sum(g.low * g.price.micros for g in supply.groups)
     fixed += sum(supply.heads[r].price.per_hour.micros for r in {g.region for g in supply.groups if g.low})
     return max(spec.max_per_hour.micros - apart, fixed)
-
-
-def _quotas(snapshot: Snapshot, groups: tuple[OfferGroup, ...]) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
-    found = []
-    for quota in snapshot.quotas:
-        members = tuple(
-            (n, max(1, quota_size(quota, g.machine.gpus, g.machine.vcpus)))
-            for n, g in enumerate(groups)
-            if (g.region, g.machine.family, g.market) == (quota.region, quota.family, quota.market)
-        )
-        if members:
-            held = sum(groups[n].low * size for n, size in members)
-            found.append((max(quota_headroom(snapshot, quota), held), members))
-    return tuple(found)
-
-
-def quota_size(quota: Quota, gpus: int, vcpus: int) -> int:
-    """Return what one machine takes of a quota."""
-    return gpus if quota.unit == "gpus" else vcpus
-
-
-def quota_headroom(snapshot: Snapshot, quota: Quota) -> int:
-    """Return what we may use of a quota, our own machines included: its limit less what others use."""
-    ours = sum(
-        quota_size(quota, i.machine.gpus, i.machine.vcpus)
-        for i in snapshot.instances
-        if i.cloud_id is not None
-        and (i.region, i.machine.family, i.key.market) == (quota.region, quota.family, quota.market)
-    )
-    return quota.limit - max(0, quota.used - ours)
 
 
 def _with_current(problem: Problem, snapshot: Snapshot, named: Named, groups: tuple[OfferGroup, ...]) -> Problem:

@@ -2,7 +2,7 @@
 
 Zones of a region that sell the same instance type in the same market at the same price are one *group*: the solver
 counts machines per group, and they are spread over zones afterwards. Equal columns would only multiply equal
-solutions. Where zones matter to an application, each is a group of its own.
+solutions. Where zones matter to an application, or a zone has a quota, each is a group of its own.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from scheduler import shortages
 from scheduler.region_policy import is_excluded, must_be_left_alone
 from scheduler.solve.pruning import pruned
-from state.model.catalog import Capability, Machine, Market, Offer, OfferKey, Price, Shortage, ShortageKind
+from state.model.catalog import NO_ZONE, Capability, Machine, Market, Offer, OfferKey, Price, Shortage, ShortageKind
 from state.model.ids import RegionId
 from state.model.inventory import Instance, Role
 from state.model.placement import RefusalCause
@@ -174,10 +174,11 @@ def _grouped(
     snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer], existing: Counter[OfferKey]
 ) -> tuple[OfferGroup, ...]:
     by_zone = zones_matter(spec)
+    limited = {quota.region for quota in snapshot.quotas if quota.zone is not None}
     by_kind: dict[tuple[RegionId, str, Market, Usd, int, str], list[Offer]] = {}
     for offer in offers:
         key = offer.key
-        zone = key.zone if by_zone or offer.minimum > 1 else ""
+        zone = key.zone if by_zone or offer.minimum > 1 or key.region in limited or key.zone == NO_ZONE else ""
         kind = (key.region, key.instance_type, key.market, offer.price.per_hour, offer.minimum, zone)
         by_kind.setdefault(kind, []).append(offer)
     groups = []

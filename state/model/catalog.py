@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from pydantic import AwareDatetime
 
@@ -26,6 +27,10 @@ class CatalogueSource(StrEnum):
     """gpuhunt's catalogue, downloaded now."""
     PACKAGED = "packaged"
     """The dated one of this package."""
+
+
+NO_ZONE: Final = "-"
+"""The zone of what is sold for a region as a whole: where the region has zones, its cloud chooses one."""
 
 
 @dataclass(frozen=True, order=True, slots=True)

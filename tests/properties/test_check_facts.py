@@ -17,8 +17,8 @@ from scheduler.check.machines import replicas_on
 from scheduler.check.placement import TOLERANCE_MS, is_too_far, is_under
 from scheduler.solve.domains import at_most, share_of
 from scheduler.solve.fit import replicas_per_machine
-from scheduler.solve.formulate import region_causes
 from scheduler.solve.latency import atlas
+from scheduler.solve.refusals import region_causes
 from state.model.catalog import Machine, Market, Offer, Shortage, ShortageKind
 from state.model.ids import RegionId
 from state.model.placement import RefusalCause

@@ -106,6 +106,7 @@ def problem(d: Drawn) -> Problem:
         provider=whole(d.provider),
         is_spot=np.array([spot for *_, spot, _ in d.sold]),
         risk=np.zeros(count),
+        is_zoneless=np.zeros(count, np.bool_),
     )
     applications = [
         ApplicationRequirements(
