@@ -76,20 +76,22 @@ class _Pool:
     machine: Machine | None = None
     machines: int = 0
     replicas: list[tuple[Shape, int]] = field(default_factory=list)
+    applications: set[ApplicationName] = field(default_factory=set)
 
 
 def packing(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Find replicas that do not fit on the machines of their region, or of their zone; figures are thousandths of GPUs.
 
-    They may be less than there is: a part lies in one GPU, and vCPUs and memory count too.
+    Each application with replicas there has a part in it. The figures may be less than there is: a part lies in one
+    GPU, and vCPUs and memory count too.
     """
     if snapshot.wanted is None:
         return
     for (place, instance_type, _), pool in sorted(_pools(plan, snapshot.wanted.spec).items()):
         gpus = 0 if pool.machine is None else pool.machine.gpus * MILLI * pool.machines
         wanted = sum(count * shape.machines * round(shape.count * MILLI) for shape, count in pool.replicas)
-        if not _fits(pool):
-            yield Finding(PlanRule.PACKING, Severity.ERROR, f"{place}/{instance_type}", actual=wanted, allowed=gpus)
+        for name in sorted(pool.applications) if not _fits(pool) else ():
+            yield Finding(PlanRule.PACKING, Severity.ERROR, f"{place}/{instance_type}", name, wanted, gpus)
 
 
 def _fits(pool: _Pool) -> bool:
@@ -116,6 +118,7 @@ def _pools(plan: Plan, spec: CapacitySpec) -> dict[tuple[str, str, Market], _Poo
         place = f"{replicas.region}/{replicas.zone}" if by_zone else str(replicas.region)
         pool = pools.setdefault((place, replicas.instance_type, _market(replicas)), _Pool())
         pool.replicas.append((shape, replicas.count))
+        pool.applications.add(replicas.application)
     return pools
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from scheduler.cli.exits import Exit, Output, answer_json, fail, say
-from scheduler.cli.render import as_json, text, words
+from scheduler.cli.render import as_json, problems, text, words
 from scheduler.cli.render.obstacles import failure_lines
 from scheduler.cli.render.spec import warning_text
 from scheduler.cli.session import (
@@ -113,8 +113,8 @@ def apply(path: Path, *, yes: bool, prune: bool, minutes: float, output: Output)
     if reached is None:
         raise fail(Exit.FAILED, f"not stable after {minutes:g} minutes; `skerry status` shows what is blocked")
     if not reached.is_converged:
-        problems = "; ".join(words.problems(reached.placement))
-        raise fail(Exit.NOT_NOW, f"version {version} is in force and does not serve as it asks: {problems}")
+        missed = "; ".join(problems.of_plan(reached))
+        raise fail(Exit.NOT_NOW, f"version {version} is in force and does not serve as it asks: {missed}")
     if output is Output.TEXT:
         sys.stdout.write(f"Version {version} serves, at {reached.placement.per_hour}/h.\n")
 
@@ -135,7 +135,7 @@ def _is_served(report: PlanReport, output: Output) -> bool:
         print_report(report)
     if is_refused:
         unread = "no offers could be read: nothing was changed"
-        raise fail(Exit.NOT_NOW, "; ".join(words.problems(made.placement)) if report.is_informed else unread)
+        raise fail(Exit.NOT_NOW, "; ".join(problems.of_plan(made)) if report.is_informed else unread)
     return is_served
 
 
@@ -146,6 +146,7 @@ def _applied(version: int | None, made: Plan | None) -> dict[str, Any]:
         "converged": made is not None and made.is_converged,
         "unmet": None if made is None else [as_json.unmet_json(u) for u in made.placement.unmet],
         "violations": None if made is None else [as_json.violation_json(v) for v in made.placement.violations],
+        "left_out": None if made is None else as_json.left_out_json(made),
     }
 
 

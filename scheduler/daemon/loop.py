@@ -80,6 +80,8 @@ class Daemon:
         except Exception:  # noqa: BLE001  the one place: no error of a tick ends the daemon, and the log has it whole
             self._log.exception(TICK_FAILED)
             return None
+        if plan.refused:
+            self._log.error(PLAN_REFUSED, findings=[asdict(finding) for finding in plan.refused])
         if any(health.reason is HealthReason.OBSERVER_ISOLATED for health in plan.health):
             self._log.error(OBSERVER_ISOLATED)
         with bound_contextvars(plan=plan.id):

@@ -79,8 +79,8 @@ class PlanReport:
 
     @property
     def is_possible(self) -> bool:
-        """Whether offers could be read, demand is met and no rule is violated."""
-        return self.plan.placement.is_whole and self.is_informed
+        """Whether offers could be read, demand is met, no rule is violated and no application is left out."""
+        return self.plan.placement.is_whole and not self.plan.refused and self.is_informed
 
     @property
     def is_informed(self) -> bool:
@@ -105,7 +105,7 @@ class PlanReport:
         possible.
         """
         leaves_work = self.is_same_spec and not self.plan.is_stable
-        return self.is_informed and (self.plan.placement.is_whole or leaves_work)
+        return self.is_possible or (self.is_informed and leaves_work)
 
     @property
     def removes(self) -> bool:

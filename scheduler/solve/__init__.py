@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from providers.regions import known_regions
-from scheduler.solve.certificate import certificate, violations
 from scheduler.solve.exact import solve_exactly
 from scheduler.solve.formulate import Formulation, formulate
 from scheduler.solve.placement import placement_of
@@ -47,10 +45,7 @@ def solved(snapshot: Snapshot, keep: Mapping[OfferKey, int] | None = None) -> So
     spec = snapshot.wanted.spec
     formulation = formulate(snapshot, spec, _keeping(build_supply(snapshot, spec), keep or {}))
     found = _solution(formulation, snapshot.solve_budget)
-    placement = placement_of(snapshot, spec, formulation, found)
-    placement = replace(placement, certificate=certificate(spec, placement, formulation))
-    placement = replace(placement, violations=violations(spec, placement, known_regions(snapshot.own_regions)))
-    return Solved(placement, formulation, found)
+    return Solved(placement_of(snapshot, spec, formulation, found), formulation, found)
 
 
 def _keeping(supply: Supply, keep: Mapping[OfferKey, int]) -> Supply:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scheduler.solve.certificate import unit_of
+from providers.regions import known_regions
+from scheduler.solve.certificate import certificate, unit_of, violations
 from scheduler.solve.formulate import Formulation
 from scheduler.solve.problem import UNIT, IntArray
 from scheduler.solve.solution import Solution
@@ -48,12 +49,15 @@ def placement_of(snapshot: Snapshot, spec: CapacitySpec, formulation: Formulatio
     placement = Placement(
         machines, _replicas(spec, formulation, solution), refusals=formulation.refusals, gap=solution.gap
     )
-    return replace(placement, unmet=_all_unmet(spec, placement, _Context.of(formulation, solution.machines)))
-
-
-def _all_unmet(spec: CapacitySpec, placement: Placement, context: _Context) -> tuple[UnmetDemand, ...]:
-    found = (_unmet(name, application, placement, context) for name, application in spec.named())
-    return tuple(line for line in found if line is not None)
+    context = _Context.of(formulation, solution.machines)
+    placement = replace(placement, certificate=certificate(spec, placement, formulation))
+    missed = violations(spec, placement, known_regions(snapshot.own_regions))
+    unmet = (_unmet(name, application, placement, context) for name, application in spec.named())
+    return replace(
+        placement,
+        unmet=tuple(line for line in unmet if line is not None),
+        violations=tuple(replace(v, causes=_causes(v.application, placement, context)) for v in missed),
+    )
 
 
 def _replicas(spec: CapacitySpec, formulation: Formulation, solution: Solution) -> tuple[ReplicaCount, ...]:
@@ -143,10 +147,14 @@ def _unmet(
     missing = demand - placement.capacity_milli(name)
     if missing <= 0:
         return None
+    return UnmetDemand(name, missing, demand, unit_of(application), _causes(name, placement, context))
+
+
+def _causes(name: ApplicationName, placement: Placement, context: _Context) -> tuple[tuple[RefusalCause, int], ...]:
+    """Return why an application has no more replicas: how many offers each cause excludes, the most first."""
     causes = Counter({cause: count for app, cause, count in context.formulation.refusals if app == name})
     causes += _used_up(name, placement, context)
-    ordered = sorted(causes.items(), key=lambda pair: (-pair[1], pair[0]))
-    return UnmetDemand(name, missing, demand, unit_of(application), tuple(ordered))
+    return tuple(sorted(causes.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def _used_up(name: ApplicationName, placement: Placement, context: _Context) -> Counter[RefusalCause]:

@@ -90,6 +90,8 @@ class RefusalCause(StrEnum):
     LATENCY_EXPECTED = "latency_expected"
     LATENCY_WORST = "latency_worst"
     SPOT_NOT_ALLOWED = "spot_not_allowed"
+    ZONE_UNKNOWN = "zone_unknown"
+    """It may be in any zone, others are sold by zone there, and the application must survive the loss of a zone."""
     NO_SHAPE_FITS = "no_shape_fits"
     PRUNED = "pruned"
     """More offers than one solve considers; this one is among the dearest per unit of demand."""
@@ -135,6 +137,8 @@ class Violation:
     required_milli: int
     """In thousandths of *unit*; the most allowed for shares' ceilings, the least needed for all else."""
     unit: Unit
+    causes: tuple[tuple[RefusalCause, int], ...] = ()
+    """Why the application has no more replicas elsewhere: how many offers each cause excludes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,40 +215,6 @@ class PendingMove:
     """What all pending moves together save per hour."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The actions from here to the placement, in order, and what is recorded before the first of them."""
-
-    id: PlanId
-    made_at: AwareDatetime
-    spec_version: int | None
-    placement: Placement
-    actions: tuple[Action, ...]
-    instances: tuple[Instance, ...]
-    """Instances in their new state: learned, about to be requested, about to be terminated."""
-    health: tuple[RegionHealth, ...]
-    shortages: tuple[Shortage, ...] = ()
-    """Shortages that the observation found, to be recorded."""
-    blocked: tuple[Blocked, ...] = ()
-    pending_moves: tuple[PendingMove, ...] = ()
-    """Moves for price that wait, to be recorded; they keep no plan from being stable."""
-
-    @property
-    def changes_anything(self) -> bool:
-        """Whether the plan acts at all."""
-        return bool(self.actions)
-
-    @property
-    def is_stable(self) -> bool:
-        """Whether nothing is left to do or to wait for; demand may be unmet all the same."""
-        return not self.actions and not self.blocked
-
-    @property
-    def is_converged(self) -> bool:
-        """Whether the plan is stable, all demand is placed and every rule is kept."""
-        return self.is_stable and self.placement.is_whole
-
-
 class Severity(StrEnum):
     """What a finding leads to."""
 
@@ -301,3 +267,39 @@ class Finding:
     actual: int | None = None
     """In the unit of the rule: actions, machines, micro-dollars, thousandths of demand."""
     allowed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The actions from here to the placement, in order, and what is recorded before the first of them."""
+
+    id: PlanId
+    made_at: AwareDatetime
+    spec_version: int | None
+    placement: Placement
+    actions: tuple[Action, ...]
+    instances: tuple[Instance, ...]
+    """Instances in their new state: learned, about to be requested, about to be terminated."""
+    health: tuple[RegionHealth, ...]
+    shortages: tuple[Shortage, ...] = ()
+    """Shortages that the observation found, to be recorded."""
+    blocked: tuple[Blocked, ...] = ()
+    pending_moves: tuple[PendingMove, ...] = ()
+    """Moves for price that wait, to be recorded; they keep no plan from being stable."""
+    refused: tuple[Finding, ...] = ()
+    """What a plan for all applications would have broken: those that these name are left as they stand."""
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether the plan acts at all."""
+        return bool(self.actions)
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether nothing is left to do or to wait for; demand may be unmet all the same."""
+        return not self.actions and not self.blocked
+
+    @property
+    def is_converged(self) -> bool:
+        """Whether the plan is stable and for all applications, all demand is placed and every rule is kept."""
+        return self.is_stable and self.placement.is_whole and not self.refused

@@ -201,7 +201,11 @@ def unheld(plan: Plan) -> Found:
     for r in plan.placement.replicas:
         market = Market.SPOT if r.is_spot else Market.ON_DEMAND
         room[r.region, r.instance_type, market] -= r.count
-    return {(PlanRule.PACKING, None, f"{region}/{kind}") for (region, kind, _), n in room.items() if n < 0}
+    return {
+        (PlanRule.PACKING, r.application, f"{r.region}/{r.instance_type}")
+        for r in plan.placement.replicas
+        if room[r.region, r.instance_type, Market.SPOT if r.is_spot else Market.ON_DEMAND] < 0
+    }
 
 
 MODELLED = {

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scheduler.cli.render import words
+from scheduler.cli.render import problems, words
 from scheduler.simulation.world import World
 from state.model.catalog import Market, Offer
 from state.model.ids import RegionId
@@ -84,7 +84,7 @@ class Story:
         for action in plan.actions:
             where = getattr(action, "key", None) or getattr(action, "region", None) or "gateway"
             self.out.append(f"  {kind_of(action):9} {where}: {words.action(action)}")
-        self.out += [f"  {problem}" for problem in words.problems(plan.placement)]
+        self.out += [f"  {problem}" for problem in problems.of_placement(plan.placement)]
 
     def do_wait(self, minutes: str) -> None:
         for _ in range(int(float(minutes) * 2)):

@@ -14,7 +14,7 @@ from state.model.plan import Plan, PlanRule
 from state.model.snapshot import Snapshot
 from tests.builders import a_head_offer, an_offer
 from tests.placed_case import OFFER, SPOT, a_case, an_error, chat
-from tests.plans import AZ, CODE, EU, US, only, placed, replicas
+from tests.plans import AZ, CHAT, CODE, EU, US, only, placed, replicas
 
 BERLIN = RegionId("static/berlin")
 
@@ -52,7 +52,7 @@ def test_a_machine_holds_as_many_replicas_as_its_gpus_cpus_and_memory_and_no_mor
 
     assert check_plan(*packed(wide, 2, 2 * per_machine, shape)) == ()
     assert only(*packed(wide, 2, too_many, shape)) == an_error(
-        PlanRule.PACKING, f"{US}/l4.4", None, too_many * gpus, 8000
+        PlanRule.PACKING, f"{US}/l4.4", CHAT, too_many * gpus, 8000
     )
 
 
@@ -73,7 +73,7 @@ def test_shapes_share_the_machines() -> None:
         return a_case([placed(wide, 2)], [replicas(wide, one), replicas(wide, two, shape=1)], chat=wanted)
 
     assert check_plan(*both(3, 2)) == ()
-    assert only(*both(3, 3)) == an_error(PlanRule.PACKING, f"{US}/l4.4", None, 9000, 8000)
+    assert only(*both(3, 3)) == an_error(PlanRule.PACKING, f"{US}/l4.4", CHAT, 9000, 8000)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,15 @@ def test_applications_share_cpus_and_memory(need: dict[str, float], fits: int, t
         return a_case([placed(wide)], carried, **wanted)
 
     assert check_plan(*of(fits - 1)) == ()
-    assert only(*of(too_many - 1)).rule is PlanRule.PACKING
+    assert overfull(*of(too_many - 1)) == {CHAT, CODE}
+
+
+def overfull(plan: Plan, snapshot: Snapshot) -> set[Any]:
+    """Return the applications of the one place where replicas do not fit."""
+    found = check_plan(plan, snapshot)
+    assert len({(f.rule, f.subject, f.actual, f.allowed) for f in found}) == 1
+    assert found[0].rule is PlanRule.PACKING
+    return {f.application for f in found}
 
 
 def test_a_gang_has_its_machines_alone() -> None:
@@ -104,10 +112,10 @@ def test_a_gang_has_its_machines_alone() -> None:
         return a_case([placed(wide, machines)], carried, **wanted)
 
     assert check_plan(*beside(3, 1, 4)) == ()
-    assert only(*beside(3, 1, 5)).rule is PlanRule.PACKING
+    assert overfull(*beside(3, 1, 5)) == {CHAT, CODE}
     assert check_plan(*beside(4, 2, 0)) == ()
-    assert only(*beside(3, 2, 0)) == an_error(PlanRule.PACKING, f"{US}/a/l4.4", None, 8000, 12_000)
-    assert only(*beside(2, 1, 1)).rule is PlanRule.PACKING
+    assert only(*beside(3, 2, 0)) == an_error(PlanRule.PACKING, f"{US}/a/l4.4", CHAT, 8000, 12_000)
+    assert overfull(*beside(2, 1, 1)) == {CHAT, CODE}
     small = a_case(
         [placed(OFFER, 2)],
         [replicas(OFFER, 1, zone="a")],
@@ -131,7 +139,7 @@ def test_replicas_run_on_machines_of_their_own_type_market_region_and_zone() -> 
     for carried in elsewhere:
         place = f"{US}/b" if carried.zone else carried.region
         assert only(*a_case(machines, [carried], chat=wanted)) == an_error(
-            PlanRule.PACKING, f"{place}/{carried.instance_type}", None, 1000, 0
+            PlanRule.PACKING, f"{place}/{carried.instance_type}", CHAT, 1000, 0
         )
 
 

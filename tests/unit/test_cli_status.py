@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scheduler.cli.render import as_json, text, words
+from scheduler.cli.render import as_json, problems, text, words
 from scheduler.daemon.loop import Daemon
 from scheduler.documents.spec_file import load_wanted
 from scheduler.observe import observe
@@ -88,7 +88,7 @@ def test_unmet_demand_is_shown_as_in_a_plan() -> None:
     report = read_status(world.store, world.clock.now())
 
     assert report is not None
-    [problem] = words.problems(report.plan.placement)
+    [problem] = problems.of_placement(report.plan.placement)
     assert "chat: unmet demand " in problem
     assert problem in shown(as_json.status_json(report))
 

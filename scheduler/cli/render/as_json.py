@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from scheduler.cli.render import explanations, words
+from scheduler.cli.render import explanations, problems, words
 from scheduler.cli.render.obstacles import doubt_json, failure_json, obstacle_json, shortage_json
 from scheduler.cli.render.spec import warning_json
 from scheduler.drills.report import DrillReport
@@ -16,7 +16,7 @@ from state.model.catalog import Offer, Price
 from state.model.history import Event
 from state.model.inventory import Instance
 from state.model.placement import Placement, Survival, UnmetDemand, Violation
-from state.model.plan import Action, Blocked, Drain, Launch, PendingMove, Route, Serve, Terminate, kind_of
+from state.model.plan import Action, Blocked, Drain, Launch, PendingMove, Plan, Route, Serve, Terminate, kind_of
 from state.model.serving import CellStatus
 from state.model.snapshot import Snapshot
 from state.model.units import MILLI
@@ -149,7 +149,7 @@ def unmet_json(unmet: UnmetDemand) -> dict[str, Any]:
         "demand": unmet.demand_milli / MILLI,
         "unit": unmet.unit,
         "causes": dict(unmet.causes),
-        "message": words.unmet(unmet),
+        "message": problems.unmet(unmet),
     }
 
 
@@ -162,8 +162,24 @@ def violation_json(violation: Violation) -> dict[str, Any]:
         "actual": violation.actual_milli / MILLI,
         "required": violation.required_milli / MILLI,
         "unit": violation.unit,
-        "message": words.violation(violation),
+        "causes": dict(violation.causes),
+        "message": problems.violation(violation),
     }
+
+
+def left_out_json(plan: Plan) -> list[dict[str, Any]]:
+    """Return why applications are left as they stand: what their part of the plan breaks."""
+    return [
+        {
+            "application": found.application,
+            "rule": found.rule,
+            "subject": found.subject,
+            "actual": found.actual,
+            "allowed": found.allowed,
+            "message": words.finding(found),
+        }
+        for found in plan.refused
+    ]
 
 
 def blocked_json(blocked: Blocked) -> dict[str, Any]:
@@ -207,6 +223,7 @@ def report_json(report: PlanReport) -> dict[str, Any]:
         "blocked": [blocked_json(b) for b in plan.blocked],
         "pending_moves": [_pending_json(move) for move in plan.pending_moves],
         "placement": placement_json(plan.placement),
+        "left_out": left_out_json(plan),
         "resilience_usd_per_hour": resilience_json(report.resilience),
         "conflict": explanations.conflict_json(report.conflict),
         "obstacles": [obstacle_json(obstacle) for obstacle in report.obstacles],
@@ -257,6 +274,7 @@ def status_json(report: StatusReport) -> dict[str, Any]:
         "routed": sorted(snapshot.routing.regions()) if snapshot.routing else [],
         "violations": [violation_json(v) for v in plan.placement.violations],
         "unmet": [unmet_json(u) for u in plan.placement.unmet],
+        "left_out": left_out_json(plan),
         "blocked": [blocked_json(b) for b in plan.blocked],
         "pending_moves": [_pending_json(move) for move in plan.pending_moves],
         "converged": report.is_converged,

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from scheduler.cli.render import as_json, explanations, text, words
+from scheduler.cli.render import as_json, explanations, problems, text, words
 from scheduler.cli.render.obstacles import failure_json, obstacle_json, obstacle_lines
 from scheduler.explain import Explanation
 from state.model.units import MILLI
@@ -57,4 +57,4 @@ def report_parts(report: Explanation, now: datetime, *, are_embedded_down: bool)
     parts += [*explanations.price_lines(report.rules, report.limits), *explanations.conflict_lines(report.conflict)]
     refused = ((cause, count) for app, cause, count in placement.refusals if app == report.application)
     parts += [f"not considered: {count} offers, {words.CAUSES[cause]}" for cause, count in refused]
-    return [*parts, *(Text(line, style="bold red") for line in words.problems(placement))]
+    return [*parts, *(Text(line, style="bold red") for line in problems.of_placement(placement))]

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from typing import Any, Final, assert_never
 
-from scheduler.cli.render import obstacles, words
+from scheduler.cli.render import obstacles, problems, words
 from scheduler.explain.binding import Limit, LimitKind
 from scheduler.explain.conflict import Conflict, WayOut, WayOutKind
 from scheduler.explain.rules import Requirement, RequirementKind
 from scheduler.explain.what_if import NoSuchFieldError, QuestionFault, WhatIf
 from scheduler.explain.why_not import WhyNot
+from state.model.catalog import Quota, QuotaScope
+from state.model.ids import provider_of
 from state.model.units import Usd
 
 _K = RequirementKind
@@ -59,11 +61,20 @@ def limit(value: Limit) -> str:
     """Return a quota or stock that is used up, and what one machine more saves."""
     match value.kind, value.quota:
         case LimitKind.QUOTA, quota if quota is not None:
-            subject = f"quota of {quota.family} ({quota.market}) in {quota.region}: {quota.limit} {quota.unit}"
+            subject = f"quota {_quota_name(quota)}: {quota.limit} {quota.unit}"
             more = f"one more {value.gpu} machine of quota"
         case _:
             subject, more = f"stock of {value.offer}: {value.limit}", "one more machine"
     return f"{subject}: used up; {more} saves {value.saves}/h"
+
+
+def _quota_name(quota: Quota) -> str:
+    """Return what a quota is of: `of gpu (spot) in a region`; a wide one by its cloud's own name."""
+    what = f"of {quota.family}" if quota.family is not None else quota.name or "of everything"
+    market = "" if quota.market is None else f" ({quota.market})"
+    place = f"{provider_of(quota.region)}'s account" if quota.scope is QuotaScope.ACCOUNT else quota.region
+    zone = "" if quota.zone is None else f"/{quota.zone}"
+    return f"{what}{market} in {place}{zone}"
 
 
 def price_lines(rules: Iterable[tuple[Requirement, Usd]], limits: Iterable[Limit]) -> list[str]:
@@ -104,10 +115,10 @@ def what_if_lines(answer: WhatIf, change: str) -> list[str]:
     """Return what a change of the spec would change."""
     difference = answer.difference
     if difference is None:
-        problems = words.problems((answer.before if answer.after.is_whole else answer.after).placement)
+        missed = problems.of_placement((answer.before if answer.after.is_whole else answer.after).placement)
         when = "As it is" if answer.after.is_whole else f"With {change}"
         after = f"With {change} it could, for {answer.after.per_hour}/h." if answer.after.is_whole else ""
-        return [f"{when} not everything can be kept.", *problems, *([after] if after else [])]
+        return [f"{when} not everything can be kept.", *missed, *([after] if after else [])]
     way = "more" if difference.micros > 0 else "less"
     how_much = "the same" if not difference.micros else f"{Usd(abs(difference.micros))}/h {way}"
     costs = f"{answer.after.per_hour}/h instead of {answer.before.per_hour}/h"
@@ -138,7 +149,15 @@ def limit_json(value: Limit) -> dict[str, Any]:
     quota = None
     if value.quota is not None:
         found = value.quota
-        quota = {"region": found.region, "family": found.family, "market": found.market, "unit": found.unit}
+        quota = {
+            "scope": found.scope,
+            "region": found.region,
+            "zone": found.zone,
+            "family": found.family,
+            "market": found.market,
+            "unit": found.unit,
+            "name": found.name,
+        }
     return {
         "kind": value.kind,
         "offer": str(value.offer),
@@ -185,7 +204,7 @@ def what_if_json(answer: WhatIf) -> dict[str, Any]:
         "after_usd_per_hour": _dollars(answer.after.per_hour),
         "difference_usd_per_hour": _dollars(answer.difference),
         "machines": dict(answer.moved),
-        "problems": words.problems(answer.after.placement),
+        "problems": problems.of_placement(answer.after.placement),
         "obstacles": [obstacles.obstacle_json(obstacle) for obstacle in answer.obstacles],
     }
 

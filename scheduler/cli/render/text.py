@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from scheduler.cli.render import as_json, explanations, words
+from scheduler.cli.render import as_json, explanations, problems, words
 from scheduler.cli.render.obstacles import obstacle_lines
 from scheduler.drills.report import DrillReport
 from scheduler.explain.resilience import ResiliencePrice
@@ -119,6 +119,7 @@ def plan_parts(plan: Plan, resilience: tuple[ResiliencePrice, ...]) -> list[Rend
     """Return a plan, part by part."""
     placement = plan.placement
     parts = placement_parts(placement, resilience)
+    parts += [Text(line, style="bold red") for line in problems.left_out(plan)]
     if plan.actions:
         parts.append(actions_table(plan))
     elif placement.machines or plan.is_stable:
@@ -134,7 +135,7 @@ def placement_parts(placement: Placement, resilience: tuple[ResiliencePrice, ...
         parts += [machines_table(placement), ""]
     if placement.certificate:
         parts += [certificate_table(placement), ""]
-    parts += [Text(line, style="bold red") for line in words.problems(placement)]
+    parts += [Text(line, style="bold red") for line in problems.of_placement(placement)]
     if resilience and placement.machines and not placement.unmet:
         parts += [resilience_line(resilience), gap_line(placement), ""]
     return parts
@@ -206,8 +207,10 @@ def status_parts(facts: dict[str, Any]) -> list[RenderableType]:
     for shown in status_tables(facts):
         parts += [shown, ""]
     parts += [f"{region}: its cloud does not answer" for region in facts["unreachable"]]
-    problems = [*facts["violations"], *facts["unmet"]]
-    parts += [Text(problem["message"], style="bold red") for problem in problems]
+    left_out = (f"{found['application']}: left as it stands: {found['message']}" for found in facts["left_out"])
+    parts += [Text(line, style="bold red") for line in left_out]
+    missed = [*facts["violations"], *facts["unmet"]]
+    parts += [Text(line["message"], style="bold red") for line in missed]
     return [*parts, *(f"blocked: {blocked['message']}" for blocked in facts["blocked"])]
 
 
@@ -242,8 +245,8 @@ def drill_lines(report: DrillReport) -> list[str]:
     lines.append(f"  machines launched {report.instances_launched}, leaked {report.instances_leaked}")
     if report.unreachable:
         lines.append(f"  machines not read, so not counted as leaked: {', '.join(report.unreachable)}")
-    problems = (*map(words.violation, report.violations), *map(words.unmet, report.unmet))
-    return lines + [f"  {problem}" for problem in problems]
+    missed = (*map(problems.violation, report.violations), *map(problems.unmet, report.unmet))
+    return lines + [f"  {problem}" for problem in missed]
 
 
 def figures(values: Mapping[str, float]) -> str:

@@ -28,7 +28,7 @@ from state.model.history import (
     SpecWithdrawn,
 )
 from state.model.inventory import Notice, NoticeKind, TerminationReason
-from state.model.placement import Placement, RefusalCause, SpecRule, Unit, UnmetDemand, Violation
+from state.model.placement import RefusalCause, Unit
 from state.model.plan import (
     Action,
     Blocked,
@@ -65,6 +65,7 @@ CAUSES: Final[dict[RefusalCause, str]] = {
     RefusalCause.LATENCY_EXPECTED: "latency above max_ms",
     RefusalCause.LATENCY_WORST: "latency above worst_ms",
     RefusalCause.SPOT_NOT_ALLOWED: "spot not allowed",
+    RefusalCause.ZONE_UNKNOWN: "zone unknown",
     RefusalCause.NO_SHAPE_FITS: "no shape fits the machine",
     RefusalCause.PRUNED: "dearer than the offers that one solve considers",
     RefusalCause.QUOTA: "quota",
@@ -105,6 +106,7 @@ HEALTH: Final[dict[HealthReason, str]] = {
 ENDS: Final[dict[TerminationReason, str]] = {
     TerminationReason.FLEET_DESTROYED: "fleet destroyed",
     TerminationReason.NOT_PLACED: "not in the placement",
+    TerminationReason.NEVER_STARTED: "never started",
     TerminationReason.NEVER_JOINED: "never joined its cell",
     TerminationReason.LEFT_CELL: "runs, and its cell answers without it",
     TerminationReason.GPUS_MISSING: "joined its cell without all GPUs",
@@ -258,31 +260,6 @@ def blocked(value: Blocked) -> str:
 def deploy_failed(value: Blocked) -> str:
     """Return that an application cannot run, with what its cell reports."""
     return f"{value.region}: {value.application}: {value.state}: {value.message}"
-
-
-def violation(value: Violation) -> str:
-    """Return a rule of the spec that is not kept."""
-    required, actual = amount(value.required_milli, value.unit), f"{value.actual_milli / MILLI:g}"
-    start = f"{value.application}: violates {value.rule}"
-    if value.rule is SpecRule.SURVIVE:
-        return f"{start}: without {value.subject}, {actual} of {required} remain"
-    if value.rule is SpecRule.SURVIVE_SPOT_LOSS:
-        return f"{start}: without the spot machines of {value.subject}, {actual} of {required} remain"
-    if value.rule in {SpecRule.MAX_SHARE, SpecRule.SHARE_MAX}:
-        return f"{start}: {value.subject} has {actual}, and {required} are allowed"
-    return f"{start}: {f'{value.subject} has ' if value.subject else ''}{actual} of {required}"
-
-
-def unmet(value: UnmetDemand) -> str:
-    """Return demand that is not placed."""
-    causes = ", ".join(f"{CAUSES[cause]} {counted(count, 'offer')}" for cause, count in value.causes)
-    missing = f"{value.missing_milli / MILLI:g} of {amount(value.demand_milli, value.unit)}"
-    return f"{value.application}: unmet demand {missing}" + (f": {causes}" if causes else "")
-
-
-def problems(placement: Placement) -> list[str]:
-    """Return what a placement does not do, a line each."""
-    return [*map(violation, placement.violations), *map(unmet, placement.unmet)]
 
 
 DOUBTS: Final[dict[DoubtKind, str]] = {
