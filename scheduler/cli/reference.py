@@ -57,8 +57,8 @@ first and each as little as needed:
 
 So no demand goes unserved for the redundancy of another application. Within a level higher priorities come first,
 what is missed counts in replicas of the largest shape, and of an application's rules in a level the worst miss
-counts. What is not kept is reported as unmet demand or as a violation with both figures; more stock, quota or budget
-resolves it.
+counts. What is not kept is reported as unmet demand or as a violation, with both figures, what would keep it, and why
+that cannot be had: how many offers each cause excludes.
 
 **Fit.** A part of a GPU lies in one GPU. So a machine holds, of a shape with a part, GPUs times the parts that one
 GPU holds (one of 0.6, three of 0.3), else its GPUs divided by `count`, rounded down; and no more than its vCPUs and

@@ -36,15 +36,15 @@ def settle_apart(snapshot: Snapshot, apart: frozenset[ApplicationName]) -> Settl
     if wanted is None:
         msg = "nothing is wanted"
         raise AssertionError(msg)
-    standing, machines = _standing(snapshot, wanted.spec, apart)
+    kept, machines = _kept_replicas(snapshot, wanted.spec, apart)
     others = settle(_without(snapshot, wanted, apart, machines))
-    kept = {name: application for name, application in wanted.spec.applications.items() if name in apart}
-    own = wanted.spec.model_copy(update={"applications": kept})
+    named = {name: application for name, application in wanted.spec.applications.items() if name in apart}
+    own = wanted.spec.model_copy(update={"applications": named})
     placement = others.placement
     placement = replace(
         placement,
         machines=_together(snapshot, placement.machines, machines),
-        replicas=(*placement.replicas, *standing),
+        replicas=(*placement.replicas, *kept),
         gap=None,
     )
     lines = certificate(own, placement)
@@ -60,7 +60,7 @@ def settle_apart(snapshot: Snapshot, apart: frozenset[ApplicationName]) -> Settl
     )
 
 
-def _standing(
+def _kept_replicas(
     snapshot: Snapshot, spec: CapacitySpec, apart: frozenset[ApplicationName]
 ) -> tuple[tuple[ReplicaCount, ...], tuple[Instance, ...]]:
     """Return the replicas of applications that machines which exist can hold, and those machines."""
@@ -78,10 +78,10 @@ def _standing(
             continue
         pool = free[replicas.region, replicas.zone, replicas.instance_type, _market(replicas)]
         shape = application.shapes[replicas.shape]
-        each = replicas_per_machine(shape, pool[0].machine) if pool else 0
-        count = min(replicas.count, len(pool) * each // shape.machines) if each else 0
+        per_machine = replicas_per_machine(shape, pool[0].machine) if pool else 0
+        count = min(replicas.count, len(pool) * per_machine // shape.machines) if per_machine else 0
         if count:
-            needed = -(-count * shape.machines // each)
+            needed = -(-count * shape.machines // per_machine)
             used += pool[:needed]
             del pool[:needed]
             kept.append(replace(replicas, count=count, milli_each=application.replica_milli(shape)))

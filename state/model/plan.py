@@ -252,6 +252,7 @@ class PlanRule(StrEnum):
     CERTIFICATE = "certificate"
     CREDIT = "credit"
     MIN_READY = "min_ready"
+    SERVING_MACHINE = "serving_machine"
     ROUTES = "routes"
 
 

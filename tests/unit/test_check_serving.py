@@ -1,13 +1,18 @@
 """Rules on what serves: each finds the plan that breaks exactly it, and none the plan just inside its bound."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from scheduler.check import check_plan
-from state.model.ids import ApplicationName, RegionId
-from state.model.plan import Finding, Plan, PlanRule, Route, Serve, Severity
+from state.model.health import HealthState, RegionHealth
+from state.model.ids import ApplicationName, InstanceId, RegionId
+from state.model.inventory import Notice, NoticeKind, TerminationReason
+from state.model.lifecycle import InstanceStatus
+from state.model.placement import Placement
+from state.model.plan import Drain, Finding, Plan, PlanRule, Route, Serve, Severity, Terminate
 from state.model.serving import (
     ApplicationRoute,
     ApplicationShare,
@@ -16,11 +21,12 @@ from state.model.serving import (
     CellStatus,
     DeployState,
     KeptApplication,
+    NodeStatus,
     RoutingTable,
 )
 from state.model.snapshot import Snapshot
 from state.model.spec import Shape
-from tests.builders import an_offer, application
+from tests.builders import NOON, an_offer, application
 from tests.plans import CHAT, CODE, EU, US, a_plan, a_snapshot, having, only, placed, replicas, running
 
 OFFERS = {US: an_offer(US), EU: an_offer(EU)}
@@ -148,3 +154,85 @@ def test_routes_of_what_is_not_wanted_or_had_none_may_go() -> None:
     assert check_plan(*routed(None, Route(a_table()))) == ()
     plan, snapshot = routed(a_table(CHAT), Route(a_table()))
     assert check_plan(plan, replace(snapshot, wanted=None)) == ()
+
+
+def a_drain(name: str, region: RegionId = US, **changes: Any) -> Drain:
+    reason, within = TerminationReason.NOT_PLACED, timedelta(minutes=2)
+    return replace(Drain(InstanceId(name), region, f"node-{name}", reason, within), **changes)
+
+
+def draining(*actions: Any, us: int = 4, demand: int = 6, **nodes: Any) -> tuple[Plan, Snapshot]:
+    """Return a fleet with a node of two replicas for each two of four in a region, and two in another."""
+    plan, snapshot = serving(*actions, us=us, demand=demand)
+    carried = [NodeStatus(InstanceId(f"sk-{US}-{n}"), "10.0.0.5", f"n{n}", False, 2) for n in range(2)]
+    carried = [replace(node, **nodes) for node in carried]
+    cell = replace(snapshot.cells[0], nodes=tuple(carried))
+    return plan, replace(snapshot, cells=(cell, snapshot.cells[1]))
+
+
+FIRST, SECOND = f"sk-{US}-0", f"sk-{US}-1"
+
+
+def test_one_machine_may_be_drained_and_another_beside_it_only_where_the_rest_carries_the_demand() -> None:
+    assert check_plan(*draining(a_drain(FIRST))) == ()
+    both = draining(a_drain(FIRST), a_drain(SECOND))
+    assert only(*both) == too_few(2000, 6000)
+    assert check_plan(*draining(a_drain(FIRST), a_drain(SECOND), demand=2)) == ()
+    assert only(*draining(a_drain(FIRST), a_drain(SECOND), demand=3)) == too_few(2000, 3000)
+    assert check_plan(*draining(a_drain(FIRST), a_drain(SECOND), replicas=0)) == (), "they carry nothing"
+
+
+def test_what_leaves_or_ends_already_counts_with_a_drain() -> None:
+    plan, snapshot = draining(a_drain(FIRST))
+
+    leaving = tuple(replace(n, is_leaving=n.instance_id == SECOND) for n in snapshot.cells[0].nodes)
+    left = replace(snapshot, cells=(replace(snapshot.cells[0], nodes=leaving), snapshot.cells[1]))
+    assert only(plan, left) == too_few(2000, 6000)
+    held = tuple(replace(i, status=InstanceStatus.TERMINATING) if i.id == SECOND else i for i in snapshot.instances)
+    ending = replace(snapshot, instances=held)
+    assert only(plan, ending) == too_few(2000, 6000)
+
+    def announced(kind: NoticeKind, minutes: float | None) -> Snapshot:
+        at = None if minutes is None else NOON + timedelta(minutes=minutes)
+        return replace(ending, notices=(Notice(InstanceId(SECOND), US, kind, at),))
+
+    assert check_plan(plan, announced(NoticeKind.DRAIN, None)) == (), "it serves until others do"
+    assert check_plan(plan, announced(NoticeKind.MAINTENANCE, 5.1)) == ()
+    assert only(plan, announced(NoticeKind.MAINTENANCE, 5)) == too_few(2000, 6000)
+
+
+def test_drains_before_an_announced_end_are_not_ours_to_time() -> None:
+    notice = Notice(InstanceId(FIRST), US, NoticeKind.INTERRUPTION, NOON)
+    drains = [a_drain(name, notice=replace(notice, instance_id=InstanceId(name))) for name in (FIRST, SECOND)]
+
+    assert check_plan(*draining(*drains)) == ()
+    asked = [replace(drain, notice=replace(notice, kind=NoticeKind.DRAIN)) for drain in drains]
+    assert only(*draining(*asked)) == too_few(2000, 6000)
+    assert only(*draining(drains[0], a_drain(SECOND))) == too_few(2000, 6000), "a chosen one waits for them"
+
+
+def test_replicas_of_a_region_that_does_not_serve_take_no_part() -> None:
+    plan, snapshot = draining(a_drain(FIRST), a_drain(SECOND))
+
+    for state, found in ((HealthState.SUSPECT, 0), (HealthState.DOWN, 0), (HealthState.RECOVERING, 1)):
+        sick = replace(snapshot, health=(RegionHealth(US, state, NOON),))
+        assert len([f for f in check_plan(plan, sick) if f.rule is PlanRule.MIN_READY]) == found
+    silent = replace(snapshot, cells=(replace(snapshot.cells[0], answered=False), snapshot.cells[1]))
+    assert check_plan(plan, silent) == ()
+
+
+def test_a_machine_that_carries_replicas_is_not_ended() -> None:
+    plan, snapshot = draining()
+    held = snapshot.instances[0]
+    assert held.id == FIRST
+    end = Terminate(held.id, held.key, held.cloud_id, TerminationReason.NOT_PLACED)
+    ends = replace(plan, actions=(end,), instances=(replace(held, status=InstanceStatus.TERMINATING),))
+
+    assert only(ends, snapshot) == Finding(PlanRule.SERVING_MACHINE, Severity.ERROR, FIRST, None, 2, 0)
+    _, empty = draining(replicas=0)
+    assert check_plan(ends, empty) == ()
+    decided = replace(snapshot, instances=(replace(held, status=InstanceStatus.TERMINATING), *snapshot.instances[1:]))
+    assert check_plan(ends, decided) == (), "its end was decided before"
+    silent = replace(snapshot, cells=(replace(snapshot.cells[0], answered=False), snapshot.cells[1]))
+    assert check_plan(ends, silent) == ()
+    assert check_plan(replace(ends, placement=Placement()), replace(snapshot, wanted=None)) == ()

@@ -168,6 +168,7 @@ RULES: Final[dict[PlanRule, str]] = {
     PlanRule.CERTIFICATE: "certificate line missing or wrong",
     PlanRule.CREDIT: "certificate credits more than the spec or the stock allows",
     PlanRule.MIN_READY: "too few replicas stay ready",
+    PlanRule.SERVING_MACHINE: "end of a machine that carries replicas",
     PlanRule.ROUTES: "all routes removed",
 }
 
