@@ -104,10 +104,10 @@ def test_the_others_get_the_rest_of_the_budget_and_of_the_stock() -> None:
 
 def test_its_cell_keeps_its_head_where_no_other_uses_it() -> None:
     head = with_heads(CHEAP)[-1]
-    standing = replace(an_instance("sk-h", key=head.key, role=Role.HEAD), machine=head.machine)
+    existing = replace(an_instance("sk-h", key=head.key, role=Role.HEAD), machine=head.machine)
     base = a_fleet(replace(CHEAP, stock=0), DEAR)
 
-    placement = settle_apart(replace(base, instances=(*base.instances, standing)), APART).placement
+    placement = settle_apart(replace(base, instances=(*base.instances, existing)), APART).placement
 
     assert carried(placement, CODE) == {EU: 2}
     assert {str(m.offer.key.region): m.count for m in placement.machines if m.role is Role.HEAD} == {US: 1, EU: 1}
