@@ -55,7 +55,8 @@ first and each as little as needed:
 4. `regions.min`;
 5. `regions.max_share` and `regions.shares.max`.
 
-So no demand goes unserved for the redundancy of another application. Within a level higher priorities come first,
+So no demand goes unserved for the redundancy of another application. An application without any replica misses all
+that must remain of it, credit apart. Within a level higher priorities come first,
 what is missed counts in replicas of the largest shape, and of an application's rules in a level the worst miss
 counts. What is not kept is reported as unmet demand or as a violation, with both figures, what would keep it, and why
 that cannot be had: how many offers each cause excludes.

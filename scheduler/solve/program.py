@@ -13,7 +13,7 @@ Rows:
 
     T[a] + short[a] ≥ Q[a]
     T[a] - cap[a,D] + bought[a,D] + soft ≥ required[a]    for each failure domain of the kind to be survived
-    T[a] - spot in r + soft ≥ spot_left[a]                for each region's spot pool
+    T[a] - spot in r + soft ≥ spot_left[a]                for each region's spot pool that is in use
     cap[a,r] ≤ share · T[a] + one replica + soft          and so for places with a ceiling
     Σ use[a,r] + soft ≥ min,  use[a,r] ≤ Σ x in r
     Σ cap[a,·] over a place + soft ≥ floor
@@ -149,15 +149,28 @@ def _survival_rows(p: Problem, a: int, parts: _Parts, capacity: dict[int, int], 
             columns.rows["survive", a, domain] = len(program.rows)
             row = {total: 1.0, _soft(SURVIVAL, a, program, columns): 1.0, lost: -1.0}
             row |= dict.fromkeys(built.credits.after_loss_of(a, domain), 1.0)
-            program.row(row, at_least=float(p.required[a] + p.credit[a]))
+            left = float(p.required[a] + p.credit[a])
+            if p.credit[a]:  # stock in a domain that is not in use would be lost with it
+                program.row(row | {_use(program, inside): -left}, at_least=0)
+            else:
+                program.row(row, at_least=left)
+        if p.credit[a]:
+            program.row({total: 1.0, _soft(SURVIVAL, a, program, columns): 1.0}, at_least=float(p.required[a]))
     if p.spot_left[a] > 0:
         for region, inside in sorted(parts.spot.items()):
             columns.rows["spot", a, region] = len(program.rows)
             row = {total: 1.0, _soft(SURVIVAL, a, program, columns): 1.0} | {c: -value for c, value in inside.items()}
-            program.row(row, at_least=float(p.spot_left[a]))
+            program.row(row | {_use(program, inside): -float(p.spot_left[a])}, at_least=0)
     if p.on_demand[a] > 0:
         columns.rows["on demand", a, 0] = len(program.rows)
         program.row(parts.bought | {_soft(SURVIVAL, a, program, columns): 1}, at_least=float(p.on_demand[a]))
+
+
+def _use(program: Program, terms: dict[int, float]) -> int:
+    """Return a column that is 1 where any of some replicas is placed."""
+    use = program.column(1, integer=True)
+    program.row({use: -sum(program.upper[column] for column in terms)} | dict.fromkeys(terms, 1.0), at_most=0)
+    return use
 
 
 def _sum(program: Program, terms: dict[int, float]) -> int:
@@ -203,6 +216,9 @@ def _region_rows(p: Problem, a: int, parts: _Parts, program: Program, columns: C
         for use, terms in uses.items():
             program.row({use: 1} | dict.fromkeys(terms, -1.0), at_most=0)
         program.row(dict.fromkeys(uses, 1.0) | {scarce: 1}, at_least=float(p.min_regions[a]))
+    else:  # any replica is in a region
+        replicas = [column for _, terms in sorted(parts.shapes.items()) for column in terms]
+        program.row(dict.fromkeys(replicas, 1.0) | {_soft(SPREAD, a, program, columns): 1}, at_least=1)
     for _, terms in sorted(parts.shapes.items() if p.one_shape[a] else ()):
         shapes = sorted(set(terms.values()))
         if len(shapes) == 1:

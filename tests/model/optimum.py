@@ -54,6 +54,7 @@ def optimum(snapshot: Snapshot) -> Optimum:
     model.solver.silent()
     model.solver.setOptionValue("mip_rel_gap", 1e-9)
     model.solver.setOptionValue("threads", 1)
+    model.solver.setOptionValue("presolve", "off")
     _supply(model)
     spare = _spare(model)
     for name, application in snapshot.wanted.spec.applications.items():
@@ -235,6 +236,8 @@ def _survival(model: _Model, a: Application, mine: Any, spare: dict[Any, Any], s
         model.rule(total([(1, column) for _, column in inside]) - 10_000 * used <= 0)
         # A domain without replicas cannot be lost.
         model.rule(everything - total(inside) + credit + soft(0) - required * used >= 0)
+    # And an application without any cannot survive.
+    model.rule(everything + soft(0) >= required - bound)
 
 
 def _places(model: _Model, a: Application, inside: Any, regions: list[str], soft: Any) -> None:

@@ -123,6 +123,8 @@ def misses(where: Where, credit: dict[str, int]) -> dict[Miss, int]:
     required = at_least(a.survive.share, demand)
     for name, lost in where.lost().items():
         found[SpecRule.SURVIVE, name] = required - (total - lost + credit.get(name, 0))
+    if not total and a.survive.any is not FailureDomain.NONE:
+        found[SpecRule.SURVIVE, ""] = required - min(required, at_least(a.survive.replacement_credit, demand))
     for region in where.regions:
         if where.within(region, spot=True):
             left = total - where.within(region, spot=True)

@@ -22,20 +22,16 @@ seeds = st.integers(0, 1_000_000)
 
 @given(seeds)
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
-def test_the_exact_way_leaves_as_little_demand_as_the_model_and_what_fits_costs_the_same(seed: int) -> None:
-    """HiGHS's presolve drops the optimum in some of a thousand specs, so the examples are the same in each run."""
+def test_the_exact_way_misses_as_little_as_the_model_rule_by_rule_and_costs_the_same(seed: int) -> None:
+    """Whether everything fits or not. The examples are the same in each run, since no solver is free of faults."""
     snapshot = a_case(seed).snapshot
-    assert snapshot.wanted is not None
 
     placement = solve(snapshot)
 
     best = optimum(snapshot)
-    found = [float(amount) for amount in what_is_missed(snapshot, placement)]
-    classes = len({a.priority for _, a in snapshot.wanted.spec.named()})
-    assert found[:classes] == pytest.approx(best.missed[:classes], abs=1e-4)
-    if max(best.missed) < WHOLE:
-        assert placement.is_whole
-        assert float(paid(snapshot, placement)) == pytest.approx(best.cost, rel=1e-5, abs=20)
+    assert [float(amount) for amount in what_is_missed(snapshot, placement)] == pytest.approx(best.missed, abs=1e-4)
+    assert float(paid(snapshot, placement)) == pytest.approx(best.cost, rel=1e-5, abs=20)
+    assert placement.is_whole == (max(best.missed) < WHOLE)
 
 
 @pytest.mark.parametrize("budget", [PROOF, SEARCH], ids=["exact", "search"])
