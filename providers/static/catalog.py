@@ -57,7 +57,7 @@ def notices_of(region: RegionId, machines: Iterable[Machine], hosts: dict[str, s
     """
     draining = {machine.name: machine.drain_at for machine in machines if machine.drain_at is not None}
     return [
-        Notice(InstanceId(instance_id), region, NoticeKind.DRAIN, draining[name], f"{name} is being drained")
+        Notice(InstanceId(instance_id), region, NoticeKind.DRAIN, draining[name], name)
         for instance_id, name in sorted(hosts.items())
         if name in draining
     ]

@@ -26,8 +26,8 @@ def expiry_notices(machines: Iterable[CloudInstance]) -> Iterator[Notice]:
     """Yield a notice for each machine whose reservation or allowed time has a known end."""
     for machine in machines:
         if machine.ends_at is not None and machine.state in {CloudState.PENDING, CloudState.RUNNING}:
-            what = "its allowed time" if machine.reservation is None else f"its reservation {machine.reservation}"
-            yield Notice(machine.instance_id, machine.key.region, NoticeKind.EXPIRY, machine.ends_at, f"{what} ends")
+            reservation = machine.reservation or ""
+            yield Notice(machine.instance_id, machine.key.region, NoticeKind.EXPIRY, machine.ends_at, reservation)
 
 
 def as_paid(instance: Instance, seen: CloudInstance) -> Instance:

@@ -166,7 +166,7 @@ def _leaving_notices(cells: tuple[CellStatus, ...], held: tuple[Instance, ...]) 
 
 def leaving_notice(instance: InstanceId, region: RegionId) -> Notice:
     """Return the notice that a machine gives by draining its own node."""
-    return Notice(instance, region, NoticeKind.LEAVING, None, "its node is being drained")
+    return Notice(instance, region, NoticeKind.LEAVING)
 
 
 def _impairments(seen: tuple[CloudInstance, ...]) -> tuple[Impairment, ...]:

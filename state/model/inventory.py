@@ -127,6 +127,7 @@ class Notice:
     at: AwareDatetime | None = None
     """When it happens; None: not reported, so at any moment."""
     detail: str = ""
+    """The cloud's own text; of an expiry the reservation, empty for an allowed time; of a drain the machine's name."""
 
     @property
     def sort_key(self) -> tuple[str, str, str, str]:

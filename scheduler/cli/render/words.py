@@ -197,11 +197,25 @@ def choice(value: OfferChoice | None) -> str:
 
 def notice(value: Notice) -> str:
     """Return what is announced for a machine."""
-    detail = f": {value.detail}" if value.detail else ""
+    told = _announced(value)
+    detail = f": {told}" if told else ""
     if value.kind is NoticeKind.REBALANCE:
         return f"its cloud recommends to leave it{detail}"
     when = "at any moment" if value.at is None else f"at {value.at:%Y-%m-%d %H:%M:%S} UTC"
     return f"{value.kind} announced, {when}{detail}"
+
+
+def _announced(value: Notice) -> str:
+    """Return what a notice is about, in a sentence where its kind has one."""
+    match value.kind:
+        case NoticeKind.EXPIRY:
+            return f"its reservation {value.detail} ends" if value.detail else "its allowed time ends"
+        case NoticeKind.LEAVING:
+            return "its node is being drained"
+        case NoticeKind.DRAIN:
+            return f"{value.detail} is being drained" if value.detail else ""
+        case _:
+            return value.detail
 
 
 def termination(reason: TerminationReason | None, message: str = "", announced: Notice | None = None) -> str:
