@@ -44,15 +44,18 @@ SLICES: Final = {
     ),
     "certificate": Slice(("scheduler/check/certificate.py",), ("check_certificate", "check_credits")),
     "serving": Slice(("scheduler/check/serving.py",), ("check_serving",)),
-    "inventory": Slice(("scheduler/observe/inventory.py", "scheduler/observe/current.py"), ("inventory", "reserved")),
+    "inventory": Slice(("scheduler/observe/inventory.py", "scheduler/observe/current.py"), ("inventory", "current")),
     "membership": Slice(("scheduler/observe/membership.py", "scheduler/observe/signals.py"), ("membership",)),
     "untagged": Slice(("scheduler/observe/untagged.py",), ("capabilities",)),
     "health": Slice(("scheduler/observe/health.py",), ("health", "health_scope")),
-    "shortages": Slice(("scheduler/shortages.py",), ("shortages", "shortage_policy")),
-    "weather": Slice(("scheduler/weather.py", "state/store/observed.py"), ("weather",)),
+    "shortages": Slice(
+        ("scheduler/shortages.py",), ("shortages", "shortage_policy", "breaker", "end_causes", "solve_refusals")
+    ),
+    "weather": Slice(("scheduler/weather.py", "state/store/observed.py"), ("weather", "forecast")),
     "policy": Slice(("scheduler/region_policy.py",), ("region_policy",)),
-    "quotas": Slice(("scheduler/solve/quotas.py", "scheduler/solve/refusals.py"), ("quotas", "zones", "solve")),
-    "hold": Slice(("scheduler/solve/hold.py",), ("hold",)),
+    "quotas": Slice(
+        ("scheduler/solve/quotas.py", "scheduler/solve/refusals.py"), ("quotas", "zones", "solve_refusals")
+    ),
     "apart": Slice(("scheduler/solve/isolate.py", "scheduler/tick.py"), ("isolate",)),
     "solved": Slice(("scheduler/solve/certificate.py",), ("certificate_lines",)),
     "launches": Slice(

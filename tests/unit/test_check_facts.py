@@ -3,6 +3,7 @@
 import ast
 from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,49 @@ def test_a_choice_leaves_what_it_allows_and_does_not_deny(
     is_chosen: bool,  # noqa: FBT001
 ) -> None:
     assert facts.is_chosen("aws", Choice(allow=allow, deny=deny)) is is_chosen
+
+
+@pytest.mark.parametrize(
+    ("share", "demand", "expected"),
+    [(0.67, 3000, 2010), (0.55, 3000, 1650), (0.56, 5000, 2800), (1 / 3, 1000, 334), (0.0, 9, 0), (1.0, 7, 7)],
+)
+def test_a_share_of_a_demand_counts_all_that_is_begun(share: float, demand: int, expected: int) -> None:
+    assert facts.at_least(share, demand) == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "total", "expected"), [(0.5, 4000, 3000), (0.67, 3000, 3010), (1 / 3, 1000, 1333), (0.0, 9, 1000)]
+)
+def test_a_place_may_have_its_share_give_or_take_a_replica(share: float, total: int, expected: int) -> None:
+    assert facts.at_most(share, total, 1000) == expected
+
+
+def test_a_share_counts_to_a_millionth() -> None:
+    assert facts.exactly(0.1234567) == Fraction(123_457, 1_000_000)
+    assert facts.exactly(1) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "gpus", "is_short"),
+    [
+        ({"region": "aws/*"}, 1, True),
+        ({"region": "gcp/*"}, 1, False),
+        ({"region": "aws/*", "kind": ShortageKind.QUOTA}, 1, True),
+        ({"region": "aws/*", "kind": ShortageKind.QUOTA}, 0, False),
+        ({"kind": ShortageKind.QUOTA, "family": "gpu"}, 0, True),
+        ({"kind": ShortageKind.DENIED}, 0, True),
+        ({"available_zones": ("a",)}, 1, False),
+        ({"available_zones": ("b",), "kind": ShortageKind.QUOTA}, 1, True),
+        ({"available_zones": ("a",), "kind": ShortageKind.QUOTA}, 1, False),
+    ],
+)
+def test_a_wide_shortage_covers_its_account_and_a_quota_on_gpus_no_heads(
+    changes: dict[str, Any], gpus: int, *, is_short: bool
+) -> None:
+    machine = replace(OFFER.machine, gpus=gpus)
+    until = NOON + timedelta(hours=1)
+    wide = Shortage(US, None, None, None, ShortageKind.STOCK_OUT, NOON, until)
+
+    found = facts.is_short(replace(OFFER, machine=machine), (replace(wide, **changes),), NOON)
+
+    assert found is is_short

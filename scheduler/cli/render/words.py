@@ -197,8 +197,8 @@ def choice(value: OfferChoice | None) -> str:
 
 def notice(value: Notice) -> str:
     """Return what is announced for a machine."""
-    told = _announced(value)
-    detail = f": {told}" if told else ""
+    subject = _announced(value)
+    detail = f": {subject}" if subject else ""
     if value.kind is NoticeKind.REBALANCE:
         return f"its cloud recommends to leave it{detail}"
     when = "at any moment" if value.at is None else f"at {value.at:%Y-%m-%d %H:%M:%S} UTC"
