@@ -56,7 +56,7 @@ SLICES: Final = {
     "quotas": Slice(
         ("scheduler/solve/quotas.py", "scheduler/solve/refusals.py"), ("quotas", "zones", "solve_refusals")
     ),
-    "apart": Slice(("scheduler/solve/isolate.py", "scheduler/tick.py"), ("isolate",)),
+    "apart": Slice(("scheduler/solve/isolate.py",), ("isolate",)),
     "solved": Slice(("scheduler/solve/certificate.py",), ("certificate_lines",)),
     "launches": Slice(
         (

@@ -97,7 +97,10 @@ def _market(replicas: ReplicaCount) -> Market:
 def _without(
     snapshot: Snapshot, wanted: Wanted, apart: frozenset[ApplicationName], machines: tuple[Instance, ...]
 ) -> Snapshot:
-    """Return the snapshot without some applications, their machines, and what these cost."""
+    """Return the snapshot without some applications, their machines, and what these cost.
+
+    What was placed of them stays in it: where it is by zone, the others are too.
+    """
     held = {machine.id for machine in machines}
     left = max(0, wanted.spec.max_per_hour.micros - total([m.price_per_hour for m in machines]).micros)
     others = {name: a for name, a in wanted.spec.applications.items() if name not in apart}
@@ -107,7 +110,6 @@ def _without(
         snapshot,
         wanted=replace(wanted, spec=spec),
         instances=tuple(i for i in snapshot.instances if i.id not in held),
-        placed=tuple(r for r in snapshot.placed if r.application not in apart),
     )
 
 

@@ -47,7 +47,7 @@ def placement_of(snapshot: Snapshot, spec: CapacitySpec, formulation: Formulatio
     """Return the placement that *solution* describes."""
     machines = (*_workers(snapshot, formulation, solution), *_heads(formulation, solution))
     placement = Placement(
-        machines, _replicas(spec, formulation, solution), refusals=formulation.refusals, gap=solution.gap
+        machines, _replicas(snapshot, spec, formulation, solution), refusals=formulation.refusals, gap=solution.gap
     )
     context = _Context.of(formulation, solution.machines)
     placement = replace(placement, certificate=certificate(spec, placement, formulation))
@@ -60,9 +60,11 @@ def placement_of(snapshot: Snapshot, spec: CapacitySpec, formulation: Formulatio
     )
 
 
-def _replicas(spec: CapacitySpec, formulation: Formulation, solution: Solution) -> tuple[ReplicaCount, ...]:
+def _replicas(
+    snapshot: Snapshot, spec: CapacitySpec, formulation: Formulation, solution: Solution
+) -> tuple[ReplicaCount, ...]:
     p, groups, owner = formulation.problem, formulation.supply.groups, formulation.problem.owner
-    by_zone = zones_matter(spec)
+    by_zone = zones_matter(snapshot, spec)
     found = []
     for j in np.flatnonzero(solution.replicas):
         group = groups[p.group[j]]

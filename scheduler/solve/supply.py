@@ -173,7 +173,7 @@ def _causes_of_no_head(snapshot: Snapshot, regions: set[RegionId]) -> dict[Regio
 def _grouped(
     snapshot: Snapshot, spec: CapacitySpec, offers: list[Offer], existing: Counter[OfferKey]
 ) -> tuple[OfferGroup, ...]:
-    by_zone = zones_matter(spec)
+    by_zone = zones_matter(snapshot, spec)
     limited = {quota.region for quota in snapshot.quotas if quota.zone is not None}
     by_kind: dict[tuple[RegionId, str, Market, Usd, int, str], list[Offer]] = {}
     for offer in offers:
@@ -199,9 +199,13 @@ def _spare(snapshot: Snapshot, offers: list[Offer]) -> tuple[tuple[OfferKey, int
     return tuple((o.key, o.stock) for o in offers if o.stock is not None and shortage_of(snapshot, o) is None)
 
 
-def zones_matter(spec: CapacitySpec) -> bool:
-    """Return whether an application must survive the loss of a zone, or runs one replica on several machines."""
-    return any(
+def zones_matter(snapshot: Snapshot, spec: CapacitySpec) -> bool:
+    """Return whether an application must survive the loss of a zone, or runs one replica on several machines.
+
+    One that is placed beside the spec's own, by zone, counts too.
+    """
+    beside = (r for r in snapshot.placed if r.application not in spec.applications)
+    return any(r.zone is not None for r in beside) or any(
         application.survive.any is FailureDomain.ZONE or any(shape.machines > 1 for shape in application.shapes)
         for _, application in spec.named()
     )

@@ -15,12 +15,14 @@ from scheduler.simulation.world import World
 from scheduler.solve.hold import Settled, settle
 from scheduler.solve.isolate import settle_apart
 from scheduler.tick import decide, tick
-from state.model.catalog import Market, Offer, Quota
+from state.model.catalog import ChoiceKind, Market, Offer, Quota
 from state.model.health import HealthState, RegionHealth
 from state.model.history import PlanRefused
+from state.model.ids import ApplicationName
 from state.model.inventory import Role
-from state.model.placement import Placement
+from state.model.placement import Placement, SpecRule, Unit
 from state.model.plan import Launch, PlanRule, Severity, Terminate
+from state.model.settings import CostModel
 from state.model.snapshot import Snapshot
 from tests.builders import AT_ONCE, a_spec, an_instance, an_offer, application, with_heads
 from tests.plans import CHAT, CODE, EU, US, a_snapshot, replicas, running
@@ -113,6 +115,97 @@ def test_its_cell_keeps_its_head_where_no_other_uses_it() -> None:
     assert {str(m.offer.key.region): m.count for m in placement.machines if m.role is Role.HEAD} == {US: 1, EU: 1}
 
 
+def test_zones_are_kept_apart_where_they_matter() -> None:
+    sold = (an_offer(US, "1", zone="a"), an_offer(US, "1", zone="b"))
+    held = (running(sold[0], "sk-0"), running(sold[1], "sk-1"), running(sold[1], "sk-2"))
+    stood = (replicas(sold[0], 1, zone="a"), replicas(sold[1], 2, zone="b"))
+    base = a_snapshot(
+        *with_heads(*sold),
+        chat=an_application(3, survive={"any": "zone", "share": 0.5}),
+        code=an_application(1),
+        instances=held,
+        placed=stood,
+        cost_model=AT_ONCE,
+    )
+
+    placement = settle_apart(base, APART).placement
+
+    assert [(r.zone, r.count) for r in placement.replicas if r.application == CHAT] == [("a", 1), ("b", 2)]
+    lines = {(line.domain, line.remaining_milli) for line in placement.certificate if line.application == CHAT}
+    assert lines == {(f"{US}/a", 2000), (f"{US}/b", 1000)}
+    assert [(v.application, v.rule, v.subject) for v in placement.violations] == [(CHAT, SpecRule.SURVIVE, f"{US}/b")]
+    assert check_plan(make_plan(placement, base), base) == ()
+
+
+def test_several_that_stand_keep_their_machines_and_count_by_the_spec_of_now() -> None:
+    by_rate: dict[str, Any] = {
+        "demand": {"requests_per_second": 6.5},
+        "shapes": [{"gpu": "L4", "requests_per_second": 3.0}],
+        "disruption": {"max_surge": 20},
+    }
+    gang = an_application(1, shapes=[{"gpu": "L4", "machines": 2}])
+    wide = an_offer(EU, "3")
+    held = [running(CHEAP, f"sk-{n}") for n in range(2)] + [running(wide, f"sk-e{n}") for n in range(2)]
+    stood = (
+        replicas(CHEAP, 1, application=ApplicationName("gone")),
+        replicas(CHEAP, 2, milli_each=9000),
+        replicas(wide, 1, application=CODE, zone=None),
+    )
+    base = a_snapshot(
+        *with_heads(CHEAP, wide),
+        chat=application(**by_rate),
+        code=gang,
+        more=an_application(1),
+        instances=tuple(held),
+        placed=stood,
+        cost_model=AT_ONCE,
+    )
+
+    placement = settle_apart(base, frozenset({CHAT, CODE})).placement
+
+    counts = {(str(r.application), r.count, r.milli_each) for r in placement.replicas}
+    assert counts == {("chat", 2, 3000), ("code", 1, 1000), ("more", 1, 1000)}
+    assert workers(placement) == {US: 3, EU: 2}
+    [short] = placement.unmet
+    assert (short.application, short.missing_milli, short.unit, short.causes) == (
+        CHAT,
+        500,
+        Unit.REQUESTS_PER_SECOND,
+        (),
+    )
+    added = {m.choice.kind for m in placement.machines if m.offer.key.region == EU}
+    assert added == {ChoiceKind.FIXED}
+
+
+def test_one_machine_more_than_it_needs_is_left_to_the_others() -> None:
+    base = a_fleet(placed=(replicas(CHEAP, 1),), chat=1, code=1)
+
+    placement = settle_apart(base, APART).placement
+
+    assert workers(placement) == {US: 2}, "code takes the other"
+    dear = replace(base, placed=(replicas(CHEAP, 1), replicas(DEAR, 1, application=CODE)))
+    two = (*base.instances[:1], running(DEAR, "sk-e"))
+    stays = settle_apart(replace(dear, instances=two, cost_model=CostModel()), APART).placement
+    assert carried(stays, CODE) == {EU: 1}, "where it was placed last it stays"
+
+
+def test_a_head_of_a_cell_that_none_uses_is_not_kept() -> None:
+    head = next(o for o in with_heads(DEAR) if not o.machine.gpus)
+    idle = replace(an_instance("sk-h", key=head.key, role=Role.HEAD), machine=head.machine)
+    base = a_fleet()
+
+    placement = settle_apart(replace(base, instances=(*base.instances, idle)), APART).placement
+
+    assert {str(m.offer.key.region) for m in placement.machines} == {US}
+
+
+def test_a_machine_that_is_not_sold_any_more_is_kept_too() -> None:
+    placement = settle_apart(a_fleet(DEAR), APART).placement
+
+    assert carried(placement, CHAT) == {US: 2}
+    assert {m.offer.price.source for m in placement.machines if m.offer.key == CHEAP.key} == {"as launched"}
+
+
 def erring(snapshot: Snapshot) -> Settled:
     """Return what is decided, with one replica of chat lost from the books: a mistake that the check finds."""
     found = settle(snapshot)
@@ -136,6 +229,24 @@ def test_a_mistake_about_one_application_stops_that_one_alone() -> None:
     [facts] = as_json.left_out_json(plan)
     assert (facts["application"], facts["rule"]) == (CHAT, PlanRule.REPORTED_VIOLATION)
     assert decide(snapshot).refused == ()
+
+
+def test_what_stands_may_break_a_rule_of_the_spec_until_the_mistake_is_found() -> None:
+    wanted = a_fleet().wanted
+    assert wanted is not None
+    chat = a_spec(chat=an_application(2, regions={"jurisdictions": ["EU"]})).applications["chat"]
+    spec = wanted.spec.model_copy(update={"applications": {**wanted.spec.applications, "chat": chat}})
+    moved = replace(a_fleet(), wanted=replace(wanted, spec=spec))
+
+    def nowhere(snapshot: Snapshot) -> Settled:
+        found = settle(snapshot)
+        kept = tuple(r for r in found.placement.replicas if r.application != CHAT)
+        return replace(found, placement=replace(found.placement, replicas=kept))
+
+    plan = decide(moved, nowhere)
+
+    assert {finding.application for finding in plan.refused} == {CHAT}
+    assert carried(plan.placement, CHAT) == {US: 2}
 
 
 def test_a_mistake_about_all_or_about_none_refuses_the_plan() -> None:
