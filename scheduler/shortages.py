@@ -30,7 +30,11 @@ from state.model.weather import Loss, PoolWeather
 BREAKER_MAX: Final = timedelta(hours=6)
 """An offer's breaker stays open no longer: losses older than this are forgotten."""
 REGION_WINDOW: Final = timedelta(hours=1)
-"""Losses of a region are counted over this time."""
+"""Losses and invalid requests of a region are counted over this time."""
+URGENT_AFTER: Final = 2
+"""So many offers without stock make demand urgent once; as many again, once more."""
+WIDENED_DOUBLINGS: Final = 2
+"""How often the pause of a region in which requests are invalid doubles."""
 
 END_KINDS: Final[dict[EndKind, ShortageKind]] = {
     EndKind.STOCK_OUT: ShortageKind.STOCK_OUT,
@@ -77,12 +81,6 @@ def in_force(shortages: Iterable[Shortage], offer: Offer, now: datetime) -> Shor
     """Return the shortage that covers *offer* at *now* and ends last; None where nothing does."""
     found = [shortage for shortage in shortages if shortage.until > now and covers(shortage, offer)]
     return max(found, key=lambda shortage: (shortage.until, shortage.scope), default=None)
-
-
-def is_urgent(shortages: Iterable[Shortage], now: datetime, policy: ShortagePolicy) -> bool:
-    """Return whether a launch was refused for lack of stock a short while ago, so that demand may wait for it."""
-    kinds = (s.since for s in shortages if s.kind is ShortageKind.STOCK_OUT)
-    return any(now - policy.urgent_for < since <= now for since in kinds)
 
 
 def is_half_open(shortages: Iterable[Shortage], offer: Offer, now: datetime, policy: ShortagePolicy) -> bool:
@@ -144,19 +142,25 @@ def from_early_ends(
     early = {
         instance.key: instance
         for instance in learned
-        if instance.reason is TerminationReason.ENDED_BY_PROVIDER
+        if instance.reason in {TerminationReason.ENDED_BY_PROVIDER, TerminationReason.NEVER_SEEN}
         and instance.notice is None
         and instance.region not in failing
         and not (instance.role is Role.HEAD and instance.region in served)
         and not (instance.end is not None and instance.end.kind is EndKind.BY_USER)
         and instance.ended_at is not None
-        and instance.ended_at - instance.requested_at < policy.early_end_max
+        and (instance.ended_at - instance.requested_at < policy.early_end_max or _was_never_seen(instance))
     }
     return tuple(_from_end(instance, now) for _, instance in sorted(early.items(), key=lambda item: item[0]))
 
 
+def _was_never_seen(ended: Instance) -> bool:
+    return ended.reason is TerminationReason.NEVER_SEEN
+
+
 def _from_end(ended: Instance, now: datetime) -> Shortage:
     """Return what the end of an accepted machine teaches: as much as a refusal where its cloud reports that cause."""
+    if _was_never_seen(ended):
+        return _of_offer(ended.key, ShortageKind.NEVER_READY, now, ended.message)
     kind = ShortageKind.ENDED_EARLY if ended.end is None else END_KINDS.get(ended.end.kind, ShortageKind.ENDED_EARLY)
     if kind is ShortageKind.QUOTA and ended.end is not None and ended.end.quota is not None:
         return _over_quota(ended.key, ended.machine, ended.end.quota, now, ended.message)
@@ -188,13 +192,13 @@ def from_losses(
     close an offer's breaker. What ends by its spot market counts, since buying it again is a loop all the same.
     """
     pools = sorted(weather, key=lambda pool: pool.key)
-    lasting = [i for i in held if i.exists and now - i.requested_at >= policy.early_end_max]
+    lasting = [i for i in held if _is_of_use(i) and now - i.requested_at >= policy.early_end_max]
     breakers = [b for pool in pools if (b := _offer_breaker(pool, lasting, policy)) is not None]
     recent = [
         (pool.key, loss)
         for pool in pools
         for loss in pool.losses
-        if loss.lived < policy.early_end_max and loss.at > now - REGION_WINDOW
+        if _is_early(loss, policy) and loss.at > now - REGION_WINDOW
     ]
     breakers += [*_region_breakers(recent, policy), *_cause_breakers(recent, policy)]
     return tuple(breaker for breaker in breakers if breaker.until > now)
@@ -240,8 +244,17 @@ def _cause_breakers(recent: list[tuple[OfferKey, Loss]], policy: ShortagePolicy)
 
 def _early_in_row(pool: PoolWeather, policy: ShortagePolicy) -> list[Loss]:
     """Return the newest losses that came early, one after the other, oldest first."""
-    early = takewhile(lambda loss: loss.lived < policy.early_end_max, reversed(pool.losses))
+    early = takewhile(lambda loss: _is_early(loss, policy), reversed(pool.losses))
     return list(early)[::-1]
+
+
+def _is_early(loss: Loss, policy: ShortagePolicy) -> bool:
+    """Return whether a loss speaks against its offer: it came soon, or the machine never was of any use."""
+    return loss.useless or loss.lived < policy.early_end_max
+
+
+def _is_of_use(instance: Instance) -> bool:
+    return instance.exists and (instance.joined_at if instance.role is Role.HEAD else instance.carried_at) is not None
 
 
 def _has_outlived(instance: Instance, pool: PoolWeather, losses: list[Loss]) -> bool:
@@ -261,6 +274,31 @@ def from_recommendations(
         replace(_of_offer(key, ShortageKind.RECLAIM_RISK, now, detail), until=now + policy.recommendation_max)
         for key, detail in sorted(advised.items())
     )
+
+
+def widened(known: Iterable[Shortage], now: datetime, policy: ShortagePolicy) -> tuple[Shortage, ...]:
+    """Return a shortage for each region in which several offers were refused as invalid within an hour.
+
+    What is wrong with such requests is seldom the offer: others are not asked in turn, but after a pause that grows.
+    """
+    invalid: dict[RegionId, list[Shortage]] = {}
+    for short in known:
+        if short.kind is ShortageKind.INVALID_REQUEST and short.instance_type is not None:
+            invalid.setdefault(short.region, []).append(short)
+    found = []
+    for region, several in sorted(invalid.items()):
+        recent = sorted((short.since, short.message) for short in several if short.since > now - REGION_WINDOW)
+        if len(recent) >= policy.widen_after:
+            (last, message), further = recent[-1], min(len(recent) - policy.widen_after, WIDENED_DOUBLINGS)
+            until = last + policy.initial_backoff * 2**further
+            found.append(Shortage(region, None, None, None, ShortageKind.INVALID_REQUEST, last, until, message))
+    return tuple(wide for wide in found if wide.until > now)
+
+
+def urgency(known: Iterable[Shortage], now: datetime, policy: ShortagePolicy) -> float:
+    """Return how much demand that waits for stock urges: 0 where none does, 1, and more the more offers lacked it."""
+    count = sum(s.kind is ShortageKind.STOCK_OUT and now - policy.urgent_for < s.since <= now for s in known)
+    return 0.0 if not count else max(1.0, count / URGENT_AFTER)
 
 
 def from_prices(offers: Iterable[Offer], now: datetime, policy: ShortagePolicy) -> tuple[Shortage, ...]:

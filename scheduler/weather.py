@@ -17,6 +17,8 @@ from state.model.weather import PoolWeather
 
 PRIOR_LAUNCHES: Final = 2.0
 """What the neighbours say of a pool counts like so many launches of its own."""
+ELSEWHERE_SHARE: Final = 0.5
+"""What the market does everywhere counts by this share for a region of which nothing is known: it may differ."""
 PRIOR_HOURS: Final = 20.0
 """What is assumed of a spot pool's interruptions counts like so many machine-hours of its own."""
 
@@ -59,7 +61,7 @@ class Weather:
 
     def launch_failure(self, key: OfferKey) -> float:
         """Return how likely a launch is to fail: 0 where nothing failed in this market."""
-        everywhere = _shrunk(self._everywhere.get(key.market, (0.0, 0.0)), 0.0)
+        everywhere = ELSEWHERE_SHARE * _shrunk(self._everywhere.get(key.market, (0.0, 0.0)), 0.0)
         in_market = _shrunk(self._markets.get(_market(key), (0.0, 0.0)), everywhere)
         of_type = _shrunk(self._types.get(_type(key), (0.0, 0.0)), in_market)
         pool = self._pools.get(key)

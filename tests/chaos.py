@@ -24,6 +24,7 @@ from scheduler.simulation.world import HOLDER, TICK, NotConvergedError, World
 from state.model.catalog import Market
 from state.model.ids import RegionId, derive_id
 from state.model.inventory import CloudInstance, Role
+from state.model.placement import Placement, RefusalCause
 from state.model.plan import Plan
 from state.model.units import total
 from state.store import StoreError
@@ -39,6 +40,8 @@ FAULTY_TICKS: Final = 60
 QUIET_TICK: Final = timedelta(seconds=90)
 """Sixty of them pass every shortage and every step of recovery."""
 QUIET_TICKS: Final = 60
+BREAKER_TICKS: Final = 240
+"""They pass every breaker."""
 STILL_TICKS: Final = 5
 ERRORS: Final[tuple[type[ProviderError], ...]] = (
     UnreachableError,
@@ -240,7 +243,19 @@ class Chaos:
             if plan is not None and plan.actions:
                 self.log.append(f"quiet {number}: {_brief(plan)}")
             self._pass(QUIET_TICK)
+        for _ in range(BREAKER_TICKS):
+            if not self._is_broken_open():
+                break
+            self._tick()
+            self._pass(QUIET_TICK)
         self._check_rest()
+
+    def _is_broken_open(self) -> bool:
+        """Return whether what is missing waits for a breaker to close: that takes hours by design."""
+        last = self.world.store.last_tick()
+        placement = Placement() if last is None else last.plan.placement
+        causes = [*(line.causes for line in placement.unmet), *(line.causes for line in placement.violations)]
+        return any(cause is RefusalCause.LAUNCHES_FAIL for several in causes for cause, _ in several)
 
     def _tick(self) -> Plan | None:
         before = self.served()

@@ -36,6 +36,7 @@ SEEN: Final = "a public log of failed launches, 2026"
 
 TABLE: Final[dict[str, Row]] = {
     "IAM_PERMISSION_DENIED": Row(DeniedError, REASONS),
+    "PERMISSIONS_ERROR": Row(DeniedError, CREATING),
     "SERVICE_DISABLED": Row(DeniedError, REASONS),
     "accessNotConfigured": Row(DeniedError, REASONS),
     "authError": Row(DeniedError, REASONS),
@@ -53,6 +54,8 @@ TABLE: Final[dict[str, Row]] = {
     "UNSUPPORTED_OPERATION": Row(ShortageError, RESOURCES),
     "ZONE_RESOURCE_POOL_EXHAUSTED": Row(ShortageError, RESOURCES),
     "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": Row(ShortageError, RESOURCES),
+    "REGION_RESOURCE_POOL_EXHAUSTED": Row(ShortageError, RESOURCES, Scope.MARKET_IN_REGION),
+    "REGION_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": Row(ShortageError, RESOURCES, Scope.MARKET_IN_REGION),
     "insufficientCapacity": Row(ShortageError, RESOURCES),
     "not offered": Row(ShortageError, SEEN),
     "resourceExhausted": Row(ShortageError, RESOURCES),
@@ -74,6 +77,7 @@ FAMILIES: Final = (GoogleAPICallError, RetryError, GoogleAuthError, requests.exc
 ALREADY_EXISTS: Final = frozenset({"alreadyExists", "duplicate", "RESOURCE_ALREADY_EXISTS"})
 """They prove that a machine has the name: of the call, and of an operation."""
 NOT_FOUND: Final = "notFound"
+BAD_REQUEST: Final = 400
 NOT_OFFERED: Final = re.compile(r"cannot be used by .* machine type|machine type .* is not available in zone")
 """Messages about this machine type alone, under codes of invalid requests."""
 CONSTRAINT: Final = re.compile(r"\bconstraints?/\S+ violated|\bviolates constraint\b", re.IGNORECASE)

@@ -25,7 +25,7 @@ from providers.gcp.catalog import (
     type_of,
     unpriced,
 )
-from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
+from providers.gcp.errors import ALREADY_EXISTS, BAD_REQUEST, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.gpus import split_attached
 from providers.gcp.notices import end_of_run, notice_of
 from providers.gcp.profile import PROFILE
@@ -267,7 +267,8 @@ class Gcp:
             raise
         if fault is not None:
             code, message, status = fault
-            refused = refusal(code, message, "launch", status)
+            # An operation that is done and has failed is certain, whatever its status.
+            refused = refusal(code, message, "launch", status or BAD_REQUEST)
             if code in ALREADY_EXISTS:
                 return self._adopted_by_proof(order, refused)
             raise refused

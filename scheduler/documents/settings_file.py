@@ -77,6 +77,7 @@ class ShortagesModel(_Model):
     breaker_after: Annotated[int, Field(ge=2, le=10)] = 3
     breaker_for: Seconds = 3600
     region_losses_max: Annotated[int, Field(ge=2, le=100)] = 10
+    widen_after: Annotated[int, Field(ge=2, le=100)] = 4
 
     @model_validator(mode="after")
     def _grows(self) -> Self:
@@ -193,6 +194,7 @@ class Settings(_Model):
             breaker_after=s.breaker_after,
             breaker_for=timedelta(seconds=s.breaker_for),
             region_losses_max=s.region_losses_max,
+            widen_after=s.widen_after,
         )
 
     @property

@@ -63,7 +63,7 @@ def sync_inventory(held: tuple[Instance, ...], readings: Readings, thresholds: T
         by_id[seen.instance_id] = seen
     ending = terminal_notices(readings.notices, readings.taken_at, thresholds)
     current = [_updated(instance, by_id.get(instance.id), readings, thresholds) for instance in held]
-    current = [_apply_notice(instance, ending.get(instance.id)) for instance in current]
+    current = [_apply_notice(instance, ending.get(instance.id), readings.taken_at) for instance in current]
     known = {instance.id for instance in held}
     orphans = (s for s in by_id.values() if s.instance_id not in known and s.state is not CloudState.TERMINATED)
     return SyncedInventory(
@@ -87,13 +87,13 @@ def is_terminal(notice: Notice, now: datetime, thresholds: Thresholds) -> bool:
     return notice.kind is NoticeKind.INTERRUPTION or is_soon
 
 
-def _apply_notice(instance: Instance, notice: Notice | None) -> Instance:
+def _apply_notice(instance: Instance, notice: Notice | None, now: datetime) -> Instance:
     if notice is None or instance.status not in {_S.REQUESTED, _S.RUNNING}:
         return instance
     if instance.role is Role.HEAD and notice.kind in {NoticeKind.MAINTENANCE, NoticeKind.DRAIN, NoticeKind.EXPIRY}:
         # A head has the cell's one address: it is back from a restart sooner than another machine could take over.
         return instance
-    return advanced(instance, _S.TERMINATING, TerminationReason.NOTICE, notice=notice)
+    return advanced(instance, _S.TERMINATING, TerminationReason.NOTICE, notice=notice, ending_since=now)
 
 
 def _updated(instance: Instance, seen: CloudInstance | None, readings: Readings, thresholds: Thresholds) -> Instance:
@@ -113,7 +113,7 @@ def _updated_by_listing(instance: Instance, seen: CloudInstance, now: datetime) 
     address = seen.address or instance.address
     known = replace(as_paid(instance, seen), cloud_id=seen.cloud_id, address=address, missing_since=None)
     if seen.state is CloudState.STOPPING and instance.status is not _S.TERMINATING:
-        return advanced(known, _S.TERMINATING, ended, message=message, end=end)
+        return advanced(known, _S.TERMINATING, ended, message=message, end=end, ending_since=now)
     if seen.state is CloudState.RUNNING and instance.status is _S.REQUESTED:
         return advanced(known, _S.RUNNING, running_at=now)
     return instance if known == instance else replace(known, version=instance.version + 1)

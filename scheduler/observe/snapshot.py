@@ -55,6 +55,7 @@ def observe(ports: Ports) -> Snapshot:
     synced = with_membership(sync_inventory(known.instances, readings, ports.thresholds), cell_statuses, now)
     early = shortages.from_early_ends(synced.learned, known.health, now, ports.shortage_policy)
     new = tuple(shortages.grown(known.shortages, shortage, ports.shortage_policy) for shortage in early)
+    remembered = (*_remembered(known, new), *new)
     regions = tuple(settings.region for settings in ports.cell_settings)
     signals = region_signals(regions, synced.live, cell_statuses, readings, ports.thresholds)
     return Snapshot(
@@ -62,7 +63,7 @@ def observe(ports: Ports) -> Snapshot:
         wanted=known.wanted,
         offers=_priced(read.offers.items, Weather(known.weather, synced.live, now), ports),
         quotas=tuple(sorted(read.quotas.items, key=lambda q: q.sort_key)),
-        shortages=(*_remembered(known, new), *new, *_momentary(known, readings, synced.live, read.offers.items, ports)),
+        shortages=(*remembered, *_momentary(known, remembered, readings, synced.live, read.offers.items, ports)),
         new_shortages=new,
         instances=synced.live,
         learned=synced.learned,
@@ -88,12 +89,18 @@ def observe(ports: Ports) -> Snapshot:
 
 
 def _momentary(
-    known: Known, readings: Readings, live: tuple[Instance, ...], offers: Iterable[Offer], ports: Ports
+    known: Known,
+    remembered: tuple[Shortage, ...],
+    readings: Readings,
+    live: tuple[Instance, ...],
+    offers: Iterable[Offer],
+    ports: Ports,
 ) -> Iterator[Shortage]:
     """Yield the shortages that follow from what is known at this moment, and are never stored."""
     now, policy = readings.taken_at, ports.shortage_policy
     yield from shortages.from_recommendations(readings.notices, live, now, policy)
     yield from shortages.from_losses(known.weather, live, now, policy)
+    yield from shortages.widened(remembered, now, policy)
     yield from shortages.from_prices(offers, now, policy)
 
 

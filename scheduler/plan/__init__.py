@@ -8,7 +8,7 @@ from scheduler.plan.routing import routing_change
 from scheduler.plan.serving import serving_changes
 from state.model.health import RegionHealth
 from state.model.ids import PlanId, derive_id
-from state.model.inventory import Instance
+from state.model.inventory import Instance, NoticeKind
 from state.model.lifecycle import InstanceStatus
 from state.model.placement import Placement
 from state.model.plan import Action, Blocked, BlockedReason, Drain, PendingMove, Plan, Serve
@@ -74,13 +74,21 @@ def _recorded(learned: tuple[Instance, ...], decided: tuple[Instance, ...]) -> t
 
 def _blocked_machines(snapshot: Snapshot) -> list[Blocked]:
     return [
-        Blocked(
-            BlockedReason.STARTING if instance.status is InstanceStatus.REQUESTED else BlockedReason.ENDING,
-            region=instance.region,
-            instance_id=instance.id,
-            key=instance.key,
-            status=instance.status,
-        )
+        replace(_waiting(instance, snapshot), region=instance.region, instance_id=instance.id, key=instance.key)
         for instance in snapshot.instances
         if instance.status is not InstanceStatus.RUNNING and instance.region not in snapshot.unreachable
     ]
+
+
+def _waiting(instance: Instance, snapshot: Snapshot) -> Blocked:
+    """Return what a machine that starts or ends waits for; an end that is overdue is for a person to look at."""
+    if instance.status is InstanceStatus.REQUESTED:
+        return Blocked(BlockedReason.STARTING, status=instance.status)
+    since = instance.ending_since
+    if instance.notice is not None and instance.notice.at is not None:
+        since = max(instance.notice.at, since or instance.notice.at)
+    is_asked = instance.notice is None or instance.notice.kind is not NoticeKind.DRAIN
+    if is_asked and since is not None and snapshot.taken_at - since > snapshot.thresholds.end_max:
+        minutes = f"{(snapshot.taken_at - since).total_seconds() / 60:.0f} min"
+        return Blocked(BlockedReason.END_OVERDUE, status=instance.status, message=minutes)
+    return Blocked(BlockedReason.ENDING, status=instance.status)

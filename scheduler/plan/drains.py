@@ -51,6 +51,12 @@ def time_to_move(instance: Instance, notice: Notice | None, snapshot: Snapshot) 
     return min(max(longest * thresholds.drain_loads, thresholds.drain_min), thresholds.drain_max)
 
 
+def starts_ahead(instance: Instance, snapshot: Snapshot) -> timedelta:
+    """Return how long before an announced end a machine's replicas begin to move: longer where loading takes long."""
+    thresholds = snapshot.thresholds
+    return max(thresholds.drain_ahead, min(time_to_move(instance, None, snapshot), thresholds.maintenance_ahead))
+
+
 def _loads(snapshot: Snapshot, region: RegionId | None) -> list[timedelta]:
     """Return how long machines took from joining to carrying a ready replica, in a region or in all."""
     return [
@@ -93,15 +99,17 @@ def _going(snapshot: Snapshot, changes: CapacityChanges) -> Counter[RegionId]:
         node = node_of(snapshot, instance)
         if node is None:
             continue
-        ends = instance.status is InstanceStatus.TERMINATING and not _serves_on(announced.get(instance.id), snapshot)
+        ends = instance.status is InstanceStatus.TERMINATING and not _serves_on(
+            instance, announced.get(instance.id), snapshot
+        )
         if node.is_leaving or ends or instance.id in drained:
             going[instance.region] += node.replicas
     return going
 
 
-def _serves_on(notice: Notice | None, snapshot: Snapshot) -> bool:
+def _serves_on(instance: Instance, notice: Notice | None, snapshot: Snapshot) -> bool:
     """Return whether a machine that is to end serves until others do: its operator waits, or its end is far off."""
     if notice is None:
         return False
-    is_far = notice.at is not None and notice.at - snapshot.taken_at > snapshot.thresholds.drain_ahead
+    is_far = notice.at is not None and notice.at - snapshot.taken_at > starts_ahead(instance, snapshot)
     return notice.kind is NoticeKind.DRAIN or is_far

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from scheduler.observe.inventory import terminal_notices
 from scheduler.plan.changes import CapacityChanges, replicas_on
-from scheduler.plan.drains import drain_blocked, moves_away
+from scheduler.plan.drains import drain_blocked, moves_away, starts_ahead
 from scheduler.plan.faults import Fault, fault_of
 from scheduler.plan.ready import Readiness
 from scheduler.region_policy import is_excluded, may_end_machines
@@ -69,7 +69,9 @@ def _retire(instance: Instance, snapshot: Snapshot, ready: Readiness, changes: C
     if snapshot.wanted is not None and moves_away(instance, fault.reason, None, snapshot, changes):
         return
     changes.terminations.append(Terminate(instance.id, instance.key, instance.cloud_id, fault.reason, fault.message))
-    changes.instances.append(advanced(instance, _S.TERMINATING, fault.reason, message=fault.message))
+    changes.instances.append(
+        advanced(instance, _S.TERMINATING, fault.reason, message=fault.message, ending_since=snapshot.taken_at)
+    )
 
 
 def _end_blocked(
@@ -178,7 +180,7 @@ def _use_notice(instance: Instance, notice: Notice, snapshot: Snapshot, changes:
 
     With time to spare it serves while another starts.
     """
-    if notice.at is not None and notice.at - snapshot.taken_at > snapshot.thresholds.drain_ahead:
+    if notice.at is not None and notice.at - snapshot.taken_at > starts_ahead(instance, snapshot):
         waits = Blocked(BlockedReason.SERVES_UNTIL_REPLACED, notice=notice)
         changes.block(waits, instance, ActionKind.TERMINATE)
         return

@@ -187,8 +187,10 @@ def _may_change(
     """
     target = deployed.replicas_target if deployed.replicas_target is not None else deployed.replicas_ready
     differs = difference(share, deployed.config)
+    if share.replicas < target and not ready.may_lower(deployed.name, region, share.replicas):
+        return False
     if differs is Difference.COUNT:
-        return share.replicas >= target or ready.may_lower(deployed.name, region, share.replicas)
+        return True
     if is_busy and deployed.state is DeployState.RUNNING:
         return False
     if differs is Difference.MOVE:

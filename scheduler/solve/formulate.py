@@ -106,10 +106,10 @@ def formulate(snapshot: Snapshot, spec: CapacitySpec, supply: Supply) -> Formula
 
 
 def _costs(snapshot: Snapshot) -> CostModel:
-    """Return the costs beside list prices; a surer machine is worth more only while demand waits for stock."""
+    """Return the costs beside list prices; a surer machine is worth more while demand waits, the more it waited for."""
     costs = snapshot.cost_model
-    is_urgent = shortages.is_urgent(snapshot.shortages, snapshot.taken_at, snapshot.shortage_policy)
-    return costs if is_urgent else replace(costs, urgent_stockout_share=0.0)
+    urgency = shortages.urgency(snapshot.shortages, snapshot.taken_at, snapshot.shortage_policy)
+    return replace(costs, urgent_stockout_share=costs.urgent_stockout_share * urgency)
 
 
 def _pruning_limits(limits: Limits, pairs: int) -> PruningLimits:

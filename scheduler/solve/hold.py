@@ -25,7 +25,7 @@ from state.model.plan import PendingMove
 from state.model.snapshot import Snapshot
 from state.model.units import Usd
 
-STAY_SHARE: Final = 4.0
+STAY_SHARE: Final = 20.0
 """What a machine that does not exist yet costs on top, as a share of its price, where nothing is to move for it."""
 LOOK_AGAIN: Final = timedelta(minutes=5)
 """How often a fleet that is solved by search looks for savings while some are pending: each look is a solve more."""

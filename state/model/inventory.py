@@ -216,6 +216,8 @@ class Instance:
     """Until when its replicas are to have moved, as its cell was asked."""
     end: EndCause | None = None
     """Why its cloud ended it, or why its accepted launch failed; None where its cloud reports no cause."""
+    ending_since: AwareDatetime | None = None
+    """Since when it is to end, or ends."""
     version: int = 0
     """Grows by one with every change; a write names the version it read."""
 

@@ -149,6 +149,8 @@ class BlockedReason(StrEnum):
     STARTING = "starting"
     """A machine was requested and does not run yet."""
     ENDING = "ending"
+    END_OVERDUE = "end_overdue"
+    """Its cloud lists it long after its end was asked for; it may cost money, and counts against the budget."""
     """A machine has not ended yet."""
     CELL_HAS_WORKERS = "cell_has_workers"
     """A head stays while its cell has workers."""

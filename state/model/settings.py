@@ -82,6 +82,8 @@ class Thresholds:
     """How long they have at most."""
     drain_loads: float = 2.0
     """How many times the longest measured time from joining a cell to carrying a ready replica they have."""
+    end_max: timedelta = timedelta(minutes=30)
+    """How long after its end was asked for a cloud may list a machine before that is reported."""
     maintenance_ahead: timedelta = timedelta(minutes=30)
     """How long before maintenance a machine is replaced: starting and loading another takes less."""
 
@@ -112,6 +114,8 @@ class ShortagePolicy:
     """A machine whose end was not asked for within this time of its request ended early."""
     breaker_after: int = 3
     """So many machines of an offer in a row that ended early open its breaker."""
+    widen_after: int = 4
+    """So many offers of a region that are refused as invalid within an hour make the region short."""
     breaker_for: timedelta = timedelta(hours=1)
     """How long an offer's breaker stays open after the last of them; each further one doubles that, up to six hours."""
     region_losses_max: int = 10

@@ -29,6 +29,8 @@ class Loss:
     """Since its request."""
     cause: str = ""
     """The kind and the provider's own code; empty where its cloud reports no cause that others could share."""
+    useless: bool = False
+    """Whether it never carried a replica, or as a head never had a cell, however long it lived."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 from state.model.catalog import Market, ShortageKind
 from state.model.history import Outcome
-from state.model.inventory import EndKind, Instance, NoticeKind, TerminationReason
+from state.model.inventory import EndKind, Instance, NoticeKind, Role, TerminationReason
 from state.model.lifecycle import InstanceStatus
 from state.model.weather import LOSSES_KEPT, Loss, PoolWeather
 
@@ -14,8 +14,10 @@ _S = InstanceStatus
 _R = TerminationReason
 _LOST: Final = frozenset({_R.ENDED_BY_PROVIDER, _R.NOT_LISTED, _R.NEVER_SEEN})
 """Ends that we did not ask for."""
-_USELESS: Final = frozenset({_R.NEVER_STARTED, _R.NEVER_JOINED, _R.GPUS_MISSING})
-"""Ends of machines that never were of any use."""
+_FAULTY: Final = frozenset({_R.NEVER_STARTED, _R.NEVER_JOINED, _R.GPUS_MISSING, _R.IMPAIRED})
+"""Faults for which we end machines."""
+_TAKEN: Final = frozenset({NoticeKind.INTERRUPTION, NoticeKind.LEAVING})
+"""Notices by which a cloud takes a machine back."""
 
 
 _SHARED: Final = frozenset({EndKind.DENIED, EndKind.INVALID_REQUEST, EndKind.INTERNAL, EndKind.QUOTA})
@@ -42,7 +44,7 @@ def weather_after(
         learned = _launched(learned, new, now, outcome)
     elif old.status is _S.RUNNING and new.key.market is Market.SPOT and new.running_at is not None:
         hours = max(0.0, ((new.ended_at or now) - new.running_at).total_seconds() / 3600)
-        interrupted = learned.interruptions + _is_interrupted(new)
+        interrupted = learned.interruptions + _is_interrupted(old, new)
         learned = replace(learned, spot_hours=learned.spot_hours + hours, interruptions=interrupted)
     return None if learned == start else learned
 
@@ -50,10 +52,13 @@ def weather_after(
 def _with_loss(known: PoolWeather, old: Instance, new: Instance, now: datetime) -> PoolWeather:
     """Add the end of a machine that was accepted and is of no use any more, unless we chose to end it."""
     is_end = old.status in {_S.REQUESTED, _S.RUNNING} and new.status in {_S.TERMINATING, _S.GONE}
-    if not is_end or not (new.reason in _LOST | _USELESS or _is_interrupted(new)):
+    if not is_end or not (new.reason in _LOST | _FAULTY or _is_announced(old, new)):
         return known
     at = new.ended_at or now
-    losses = (*known.losses, Loss(at, max(timedelta(), at - new.requested_at), _cause(new)))
+    useless = (new.joined_at if new.role is Role.HEAD else new.carried_at) is None
+    if new.reason is _R.IMPAIRED and not useless:
+        return known
+    losses = (*known.losses, Loss(at, max(timedelta(), at - new.requested_at), _cause(new), useless))
     return replace(known, losses=losses[-LOSSES_KEPT:])
 
 
@@ -79,6 +84,12 @@ def _launched(known: PoolWeather, new: Instance, now: datetime, outcome: Outcome
     return replace(known, launches=known.launches + 1, failures=known.failures + 1) if is_failure else known
 
 
-def _is_interrupted(ended: Instance) -> bool:
-    is_reclaimed = ended.notice is not None and ended.notice.kind is NoticeKind.INTERRUPTION
-    return ended.reason in _LOST or (ended.reason is _R.NOTICE and is_reclaimed)
+def _is_interrupted(before: Instance, ended: Instance) -> bool:
+    is_taken = _is_announced(before, ended) and ended.notice is not None and ended.notice.kind in _TAKEN
+    return ended.reason in _LOST or is_taken
+
+
+def _is_announced(before: Instance, ended: Instance) -> bool:
+    """Return whether its cloud announced an end, on which neither we nor its operator decided."""
+    is_ours = before.drain_until is not None or (ended.notice is not None and ended.notice.kind is NoticeKind.DRAIN)
+    return ended.reason is _R.NOTICE and not is_ours

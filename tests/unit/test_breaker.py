@@ -71,11 +71,26 @@ def test_a_breaker_closes_at_its_end() -> None:
 def test_a_machine_requested_since_that_lives_on_closes_the_breaker(
     requested: timedelta, age: timedelta, *, is_closed: bool
 ) -> None:
-    held = an_instance(key=KEY, requested=NOON + requested)
+    held = replace(an_instance(key=KEY, requested=NOON + requested), carried_at=NOON + requested + MINUTE)
+    now = NOON + requested + age
 
-    found = breakers(pool(*early(3)), now=NOON + requested + age, held=(held,))
+    assert (breakers(pool(*early(3)), now=now, held=(held,)) == ()) is is_closed
+    waiting = replace(held, carried_at=None)
+    assert breakers(pool(*early(3)), now=now, held=(waiting,)) != (), "it never was of use"
+    head = replace(waiting, role=Role.HEAD, joined_at=NOON)
+    assert (breakers(pool(*early(3)), now=now, held=(head,)) == ()) is is_closed
 
-    assert (found == ()) is is_closed
+
+def test_a_machine_that_never_was_of_use_counts_however_long_it_lived() -> None:
+    late = [Loss(NOON - n * 20 * MINUTE, 20 * MINUTE, useless=True) for n in (2, 1, 0)]
+
+    [breaker] = breakers(pool(*late))
+
+    assert (breaker.kind, breaker.until) == (ShortageKind.LAUNCHES_FAIL, NOON + HOUR)
+    useful = replace(late[1], useless=False)
+    assert breakers(pool(late[0], useful, late[2])) == ()
+    many = [pool(*late, key=replace(KEY, instance_type=f"t{n}")) for n in range(4)]
+    assert any(b.instance_type is None for b in breakers(*many)), "and for its region"
 
 
 def test_ten_early_losses_of_a_region_in_an_hour_open_its_breaker_until_the_first_is_an_hour_old() -> None:

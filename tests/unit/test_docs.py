@@ -201,6 +201,11 @@ def hours(length: timedelta) -> str:
 
 
 SHORTAGES, COSTS, LIMITS = ShortagePolicy(), CostModel(), Thresholds()
+OF_NO_USE = "or at any time without having carried a replica"
+LONGER = (
+    f"{LIMITS.drain_loads:g} times the longest load of its region where that is more, "
+    f"{minutes(LIMITS.maintenance_ahead)} at most"
+)
 DRAINED = f"{minutes(LIMITS.drain_min)} to {hours(LIMITS.drain_max)}"
 
 
@@ -225,7 +230,16 @@ DRAINED = f"{minutes(LIMITS.drain_min)} to {hours(LIMITS.drain_max)}"
         ),
         ("an impaired machine carries nothing: replaced", minutes(Thresholds().impaired_max)),
         ("an orphan is ended", f"when it is {minutes(Thresholds().orphan_age_min)} old"),
-        ("replicas move before an announced end", f"{minutes(Thresholds().drain_ahead)} ahead"),
+        ("replicas move before an announced end", f"{minutes(LIMITS.drain_ahead)} ahead; {LONGER}"),
+        ("a machine is still listed after its end was asked for: reported", minutes(Thresholds().end_max)),
+        (
+            "a machine that is listed does not run yet, or is in an unknown state: replaced",
+            minutes(Thresholds().start_max),
+        ),
+        (
+            "offers refused as invalid within an hour that make their region short",
+            f"{SHORTAGES.widen_after}",
+        ),
         (
             "a worker is replaced before maintenance, and before its reservation or allowed time ends",
             f"{minutes(Thresholds().maintenance_ahead)} ahead",
@@ -262,7 +276,10 @@ DRAINED = f"{minutes(LIMITS.drain_min)} to {hours(LIMITS.drain_max)}"
             "a recommendation to leave a pool, or a doubted price, counts",
             f"for {minutes(SHORTAGES.recommendation_max)}",
         ),
-        ("a machine ended early", f"within {minutes(SHORTAGES.early_end_max)} of its request"),
+        (
+            "a machine ended early",
+            f"within {minutes(SHORTAGES.early_end_max)} of its request, {OF_NO_USE}",
+        ),
         ("such machines of an offer in a row that open its breaker", f"{SHORTAGES.breaker_after}"),
         (
             "an offer's breaker stays open after the last",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.weather import PRIOR_HOURS, PRIOR_LAUNCHES, Weather
+from scheduler.weather import ELSEWHERE_SHARE, PRIOR_HOURS, PRIOR_LAUNCHES, Weather
 from state.model.catalog import Market, OfferKey
 from state.model.inventory import Instance
 from state.model.lifecycle import InstanceStatus
@@ -38,7 +38,7 @@ def test_the_doubt_of_each_level_is_drawn_towards_that_of_the_next_wider_one() -
     other_market = pool(ON_DEMAND, failures=9, launches=9)
     found = weather(own, same_type, same_market, elsewhere, other_market)
 
-    everywhere = drawn(3 + 1 + 5 + 0, 4 + 6 + 5 + 10)
+    everywhere = ELSEWHERE_SHARE * drawn(3 + 1 + 5 + 0, 4 + 6 + 5 + 10)
     in_market = drawn(3 + 1 + 5, 4 + 6 + 5, everywhere)
     of_type = drawn(3 + 1, 4 + 6, in_market)
     assert found.launch_failure(SPOT) == pytest.approx(drawn(3, 4, of_type))
@@ -132,6 +132,6 @@ def test_nothing_is_concluded_of_the_rate_of_a_pool_that_no_machine_was_in() -> 
     assert weather().priced(offer, ASSUMED) is offer
     on_demand = an_offer()
     failed = weather(pool(on_demand.key, failures=1, launches=1)).priced(on_demand, ASSUMED)
-    expected = drawn(1, 1, drawn(1, 1, drawn(1, 1, drawn(1, 1))))
+    expected = drawn(1, 1, drawn(1, 1, drawn(1, 1, ELSEWHERE_SHARE * drawn(1, 1))))
     assert failed.interruptions_per_hour is None
     assert failed.stockout_probability == pytest.approx(expected)

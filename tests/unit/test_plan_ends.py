@@ -47,7 +47,9 @@ def test_a_machine_that_is_not_placed_and_carries_nothing_is_ended_and_recorded(
 
     assert changes.terminations == [Terminate(held.id, held.key, "c-sk-1", T.NOT_PLACED)]
     assert changes.instances == [
-        replace(held, status=S.TERMINATING, reason=T.NOT_PLACED, version=held.version + 1, message="")
+        replace(
+            held, status=S.TERMINATING, reason=T.NOT_PLACED, version=held.version + 1, message="", ending_since=NOON
+        )
     ]
     assert (changes.drains, changes.blocked) == ([], [])
 
@@ -235,7 +237,7 @@ def test_a_machine_that_never_joins_its_cell_is_replaced_after_a_quarter_of_an_h
     held, snapshot = faulty(late)
     found = changes_of(snapshot, placed(OFFER))
     assert found.instances[0] == replace(
-        held, status=S.TERMINATING, reason=T.NEVER_JOINED, version=held.version + 1, message=""
+        held, status=S.TERMINATING, reason=T.NEVER_JOINED, version=held.version + 1, message="", ending_since=NOON
     )
 
 

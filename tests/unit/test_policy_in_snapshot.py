@@ -173,7 +173,7 @@ def test_every_figure_can_be_set(tmp_path: Path) -> None:
     lengths = {
         "initial_backoff": 60, "max_backoff": 120, "backoff_multiplier": 3, "jitter": 0.1, "quota_min": 180,
         "reset_after": 240, "urgent_for": 30, "half_open": 300, "recommendation_max": 90, "early_end_max": 420,
-        "breaker_after": 2, "breaker_for": 7200, "region_losses_max": 4,
+        "breaker_after": 2, "breaker_for": 7200, "region_losses_max": 4, "widen_after": 5,
     }  # fmt: skip
     costs = {
         "move_share": 0.3, "stockout_share": 0.1, "urgent_stockout_share": 2, "interruption_hours": 3,

@@ -1,6 +1,5 @@
 """Why an application may not use an offer that others may: regions, markets, sizes and zones."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -87,16 +86,15 @@ def test_refused_offers_are_counted_by_cause_and_zone() -> None:
 def test_demand_waits_for_stock_a_while_after_it_was_refused() -> None:
     policy = ShortagePolicy()
 
-    def since(before: timedelta, kind: ShortageKind = ShortageKind.STOCK_OUT) -> bool:
+    def urgency(before: timedelta, kind: ShortageKind = ShortageKind.STOCK_OUT, count: int = 1) -> float:
         short = Shortage(US, None, None, None, kind, NOON - before, NOON)
-        return shortages.is_urgent((short,), NOON, policy)
+        return shortages.urgency((short,) * count, NOON, policy)
 
     second = timedelta(seconds=1)
-    assert since(timedelta())
-    assert since(policy.urgent_for - second)
-    assert not since(policy.urgent_for)
-    assert not since(-second), "it lies ahead"
-    assert not since(timedelta(), ShortageKind.DENIED)
-    assert not shortages.is_urgent((), NOON, policy)
-    unlike = replace(Shortage(US, None, None, None, ShortageKind.QUOTA, NOON, NOON))
-    assert not shortages.is_urgent((unlike,), NOON, policy)
+    assert urgency(timedelta()) == 1
+    assert urgency(policy.urgent_for - second) == 1
+    assert urgency(policy.urgent_for) == 0
+    assert urgency(-second) == 0, "it lies ahead"
+    assert urgency(timedelta(), ShortageKind.DENIED) == 0
+    assert shortages.urgency((), NOON, policy) == 0
+    assert [urgency(timedelta(), count=count) for count in (1, 2, 3, 12)] == [1, 1, 1.5, 6]

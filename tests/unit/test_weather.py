@@ -11,11 +11,11 @@ from providers.errors import ShortageError
 from scheduler.observe import observe
 from scheduler.service.weather import read_weather
 from scheduler.simulation.world import World
-from scheduler.weather import PRIOR_HOURS, PRIOR_LAUNCHES, Weather
+from scheduler.weather import ELSEWHERE_SHARE, PRIOR_HOURS, PRIOR_LAUNCHES, Weather
 from state.model.catalog import Market, OfferKey, Shortage, ShortageKind
 from state.model.history import Outcome, OutcomeKind
 from state.model.ids import InstanceId, PlanId, ProviderName
-from state.model.inventory import Instance, Notice, NoticeKind, TerminationReason, advanced
+from state.model.inventory import Instance, Notice, NoticeKind, Role, TerminationReason, advanced
 from state.model.lifecycle import InstanceStatus
 from state.model.plan import ActionKind
 from state.model.settings import CostModel
@@ -94,7 +94,7 @@ def test_the_hours_of_a_spot_machine_count_and_so_does_its_interruption(
 
     learned = weather_after(None, before, after, NOON + 3 * HOUR)
 
-    losses = (Loss(NOON + 3 * HOUR, 3 * HOUR),) * interruptions
+    losses = (Loss(NOON + 3 * HOUR, 3 * HOUR, useless=True),) * interruptions
     assert learned == PoolWeather(SPOT, NOON + 3 * HOUR, spot_hours=3, interruptions=interruptions, losses=losses)
 
 
@@ -102,7 +102,8 @@ def test_the_hours_of_a_spot_machine_count_and_so_does_its_interruption(
     ("reason", "counts"),
     [
         (T.ENDED_BY_PROVIDER, True), (T.NEVER_SEEN, True), (T.NEVER_JOINED, True), (T.GPUS_MISSING, True),
-        (T.NOT_PLACED, False), (T.IMPAIRED, False), (T.FLEET_DESTROYED, False),
+        (T.NEVER_STARTED, True), (T.IMPAIRED, True), (T.NOTICE, True), (T.NOT_PLACED, False),
+        (T.FLEET_DESTROYED, False),
     ],
 )  # fmt: skip
 def test_a_machine_that_is_lost_or_of_no_use_is_a_loss_and_one_that_we_ended_is_none(
@@ -113,7 +114,48 @@ def test_a_machine_that_is_lost_or_of_no_use_is_a_loss_and_one_that_we_ended_is_
 
     learned = weather_after(None, machine(S.RUNNING, on_demand, running_at=NOON), ended, NOON + HOUR)
 
-    assert (learned is not None and learned.losses == (Loss(NOON + HOUR, HOUR),)) is counts
+    assert (learned is not None and learned.losses == (Loss(NOON + HOUR, HOUR, useless=True),)) is counts
+
+
+@pytest.mark.parametrize(
+    ("changes", "losses", "interruptions"),
+    [
+        ({"notice": NoticeKind.INTERRUPTION}, 1, 1),
+        ({"notice": NoticeKind.LEAVING}, 1, 1),
+        ({"notice": NoticeKind.MAINTENANCE}, 1, 0),
+        ({"notice": NoticeKind.EXPIRY}, 1, 0),
+        ({"notice": NoticeKind.DRAIN}, 0, 0),
+        ({"notice": NoticeKind.LEAVING, "drain_until": NOON}, 0, 0),
+        ({"notice": None}, 1, 0),
+    ],
+    ids=["reclaimed", "leaving by itself", "maintenance", "expiry", "by its operator", "drained by us", "untold"],
+)
+def test_an_announced_end_is_a_loss_unless_we_or_its_operator_decided_on_it(
+    changes: dict[str, Any], losses: int, interruptions: int
+) -> None:
+    kind = changes.pop("notice")
+    notice = None if kind is None else Notice(InstanceId("sk-1"), SPOT.region, kind)
+    ended = machine(S.TERMINATING, reason=T.NOTICE, notice=notice, running_at=NOON, drain_until=NOON)
+
+    learned = weather_after(None, machine(S.RUNNING, running_at=NOON, **changes), ended, NOON + HOUR)
+
+    assert learned is not None
+    assert (len(learned.losses), learned.interruptions) == (losses, interruptions)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_loss_keeps_whether_the_machine_was_of_use(role: Role) -> None:
+    use: dict[str, Any] = {"joined_at": NOON} if role is Role.HEAD else {"joined_at": NOON, "carried_at": NOON}
+
+    def lost(reason: TerminationReason = T.ENDED_BY_PROVIDER, **facts: Any) -> tuple[Loss, ...]:
+        ended = machine(S.GONE, reason=reason, role=role, ended_at=NOON + HOUR, **facts)
+        learned = weather_after(None, machine(S.RUNNING, role=role), ended, NOON + HOUR)
+        return () if learned is None else learned.losses
+
+    assert lost(**use) == (Loss(NOON + HOUR, HOUR),)
+    assert lost() == (Loss(NOON + HOUR, HOUR, useless=True),)
+    assert lost(T.IMPAIRED, **use) == (), "what happened to it later is not its offer's fault"
+    assert lost(T.IMPAIRED) == (Loss(NOON + HOUR, HOUR, useless=True),)
 
 
 def test_what_changes_no_status_or_lies_behind_teaches_nothing() -> None:
@@ -150,9 +192,9 @@ def test_failures_of_a_pool_raise_the_doubt_about_its_neighbours_too() -> None:
 
     doubts = [weather.launch_failure(key) for key in (here, other_zone, other_type, elsewhere, on_demand)]
 
-    assert doubts[0] > doubts[1] > doubts[2] > doubts[3] > 0.3
+    assert doubts[0] > doubts[1] > doubts[2] > doubts[3] > 0.2
     assert doubts[4] == 0
-    everywhere = 3 / (3 + PRIOR_LAUNCHES)
+    everywhere = ELSEWHERE_SHARE * 3 / (3 + PRIOR_LAUNCHES)
     in_market = (3 + everywhere * PRIOR_LAUNCHES) / (3 + PRIOR_LAUNCHES)
     of_type = (3 + in_market * PRIOR_LAUNCHES) / (3 + PRIOR_LAUNCHES)
     assert doubts[1] == pytest.approx(of_type)

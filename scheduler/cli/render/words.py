@@ -128,6 +128,7 @@ BLOCKED: Final[dict[BlockedReason, str]] = {
     BlockedReason.BUDGET: "the budget has no room until another machine has ended",
     BlockedReason.STARTING: "starting",
     BlockedReason.ENDING: "ending",
+    BlockedReason.END_OVERDUE: "its end was asked for {message} ago, and its cloud still lists it; end it there",
     BlockedReason.CELL_HAS_WORKERS: "its cell still has workers",
     BlockedReason.NOT_CARRIED_ELSEWHERE: "other regions do not carry {application} yet",
     BlockedReason.NOT_ALL_JOINED: "not every machine of its cell has joined",
