@@ -16,14 +16,14 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from providers.errors import DeniedError, InvalidError, ProviderError, QuotaError, ThrottledError
+from providers.errors import DeniedError, InvalidError, ProviderError, QuotaError, ThrottledError, UnreachableError
 from scheduler.check import UnsafePlanError
 from scheduler.daemon.solver import prepare_solver
 from scheduler.observe.snapshot import placed_deployments
 from scheduler.simulation.world import START, TICK, World
 from state.model.catalog import Market, Offer
-from state.model.ids import InstanceId
-from state.model.inventory import Role
+from state.model.ids import InstanceId, RegionId
+from state.model.inventory import EndKind, Notice, NoticeKind, Role
 from state.model.units import Usd
 from tests.builders import a_spec, an_offer, application
 
@@ -206,6 +206,80 @@ def swinging_prices() -> Figures:
     return day.run(timedelta(hours=4), swing).figures
 
 
+def unanswered_for_ever() -> Figures:
+    """A cloud that answers no launch, and starts nothing."""
+    return _refused_for_ever(lambda: UnreachableError("aws", "launch", "500"))
+
+
+def never_joined() -> Figures:
+    """Machines that never join their cell, and end after eleven minutes."""
+    day = a_day(an_offer(AWS, "1"), an_offer(GCP, "3"))
+
+    def end() -> None:
+        cloud, now = day.world.cloud("aws"), day.world.clock.now()
+        for seen, role in cloud.alive():
+            if role is Role.WORKER and seen.launched_at:
+                day.world.cells[RegionId(AWS)].leave_for(seen.address or "", HOUR)
+                if now - seen.launched_at >= timedelta(minutes=11):
+                    cloud.end(seen.instance_id, "host error", EndKind.INTERNAL)
+
+    return day.run(timedelta(hours=3), end).figures
+
+
+def leave_by_themselves() -> Figures:
+    """A spot pool whose machines are reclaimed after three minutes, which they alone read."""
+    day = a_day(an_offer(AWS, "1", market=Market.SPOT), an_offer(GCP, "3"), market=SPOT_ALLOWED)
+
+    def reclaim() -> None:
+        cloud, now = day.world.cloud("aws"), day.world.clock.now()
+        for seen, role in cloud.alive():
+            age = now - seen.launched_at if seen.launched_at else timedelta()
+            if role is Role.WORKER and age >= timedelta(minutes=2):
+                day.world.cells[RegionId(AWS)].draining_themselves.add(seen.instance_id)
+            if role is Role.WORKER and age >= timedelta(minutes=3):
+                cloud.end(seen.instance_id, "reclaimed", EndKind.RECLAIMED)
+
+    return day.run(timedelta(hours=3), reclaim).figures
+
+
+def many_sizes_without_stock() -> Figures:
+    """Forty on-demand offers of one cloud without stock, and another cloud at six times the price."""
+    sizes = [an_offer(AWS, str(1 + n / 100), gpus=n % 8 + 1, zone="abcdef"[n // 8], stock=0) for n in range(40)]
+    return a_day(*sizes, an_offer(GCP, "3")).run(HOUR).figures
+
+
+def _served(load: timedelta = timedelta()) -> Day:
+    """Return a world in which four replicas serve, with room in it and in another cloud."""
+    day = a_day(an_offer(AWS, "1"), an_offer(GCP, "3"), demand=4)
+    for cell in day.world.cells.values():
+        cell.serve.load = load
+    return day.run(timedelta(minutes=30))
+
+
+def head_restarts() -> Figures:
+    """A head that restarts, of a cell with four machines that rejoin after 40 seconds."""
+    day = _served()
+    day.world.cells[RegionId(AWS)].restart_head(timedelta(seconds=25), timedelta(seconds=40))
+    return day.run(HOUR).figures
+
+
+def replicas_crash() -> Figures:
+    """Half of a cell's replicas that crash, and are back after three minutes."""
+    day = _served()
+    day.world.cells[RegionId(AWS)].serve.crash(2, timedelta(minutes=3))
+    return day.run(HOUR).figures
+
+
+def maintenance_of_all() -> Figures:
+    """Maintenance of all four machines that is announced 35 minutes ahead, where loading takes ten."""
+    day = _served(timedelta(minutes=10))
+    cloud, at = day.world.cloud("aws"), day.world.clock.now() + timedelta(minutes=35)
+    for seen, role in cloud.alive():
+        if role is Role.WORKER:
+            cloud.announced.append(Notice(seen.instance_id, seen.key.region, NoticeKind.MAINTENANCE, at))
+    return day.run(HOUR).figures
+
+
 def region_lost_under_max_share() -> Figures:
     """Two regions with at most half in each, of which one dies; the other has room for all."""
     day = a_day(an_offer(AWS, "1"), an_offer(GCP, "1"), demand=8, regions={"max_share": 0.5})
@@ -222,6 +296,13 @@ SCENARIOS: Final[dict[str, Callable[[], Figures]]] = {
     "an unreported quota has no room": over_quota_for_ever,
     "each launch is throttled": throttled_for_ever,
     "everything is short for 3 days": short_for_days,
+    "no launch is answered, another cloud has room": unanswered_for_ever,
+    "machines never join, and end after 11 min": never_joined,
+    "spot machines leave by themselves after 3 min": leave_by_themselves,
+    "40 on-demand offers have no stock": many_sizes_without_stock,
+    "a head restarts": head_restarts,
+    "half of a cell's replicas crash for 3 min": replicas_crash,
+    "maintenance of 4 of 4 machines, loading takes 10 min": maintenance_of_all,
     "9 spot pools are empty": lambda: empty_pools(3),
     "24 spot pools are empty": lambda: empty_pools(8),
     "72 spot pools are empty": lambda: empty_pools(24),

@@ -66,7 +66,7 @@ SLICES: Final = {
             "scheduler/plan/endings.py",
             "scheduler/plan/faults.py",
         ),
-        ("plan_capacity", "plan_ends", "plan_lost", "plan_announced", "reserved"),
+        ("plan_capacity", "plan_ends", "plan_lost", "plan_announced", "claims"),
     ),
     "drains": Slice(("scheduler/plan/drains.py",), ("plan_drains",)),
     "plans": Slice(
