@@ -243,9 +243,8 @@ class Chaos:
             if plan is not None and plan.actions:
                 self.log.append(f"quiet {number}: {_brief(plan)}")
             self._pass(QUIET_TICK)
-        for _ in range(BREAKER_TICKS):
-            if not self._is_broken_open():
-                break
+        waits = self._is_broken_open()
+        for _ in range(BREAKER_TICKS if waits else 0):
             self._tick()
             self._pass(QUIET_TICK)
         self._check_rest()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos import failure_of
 
-SEEDS = max(1, int(os.environ.get("SKERRY_EXAMPLES", "50")) // 2)
+SEEDS = max(1, int(os.environ.get("SKERRY_EXAMPLES", "50")) // 4)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -15,7 +15,7 @@ from tests.model.optimum import optimum
 from tests.model.small_specs import PROOF, SEARCH, a_case
 from tests.model.verify import faults, paid, what_is_missed
 
-EXAMPLES = int(os.environ.get("SKERRY_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("SKERRY_EXAMPLES", "40"))
 WHOLE = 1e-4
 seeds = st.integers(0, 1_000_000)
 

@@ -27,7 +27,7 @@ from scheduler.solve.solution import Solution, broken_rules, objective
 from state.model.settings import SolveBudget
 
 REGIONS = 3
-EXAMPLES = int(os.environ.get("SKERRY_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("SKERRY_EXAMPLES", "120"))
 NO_HEADS = np.zeros(REGIONS, np.int64)
 
 groups = st.lists(

@@ -22,7 +22,7 @@ PRICES = ("1.2", "1", "1.5", "0.9")
 BUDGET = 40.0
 
 QUIET = settings(
-    max_examples=int(os.environ.get("SKERRY_EXAMPLES", "50")), deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("SKERRY_EXAMPLES", "30")), deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 ERRORS = st.sampled_from(

@@ -17,6 +17,7 @@ from tests.plans import EU, US
 
 POLICY = ShortagePolicy()
 MINUTE = timedelta(minutes=1)
+SLOWLY = timedelta(seconds=30)
 MANY = tuple(an_offer(US, "1", gpus=gpus) for gpus in range(1, 9))
 SOLD = tuple(an_offer(US, "1", gpus=gpus, zone=zone) for gpus in (1, 2, 4) for zone in "ab")
 
@@ -76,7 +77,7 @@ def test_forty_offers_are_not_asked_one_after_the_other(error: type[ProviderErro
         world.tick()
 
     assert world.running() == {"gcp/us-central1/a/l4.1/on_demand": 2}
-    world.run(timedelta(hours=1))
+    world.run(timedelta(hours=1), SLOWLY)
     assert calls <= calls_max
 
 
@@ -95,7 +96,7 @@ def test_launches_that_no_answer_comes_to_are_failures_and_another_cloud_serves(
 def test_machines_that_end_late_without_ever_joining_are_not_started_in_a_loop() -> None:
     world = a_world(an_offer(US, "1"), an_offer("gcp/us-central1", "3"))
     started: dict[str, Any] = {}
-    for _ in range(6 * 120):
+    for _ in range(2 * 60):
         cell = world.cells[US]
         for machine, role in world.cloud("aws").alive():
             begun = started.setdefault(machine.instance_id, world.clock.now())
@@ -103,7 +104,7 @@ def test_machines_that_end_late_without_ever_joining_are_not_started_in_a_loop()
                 cell.leave_for(machine.address or "", timedelta(hours=1))
                 if world.clock.now() - begun >= 11 * MINUTE:
                     world.cloud("aws").end(machine.instance_id, "host error")
-        world.tick()
+        world.tick(SLOWLY)
 
     assert world.running() == {"gcp/us-central1/a/l4.1/on_demand": 2}
     assert world.launches() <= 12
@@ -114,7 +115,7 @@ def test_a_pool_whose_machines_are_taken_back_after_minutes_is_left(kind: Notice
     market = Market.SPOT if kind is NoticeKind.LEAVING else Market.ON_DEMAND
     world = a_world(an_offer(US, "1", market=market), an_offer("gcp/us-central1", "3"), market={"spot": "allowed"})
     begun: dict[Any, Any] = {}
-    for _ in range(6 * 180):
+    for _ in range(2 * 90):
         cloud, now = world.cloud("aws"), world.clock.now()
         for machine, role in cloud.alive():
             since = begun.setdefault(machine.instance_id, now)
@@ -123,7 +124,7 @@ def test_a_pool_whose_machines_are_taken_back_after_minutes_is_left(kind: Notice
                 cloud.announced[-1] = replace(cloud.announced[-1], kind=kind)
             if role is Role.WORKER and now - since >= 4 * MINUTE:
                 cloud.end(machine.instance_id, "taken back")
-        world.tick()
+        world.tick(SLOWLY)
 
     assert world.launches() <= 14
     assert world.running() == {"gcp/us-central1/a/l4.1/on_demand": 2}
