@@ -89,6 +89,9 @@ class InvalidError(RefusedError):
 class UnreachableError(ProviderError):
     """Uncertain: it may have happened; only a later read can show it."""
 
+    retry_after_s: float | None = None
+    """How long to wait, where an answer names it, as one that is overloaded may."""
+
 
 class NotConnectedError(UnreachableError):
     """No answer, since no connection was made or it broke: check the network or the endpoint."""
@@ -164,7 +167,7 @@ def classified(failure: Failure, table: Mapping[str, Row]) -> ProviderError:
         error.scope, error.available_in = row.scope, failure.available_in
     if isinstance(error, QuotaError) and row is not None:
         error.scope = failure.limit or row.limit
-    if isinstance(error, ThrottledError):
+    if isinstance(error, ThrottledError | UnreachableError):
         error.retry_after_s = failure.retry_after_s
     return error
 

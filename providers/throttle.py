@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
-from providers.errors import WAIT_MAX_S, DeniedError, InvalidError, ProviderError, ThrottledError
+from providers.errors import WAIT_MAX_S, DeniedError, InvalidError, ProviderError, ThrottledError, UnreachableError
 from providers.settings import PaceSettings
 from state.clock import Clock
 from state.model.ids import derive_id
@@ -186,10 +186,15 @@ class RateLimiter:
             raise error
         return bucket
 
-    def _slow_down(self, where: str, error: ThrottledError, pause_s: float, *, is_write: bool) -> None:
-        """Slow a bucket down; a pause that the cloud named is kept for all processes."""
-        self.bucket(where, is_write=is_write).slow_down(pause_s)
+    def _heed(self, where: str, error: ProviderError, pause_s: float, *, is_write: bool) -> None:
+        """Slow a bucket down that is throttled; a pause that the cloud named is kept for all processes."""
+        if not isinstance(error, ThrottledError | UnreachableError):
+            return
+        bucket = self.bucket(where, is_write=is_write)
+        if isinstance(error, ThrottledError):
+            bucket.slow_down(pause_s)
         if error.retry_after_s:
+            bucket.close(pause_s)
             until = self._clock.now() + timedelta(seconds=pause_s)
             self._log.pause(self._name(where, is_write=is_write), until)
 
@@ -214,8 +219,7 @@ class RateLimiter:
             except failures as error:
                 ours = translate(error)
                 pause = self._pause(ours, where, attempt)
-                if isinstance(ours, ThrottledError):
-                    self._slow_down(where, ours, pause, is_write=False)
+                self._heed(where, ours, pause, is_write=False)
                 is_over = self._clock.elapsed() - began + pause > self._timeout_s
                 if isinstance(ours, DeniedError | InvalidError) or attempt == ATTEMPTS_MAX or is_over:
                     raise ours from error
@@ -226,7 +230,7 @@ class RateLimiter:
 
     def _pause(self, error: ProviderError, where: str, attempt: int) -> float:
         """Return how long to wait: what the cloud names, or else a time that doubles, spread by region."""
-        requested = error.retry_after_s if isinstance(error, ThrottledError) else None
+        requested = error.retry_after_s if isinstance(error, ThrottledError | UnreachableError) else None
         if requested:
             return min(requested, WAIT_MAX_S)
         spread = int(derive_id("p", where, str(attempt))[2:6], 16) / 0xFFFF
@@ -250,8 +254,7 @@ class RateLimiter:
                 result = call()
             except failures as error:
                 ours = translate(error)
-                if isinstance(ours, ThrottledError):
-                    self._slow_down(where, ours, self._pause(ours, where, 1), is_write=True)
+                self._heed(where, ours, self._pause(ours, where, 1), is_write=True)
                 raise ours from error
             bucket.speed_up()
             return result

@@ -4,7 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from providers.errors import WAIT_MAX_S, DeniedError, InvalidError, ProviderError, ThrottledError, UnreachableError
+from providers.errors import (
+    WAIT_MAX_S,
+    DeniedError,
+    Failure,
+    InvalidError,
+    ProviderError,
+    ThrottledError,
+    UnreachableError,
+    classified,
+)
 from providers.settings import PaceSettings
 from providers.throttle import ATTEMPTS_MAX, LOG_MAX_AGE_S, PAUSED, OwnPauses, RateLimiter
 from state.clock import ManualClock
@@ -167,6 +176,31 @@ def test_a_long_pause_refuses_calls_until_it_ends_and_never_waits() -> None:
     with pytest.raises(ThrottledError):
         watched.write(throttled())
     assert watched.calls == 2
+
+
+def test_a_cloud_that_is_overloaded_is_left_alone_for_as_long_as_it_asks() -> None:
+    watched = Watched()
+    overloaded = UnreachableError("aws", "launch", "ServiceUnavailable")
+    overloaded.retry_after_s = 900
+
+    with pytest.raises(UnreachableError):
+        watched.write(overloaded)
+    with pytest.raises(ThrottledError) as raised:
+        watched.write(throttled())
+
+    assert (raised.value.code, watched.calls) == (PAUSED, 1)
+    bucket = watched.limiter.bucket("r", is_write=True)
+    assert bucket.rate == Watched().limiter.bucket("r", is_write=True).rate, "it is not throttled"
+    assert watched.limiter.bucket("r", is_write=False).closed_for_s() == 0
+
+
+def test_an_answer_of_503_names_the_wait() -> None:
+    failure = Failure("aws", "launch", "ServiceUnavailable", "overloaded", 120.0, status=503)
+
+    error = classified(failure, {})
+
+    assert isinstance(error, UnreachableError)
+    assert error.retry_after_s == 120
 
 
 def test_a_pause_holds_whether_a_region_is_named_by_its_id_or_its_name() -> None:
