@@ -133,11 +133,12 @@ def test_a_machine_that_is_lost_or_of_no_use_is_a_loss_and_one_that_we_ended_is_
 def test_an_announced_end_is_a_loss_unless_we_or_its_operator_decided_on_it(
     changes: dict[str, Any], losses: int, interruptions: int
 ) -> None:
-    kind = changes.pop("notice")
+    kind = changes["notice"]
+    before = {name: value for name, value in changes.items() if name != "notice"}
     notice = None if kind is None else Notice(InstanceId("sk-1"), SPOT.region, kind)
     ended = machine(S.TERMINATING, reason=T.NOTICE, notice=notice, running_at=NOON, drain_until=NOON)
 
-    learned = weather_after(None, machine(S.RUNNING, running_at=NOON, **changes), ended, NOON + HOUR)
+    learned = weather_after(None, machine(S.RUNNING, running_at=NOON, **before), ended, NOON + HOUR)
 
     assert learned is not None
     assert (len(learned.losses), learned.interruptions) == (losses, interruptions)
