@@ -49,7 +49,8 @@ SLICES: Final = {
     "untagged": Slice(("scheduler/observe/untagged.py",), ("capabilities",)),
     "health": Slice(("scheduler/observe/health.py",), ("health", "health_scope")),
     "shortages": Slice(
-        ("scheduler/shortages.py",), ("shortages", "shortage_policy", "breaker", "end_causes", "solve_refusals")
+        ("scheduler/shortages.py",),
+        ("shortages", "shortage_policy", "breaker", "end_causes", "solve_refusals", "widened"),
     ),
     "weather": Slice(("scheduler/weather.py", "state/store/observed.py"), ("weather", "forecast")),
     "policy": Slice(("scheduler/region_policy.py",), ("region_policy",)),
