@@ -192,7 +192,7 @@ def from_losses(
     close an offer's breaker. What ends by its spot market counts, since buying it again is a loop all the same.
     """
     pools = sorted(weather, key=lambda pool: pool.key)
-    lasting = [i for i in held if _is_of_use(i) and now - i.requested_at >= policy.early_end_max]
+    lasting = [i for i in held if i.exists and i.was_of_use and now - i.requested_at >= policy.early_end_max]
     breakers = [b for pool in pools if (b := _offer_breaker(pool, lasting, policy)) is not None]
     recent = [
         (pool.key, loss)
@@ -251,10 +251,6 @@ def _early_in_row(pool: PoolWeather, policy: ShortagePolicy) -> list[Loss]:
 def _is_early(loss: Loss, policy: ShortagePolicy) -> bool:
     """Return whether a loss speaks against its offer: it came soon, or the machine never was of any use."""
     return loss.useless or loss.lived < policy.early_end_max
-
-
-def _is_of_use(instance: Instance) -> bool:
-    return instance.exists and (instance.joined_at if instance.role is Role.HEAD else instance.carried_at) is not None
 
 
 def _has_outlived(instance: Instance, pool: PoolWeather, losses: list[Loss]) -> bool:

@@ -91,12 +91,9 @@ def tick(ports: Ports, fence: int, solver: Callable[[Snapshot], Settled] = settl
         ports.store.keep_refused(snapshot, error.findings, plan_id(snapshot), ports.clock.now())
         raise
     if plan.refused:
-        ports.store.keep_refused(snapshot, plan.refused, refused_id(plan), ports.clock.now())
+        # The plan itself is kept under its own id where it acts.
+        refused_id = PlanId(derive_id("plan", plan.id, "refused"))
+        ports.store.keep_refused(snapshot, plan.refused, refused_id, ports.clock.now())
     ports.store.commit(plan, snapshot, fence, ports.clock.now())
     execute(plan, ports, snapshot.shortages)
     return plan
-
-
-def refused_id(plan: Plan) -> PlanId:
-    """Return the id of what was refused where a plan leaves some applications out."""
-    return PlanId(derive_id("plan", plan.id, "refused"))

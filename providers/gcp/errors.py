@@ -77,7 +77,6 @@ FAMILIES: Final = (GoogleAPICallError, RetryError, GoogleAuthError, requests.exc
 ALREADY_EXISTS: Final = frozenset({"alreadyExists", "duplicate", "RESOURCE_ALREADY_EXISTS"})
 """They prove that a machine has the name: of the call, and of an operation."""
 NOT_FOUND: Final = "notFound"
-BAD_REQUEST: Final = 400
 NOT_OFFERED: Final = re.compile(r"cannot be used by .* machine type|machine type .* is not available in zone")
 """Messages about this machine type alone, under codes of invalid requests."""
 CONSTRAINT: Final = re.compile(r"\bconstraints?/\S+ violated|\bviolates constraint\b", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 from providers.base import INSTANCE_TAG, OWNER_TAG, ROLE_TAG, LaunchOrder, Observation
@@ -25,7 +26,7 @@ from providers.gcp.catalog import (
     type_of,
     unpriced,
 )
-from providers.gcp.errors import ALREADY_EXISTS, BAD_REQUEST, FAMILIES, NOT_FOUND, refusal, translated
+from providers.gcp.errors import ALREADY_EXISTS, FAMILIES, NOT_FOUND, refusal, translated
 from providers.gcp.gpus import split_attached
 from providers.gcp.notices import end_of_run, notice_of
 from providers.gcp.profile import PROFILE
@@ -268,7 +269,7 @@ class Gcp:
         if fault is not None:
             code, message, status = fault
             # An operation that is done and has failed is certain, whatever its status.
-            refused = refusal(code, message, "launch", status or BAD_REQUEST)
+            refused = refusal(code, message, "launch", status or HTTPStatus.BAD_REQUEST)
             if code in ALREADY_EXISTS:
                 return self._adopted_by_proof(order, refused)
             raise refused

@@ -14,6 +14,8 @@ from state.model.serving import CellStatus
 from state.model.snapshot import Snapshot
 from state.model.spec import Application
 
+_N = NoticeKind
+
 
 def min_ready(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """Find changes that leave less ready than the disruption policy asks for, or than is ready now."""
@@ -33,7 +35,7 @@ def min_ready(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
                 now[status.name] += status.replicas_ready * milli_each
                 after[status.name] += left * milli_each
     for name, application in applications.items():
-        floor = round(demand_of(application) * (1 - application.disruption.max_unavailable))
+        floor = _floor(application)
         if after[name] < min(now[name], floor):
             yield Finding(PlanRule.MIN_READY, Severity.ERROR, "", name, after[name], min(now[name], floor))
 
@@ -60,7 +62,11 @@ def drains(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
     """
     if snapshot.wanted is None:
         return
-    chosen = {a.region for a in plan.actions if isinstance(a, Drain) and (a.notice is None or a.notice.kind is _DRAIN)}
+    chosen = {
+        a.region
+        for a in plan.actions
+        if isinstance(a, Drain) and (a.notice is None or a.notice.kind is NoticeKind.DRAIN)
+    }
     going = _going(plan, snapshot)
     shapes = {(r.application, r.region): r.shape for r in plan.placement.replicas}
     for name, application in snapshot.wanted.spec.named():
@@ -72,12 +78,14 @@ def drains(plan: Plan, snapshot: Snapshot) -> Iterator[Finding]:
             max(0, count - sum(going[region])) * _milli_each(application, shapes.get((name, region)))
             for region, count in ready.items()
         )
-        floor = round(demand_of(application) * (1 - application.disruption.max_unavailable))
+        floor = _floor(application)
         if len(moving) > 1 and left < floor:
             yield Finding(PlanRule.MIN_READY, Severity.ERROR, "", name, left, floor)
 
 
-_DRAIN: Final = NoticeKind.DRAIN
+def _floor(application: Application) -> int:
+    """Return what must stay ready while things change, in thousandths."""
+    return round(demand_of(application) * (1 - application.disruption.max_unavailable))
 
 
 def _ready(cell: CellStatus, name: ApplicationName) -> int:
@@ -94,7 +102,7 @@ def _going(plan: Plan, snapshot: Snapshot) -> dict[RegionId, list[int]]:
     """Return by region the replicas on each machine that is drained or ends, where it has any."""
     drained = {action.instance_id for action in plan.actions if isinstance(action, Drain)}
     late = snapshot.taken_at + snapshot.thresholds.drain_ahead
-    waiting = {n.instance_id for n in snapshot.notices if n.kind is _DRAIN or (n.at is not None and n.at > late)}
+    waiting = {n.instance_id for n in snapshot.notices if n.kind is _N.DRAIN or (n.at is not None and n.at > late)}
     ending = {i.id for i in snapshot.instances if i.status is InstanceStatus.TERMINATING} - waiting
     going: dict[RegionId, list[int]] = defaultdict(list)
     for cell in snapshot.cells:

@@ -74,7 +74,13 @@ def _recorded(learned: tuple[Instance, ...], decided: tuple[Instance, ...]) -> t
 
 def _blocked_machines(snapshot: Snapshot) -> list[Blocked]:
     return [
-        replace(_waiting(instance, snapshot), region=instance.region, instance_id=instance.id, key=instance.key)
+        replace(
+            _waiting(instance, snapshot),
+            region=instance.region,
+            instance_id=instance.id,
+            key=instance.key,
+            status=instance.status,
+        )
         for instance in snapshot.instances
         if instance.status is not InstanceStatus.RUNNING and instance.region not in snapshot.unreachable
     ]
@@ -83,12 +89,12 @@ def _blocked_machines(snapshot: Snapshot) -> list[Blocked]:
 def _waiting(instance: Instance, snapshot: Snapshot) -> Blocked:
     """Return what a machine that starts or ends waits for; an end that is overdue is for a person to look at."""
     if instance.status is InstanceStatus.REQUESTED:
-        return Blocked(BlockedReason.STARTING, status=instance.status)
+        return Blocked(BlockedReason.STARTING)
     since = instance.ending_since
     if instance.notice is not None and instance.notice.at is not None:
         since = max(instance.notice.at, since or instance.notice.at)
     is_asked = instance.notice is None or instance.notice.kind is not NoticeKind.DRAIN
     if is_asked and since is not None and snapshot.taken_at - since > snapshot.thresholds.end_max:
         minutes = f"{(snapshot.taken_at - since).total_seconds() / 60:.0f} min"
-        return Blocked(BlockedReason.END_OVERDUE, status=instance.status, message=minutes)
-    return Blocked(BlockedReason.ENDING, status=instance.status)
+        return Blocked(BlockedReason.END_OVERDUE, message=minutes)
+    return Blocked(BlockedReason.ENDING)

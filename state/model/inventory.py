@@ -232,6 +232,11 @@ class Instance:
         return self.status in LIVE
 
     @property
+    def was_of_use(self) -> bool:
+        """Whether it ever carried a replica, or as a head ever had a cell."""
+        return (self.joined_at if self.role is Role.HEAD else self.carried_at) is not None
+
+    @property
     def exists(self) -> bool:
         """Whether it counts as capacity: requested or running, and not ending."""
         return self.status in {InstanceStatus.REQUESTED, InstanceStatus.RUNNING}

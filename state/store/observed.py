@@ -6,7 +6,7 @@ from typing import Final
 
 from state.model.catalog import Market, ShortageKind
 from state.model.history import Outcome
-from state.model.inventory import EndKind, Instance, NoticeKind, Role, TerminationReason
+from state.model.inventory import EndKind, Instance, NoticeKind, TerminationReason
 from state.model.lifecycle import InstanceStatus
 from state.model.weather import LOSSES_KEPT, Loss, PoolWeather
 
@@ -55,10 +55,9 @@ def _with_loss(known: PoolWeather, old: Instance, new: Instance, now: datetime) 
     if not is_end or not (new.reason in _LOST | _FAULTY or _is_announced(old, new)):
         return known
     at = new.ended_at or now
-    useless = (new.joined_at if new.role is Role.HEAD else new.carried_at) is None
-    if new.reason is _R.IMPAIRED and not useless:
+    if new.reason is _R.IMPAIRED and new.was_of_use:
         return known
-    losses = (*known.losses, Loss(at, max(timedelta(), at - new.requested_at), _cause(new), useless))
+    losses = (*known.losses, Loss(at, max(timedelta(), at - new.requested_at), _cause(new), not new.was_of_use))
     return replace(known, losses=losses[-LOSSES_KEPT:])
 
 
